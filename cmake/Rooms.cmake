@@ -1,0 +1,28 @@
+# A room of the house: one static library of every .cpp below its folder, with the tree's root as include path.
+#
+#   mirilla_room(engine DEPENDS mirilla_kernels PRIVATE some::library EXCLUDE regex)
+function(mirilla_room name)
+  cmake_parse_arguments(ROOM "" "EXCLUDE" "DEPENDS;PRIVATE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cpp)
+  if(ROOM_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX ${ROOM_EXCLUDE})
+  endif()
+  if(NOT sources)
+    add_library(mirilla_${name} INTERFACE)
+    return()
+  endif()
+  add_library(mirilla_${name} STATIC ${sources})
+  target_link_libraries(mirilla_${name} PUBLIC mirilla_flags fmt::fmt ${ROOM_DEPENDS} PRIVATE ${ROOM_PRIVATE})
+endfunction()
+
+# Flags that every target of ours is built with.
+add_library(mirilla_flags INTERFACE)
+target_include_directories(mirilla_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(mirilla_flags INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers)
+if(MIRILLA_WERROR)
+  target_compile_options(mirilla_flags INTERFACE -Werror)
+endif()
+if(MIRILLA_SANITIZE)
+  target_compile_options(mirilla_flags INTERFACE -fsanitize=${MIRILLA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(mirilla_flags INTERFACE -fsanitize=${MIRILLA_SANITIZE})
+endif()

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace mirilla {
+
+/// What every function of the project throws: one sentence that says what was expected and what came, and a hint that says
+/// what to do about it. `what()` gives both, the hint on its own line:
+///
+///   conv2d: the input (8,32,32,3) has 3 channels and the weights (64,7,7,4) want 4
+///     hint: pictures are padded to 4 channels by data::pad_channels; did this batch skip it?
+///
+/// The library never prints, exits or aborts; apps/ turns an Error into text and an exit code.
+class Error : public std::runtime_error {
+ public:
+  explicit Error(std::string_view message, std::string_view hint = {});
+
+  const std::string& message() const { return message_; }
+  const std::string& hint() const { return hint_; }
+
+ private:
+  std::string message_;
+  std::string hint_;
+};
+
+/// Shapes or dtypes that do not fit together: a mistake in the calling code.
+struct ShapeError : Error {
+  using Error::Error;
+};
+
+/// A device that is not there, lacks an operation, or failed.
+struct DeviceError : Error {
+  using Error::Error;
+};
+
+/// Pictures, archives, splits: the user's data is not what it should be.
+struct DataError : Error {
+  using Error::Error;
+};
+
+/// A weights file that cannot be read, or does not fit the model.
+struct WeightsError : Error {
+  using Error::Error;
+};
+
+/// A command line that makes no sense. Exit code 2; every other Error gives 1.
+struct UsageError : Error {
+  using Error::Error;
+};
+
+/// Ctrl-C. The work so far is kept where the caller says so. Exit code 130, the shell's own.
+struct Interrupted : Error {
+  using Error::Error;
+};
+
+}  // namespace mirilla
