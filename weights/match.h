@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "weights/state_dict.h"
+
+namespace mirilla::weights {
+
+/// A parameter or buffer that a model has: its name, and its shape in PyTorch's layout (a convolution's weights as OIHW; see layout.h).
+struct Wanted {
+  std::string name;
+  Shape shape;
+};
+
+/// A wanted name and the name under which the file has it.
+struct Matched {
+  std::string name;
+  std::string source;
+};
+
+struct Misshaped {
+  std::string name;
+  std::string source;
+  Shape wanted;
+  Shape came;
+};
+
+/// What of a file fits a model. Every wanted name is in matched, missing, misshaped or left_out, and every name of the file in matched,
+/// unexpected, misshaped or left_out; except `num_batches_tracked`, which no computation of ours needs and whose absence on either side is
+/// fine.
+struct Report {
+  std::vector<Matched> matched;
+  std::vector<std::string> missing;     // wanted names, as the model spells them
+  std::vector<std::string> unexpected;  // the file's names, as the file spells them
+  std::vector<Misshaped> misshaped;
+  std::vector<std::string> left_out;  // both sides' names of a classifier for another number of classes
+  std::vector<std::string> remarks;   // "fc (200 classes) is left out: the new head has 6"
+};
+
+/// The model's name for each name of a file, in the file's order. Known spellings:
+///   torchvision   conv1.weight, layer1.0.conv1.weight, fc.weight              as they are; so are our own, with the head as head.<index>.*
+///   fastai        0.0.weight, 0.4.0.conv1.weight, 1.2.weight                  Sequential(body, head): 0.<child of the body>, 1.<child of
+///   create_head> DataParallel  module.conv1.weight                                         the prefix goes, where every name has it
+/// fastai's body children are conv1, bn1, relu, maxpool, layer1 ... layer4; 1.<index> becomes head.<index>.  [fastai/vision/learner.py
+/// create_body, create_head]
+std::vector<std::string> model_names(const StateDict& state);
+
+/// Compares names and shapes. A classifier (fc, or the head's last linear layer) made for another number of classes is left out with a
+/// remark, not counted as missing or mis-shaped; so is a file's fc where the model has a head instead.
+Report match(std::span<const Wanted> wanted, const StateDict& state);
+
+/// A few lines for people: how many match, the remarks, and up to six names of each other kind, then a count. Ends without a newline.
+std::string describe(const Report& report);
+
+/// Throws WeightsError where the file does not fit: nothing matches, a shape differs, or a name is missing that does not begin with one of
+/// `may_be_missing` ("head." for a body trained elsewhere). `origin` names the file.
+void require_fit(const Report& report, std::string_view origin, std::span<const std::string_view> may_be_missing = {});
+
+}  // namespace mirilla::weights
