@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "engine/tensor.h"
+
+/// The gradient tape: operators write down what they did, backward reads it in reverse.
+///
+/// An operator computes y and records a node: its name, its inputs, and a function from dy to the inputs' gradients. Nodes are numbered as they are
+/// recorded, so descending numbers are a topological order. Backward frees each node's function, and with it everything it had
+/// saved, as soon as it has run.
+namespace mirilla::tape {
+
+/// Which inputs' gradients are wanted, in the order of the inputs.
+class Needs {
+ public:
+  explicit Needs(std::vector<bool> needs) : needs_(std::move(needs)) {}
+  bool operator[](size_t input) const { return needs_[input]; }
+
+ private:
+  std::vector<bool> needs_;
+};
+
+/// One gradient an input, in order; no tensor where there is none.
+using Gradients = std::vector<Tensor>;
+using BackwardFunction = std::function<Gradients(const Tensor& dy, const Needs& needs)>;
+
+/// A tensor kept for the way back, and the version it had. Kept without its place on the tape, so an operator may save its own output.
+class Saved {
+ public:
+  Saved() = default;
+  explicit Saved(const Tensor& tensor);
+  /// Throws Error if somebody wrote to the storage since.
+  const Tensor& get() const;
+  explicit operator bool() const { return static_cast<bool>(tensor_); }
+
+ private:
+  Tensor tensor_;
+  uint64_t version_ = 0;
+};
+
+/// No tensor saves as nothing.
+inline Saved save(const Tensor& tensor) { return tensor ? Saved(tensor) : Saved(); }
+
+/// What the tape knows of one tensor.
+struct GradState {
+  bool requires_grad = false;      // a leaf that gathers its gradient
+  bool keep = false;               // watched: keeps the gradient that passes
+  bool observed = false;           // watched, or computed from something watched: recorded even under NoGrad
+  Tensor grad;
+  std::shared_ptr<Node> producer;  // none for a leaf
+};
+
+struct Node {
+  std::string name;
+  uint64_t number = 0;
+  std::vector<std::shared_ptr<GradState>> inputs;  // none where no gradient can be wanted
+  BackwardFunction backward;                       // empty once it has run
+
+  ~Node();  // unlinks long chains without recursion
+};
+
+/// Whether an operator on these inputs has to be recorded: gradients are on and one of them requires its gradient, or one of them is watched.
+bool recording(std::initializer_list<Tensor> inputs);
+
+namespace detail {
+Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, BackwardFunction backward);
+}
+
+/// Writes down that `y` came from `inputs` (no tensor for an absent one) and returns y. `backward` takes (dy) or (dy, needs) and returns Gradients,
+/// one an input. Nothing is written where recording(inputs) is false.
+template <class F>
+Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, F backward) {
+  if (!recording(inputs)) return y;
+  if constexpr (std::invocable<F&, const Tensor&, const Needs&>) {
+    return detail::record(name, inputs, std::move(y), std::move(backward));
+  } else {
+    return detail::record(name, inputs, std::move(y), [f = std::move(backward)](const Tensor& dy, const Needs&) { return f(dy); });
+  }
+}
+
+/// Keeps the gradient that passes through this tensor at the next backward: read it with grad(). What is computed from the tensor from now on is
+/// recorded even if nothing requires a gradient, or under NoGrad.
+void keep_gradient(Tensor& tensor);
+
+struct BackwardOptions {
+  Tensor seed = {};                   // d(objective)/d(root), like root; may be absent if root has one element: then 1
+  std::vector<Tensor> targets = {};   // compute these gradients only, and nothing that does not lead to them; empty: every leaf and kept tensor
+  bool retain = false;                // keep the saved tensors, for another backward through the same nodes
+};
+
+/// Fills grad() of the leaves and kept tensors that `root` was computed from. A leaf's gradient is added to what is there, a kept one replaced.
+/// Throws Error where root was not recorded, or its nodes were freed by an earlier backward.
+void backward(const Tensor& root, const BackwardOptions& options = {});
+
+bool grad_enabled();
+
+/// While it lives, this thread records nothing (but what is watched).
+class NoGrad {
+ public:
+  NoGrad();
+  ~NoGrad();
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace mirilla::tape

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/storage.h"
+#include "kernels/backend.h"
+#include "kernels/dtype.h"
+#include "kernels/shape.h"
+#include "kernels/view.h"
+
+namespace mirilla {
+
+class Tensor;
+
+namespace tape {
+struct Node;
+struct GradState;
+}  // namespace tape
+
+/// A dense, contiguous array on a device: an offset and a shape into a storage, with a dtype. There are no strides. Copying a Tensor copies the
+/// handle; both see the same values and the same gradient.
+///
+/// Passed to a Backend, a tensor becomes a ConstView where the parameter is read and a View where it is written; the second moves the
+/// storage's version. Functions do not wait for the device unless they say so.
+class Tensor {
+ public:
+  /// No tensor: an absent bias, a gradient nobody computed. Everything but operator bool throws.
+  Tensor() = default;
+
+  explicit operator bool() const { return impl_ != nullptr; }
+
+  const Shape& shape() const { return impl().shape; }
+  int64_t size(int dimension) const { return shape()[dimension]; }
+  int64_t numel() const { return impl().shape.numel(); }
+  DType dtype() const { return impl().dtype; }
+  Device& device() const { return impl().storage->device(); }
+  Backend& backend() const { return device().backend(); }
+  const std::shared_ptr<Storage>& storage() const { return impl().storage; }
+  /// In elements, from the storage's start.
+  int64_t offset() const { return impl().offset; }
+  uint64_t version() const { return impl().storage->version(); }
+  /// Whether both look at the same elements.
+  bool is_same_view(const Tensor& other) const;
+
+  operator ConstView() const;
+  operator View();
+
+  // --- Views of the same storage. They take no part in the tape: see ops/flatten.h for the differentiable form ----------------------------
+  /// Rows begin..end of the first dimension. Throws ShapeError outside it.
+  Tensor slice(int64_t begin, int64_t end) const;
+  /// The same elements in another shape. Throws ShapeError where the counts differ.
+  Tensor view(const Shape& shape) const;
+  /// The same elements, cut off from the tape.
+  Tensor detach() const;
+
+  // --- Copies, also off the tape -------------------------------------------------------------------------------------------------------
+  Tensor clone() const;
+  /// A copy there; itself if it is there already.
+  Tensor to(Device& device) const;
+  /// A copy in another dtype (round to nearest even); itself if it has it already. ops/cast.h is the differentiable form.
+  Tensor to(DType dtype) const;
+  /// Overwrites the elements with those of `from`: any device and float dtype, same shape. Moves the version.
+  void copy_from(const Tensor& from);
+  void fill(double value);
+
+  // --- To the host; these wait for the device --------------------------------------------------------------------------------------------
+  /// T must be the element type.
+  template <class T>
+  std::vector<T> to_vector() const {
+    if (kDTypeOf<T> != dtype()) detail::throw_wrong_type(kDTypeOf<T>, dtype(), shape());
+    std::vector<T> values(static_cast<size_t>(numel()));
+    read(values.data());
+    return values;
+  }
+  /// Any dtype, widened.
+  std::vector<double> to_doubles() const;
+  /// The value of a tensor with one element.
+  double item() const;
+
+  // --- Gradients ------------------------------------------------------------------------------------------------------------------------
+  /// Whether backward will put a gradient here (a leaf), or needs to pass through here.
+  bool requires_grad() const;
+  /// Makes this a leaf that gathers its gradient, or stops that. Throws for a tensor that an operator recorded.
+  Tensor& set_requires_grad(bool on = true);
+  /// The gradient that backward left: of a leaf (added up until clear_grad), or of a tensor under tape::keep_gradient (the last). No tensor if
+  /// there is none.
+  Tensor grad() const;
+  void set_grad(const Tensor& grad);
+  void clear_grad();
+
+  /// For the tape.
+  const std::shared_ptr<tape::GradState>& grad_state() const { return impl().grad_state; }
+  void set_grad_state(std::shared_ptr<tape::GradState> state) { impl().grad_state = std::move(state); }
+
+ private:
+  friend Tensor empty(const Shape& shape, DType dtype, Device& device);
+
+  struct Impl {
+    std::shared_ptr<Storage> storage;
+    int64_t offset = 0;
+    Shape shape;
+    DType dtype = DType::f32;
+    std::shared_ptr<tape::GradState> grad_state;
+  };
+
+  Impl& impl() const;
+  std::byte* address() const { return impl().storage->address() + static_cast<size_t>(impl().offset) * size_of(impl().dtype); }
+  Tensor view_of(int64_t offset, const Shape& shape) const;
+  void read(void* to) const;
+
+  std::shared_ptr<Impl> impl_;
+};
+
+/// Uninitialised.
+Tensor empty(const Shape& shape, DType dtype, Device& device);
+Tensor empty_like(const Tensor& like);
+Tensor zeros(const Shape& shape, DType dtype, Device& device);
+Tensor full(const Shape& shape, double value, DType dtype, Device& device);
+
+/// A copy of host values. Throws ShapeError where the counts differ.
+Tensor from_bytes(std::span<const std::byte> bytes, const Shape& shape, DType dtype, Device& device);
+template <class T>
+Tensor from_host(std::span<const T> values, const Shape& shape, Device& device) {
+  return from_bytes(std::as_bytes(values), shape, kDTypeOf<T>, device);
+}
+template <class T>
+Tensor from_host(const std::vector<T>& values, const Shape& shape, Device& device) {
+  return from_host(std::span<const T>(values), shape, device);
+}
+
+/// "f32 (8,64,64,3) on cpu"
+std::string describe(const Tensor& tensor);
+
+}  // namespace mirilla
