@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace mirilla::data {
+
+using Rgb8 = std::array<uint8_t, 3>;
+
+/// 256 colours from the value 0 to the value 1.
+using Colormap = std::array<Rgb8, 256>;
+
+/// Perceptually uniform maps by N. Smith and S. van der Walt (CC0), the numbers that matplotlib publishes.   [matplotlib _cm_listed.py]
+extern const Colormap kMagma;
+extern const Colormap kViridis;
+
+/// The colour of a value: entry int(value * 256), the last one for 1; clipped to the ends outside [0, 1]; NaN takes the first.
+/// [matplotlib.colors.Colormap.__call__]
+Rgb8 color_of(const Colormap& map, double value);
+
+}  // namespace mirilla::data
