@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/archive.h"
+#include "data/items.h"
+#include "data/picture.h"
+#include "data/resize.h"
+#include "data/split.h"
+
+namespace mirilla::data {
+
+/// A quarter of the machine's memory, at most 2 GiB.
+uint64_t default_cache_bytes();
+
+struct DatasetOptions {
+  int resize = 256;                              // fastai's Resize(resize) for each picture
+  uint64_t cache_bytes = default_cache_bytes();  // budget for decoded pictures, 8-bit; 0 keeps none
+  std::vector<std::string> vocabulary;           // empty: the sorted labels of the training part
+};
+
+/// What the cache did so far. Counters grow, `bytes` and `pictures` say what is held now.
+struct CacheStatistics {
+  int64_t hits = 0;
+  int64_t decoded = 0;
+  int64_t pictures = 0;
+  uint64_t bytes = 0;
+};
+
+/// A picture that did not decode, and why.
+struct BadPicture {
+  int64_t item = 0;
+  std::string path;
+  std::string reason;
+};
+
+/// Pictures with labels, split in two, and the decoded pictures as far as the budget goes.
+///
+/// The cache fills until the budget is reached and then keeps what it has: epochs visit every picture once, so evicting would only cost.
+/// A picture whose square crop cannot move (see resize_crop_is_fixed) is kept already resized where that is smaller, or where all items
+/// fit the budget resized: then an epoch costs a copy. All const methods may be called from many threads at once.
+class Dataset {
+ public:
+  /// Throws DataError where the vocabulary is to be derived and the training part has fewer than two labels, or where any item of the
+  /// split has a label outside the vocabulary. ShapeError for an index outside the items or a resize below 1.
+  Dataset(std::shared_ptr<const Source> source, std::vector<Item> items, Split split, DatasetOptions options = {});
+
+  const Source& source() const { return *source_; }
+  const std::vector<Item>& items() const { return items_; }
+  const std::vector<std::string>& vocabulary() const { return options_.vocabulary; }
+  /// Which items train and validate: without those that scan() found bad.
+  const std::vector<int64_t>& train() const { return split_.train; }
+  const std::vector<int64_t>& valid() const { return split_.valid; }
+  int resize() const { return options_.resize; }
+  /// The item's class, its place in the vocabulary.
+  int64_t label(int64_t item) const { return labels_[static_cast<size_t>(item)]; }
+  /// How many of `indices` each class has, in the vocabulary's order.
+  std::vector<int64_t> class_counts(std::span<const int64_t> indices) const;
+
+  /// Decodes every item of the split once, which fills the cache, and takes those that fail out of train() and valid(). Call it before the
+  /// first Loader; without it a bad picture is an exception in the middle of an epoch. `progress(done, total)` is called from this
+  /// thread, now and then; an exception from it ends the scan and passes. Throws DataError where more than 5 % of the items fail, with the
+  /// first few names and reasons.
+  const std::vector<BadPicture>& scan(int threads, const std::function<void(int64_t done, int64_t total)>& progress = {});
+  /// What the last scan() took out, in the items' order.
+  const std::vector<BadPicture>& bad_pictures() const { return bad_; }
+
+  /// The whole decoded picture. Throws DataError where it does not decode.
+  std::shared_ptr<const Picture> picture(int64_t item) const;
+  /// The picture cropped and resized to (resize, resize, 3), at the given draw.
+  void resized(int64_t item, CropDraw draw, std::span<uint8_t> out) const;
+
+  CacheStatistics cache_statistics() const;
+
+ private:
+  struct Slot {
+    std::shared_ptr<const Picture> picture;
+    bool is_resized = false;
+  };
+  Slot cached(int64_t item) const;
+  Picture decode_item(int64_t item) const;
+  void keep(int64_t item, std::shared_ptr<const Picture> picture, bool is_resized) const;
+  Slot load(int64_t item) const;
+  void drop_bad();
+
+  std::shared_ptr<const Source> source_;
+  std::vector<Item> items_;
+  Split split_;
+  DatasetOptions options_;
+  std::vector<int64_t> labels_;
+  std::vector<BadPicture> bad_;
+  bool prefer_resized_ = false;
+
+  mutable std::mutex mutex_;  // guards what follows
+  mutable std::vector<Slot> slots_;
+  mutable CacheStatistics statistics_;
+};
+
+/// What `train` needs to open its data: the source, its training part, the split.
+struct TrainingData {
+  int64_t limit_per_class = 0;
+  double valid_pct = 0.2;
+  uint64_t split_seed = 42;
+  std::string split_file;  // "": random_split
+  DatasetOptions options;
+};
+/// Finds the items of the source's `train` part (of everything, where it has none), splits them and makes the data set. Not scanned yet.
+std::shared_ptr<Dataset> open_training(std::shared_ptr<const Source> source, const TrainingData& wanted);
+
+/// All items of the source's `test` part (of everything, where it has none) as the validation part, under a model's vocabulary. Throws
+/// DataError for a label outside it.
+std::shared_ptr<Dataset> open_evaluation(std::shared_ptr<const Source> source, DatasetOptions options, int64_t limit_per_class = 0);
+
+}  // namespace mirilla::data

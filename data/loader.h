@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace mirilla::data {
+
+/// Pictures of one step on the host. Belongs to its Loader.
+struct Batch {
+  int64_t n = 0;
+  int size = 0;                 // the data set's resize
+  std::vector<uint8_t> pixels;  // (n, size, size, 3)
+  std::vector<int64_t> labels;  // (n), classes
+  std::vector<int64_t> items;   // (n), which items of the data set
+};
+
+struct LoaderOptions {
+  int64_t batch_size = 128;
+  bool training = true;  // shuffled, random crops, an incomplete last batch dropped; else in order, centre crops, all kept
+  int threads = 1;       // workers that decode and resize
+  int prefetch = 2;      // batches made ahead of the one in use
+  uint64_t seed = 42;
+};
+
+/// Batches of a data set's training or validation part, made ahead by worker threads.
+///
+///   loader.start(epoch);
+///   while (const Batch* batch = loader.next()) { ... }
+///
+/// The batches depend on (data set, seed, epoch, batch size) and not on the number of threads: the order is a Fisher-Yates shuffle with
+/// RandomKey{seed, kShuffle, epoch}, crops take RandomKey{seed, kCrop, epoch, item}. All buffers (prefetch + 1 batches) are made once and
+/// used again. One thread may use a Loader at a time; it may be destroyed or restarted in the middle of an epoch.
+class Loader {
+ public:
+  /// Takes dataset->train() or valid() as they are now: scan() first. Throws UsageError for a batch size, thread count or prefetch below 1.
+  Loader(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options);
+  ~Loader();
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+
+  /// Zero where a training part is smaller than one batch: then an epoch has no step, and the caller should say so.
+  int64_t batches_per_epoch() const;
+  /// Pictures of an epoch: what the dropped batch leaves, in training.
+  int64_t pictures_per_epoch() const;
+
+  /// Begins an epoch from its first batch; what was left of the one before is dropped. Epochs count on over all fits of a run, or two
+  /// fits would see the same order and crops.
+  void start(int64_t epoch);
+  /// The next batch, or nullptr after the last. Waits until it is made. It stays valid until the next call of next() or start(). Throws
+  /// what the worker threw (DataError for a picture that does not decode); then start() is the only way on.
+  const Batch* next();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The order in which an epoch visits `items`: a permutation that depends on seed and epoch alone.
+std::vector<int64_t> shuffled(std::vector<int64_t> items, uint64_t seed, int64_t epoch);
+
+}  // namespace mirilla::data
