@@ -46,6 +46,8 @@ class Tensor {
   uint64_t version() const { return impl().storage->version(); }
   /// Whether both look at the same elements.
   bool is_same_view(const Tensor& other) const;
+  /// Whether nobody else holds this tensor or its storage, so that writing into it is seen by nobody.
+  bool is_sole_owner() const { return impl_.use_count() == 1 && impl().storage.use_count() == 1; }
 
   operator ConstView() const;
   operator View();

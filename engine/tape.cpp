@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#include "engine/tape.h"
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <unordered_map>
+
+namespace mirilla::tape {
+
+namespace {
+
+thread_local bool grad_is_enabled = true;
+
+bool takes_part(const GradState& state) {
+  return state.observed || (grad_is_enabled && (state.requires_grad || state.producer));
+}
+
+// The nodes that lead from a root to something whose gradient is wanted, newest first.
+class Plan {
+ public:
+  Plan(const std::shared_ptr<Node>& root, const std::vector<Tensor>& targets) {
+    for (const Tensor& target : targets) {
+      if (!target.grad_state())
+        throw Error("a gradient was asked of a tensor that the tape does not know", "call set_requires_grad or tape::keep_gradient before the forward pass");
+      targets_.push_back(target.grad_state().get());
+    }
+    visit(root);
+  }
+
+  bool wanted(const GradState* state) const {
+    if (!state) return false;
+    if (is_target(*state)) return true;
+    const auto found = leads_.find(state->producer.get());
+    return state->producer && found != leads_.end() && found->second;
+  }
+
+  // Whether this state's own gradient is to be left in grad().
+  bool is_target(const GradState& state) const {
+    if (targets_.empty()) return state.requires_grad || state.keep;
+    return std::find(targets_.begin(), targets_.end(), &state) != targets_.end();
+  }
+
+  const std::map<uint64_t, std::shared_ptr<Node>, std::greater<>>& nodes() const { return order_; }
+
+ private:
+  // Depth first with a stack of its own: a long chain must not overflow the program's.
+  void visit(const std::shared_ptr<Node>& root) {
+    std::vector<std::pair<std::shared_ptr<Node>, size_t>> stack{{root, 0}};
+    leads_[root.get()] = false;
+    while (!stack.empty()) {
+      auto& [node, next] = stack.back();
+      if (next == node->inputs.size()) {
+        finish(node);
+        stack.pop_back();
+        continue;
+      }
+      const auto& input = node->inputs[next++];
+      if (input && input->producer && leads_.try_emplace(input->producer.get(), false).second) stack.emplace_back(input->producer, 0);
+    }
+  }
+
+  void finish(const std::shared_ptr<Node>& node) {
+    const bool leads = std::any_of(node->inputs.begin(), node->inputs.end(), [&](const auto& input) { return wanted(input.get()); });
+    leads_[node.get()] = leads;
+    if (leads) order_.emplace(node->number, node);
+  }
+
+  std::vector<const GradState*> targets_;
+  std::unordered_map<const Node*, bool> leads_;
+  std::map<uint64_t, std::shared_ptr<Node>, std::greater<>> order_;
+};
+
+// Gradients that have arrived and wait for their node's turn.
+class Pending {
+ public:
+  void add(GradState* state, Tensor gradient) {
+    Tensor& slot = slots_[state];
+    if (!slot) {
+      slot = std::move(gradient);
+    } else if (slot.is_sole_owner()) {
+      slot.backend().add(slot, gradient, slot);
+    } else {
+      Tensor total = empty_like(slot);
+      slot.backend().add(slot, gradient, total);
+      slot = total;
+    }
+  }
+
+  Tensor take(GradState* state) {
+    const auto found = slots_.find(state);
+    if (found == slots_.end()) return {};
+    Tensor gradient = std::move(found->second);
+    slots_.erase(found);
+    return gradient;
+  }
+
+ private:
+  std::unordered_map<GradState*, Tensor> slots_;
+};
+
+void deposit(GradState& state, const Tensor& gradient) {
+  if (state.keep || !state.grad) {
+    state.grad = gradient;
+    return;
+  }
+  Tensor total = empty_like(gradient);
+  total.backend().add(state.grad, gradient, total);
+  state.grad = total;
+}
+
+Tensor seed_of(const Tensor& root, const BackwardOptions& options) {
+  if (options.seed) {
+    if (options.seed.shape() != root.shape() || options.seed.dtype() != root.dtype())
+      throw ShapeError(fmt::format("backward: the seed ({}) must be like the root ({})", describe(options.seed), describe(root)));
+    return options.seed;
+  }
+  if (root.numel() != 1)
+    throw ShapeError(fmt::format("backward starts at one number and the root has the shape {}", to_string(root.shape())),
+                     "reduce it to a loss, or give BackwardOptions a seed");
+  return full(root.shape(), 1, root.dtype(), root.device());
+}
+
+std::vector<bool> needs_of(const Node& node, const Plan& plan) {
+  std::vector<bool> needs;
+  for (const auto& input : node.inputs) needs.push_back(plan.wanted(input.get()));
+  return needs;
+}
+
+void run(Node& node, const Tensor& dy, const Plan& plan, Pending& pending, bool retain) {
+  if (!node.backward)
+    throw Error(fmt::format("backward went through '{}' before, and what it had saved is freed", node.name),
+                "run the forward pass again, or give the first backward retain = true");
+  const Needs needs(needs_of(node, plan));
+  const Gradients gradients = node.backward(dy, needs);
+  if (gradients.size() != node.inputs.size())
+    throw Error(fmt::format("'{}' has {} inputs and its backward gave {} gradients", node.name, node.inputs.size(), gradients.size()));
+  for (size_t i = 0; i < gradients.size(); ++i)
+    if (needs[i] && gradients[i]) pending.add(node.inputs[i].get(), gradients[i]);
+  if (!retain) node.backward = nullptr;
+}
+
+}  // namespace
+
+Saved::Saved(const Tensor& tensor) : tensor_(tensor.detach()), version_(tensor.version()) {}
+
+const Tensor& Saved::get() const {
+  if (!tensor_) return tensor_;
+  if (tensor_.version() != version_)
+    throw Error(fmt::format("a tensor {} that backward needs was overwritten since the forward pass", to_string(tensor_.shape())),
+                "write into a copy (clone), or run backward first");
+  return tensor_;
+}
+
+Node::~Node() {
+  // A chain of nodes that nobody else holds would be destroyed by recursion as deep as the chain is long.
+  std::vector<std::shared_ptr<GradState>> rest = std::move(inputs);
+  backward = nullptr;
+  while (!rest.empty()) {
+    std::shared_ptr<GradState> state = std::move(rest.back());
+    rest.pop_back();
+    if (!state || state.use_count() > 1 || !state->producer || state->producer.use_count() > 1) continue;
+    Node& producer = *state->producer;
+    producer.backward = nullptr;
+    std::move(producer.inputs.begin(), producer.inputs.end(), std::back_inserter(rest));
+    producer.inputs.clear();
+  }
+}
+
+bool recording(std::initializer_list<Tensor> inputs) {
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [](const Tensor& input) { return input && input.grad_state() && takes_part(*input.grad_state()); });
+}
+
+Tensor detail::record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, BackwardFunction backward) {
+  static std::atomic<uint64_t> last{0};
+  auto node = std::make_shared<Node>();
+  node->name = name;
+  node->number = last.fetch_add(1, std::memory_order_relaxed) + 1;
+  node->backward = std::move(backward);
+  auto state = std::make_shared<GradState>();
+  for (const Tensor& input : inputs) {
+    const bool in = input && input.grad_state() && takes_part(*input.grad_state());
+    node->inputs.push_back(in ? input.grad_state() : nullptr);
+    state->observed |= in && input.grad_state()->observed;
+  }
+  state->producer = std::move(node);
+  y.set_grad_state(std::move(state));
+  return y;
+}
+
+void keep_gradient(Tensor& tensor) {
+  if (!tensor.grad_state()) tensor.set_grad_state(std::make_shared<GradState>());
+  tensor.grad_state()->keep = true;
+  tensor.grad_state()->observed = true;
+}
+
+void backward(const Tensor& root, const BackwardOptions& options) {
+  const auto& state = root.grad_state();
+  if (!state)
+    throw Error("backward was called on a tensor that no operator recorded", "does anything require a gradient, and is a NoGrad scope open?");
+  const Tensor seed = seed_of(root, options);
+  const NoGrad no_grad;
+  Pending pending;
+  pending.add(state.get(), seed);
+  if (!state->producer) {
+    deposit(*state, seed);
+    return;
+  }
+  const Plan plan(state->producer, options.targets);
+  // A node knows its inputs; the gradient of its output waits under the output's state.
+  std::unordered_map<const Node*, std::shared_ptr<GradState>> outputs{{state->producer.get(), state}};
+  std::vector<std::shared_ptr<GradState>> leaves;
+  for (const auto& [number, node] : plan.nodes())
+    for (const auto& input : node->inputs) {
+      if (!plan.wanted(input.get())) continue;
+      if (input->producer) {
+        outputs.emplace(input->producer.get(), input);
+      } else if (std::find(leaves.begin(), leaves.end(), input) == leaves.end()) {
+        leaves.push_back(input);
+      }
+    }
+  for (const auto& [number, node] : plan.nodes()) {
+    GradState& output = *outputs.at(node.get());
+    const Tensor dy = pending.take(&output);
+    if (!dy) continue;  // no gradient came this way
+    if (plan.is_target(output)) deposit(output, dy);
+    run(*node, dy, plan, pending, options.retain);
+  }
+  for (const auto& leaf : leaves)
+    if (const Tensor gradient = pending.take(leaf.get())) deposit(*leaf, gradient);
+  // Targets that were computed, but from nothing that is wanted, never had their node run.
+  for (const auto& [node, output] : outputs)
+    if (const Tensor gradient = pending.take(output.get()); gradient && plan.is_target(*output)) deposit(*output, gradient);
+}
+
+bool grad_enabled() { return grad_is_enabled; }
+
+NoGrad::NoGrad() : before_(grad_is_enabled) { grad_is_enabled = false; }
+NoGrad::~NoGrad() { grad_is_enabled = before_; }
+
+}  // namespace mirilla::tape
