@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "engine/tensor.h"
+
+namespace mirilla {
+
+/// x in another float dtype, rounded to nearest even; x itself if it has it already. Backward: dy cast back.
+Tensor cast(const Tensor& x, DType dtype);
+
+}  // namespace mirilla
