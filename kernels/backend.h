@@ -119,8 +119,12 @@ struct AdamSpec {
 /// `parameters` has a row a picture, in this order:
 ///   0..5    theta (2,3), row-major: output (x, y, 1) to input, coordinates in [-1,1]
 ///   6..13   homography h: (x,y) -> ((h0 x + h1 y + h2), (h3 x + h4 y + h5)) / (h6 x + h7 y + 1), applied to theta's coordinates
-///   14..17  crop: left, top, width, height in pixels of the (H,W) picture
+///   14..17  crop: left, top, width, height in whole pixels of the (H,W) picture; inside it
 ///   18, 19  lighting: x' = sigmoid((logit(clamp(x, 1e-7, 1 - 1e-7)) + shift) contrast), shift and contrast; both ignored unless `lighting`
+///
+/// Where d = min(height / h, width / w) / 2 > 1, the crop is first averaged over the cells of an adaptive average pool to
+/// (floor(height (1/d)), floor(width (1/d))), and that is sampled; an output pixel then reads more.    [fastai.vision.augment._grid_sample]
+/// The denominator h6 x + h7 y + 1 must not vanish on the picture. An extent of 1 has its only coordinate at 0.
 struct Augment {
   ConstView pictures;    // (N,H,W,3) u8
   ConstView parameters;  // (N,20) f32
