@@ -113,8 +113,8 @@ struct AdamSpec {
 };
 
 /// Pictures to network input in one pass: affine + warp (bilinear, reflection), crop-resize (bilinear), lighting, normalisation. Both samplings are
-/// evaluated together: an output pixel reads at most 16 source pixels and no picture in between is stored. Arithmetic as fastai's,
-/// in f32 (f64 for f64).                            [fastai.vision.augment: AffineCoordTfm, RandomResizedCropGPU, LightingTfm; Normalize]
+/// evaluated together: an output pixel reads at most 16 source pixels and no picture in between is stored. fastai computes coordinates
+/// in f32; ours may be more exact.                  [fastai.vision.augment: AffineCoordTfm, RandomResizedCropGPU, LightingTfm; Normalize]
 ///
 /// `parameters` has a row a picture, in this order:
 ///   0..5    theta (2,3), row-major: output (x, y, 1) to input, coordinates in [-1,1]
