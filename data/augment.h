@@ -23,10 +23,10 @@ struct AugmentSpec {
   double max_rotate = 10;  // degrees
   double min_zoom = 1;
   double max_zoom = 1.1;
-  double max_warp = 0.2;     // below 0.5, so that the horizon stays outside the picture
+  double max_warp = 0.2;     // below 1/3, so that the horizon stays outside the picture
   double p_lighting = 0.75;  // of the brightness and of the contrast, independently
   double max_lighting = 0.2;
-  double min_scale = 0.75;  // smallest area of the batch's crop, as a share of the picture's
+  double min_scale = 0.75;  // smallest area of the batch's crop, as a share of the picture's; 1 still samples twice, fastai then once
   bool operator==(const AugmentSpec&) const = default;
 };
 
@@ -52,8 +52,8 @@ using AugmentRow = std::array<float, kAugmentParameters>;
 ///   index  0 flip; 1, 2 keep and angle; 3, 4, 5, 6 keep, zoom, zoom_x, zoom_y; 7, 8 and 9, 10 keep and warp_x, warp_y;
 ///          11, 12 keep and brightness; 13, 14 keep and contrast
 ///
-/// Every number has its own index, so that no draw moves another.   [fastai.vision.augment: flip_mat, rotate_mat, zoom_mat, _WarpCoord,
-/// ...]
+/// Every number has its own index, so that no draw moves another.
+/// [fastai.vision.augment: flip_mat, rotate_mat, zoom_mat, _WarpCoord, _BrightnessLogit, _ContrastLogit]
 PictureDraw draw_picture(const AugmentSpec& spec, uint64_t seed, uint32_t step, uint32_t item);
 
 /// The crop that a whole batch shares, from the item key kBatchItem: up to ten times area = U(min_scale, 1) width height and
@@ -72,8 +72,9 @@ using Points = std::array<std::array<double, 2>, 4>;
 std::array<double, 8> find_homography(const Points& p1, const Points& p2);
 
 /// The row that says what was drawn. theta = flip * rotate * zoom, then theta01 *= height / width and theta10 *= width / height; the
-/// homography takes (-1-y,-1-x), (-1+y,1+x), (1+y,-1+x), (1-y,1-x) to (-1,-1), (-1,1), (1,-1), (1,1), with x, y the warp; shift =
-/// logit(brightness). [fastai.vision.augment.AffineCoordTfm]
+/// homography takes (-1-y,-1-x), (-1+y,1+x), (1+y,-1+x), (1-y,1-x) to (-1,-1), (-1,1), (1,-1), (1,1), with x, y the warp;
+/// shift = logit(brightness). Throws ShapeError for a crop that leaves the picture, Error for a warp whose horizon enters it.
+/// [fastai.vision.augment: AffineCoordTfm, Flip, Rotate, Zoom, Warp, Brightness, Contrast]
 AugmentRow compose(const PictureDraw& draw, const Box& crop, int height, int width);
 
 /// The parameters of a training batch of (height, width) pictures, items.size() rows of kAugmentParameters: a draw_picture each, one
