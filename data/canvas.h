@@ -61,9 +61,15 @@ struct Coverage {
 /// (nonzero winding).
 Coverage cover_polygon(std::span<const Point> outline, const Box& clip);
 
-/// A polygon along an ellipse, or around a line of the given width with flat ends.
+/// The coverage of the points no further than width / 2 from the lines from point to point: round ends and joins. One shape: where it
+/// crosses itself it counts once.
+Coverage cover_polyline(std::span<const Point> points, float width, const Box& clip);
+
+/// The point of the unit circle after this part of a turn, from (1, 0) towards (0, 1): {cos, sin} of 2 pi turns, to 1e-7.
+Point direction(float turns);
+
+/// 48 corners along an ellipse.
 std::vector<Point> ellipse_outline(Point center, float radius_x, float radius_y);
-std::vector<Point> line_outline(Point from, Point to, float width);
 
 class Canvas {
  public:

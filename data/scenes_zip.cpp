@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include <zip.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+#include "data/atomic_file.h"
+#include "data/png_write.h"
+#include "data/scenes.h"
+#include "kernels/error.h"
+
+namespace mirilla::data {
+namespace {
+
+struct Entry {
+  std::string path;
+  SceneClass scene_class;
+  uint32_t index;
+  std::vector<uint8_t> picture;  // PNG
+  std::vector<uint8_t> mask;     // PNG
+  double mask_share = 0;
+};
+
+std::vector<Entry> list_entries(const ScenesOptions& options, int tests) {
+  std::vector<Entry> entries;
+  for (const auto& [part, count, first] : {std::tuple("train", options.per_class, 0u), std::tuple("test", tests, kFirstTestScene)}) {
+    for (size_t c = 0; c < kSceneClasses.size(); ++c) {
+      for (int i = 0; i < count; ++i) {
+        entries.push_back({.path = fmt::format("{}/{}/{:04}.png", part, kSceneClasses[c], i),
+                           .scene_class = static_cast<SceneClass>(c),
+                           .index = first + static_cast<uint32_t>(i)});
+      }
+    }
+  }
+  return entries;
+}
+
+void draw_entry(Entry& entry, const ScenesOptions& options) {
+  const Scene scene = draw_scene(entry.scene_class, options.seed, entry.index, options.size);
+  const auto covered = std::count(scene.mask.begin(), scene.mask.end(), uint8_t{255});
+  entry.mask_share = static_cast<double>(covered) / static_cast<double>(scene.mask.size());
+  entry.picture = encode_png(scene.picture);
+  entry.mask = encode_png_grey(scene.mask, options.size, options.size);
+}
+
+// Every entry on some thread. Which one does not matter: an entry depends on nothing but itself.
+void draw_entries(std::vector<Entry>& entries, const ScenesOptions& options) {
+  const unsigned count = options.threads > 0 ? static_cast<unsigned>(options.threads) : std::max(1u, std::thread::hardware_concurrency());
+  std::atomic<size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto work = [&] {
+    try {
+      for (size_t i = next++; i < entries.size(); i = next++) draw_entry(entries[i], options);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (unsigned i = 1; i < count; ++i) threads.emplace_back(work);
+    work();
+  }
+  if (failure) std::rethrow_exception(failure);
+}
+
+struct Discard {
+  void operator()(zip_t* archive) const { zip_discard(archive); }
+};
+struct Release {
+  void operator()(zip_source_t* source) const { zip_source_free(source); }
+};
+
+[[noreturn]] void fail(const char* what, const char* reason) { throw DataError(fmt::format("scenes: {}: {}", what, reason)); }
+
+void add_file(zip_t* archive, const std::string& path, const std::vector<uint8_t>& bytes) {
+  zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
+  const zip_int64_t index = source != nullptr ? zip_file_add(archive, path.c_str(), source, ZIP_FL_ENC_UTF_8) : -1;
+  if (index < 0) {
+    zip_source_free(source);
+    fail("the archive takes no further file", zip_strerror(archive));
+  }
+  // PNGs are compressed already. The date is the first that a zip can hold, so that it says nothing of when the file was made.
+  constexpr zip_uint16_t kMidnight = 0, kFirstDate = (1 << 5) | 1;
+  const auto at = static_cast<zip_uint64_t>(index);
+  if (zip_set_file_compression(archive, at, ZIP_CM_STORE, 0) != 0 || zip_file_set_dostime(archive, at, kMidnight, kFirstDate, 0) != 0) {
+    fail("the archive takes no further file", zip_strerror(archive));
+  }
+}
+
+// The whole zip in memory: the file is then written at one stroke.
+std::vector<uint8_t> pack(const std::vector<Entry>& entries) {
+  zip_error_t error;
+  zip_error_init(&error);
+  const std::unique_ptr<zip_source_t, Release> memory(zip_source_buffer_create(nullptr, 0, 0, &error));
+  if (!memory) fail("no archive in memory", zip_error_strerror(&error));
+  std::unique_ptr<zip_t, Discard> archive(zip_open_from_source(memory.get(), ZIP_TRUNCATE, &error));
+  if (!archive) fail("no archive in memory", zip_error_strerror(&error));
+  zip_source_keep(memory.get());  // zip_close drops the archive's hold on it; ours stays
+  for (const Entry& entry : entries) {
+    add_file(archive.get(), entry.path, entry.picture);
+    add_file(archive.get(), scene_mask_path(entry.path), entry.mask);
+  }
+  if (zip_close(archive.get()) != 0) fail("the archive does not close", zip_strerror(archive.get()));
+  static_cast<void>(archive.release());
+  zip_stat_t stat;
+  if (zip_source_stat(memory.get(), &stat) != 0 || zip_source_open(memory.get()) != 0)
+    fail("no archive in memory", "it cannot be read back");
+  std::vector<uint8_t> bytes(stat.size);
+  const zip_int64_t got = zip_source_read(memory.get(), bytes.data(), bytes.size());
+  zip_source_close(memory.get());
+  if (got != static_cast<zip_int64_t>(bytes.size())) fail("no archive in memory", "it cannot be read back");
+  return bytes;
+}
+
+}  // namespace
+
+ScenesReport write_scenes(const std::string& path, const ScenesOptions& options) {
+  const int tests = options.test_per_class >= 0 ? options.test_per_class : (options.per_class + 4) / 5;
+  constexpr int kMost = 1'000'000;
+  if (options.per_class < 1 || options.per_class > kMost || tests > kMost) {
+    throw UsageError(fmt::format("scenes: {} pictures of each class were asked for, and 1 to {} can be made", options.per_class, kMost));
+  }
+  std::vector<Entry> entries = list_entries(options, tests);
+  draw_entries(entries, options);
+  const std::vector<uint8_t> bytes = pack(entries);
+  write_file_atomically(path, bytes);
+
+  ScenesReport report;
+  const int classes = static_cast<int>(kSceneClasses.size());
+  report.train = classes * options.per_class;
+  report.test = classes * tests;
+  report.bytes = static_cast<int64_t>(bytes.size());
+  for (const Entry& entry : entries) report.mask_share += entry.mask_share / static_cast<double>(entries.size());
+  return report;
+}
+
+std::string scene_mask_path(std::string_view picture_path) {
+  const size_t slash = picture_path.rfind('/'), dot = picture_path.rfind('.');
+  const bool extension = dot != std::string_view::npos && (slash == std::string_view::npos || dot > slash);
+  return fmt::format("masks/{}.png", extension ? picture_path.substr(0, dot) : picture_path);
+}
+
+}  // namespace mirilla::data
