@@ -13,19 +13,19 @@ namespace mirilla {
 
 /// What a device's allocator has given out, in bytes as rounded up to blocks.
 struct MemoryStatistics {
-  size_t current = 0;      // in use by storages
-  size_t peak = 0;         // the largest `current` so far
-  size_t cached = 0;       // free blocks kept for reuse
-  uint64_t total = 0;      // ever given out
-  uint64_t allocations = 0;  // how often, reuse included
+  size_t current = 0;               // in use by storages
+  size_t peak = 0;                  // the largest `current` so far
+  size_t cached = 0;                // free blocks kept for reuse
+  uint64_t total = 0;               // ever given out
+  uint64_t allocations = 0;         // how often, reuse included
   uint64_t device_allocations = 0;  // how often the device itself was asked
 };
 
-/// Keeps freed blocks and gives them out again, since a training step asks for the same sizes over and over and a device's own allocation is
-/// slow (on the host each fresh page faults). Thread-safe. One a device.
+/// Keeps freed blocks and gives them out again, since a training step asks for the same sizes over and over and a device's own allocation
+/// is slow (on the host each fresh page faults). Thread-safe. One a device.
 ///
-/// A request takes the smallest free block that fits and is at most twice as large, else fresh memory; where the device has none left, the free
-/// blocks are returned to it and it is asked once more.
+/// A request takes the smallest free block that fits and is at most twice as large, else fresh memory; where the device has none left, the
+/// free blocks are returned to it and it is asked once more.
 class Allocator {
  public:
   static Allocator& of(Device& device);

@@ -11,8 +11,8 @@
 
 namespace mirilla {
 
-/// A piece of a device's memory that tensors look into. It counts its versions: the count moves whenever somebody asks to write, so that the
-/// tape notices a saved tensor that was overwritten and a device knows when what it derived from the values is stale.
+/// A piece of a device's memory that tensors look into. It counts its versions: the count moves whenever somebody asks to write, so that
+/// the tape notices a saved tensor that was overwritten and a device knows when what it derived from the values is stale.
 class Storage {
  public:
   Storage(Device& device, size_t bytes);

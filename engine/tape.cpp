@@ -12,9 +12,7 @@ namespace {
 
 thread_local bool grad_is_enabled = true;
 
-bool takes_part(const GradState& state) {
-  return state.observed || (grad_is_enabled && (state.requires_grad || state.producer));
-}
+bool takes_part(const GradState& state) { return state.observed || (grad_is_enabled && (state.requires_grad || state.producer)); }
 
 // The nodes that lead from a root to something whose gradient is wanted, newest first.
 class Plan {
@@ -22,7 +20,8 @@ class Plan {
   Plan(const std::shared_ptr<Node>& root, const std::vector<Tensor>& targets) {
     for (const Tensor& target : targets) {
       if (!target.grad_state())
-        throw Error("a gradient was asked of a tensor that the tape does not know", "call set_requires_grad or tape::keep_gradient before the forward pass");
+        throw Error("a gradient was asked of a tensor that the tape does not know",
+                    "call set_requires_grad or tape::keep_gradient before the forward pass");
       targets_.push_back(target.grad_state().get());
     }
     visit(root);
@@ -198,7 +197,8 @@ void keep_gradient(Tensor& tensor) {
 void backward(const Tensor& root, const BackwardOptions& options) {
   const auto& state = root.grad_state();
   if (!state)
-    throw Error("backward was called on a tensor that no operator recorded", "does anything require a gradient, and is a NoGrad scope open?");
+    throw Error("backward was called on a tensor that no operator recorded",
+                "does anything require a gradient, and is a NoGrad scope open?");
   const Tensor seed = seed_of(root, options);
   const NoGrad no_grad;
   Pending pending;

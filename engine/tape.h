@@ -16,8 +16,8 @@
 
 /// The gradient tape: operators write down what they did, backward reads it in reverse.
 ///
-/// An operator computes y and records a node: its name, its inputs, and a function from dy to the inputs' gradients. Nodes are numbered as they are
-/// recorded, so descending numbers are a topological order. Backward frees each node's function, and with it everything it had
+/// An operator computes y and records a node: its name, its inputs, and a function from dy to the inputs' gradients. Nodes are numbered as
+/// they are recorded, so descending numbers are a topological order. Backward frees each node's function, and with it everything it had
 /// saved, as soon as it has run.
 namespace mirilla::tape {
 
@@ -54,9 +54,9 @@ inline Saved save(const Tensor& tensor) { return tensor ? Saved(tensor) : Saved(
 
 /// What the tape knows of one tensor.
 struct GradState {
-  bool requires_grad = false;      // a leaf that gathers its gradient
-  bool keep = false;               // watched: keeps the gradient that passes
-  bool observed = false;           // watched, or computed from something watched: recorded even under NoGrad
+  bool requires_grad = false;  // a leaf that gathers its gradient
+  bool keep = false;           // watched: keeps the gradient that passes
+  bool observed = false;       // watched, or computed from something watched: recorded even under NoGrad
   Tensor grad;
   std::shared_ptr<Node> producer;  // none for a leaf
 };
@@ -70,15 +70,16 @@ struct Node {
   ~Node();  // unlinks long chains without recursion
 };
 
-/// Whether an operator on these inputs has to be recorded: gradients are on and one of them requires its gradient, or one of them is watched.
+/// Whether an operator on these inputs has to be recorded: gradients are on and one of them requires its gradient, or one of them is
+/// watched.
 bool recording(std::initializer_list<Tensor> inputs);
 
 namespace detail {
 Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, BackwardFunction backward);
 }
 
-/// Writes down that `y` came from `inputs` (no tensor for an absent one) and returns y. `backward` takes (dy) or (dy, needs) and returns Gradients,
-/// one an input. Nothing is written where recording(inputs) is false.
+/// Writes down that `y` came from `inputs` (no tensor for an absent one) and returns y. `backward` takes (dy) or (dy, needs) and returns
+/// Gradients, one an input. Nothing is written where recording(inputs) is false.
 template <class F>
 Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, F backward) {
   if (!recording(inputs)) return y;
@@ -89,18 +90,19 @@ Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tenso
   }
 }
 
-/// Keeps the gradient that passes through this tensor at the next backward: read it with grad(). What is computed from the tensor from now on is
-/// recorded even if nothing requires a gradient, or under NoGrad.
+/// Keeps the gradient that passes through this tensor at the next backward: read it with grad(). What is computed from the tensor from now
+/// on is recorded even if nothing requires a gradient, or under NoGrad.
 void keep_gradient(Tensor& tensor);
 
 struct BackwardOptions {
-  Tensor seed = {};                   // d(objective)/d(root), like root; may be absent if root has one element: then 1
-  std::vector<Tensor> targets = {};   // compute these gradients only, and nothing that does not lead to them; empty: every leaf and kept tensor
-  bool retain = false;                // keep the saved tensors, for another backward through the same nodes
+  Tensor seed = {};  // d(objective)/d(root), like root; may be absent if root has one element: then 1
+  std::vector<Tensor> targets =
+      {};               // compute these gradients only, and nothing that does not lead to them; empty: every leaf and kept tensor
+  bool retain = false;  // keep the saved tensors, for another backward through the same nodes
 };
 
-/// Fills grad() of the leaves and kept tensors that `root` was computed from. A leaf's gradient is added to what is there, a kept one replaced.
-/// Throws Error where root was not recorded, or its nodes were freed by an earlier backward.
+/// Fills grad() of the leaves and kept tensors that `root` was computed from. A leaf's gradient is added to what is there, a kept one
+/// replaced. Throws Error where root was not recorded, or its nodes were freed by an earlier backward.
 void backward(const Tensor& root, const BackwardOptions& options = {});
 
 bool grad_enabled();

@@ -44,8 +44,8 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
 
 Tensor Tensor::view(const Shape& shape) const {
   if (shape.numel() != numel())
-    throw ShapeError(fmt::format("a tensor {} cannot be seen as {}: {} elements, not {}", to_string(this->shape()), to_string(shape), numel(),
-                                 shape.numel()));
+    throw ShapeError(fmt::format("a tensor {} cannot be seen as {}: {} elements, not {}", to_string(this->shape()), to_string(shape),
+                                 numel(), shape.numel()));
   return view_of(offset(), shape);
 }
 
@@ -74,7 +74,7 @@ Tensor Tensor::to(DType dtype) const {
 void Tensor::copy_from(const Tensor& from) {
   if (from.shape() != shape())
     throw ShapeError(fmt::format("a tensor {} cannot be copied into {}", to_string(from.shape()), to_string(shape())));
-  if (from.dtype() != dtype()) {  // cast where the values are, then move
+  if (from.dtype() != dtype()) {                                             // cast where the values are, then move
     Device& caster = from.dtype() == DType::f64 ? from.device() : device();  // f64 never leaves the reference device
     if (&from.device() == &caster && &device() == &caster) return caster.backend().cast(from, *this);
     if (&from.device() != &caster) return copy_from(from.to(caster));
@@ -135,7 +135,8 @@ bool Tensor::requires_grad() const {
 Tensor& Tensor::set_requires_grad(bool on) {
   auto& state = impl().grad_state;
   if (state && state->producer)
-    throw Error("requires_grad belongs to leaves and this tensor was computed", "use tape::keep_gradient to see the gradient that passes here");
+    throw Error("requires_grad belongs to leaves and this tensor was computed",
+                "use tape::keep_gradient to see the gradient that passes here");
   if (on && !is_float(dtype())) throw ShapeError(fmt::format("a gradient needs a float dtype and this tensor is {}", name_of(dtype())));
   if (!state) state = std::make_shared<tape::GradState>();
   state->requires_grad = on;

@@ -22,8 +22,8 @@ struct Node;
 struct GradState;
 }  // namespace tape
 
-/// A dense, contiguous array on a device: an offset and a shape into a storage, with a dtype. There are no strides. Copying a Tensor copies the
-/// handle; both see the same values and the same gradient.
+/// A dense, contiguous array on a device: an offset and a shape into a storage, with a dtype. There are no strides. Copying a Tensor copies
+/// the handle; both see the same values and the same gradient.
 ///
 /// Passed to a Backend, a tensor becomes a ConstView where the parameter is read and a View where it is written; the second moves the
 /// storage's version. Functions do not wait for the device unless they say so.
@@ -52,7 +52,8 @@ class Tensor {
   operator ConstView() const;
   operator View();
 
-  // --- Views of the same storage. They take no part in the tape: see ops/flatten.h for the differentiable form ----------------------------
+  // --- Views of the same storage. They take no part in the tape: see ops/flatten.h for the differentiable form
+  // ----------------------------
   /// Rows begin..end of the first dimension. Throws ShapeError outside it.
   Tensor slice(int64_t begin, int64_t end) const;
   /// The same elements in another shape. Throws ShapeError where the counts differ.
@@ -89,8 +90,8 @@ class Tensor {
   bool requires_grad() const;
   /// Makes this a leaf that gathers its gradient, or stops that. Throws for a tensor that an operator recorded.
   Tensor& set_requires_grad(bool on = true);
-  /// The gradient that backward left: of a leaf (added up until clear_grad), or of a tensor under tape::keep_gradient (the last). No tensor if
-  /// there is none.
+  /// The gradient that backward left: of a leaf (added up until clear_grad), or of a tensor under tape::keep_gradient (the last). No tensor
+  /// if there is none.
   Tensor grad() const;
   void set_grad(const Tensor& grad);
   void clear_grad();

@@ -47,9 +47,9 @@ struct BatchNormStatistics {
   View running_mean, running_var;  // updated in place; may be absent, both or neither
 };
 
-/// y = (x - mean) inv_std weight + bias, then + residual if present, then max(.,0) if relu. `normalized`, if present, is an observation point: it
-/// receives the value before the residual is added. Watching it changes no bit of y.
-/// The plain form (no residual, no relu) is core; the others need Fused::batch_norm_add_relu.
+/// y = (x - mean) inv_std weight + bias, then + residual if present, then max(.,0) if relu. `normalized`, if present, is an observation
+/// point: it receives the value before the residual is added. Watching it changes no bit of y. The plain form (no residual, no relu) is
+/// core; the others need Fused::batch_norm_add_relu.
 struct BatchNormApply {
   ConstView x, mean, inv_std, weight, bias;
   ConstView residual;  // like x, may be absent
@@ -71,7 +71,7 @@ struct BatchNormBackward {
   ConstView y;  // present exactly if relu
   bool relu = false;
   bool training = true;
-  View dx, dresidual;  // like x
+  View dx, dresidual;   // like x
   View dweight, dbias;  // (C)
 };
 
@@ -95,10 +95,10 @@ struct DropoutSpec {
 struct AdamTensor {
   View parameter;
   ConstView gradient;
-  View m, v;            // first and second moments, like parameter
+  View m, v;  // first and second moments, like parameter
   double learning_rate = 0;
   double weight_decay = 0;
-  int64_t step = 1;     // t, counted from 1, of this tensor
+  int64_t step = 1;  // t, counted from 1, of this tensor
 };
 
 /// Adam with decoupled weight decay, as fastai does it:                                               [fastai.optimizer.Adam]
@@ -112,9 +112,10 @@ struct AdamSpec {
   double eps = 1e-5;
 };
 
-/// Pictures to network input in one pass: affine + warp (bilinear, reflection), crop-resize (bilinear), lighting, normalisation. Both samplings are
-/// evaluated together: an output pixel reads at most 16 source pixels and no picture in between is stored. fastai computes coordinates
-/// in f32; ours may be more exact.                  [fastai.vision.augment: AffineCoordTfm, RandomResizedCropGPU, LightingTfm; Normalize]
+/// Pictures to network input in one pass: affine + warp (bilinear, reflection), crop-resize (bilinear), lighting, normalisation. Both
+/// samplings are evaluated together: an output pixel reads at most 16 source pixels and no picture in between is stored. fastai computes
+/// coordinates in f32; ours may be more exact.                  [fastai.vision.augment: AffineCoordTfm, RandomResizedCropGPU, LightingTfm;
+/// Normalize]
 ///
 /// `parameters` has a row a picture, in this order:
 ///   0..5    theta (2,3), row-major: output (x, y, 1) to input, coordinates in [-1,1]
@@ -139,9 +140,9 @@ enum class Fused { batch_norm_add_relu, conv2d_bias_add_relu, adaptive_concat_po
 
 std::string_view name_of(Fused operation);
 
-/// The table of operations: a small core that every device fills and fused entries that it may. Each function reads its ConstViews and writes every
-/// element of its Views (it never adds to what is there, unless it says so). Pictures are (N,H,W,C), convolution weights (K,R,S,C) =
-/// (out, height, width, in). Shapes and dtypes were checked by engine/ops; a kernel relies on them. Views do not overlap unless
+/// The table of operations: a small core that every device fills and fused entries that it may. Each function reads its ConstViews and
+/// writes every element of its Views (it never adds to what is there, unless it says so). Pictures are (N,H,W,C), convolution weights
+/// (K,R,S,C) = (out, height, width, in). Shapes and dtypes were checked by engine/ops; a kernel relies on them. Views do not overlap unless
 /// it says so. No function waits for the device; a device without an operation or dtype throws DeviceError naming both.
 class Backend {
  public:
@@ -153,13 +154,13 @@ class Backend {
   virtual void forget(uint64_t storage_id) { static_cast<void>(storage_id); }
 
   // --- Elementwise and memory -----------------------------------------------------------------------------------------------------
-  virtual void fill(View y, double value) = 0;                  // any dtype
-  virtual void cast(ConstView x, View y) = 0;                   // any to any; float to float rounds to nearest even
-  virtual void add(ConstView a, ConstView b, View y) = 0;       // y = a + b; y may be a or b
-  virtual void multiply(ConstView a, ConstView b, View y) = 0;  // y = a b; b like a, or one element
-  virtual void scale(ConstView x, double factor, View y) = 0;   // y = factor x; y may be x
-  virtual void relu(ConstView x, View y) = 0;                   // y = max(x,0), NaN stays NaN
-  virtual void relu_backward(ConstView dy, ConstView y, View dx) = 0;  // dx = dy where y > 0, else 0
+  virtual void fill(View y, double value) = 0;                             // any dtype
+  virtual void cast(ConstView x, View y) = 0;                              // any to any; float to float rounds to nearest even
+  virtual void add(ConstView a, ConstView b, View y) = 0;                  // y = a + b; y may be a or b
+  virtual void multiply(ConstView a, ConstView b, View y) = 0;             // y = a b; b like a, or one element
+  virtual void scale(ConstView x, double factor, View y) = 0;              // y = factor x; y may be x
+  virtual void relu(ConstView x, View y) = 0;                              // y = max(x,0), NaN stays NaN
+  virtual void relu_backward(ConstView dy, ConstView y, View dx) = 0;      // dx = dy where y > 0, else 0
   virtual void dropout(ConstView x, const DropoutSpec& spec, View y) = 0;  // its own backward
 
   // --- Reductions -----------------------------------------------------------------------------------------------------------------
@@ -169,7 +170,7 @@ class Backend {
 
   // --- Products -------------------------------------------------------------------------------------------------------------------
   virtual void matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) = 0;  // y (M,N)
-  virtual void add_bias(ConstView x, ConstView bias, View y) = 0;  // bias (C) to the last dimension; y may be x
+  virtual void add_bias(ConstView x, ConstView bias, View y) = 0;                     // bias (C) to the last dimension; y may be x
   virtual void conv2d(ConstView x, ConstView w, ConstView bias, const Conv2dSpec& spec, View y) = 0;  // bias (K) may be absent
   virtual void conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec& spec, View dx) = 0;
   virtual void conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpec& spec, View dw) = 0;
@@ -199,7 +200,8 @@ class Backend {
   // --- The rest of a step ---------------------------------------------------------------------------------------------------------
   virtual void adam(std::span<const AdamTensor> tensors, const AdamSpec& spec) = 0;
   virtual void augment(const Augment& call) = 0;
-  /// weights (N,C) = mean of gradient over (h,w);  map (N,h,w) = sum_c weights_c activation_c.                        [Grad-CAM, Selvaraju 2017]
+  /// weights (N,C) = mean of gradient over (h,w);  map (N,h,w) = sum_c weights_c activation_c.                        [Grad-CAM, Selvaraju
+  /// 2017]
   virtual void grad_cam(ConstView activation, ConstView gradient, View weights, View map) = 0;
 
   // --- Fused; the default throws the missing-operation error ----------------------------------------------------------------------

@@ -14,8 +14,8 @@ class Backend;
 
 /// What a device is, apart from what it computes: a name, memory, and an order in which work happens.
 ///
-/// Work that is started on a device happens in the order in which it was started. The host devices finish each call before they return; a GPU
-/// may still be at it, so only copy_to_host and synchronize wait.
+/// Work that is started on a device happens in the order in which it was started. The host devices finish each call before they return; a
+/// GPU may still be at it, so only copy_to_host and synchronize wait.
 class Device {
  public:
   virtual ~Device() = default;
@@ -29,8 +29,8 @@ class Device {
   /// The operations this device can do.
   virtual Backend& backend() = 0;
 
-  /// Memory aligned to 64 bytes, uninitialised. Throws DeviceError where there is not enough, naming what was asked for. The engine's caching
-  /// allocator stands in front of it.
+  /// Memory aligned to 64 bytes, uninitialised. Throws DeviceError where there is not enough, naming what was asked for. The engine's
+  /// caching allocator stands in front of it.
   virtual void* allocate(size_t bytes) = 0;
   virtual void release(void* address, size_t bytes) noexcept = 0;
 

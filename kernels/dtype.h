@@ -27,13 +27,22 @@ constexpr size_t size_of(DType dtype) {
 constexpr bool is_float(DType dtype) { return dtype <= DType::bf16; }
 
 template <class T>
-inline constexpr DType kDTypeOf = [] { static_assert(sizeof(T) == 0, "no DType holds this type"); return DType::f32; }();
-template <> inline constexpr DType kDTypeOf<float> = DType::f32;
-template <> inline constexpr DType kDTypeOf<double> = DType::f64;
-template <> inline constexpr DType kDTypeOf<Half> = DType::f16;
-template <> inline constexpr DType kDTypeOf<BFloat16> = DType::bf16;
-template <> inline constexpr DType kDTypeOf<uint8_t> = DType::u8;
-template <> inline constexpr DType kDTypeOf<int64_t> = DType::i64;
+inline constexpr DType kDTypeOf = [] {
+  static_assert(sizeof(T) == 0, "no DType holds this type");
+  return DType::f32;
+}();
+template <>
+inline constexpr DType kDTypeOf<float> = DType::f32;
+template <>
+inline constexpr DType kDTypeOf<double> = DType::f64;
+template <>
+inline constexpr DType kDTypeOf<Half> = DType::f16;
+template <>
+inline constexpr DType kDTypeOf<BFloat16> = DType::bf16;
+template <>
+inline constexpr DType kDTypeOf<uint8_t> = DType::u8;
+template <>
+inline constexpr DType kDTypeOf<int64_t> = DType::i64;
 
 /// Calls f.template operator()<T>() with the C++ type of a float dtype, and throws ShapeError naming `what` for the others.
 template <class F>

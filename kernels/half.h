@@ -8,7 +8,8 @@ namespace mirilla {
 
 /// IEEE 754 binary16 as a storage type: 1 sign, 5 exponent, 10 fraction bits. Arithmetic happens in f32.
 ///
-/// From f32 it rounds to nearest, ties to even; 65520 and more give infinity; subnormals are kept; a NaN stays a NaN, made quiet. To f32 is exact.
+/// From f32 it rounds to nearest, ties to even; 65520 and more give infinity; subnormals are kept; a NaN stays a NaN, made quiet. To f32 is
+/// exact.
 struct Half {
   uint16_t bits = 0;
 
@@ -49,7 +50,7 @@ constexpr uint16_t Half::from_float(float value) {
   const uint32_t magnitude = f & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return static_cast<uint16_t>(sign | 0x7e00u | ((magnitude >> 13) & 0x3ffu));  // NaN, made quiet
   if (magnitude >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // 65520 and more round to infinity
-  if (magnitude < 0x38800000u) {  // below 2^-14: a subnormal half, in units of 2^-24
+  if (magnitude < 0x38800000u) {                                               // below 2^-14: a subnormal half, in units of 2^-24
     const uint32_t exponent = magnitude >> 23;
     if (exponent < 102) return static_cast<uint16_t>(sign);  // below 2^-25: rounds to zero
     const uint32_t fraction = (magnitude & 0x7fffffu) | 0x800000u;

@@ -7,7 +7,8 @@
 namespace mirilla {
 
 /// Philox 4x32-10: ten rounds that turn a 128-bit counter and a 64-bit key into four independent 32-bit words. There is no state: the same
-/// counter and key give the same words on every device, in any order.   [Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11]
+/// counter and key give the same words on every device, in any order.   [Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+/// SC11]
 constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{0xD2511F53u} * counter[0];

@@ -32,8 +32,7 @@ int64_t Shape::numel() const {
 
 int64_t Shape::operator[](int dimension) const {
   const int from_front = dimension < 0 ? dimension + rank_ : dimension;
-  if (from_front < 0 || from_front >= rank_)
-    throw ShapeError(fmt::format("{} has no dimension {}", to_string(*this), dimension));
+  if (from_front < 0 || from_front >= rank_) throw ShapeError(fmt::format("{} has no dimension {}", to_string(*this), dimension));
   return extents_[static_cast<size_t>(from_front)];
 }
 

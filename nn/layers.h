@@ -15,7 +15,8 @@ struct Placement {
   DType dtype = DType::f32;
 };
 
-/// ops/conv2d as a module. Parameters: weight (K,R,S,C), bias (K) if asked for. Initialised by kaiming_normal_(fan_out, relu), as torchvision's resnet is.
+/// ops/conv2d as a module. Parameters: weight (K,R,S,C), bias (K) if asked for. Initialised by kaiming_normal_(fan_out, relu), as
+/// torchvision's resnet is.
 class Conv2d final : public Module {
  public:
   struct Spec {
@@ -70,7 +71,8 @@ class BatchNorm1d final : public BatchNorm {
   std::string_view kind() const override { return "BatchNorm1d"; }
 };
 
-/// ops/linear as a module. Parameters: weight (O,I), bias (O) if asked for. Initialised by kaiming_normal_ (fan_in: std sqrt(2 / I)), as fastai's head is.
+/// ops/linear as a module. Parameters: weight (O,I), bias (O) if asked for. Initialised by kaiming_normal_ (fan_in: std sqrt(2 / I)), as
+/// fastai's head is.
 class Linear final : public Module {
  public:
   Linear(int in, int out, bool bias, Placement placement);
@@ -147,7 +149,8 @@ class Dropout final : public Module {
   RandomKey key_{.purpose = Purpose::kDropout};
 };
 
-/// Children named "0", "1", ... run one after another. A batch norm followed by a ReLU, or a convolution followed by a batch norm, runs fused.
+/// Children named "0", "1", ... run one after another. A batch norm followed by a ReLU, or a convolution followed by a batch norm, runs
+/// fused.
 class Sequential final : public Module {
  public:
   std::string_view kind() const override { return "Sequential"; }
@@ -160,9 +163,9 @@ class Sequential final : public Module {
   Tensor forward(const Tensor& x) override;
 };
 
-/// relu(norm(conv(x)) + residual): the residual and the ReLU may be absent. In evaluation, where no gradient is wanted and neither conv nor norm is watched, the norm is
-/// folded into the convolution and all of it is one operation; else the convolution runs and norm, sum and ReLU are one. Watches on conv, norm
-/// and relu are served either way.
+/// relu(norm(conv(x)) + residual): the residual and the ReLU may be absent. In evaluation, where no gradient is wanted and neither conv nor
+/// norm is watched, the norm is folded into the convolution and all of it is one operation; else the convolution runs and norm, sum and
+/// ReLU are one. Watches on conv, norm and relu are served either way.
 Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual = {});
 
 }  // namespace mirilla::nn

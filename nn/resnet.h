@@ -11,7 +11,7 @@
 namespace mirilla::nn {
 
 /// relu(bn2(conv2(relu(bn1(conv1(x))))) + identity); `downsample` (a 1x1 convolution and its norm) where the shape changes.
-/// Children as torchvision's: conv1 bn1 relu conv2 bn2 [downsample.0 downsample.1]. relu runs twice.          [torchvision.models.resnet.BasicBlock]
+/// Children as torchvision's: conv1 bn1 relu conv2 bn2 [downsample.0 downsample.1]. relu runs twice. [torchvision.models.resnet.BasicBlock]
 class BasicBlock final : public Module {
  public:
   BasicBlock(int in, int out, int stride, Placement placement);
@@ -45,7 +45,8 @@ struct ResNetSpec {
 ///
 ///   pictures (N,H,W,3) normalised -> logits (N,classes); layer1 (N,H/4,W/4,64) ... layer4 (N,H/32,W/32,512)
 ///
-/// fastai's head: concat pool, flatten, BatchNorm1d(1024), Dropout .25, Linear(1024,512), ReLU, BatchNorm1d(512), Dropout .5, Linear(512,classes).
+/// fastai's head: concat pool, flatten, BatchNorm1d(1024), Dropout .25, Linear(1024,512), ReLU, BatchNorm1d(512), Dropout .5,
+/// Linear(512,classes).
 class ResNet final : public Module {
  public:
   /// Throws UsageError for an unknown arch.
@@ -56,8 +57,8 @@ class ResNet final : public Module {
   /// fastai's three: [conv1..layer2], [layer3, layer4], [head].                                  [fastai.vision.learner._resnet_split]
   std::array<std::vector<NamedTensor>, 3> parameter_groups() const;
 
-  /// Our name for a module that may be called as fastai does: "model[0][-2]" is "layer3", "model[0]" is "layer4", "0.4.0.conv1" is "layer1.0.conv1", "1.8" is
-  /// "head.8". Our own names pass unchanged; an unknown one throws UsageError with those there are.
+  /// Our name for a module that may be called as fastai does: "model[0][-2]" is "layer3", "model[0]" is "layer4", "0.4.0.conv1" is
+  /// "layer1.0.conv1", "1.8" is "head.8". Our own names pass unchanged; an unknown one throws UsageError with those there are.
   std::string resolve(std::string_view name);
 
  protected:
@@ -73,7 +74,8 @@ class ResNet final : public Module {
 /// The whole-number counts of blocks in layer1..layer4: resnet18 {2,2,2,2}, resnet34 {3,4,6,3}. Throws UsageError.
 std::array<int, 4> blocks_of(std::string_view arch);
 
-/// Fills the parameters with their initial values from Philox: convolutions kaiming_normal (fan_out), head linears kaiming_normal (fan_in), norms weight 1, bias 0 (head 1e-3).
+/// Fills the parameters with their initial values from Philox: convolutions kaiming_normal (fan_out), head linears kaiming_normal (fan_in),
+/// norms weight 1, bias 0 (head 1e-3).
 void initialise(Module& model, uint64_t seed);
 
 }  // namespace mirilla::nn

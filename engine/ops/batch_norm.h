@@ -5,7 +5,8 @@
 
 namespace mirilla {
 
-/// What a batch norm owns: weight (gamma) and bias (beta), which train, and the running statistics, which training updates in place. All (C).
+/// What a batch norm owns: weight (gamma) and bias (beta), which train, and the running statistics, which training updates in place. All
+/// (C).
 struct BatchNormState {
   Tensor weight, bias, running_mean, running_var;
   double eps = 1e-5;
@@ -16,9 +17,9 @@ struct BatchNormState {
 ///
 ///   x  (N,H,W,C) or (N,C);  y  like x
 ///
-/// Training: mean and (biased) variance of this batch, and running statistics moved by `momentum` towards them (variance unbiased). Evaluation: the
-/// running statistics. Backward: see BatchNormBackward in kernels/backend.h. Does not wait for the device. Throws ShapeError where C differs, and in training
-/// for a single value a channel, as PyTorch does.
+/// Training: mean and (biased) variance of this batch, and running statistics moved by `momentum` towards them (variance unbiased).
+/// Evaluation: the running statistics. Backward: see BatchNormBackward in kernels/backend.h. Does not wait for the device. Throws
+/// ShapeError where C differs, and in training for a single value a channel, as PyTorch does.
 Tensor batch_norm(const Tensor& x, BatchNormState& state, bool training);
 
 struct BatchNormAddReluResult {
@@ -26,15 +27,17 @@ struct BatchNormAddReluResult {
   Tensor normalized;  // like x, under tape::keep_gradient; no tensor unless asked for
 };
 
-/// y = max(batch_norm(x) + residual, 0); the residual may be absent. One pass where the device has Fused::batch_norm_add_relu, else composed from
-/// batch_norm, add and relu, with the same tape either way.
+/// y = max(batch_norm(x) + residual, 0); the residual may be absent. One pass where the device has Fused::batch_norm_add_relu, else
+/// composed from batch_norm, add and relu, with the same tape either way.
 ///
-/// `observe` asks for the observation point between the norm and the sum: its value comes from the same kernel, its gradient from the same backward, and
-/// no bit of y changes. Keeps x and y for the way back.
-BatchNormAddReluResult batch_norm_add_relu(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training, bool observe = false);
+/// `observe` asks for the observation point between the norm and the sum: its value comes from the same kernel, its gradient from the same
+/// backward, and no bit of y changes. Keeps x and y for the way back.
+BatchNormAddReluResult batch_norm_add_relu(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training,
+                                           bool observe = false);
 
-/// A batch norm in evaluation as a factor and an offset a channel: y = x scale + shift, scale = weight / sqrt(running_var + eps), shift = bias - running_mean scale.
-/// For folding into the convolution before it: w'[k] = w[k] scale[k], bias' = shift (+ bias scale). Computed on the host in double; waits for the device.
+/// A batch norm in evaluation as a factor and an offset a channel: y = x scale + shift, scale = weight / sqrt(running_var + eps), shift =
+/// bias - running_mean scale. For folding into the convolution before it: w'[k] = w[k] scale[k], bias' = shift (+ bias scale). Computed on
+/// the host in double; waits for the device.
 struct FoldedBatchNorm {
   Tensor w, bias;  // like the convolution's w; (K) f32
 };

@@ -5,8 +5,8 @@
 
 namespace mirilla {
 
-/// y[n,p,q,k] = bias[k] + sum over r,s,c of x[n, p stride - padding + r dilation, q stride - padding + s dilation, c] w[k,r,s,c], pictures being
-/// zero outside.                                                                                   [torch.nn.functional.conv2d]
+/// y[n,p,q,k] = bias[k] + sum over r,s,c of x[n, p stride - padding + r dilation, q stride - padding + s dilation, c] w[k,r,s,c], pictures
+/// being zero outside.                                                                                   [torch.nn.functional.conv2d]
 ///
 ///   x     (N,H,W,C)  f32 (f64 on the reference device)
 ///   w     (K,R,S,C)  like x
@@ -17,8 +17,10 @@ namespace mirilla {
 /// Does not wait for the device. Throws ShapeError where the channels differ or the window is larger than the padded picture.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec);
 
-/// max(conv2d(x, w, bias) + residual, 0), the ReLU only if `relu`, the residual only if there is one: an inference step with the batch norm folded into w and
-/// bias. One pass where the device has Fused::conv2d_bias_add_relu, else composed. Not recorded: throws Error if a gradient would be needed.
-Tensor conv2d_bias_add_relu(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu, const Conv2dSpec& spec);
+/// max(conv2d(x, w, bias) + residual, 0), the ReLU only if `relu`, the residual only if there is one: an inference step with the batch norm
+/// folded into w and bias. One pass where the device has Fused::conv2d_bias_add_relu, else composed. Not recorded: throws Error if a
+/// gradient would be needed.
+Tensor conv2d_bias_add_relu(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
+                            const Conv2dSpec& spec);
 
 }  // namespace mirilla

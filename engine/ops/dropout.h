@@ -5,7 +5,7 @@
 
 namespace mirilla {
 
-/// y = x mask / (1 - p), mask from Philox as DropoutSpec says. Backward: the same with dy; nothing is stored.      [torch.nn.functional.dropout]
+/// y = x mask / (1 - p), mask from Philox as DropoutSpec says. Backward: the same with dy; nothing is stored. [torch.nn.functional.dropout]
 /// p in [0,1); p = 0 gives x itself. Does not wait for the device.
 Tensor dropout(const Tensor& x, const DropoutSpec& spec);
 

@@ -9,8 +9,8 @@ namespace mirilla {
 ///
 ///   x  (N,H,W,C);  y  (N,P,Q,C), P = (H + 2 padding - window) / stride + 1, Q likewise
 ///
-/// Backward: dy goes to the winner, the first of equals. Keeps one byte an output element. Does not wait for the device. Throws ShapeError where the
-/// window is larger than the padded picture, the padding larger than half the window, or the window has more than 256 places.
+/// Backward: dy goes to the winner, the first of equals. Keeps one byte an output element. Does not wait for the device. Throws ShapeError
+/// where the window is larger than the padded picture, the padding larger than half the window, or the window has more than 256 places.
 Tensor max_pool2d(const Tensor& x, const Pool2dSpec& spec);
 
 /// The mean, or the largest, of each of h x w cells of the picture.       [torch.nn.AdaptiveAvgPool2d, AdaptiveMaxPool2d]

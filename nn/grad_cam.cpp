@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include "nn/grad_cam.h"
+
+#include <algorithm>
+
+#include "engine/ops/reductions.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+// Evaluation while it lives, then what it was.
+class Evaluating {
+ public:
+  explicit Evaluating(Module& module) : module_(module), before_(module.training()) { module_.evaluate(); }
+  ~Evaluating() { module_.train(before_); }
+  Evaluating(const Evaluating&) = delete;
+  Evaluating& operator=(const Evaluating&) = delete;
+
+ private:
+  Module& module_;
+  bool before_;
+};
+
+CamMap map_of(const Watch& watch, CamStyle style) {
+  const size_t last = watch.calls() - 1;
+  const Tensor activation = watch.activation(last);  // (1,h,w,C)
+  if (activation.shape().rank() != 4 || activation.size(1) * activation.size(2) <= 1)
+    throw Error(fmt::format("Grad-CAM needs a layer that still has places, and '{}' gives {}", watch.name(), to_string(activation.shape())),
+                "layer4 and layer3 are the usual ones");
+  Tensor weights = empty({1, activation.size(3)}, activation.dtype(), activation.device());
+  Tensor map = empty({1, activation.size(1), activation.size(2)}, activation.dtype(), activation.device());
+  activation.backend().grad_cam(activation, watch.gradient(last), weights, map);
+  CamMap result{.layer = watch.name(), .height = static_cast<int>(map.size(1)), .width = static_cast<int>(map.size(2)), .values = {}};
+  for (const double value : map.to_doubles())
+    result.values.push_back(static_cast<float>(style == CamStyle::paper ? std::max(value, 0.0) : value));
+  return result;
+}
+
+}  // namespace
+
+GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style) {
+  std::vector<Watch> watches;
+  for (const std::string& layer : layers) watches.push_back(model.watch(model.resolve(layer)));
+  const Evaluating evaluating(model);
+  const tape::NoGrad no_grad;            // the watches alone decide what is recorded
+  const Tensor logits = model(picture);  // (1,classes)
+
+  GradCam result;
+  result.logits = logits.to_doubles();
+  const int classes = static_cast<int>(result.logits.size());
+  result.target = target.value_or(static_cast<int>(std::max_element(result.logits.begin(), result.logits.end()) - result.logits.begin()));
+  if (result.target < 0 || result.target >= classes)
+    throw UsageError(fmt::format("the model has the classes 0 to {} and class {} was asked for", classes - 1, result.target));
+
+  std::vector<Tensor> targets;
+  for (const Watch& watch : watches) targets.push_back(watch.activation(watch.calls() - 1));
+  tape::backward(pick(logits, result.target), {.targets = targets});
+  for (const Watch& watch : watches) result.maps.push_back(map_of(watch, style));
+  return result;
+}
+
+}  // namespace mirilla::nn

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/resnet.h"
+
+namespace mirilla::nn {
+
+/// How a map is read.
+enum class CamStyle {
+  course,  // signed, as the fastai course computes it
+  paper,   // max(map, 0): only what speaks for the class                                              [Selvaraju et al. 2017]
+};
+
+/// Where one layer found its reasons.
+struct CamMap {
+  std::string layer;
+  int height = 0;
+  int width = 0;
+  std::vector<float> values;  // (height, width)
+};
+
+struct GradCam {
+  int target = 0;              // the class that was explained
+  std::vector<double> logits;  // (classes)
+  std::vector<CamMap> maps;    // one a layer, in the order asked for
+};
+
+/// Grad-CAM of one picture at several layers from one forward and one backward pass:
+///
+///   w_c = mean over (h,w) of d logit[target] / d A[h,w,c];   map[h,w] = sum_c w_c A[h,w,c]
+///
+///   picture  (1,H,W,3) normalised, on the model's device
+///   layers   names that ResNet::resolve understands; a module that runs several times counts with its last run
+///   target   the class to explain, or none for the likeliest
+///
+/// In evaluation mode (the mode is put back afterwards), from the raw logit. No parameter's gradient is computed, frozen parameters do not
+/// matter, nor does a NoGrad around the call. Waits for the device. Throws UsageError for an unknown layer or class, Error for a layer
+/// without a spatial extent.
+GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
+
+}  // namespace mirilla::nn

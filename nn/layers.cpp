@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "nn/layers.h"
+
+#include "engine/ops/add.h"
+#include "engine/ops/conv2d.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/pool.h"
+#include "engine/ops/relu.h"
+
+namespace mirilla::nn {
+
+Conv2d::Conv2d(const Spec& spec, Placement placement)
+    : spec_(spec),
+      weight_(add_parameter("weight", zeros({spec.out, spec.kernel, spec.kernel, spec.in}, placement.dtype, placement.device))) {
+  if (spec.bias) bias_ = add_parameter("bias", zeros({spec.out}, placement.dtype, placement.device));
+}
+
+Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight_, bias_, spec_.conv); }
+
+BatchNorm::BatchNorm(int channels, Placement placement, double initial_bias) {
+  state_.weight = add_parameter("weight", full({channels}, 1, placement.dtype, placement.device));
+  state_.bias = add_parameter("bias", full({channels}, initial_bias, placement.dtype, placement.device));
+  state_.running_mean = add_buffer("running_mean", zeros({channels}, placement.dtype, placement.device));
+  state_.running_var = add_buffer("running_var", full({channels}, 1, placement.dtype, placement.device));
+}
+
+Tensor BatchNorm::forward(const Tensor& x) { return batch_norm(x, state_, training()); }
+
+const FoldedBatchNorm& BatchNorm::folded_into(Conv2d& conv) {
+  std::vector<uint64_t> from;
+  for (const Tensor* tensor :
+       {static_cast<const Tensor*>(&conv.weight()), static_cast<const Tensor*>(&state_.weight), static_cast<const Tensor*>(&state_.bias),
+        static_cast<const Tensor*>(&state_.running_mean), static_cast<const Tensor*>(&state_.running_var)}) {
+    from.push_back(tensor->storage()->id());
+    from.push_back(tensor->version());
+  }
+  if (!folded_ || from != folded_from_) {
+    folded_ = fold_batch_norm(conv.weight(), conv.bias(), state_);
+    folded_from_ = std::move(from);
+  }
+  return *folded_;
+}
+
+Linear::Linear(int in, int out, bool bias, Placement placement)
+    : weight_(add_parameter("weight", zeros({out, in}, placement.dtype, placement.device))) {
+  if (bias) bias_ = add_parameter("bias", zeros({out}, placement.dtype, placement.device));
+}
+
+Tensor Linear::forward(const Tensor& x) { return linear(x, weight_, bias_); }
+Tensor ReLU::forward(const Tensor& x) { return relu(x); }
+Tensor MaxPool2d::forward(const Tensor& x) { return max_pool2d(x, spec_); }
+Tensor AdaptiveAvgPool2d::forward(const Tensor& x) { return adaptive_avg_pool2d(x, 1, 1); }
+Tensor AdaptiveConcatPool2d::forward(const Tensor& x) { return adaptive_concat_pool2d(x, 1, 1); }
+Tensor Flatten::forward(const Tensor& x) { return flatten(x); }
+
+Tensor Dropout::forward(const Tensor& x) { return training() ? dropout(x, {.p = p_, .key = key_}) : x; }
+
+void Dropout::on_step(uint64_t seed, uint32_t step, uint32_t ordinal) {
+  key_ = {.seed = seed, .purpose = Purpose::kDropout, .step = step, .item = ordinal};
+}
+
+Tensor Sequential::forward(const Tensor& x) {
+  Tensor y = x;
+  for (size_t i = 0; i < children().size(); ++i) {
+    Module& module = *children()[i].module;
+    auto* conv = dynamic_cast<Conv2d*>(&module);
+    auto* norm = conv && i + 1 < children().size() ? dynamic_cast<BatchNorm*>(children()[i + 1].module.get()) : nullptr;
+    if (!norm) {
+      y = module(y);
+      continue;
+    }
+    auto* relu = i + 2 < children().size() ? dynamic_cast<ReLU*>(children()[i + 2].module.get()) : nullptr;
+    y = run_conv_norm(*conv, *norm, relu, y);
+    i += relu ? 2 : 1;
+  }
+  return y;
+}
+
+namespace {
+
+Tensor run_folded(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
+  const FoldedBatchNorm& folded = norm.folded_into(conv);
+  Tensor y = conv2d_bias_add_relu(x, folded.w, folded.bias, residual, relu != nullptr, conv.spec().conv);
+  if (relu) relu->observe(y);
+  return y;
+}
+
+}  // namespace
+
+Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
+  const bool recorded = tape::recording({x, conv.weight(), norm.state().weight, norm.state().bias, residual});
+  if (!norm.training() && !recorded && !conv.watched() && !norm.watched()) return run_folded(conv, norm, relu, x, residual);
+  Tensor y = conv(x);
+  if (!relu) {
+    y = norm(y);
+    return residual ? add(y, residual) : y;
+  }
+  auto [activated, normalized] = batch_norm_add_relu(y, norm.state(), residual, norm.training(), norm.watched());
+  if (normalized) norm.observe(normalized);
+  relu->observe(activated);
+  return activated;
+}
+
+}  // namespace mirilla::nn

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#include "nn/resnet.h"
+
+#include <fmt/ranges.h>
+
+#include <charconv>
+#include <cmath>
+#include <numbers>
+
+#include "engine/ops/linear.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+std::unique_ptr<Conv2d> conv(int in, int out, int kernel, int stride, Placement placement) {
+  return std::make_unique<Conv2d>(Conv2d::Spec{.in = in, .out = out, .kernel = kernel, .conv = {.stride = stride, .padding = kernel / 2}},
+                                  placement);
+}
+
+constexpr double kHeadNormBias = 1e-3;  // fastai.layers.BatchNorm
+
+std::unique_ptr<Sequential> fastai_head(int features, int classes, Placement placement) {
+  constexpr int kHidden = 512;
+  auto head = std::make_unique<Sequential>();
+  head->append(std::make_unique<AdaptiveConcatPool2d>());
+  head->append(std::make_unique<Flatten>());
+  head->append(std::make_unique<BatchNorm1d>(2 * features, placement, kHeadNormBias));
+  head->append(std::make_unique<Dropout>(0.25));
+  head->append(std::make_unique<Linear>(2 * features, kHidden, false, placement));
+  head->append(std::make_unique<ReLU>());
+  head->append(std::make_unique<BatchNorm1d>(kHidden, placement, kHeadNormBias));
+  head->append(std::make_unique<Dropout>(0.5));
+  head->append(std::make_unique<Linear>(kHidden, classes, false, placement));
+  return head;
+}
+
+std::unique_ptr<Sequential> stage(int in, int out, int blocks, int stride, Placement placement) {
+  auto layer = std::make_unique<Sequential>();
+  for (int i = 0; i < blocks; ++i) layer->append(std::make_unique<BasicBlock>(i == 0 ? in : out, out, i == 0 ? stride : 1, placement));
+  return layer;
+}
+
+uint32_t hash_of(std::string_view name) {  // FNV-1a
+  uint32_t hash = 2166136261u;
+  for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
+  return hash;
+}
+
+// Two normal numbers from two uniform ones each: Box and Muller.
+std::vector<double> normal_numbers(size_t n, double std, RandomKey key) {
+  std::vector<double> values(n);
+  for (size_t i = 0; i < n; i += 2) {
+    const auto words = key.block(static_cast<uint32_t>(i / 2));
+    const double u = (words[0] + 0.5) * 0x1p-32;
+    const double angle = 2 * std::numbers::pi * words[1] * 0x1p-32;
+    const double radius = std * std::sqrt(-2 * std::log(u));
+    values[i] = radius * std::cos(angle);
+    if (i + 1 < n) values[i + 1] = radius * std::sin(angle);
+  }
+  return values;
+}
+
+void set_values(Tensor tensor, const std::vector<double>& values) {
+  dispatch_real(tensor.dtype(), "initialise", [&]<class T>() {
+    tensor.copy_from(from_host(std::vector<T>(values.begin(), values.end()), tensor.shape(), tensor.device()));
+  });
+}
+
+}  // namespace
+
+BasicBlock::BasicBlock(int in, int out, int stride, Placement placement)
+    : conv1_(add("conv1", conv(in, out, 3, stride, placement))),
+      bn1_(add("bn1", std::make_unique<BatchNorm2d>(out, placement))),
+      relu_(add("relu", std::make_unique<ReLU>())),
+      conv2_(add("conv2", conv(out, out, 3, 1, placement))),
+      bn2_(add("bn2", std::make_unique<BatchNorm2d>(out, placement))) {
+  if (stride == 1 && in == out) return;
+  auto downsample = std::make_unique<Sequential>();
+  downsample->append(conv(in, out, 1, stride, placement));
+  downsample->append(std::make_unique<BatchNorm2d>(out, placement));
+  downsample_ = &add("downsample", std::move(downsample));
+}
+
+Tensor BasicBlock::forward(const Tensor& x) {
+  const Tensor identity = downsample_ ? (*downsample_)(x) : x;
+  const Tensor inner = run_conv_norm(conv1_, bn1_, &relu_, x);
+  return run_conv_norm(conv2_, bn2_, &relu_, inner, identity);
+}
+
+std::array<int, 4> blocks_of(std::string_view arch) {
+  if (arch == "resnet18") return {2, 2, 2, 2};
+  if (arch == "resnet34") return {3, 4, 6, 3};
+  throw UsageError(fmt::format("resnet18 or resnet34 was expected as architecture and '{}' came", arch));
+}
+
+ResNet::ResNet(const ResNetSpec& spec, Placement placement)
+    : spec_(spec),
+      conv1_(add("conv1", conv(3, 64, 7, 2, placement))),
+      bn1_(add("bn1", std::make_unique<BatchNorm2d>(64, placement))),
+      relu_(add("relu", std::make_unique<ReLU>())) {
+  add("maxpool", std::make_unique<MaxPool2d>(Pool2dSpec{.window = 3, .stride = 2, .padding = 1}));
+  const std::array<int, 4> blocks = blocks_of(spec.arch);
+  int channels = 64;
+  for (int i = 0; i < 4; ++i) {
+    const int out = 64 << i;
+    add(fmt::format("layer{}", i + 1), stage(channels, out, blocks[static_cast<size_t>(i)], i == 0 ? 1 : 2, placement));
+    channels = out;
+  }
+  if (spec.head == Head::fastai) {
+    add("head", fastai_head(channels, spec.classes, placement));
+  } else {
+    add("avgpool", std::make_unique<AdaptiveAvgPool2d>());
+    add("fc", std::make_unique<Linear>(channels, spec.classes, true, placement));
+  }
+  initialise(*this, spec.seed);
+}
+
+Tensor ResNet::forward(const Tensor& x) {
+  Tensor y = run_conv_norm(conv1_, bn1_, &relu_, x);                                             // (N,H/2,W/2,64)
+  for (const char* name : {"maxpool", "layer1", "layer2", "layer3", "layer4"}) y = at(name)(y);  // (N,H/32,W/32,512)
+  if (spec_.head == Head::fastai) return at("head")(y);                                          // (N,classes)
+  y = at("avgpool")(y);                                                                          // (N,1,1,512)
+  return at("fc")(flatten(y));
+}
+
+std::array<std::vector<NamedTensor>, 3> ResNet::parameter_groups() const {
+  std::array<std::vector<NamedTensor>, 3> groups;
+  for (const NamedTensor& parameter : parameters()) {
+    const std::string top = parameter.name.substr(0, parameter.name.find('.'));
+    const size_t group = top == "layer3" || top == "layer4" ? 1 : top == "head" || top == "fc" ? 2 : 0;
+    groups[group].push_back(parameter);
+  }
+  return groups;
+}
+
+std::string ResNet::resolve(std::string_view name) {
+  static constexpr std::string_view kBody[] = {"conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
+  constexpr int kChildren = 8;
+  const auto unknown = [&] {
+    return UsageError(fmt::format("the model has no module '{}'", name),
+                      "layer4 (model[0]), layer3 (model[0][-2]), layer2.0.bn1, head.8 are names it has; `mirilla summary` lists them all");
+  };
+  std::vector<std::string> parts;  // model[0][-2].conv1 and 0.6.conv1 alike
+  std::string part;
+  for (const char c : name) {
+    if (c == '[' || c == ']' || c == '.') {
+      if (!part.empty()) parts.push_back(std::exchange(part, {}));
+    } else {
+      part += c;
+    }
+  }
+  if (!part.empty()) parts.push_back(part);
+  if (!parts.empty() && parts[0] == "model") parts.erase(parts.begin());
+  if (parts.empty()) throw unknown();
+  if (parts[0] == "0" && parts.size() == 1) return "layer4";
+  if (parts[0] == "0") {
+    int index = kChildren;
+    const auto [end, error] = std::from_chars(parts[1].data(), parts[1].data() + parts[1].size(), index);
+    if (error != std::errc() || *end != '\0' || index < -kChildren || index >= kChildren) throw unknown();
+    parts.erase(parts.begin());
+    parts[0] = kBody[static_cast<size_t>((index + kChildren) % kChildren)];
+  } else if (parts[0] == "1") {
+    parts[0] = "head";
+  }
+  const std::string resolved = fmt::format("{}", fmt::join(parts, "."));
+  for (const auto& [path, module] : modules())
+    if (path == resolved) return resolved;
+  throw unknown();
+}
+
+void initialise(Module& model, uint64_t seed) {
+  for (const auto& [path, module] : model.modules()) {
+    auto* linear = dynamic_cast<Linear*>(module);
+    if (!linear && !dynamic_cast<Conv2d*>(module)) continue;
+    for (const NamedTensor& parameter : module->own_parameters()) {
+      const Shape& shape = parameter.tensor.shape();
+      if (shape.rank() < 2) continue;
+      const double fan = linear ? static_cast<double>(shape[1]) : static_cast<double>(shape[0] * shape[1] * shape[2]);
+      const RandomKey key{.seed = seed, .purpose = Purpose::kInit, .item = hash_of(path + "." + parameter.name)};
+      set_values(parameter.tensor, normal_numbers(static_cast<size_t>(shape.numel()), std::sqrt(2 / fan), key));
+    }
+  }
+}
+
+}  // namespace mirilla::nn
