@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cpu/products.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <new>
+
+#include "kernels/cpu/onednn/state.h"
+#include "kernels/device.h"
+
+namespace mirilla::cpu {
+
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+}  // namespace
+
+void Scratch::Free::operator()(void* address) const { ::operator delete(address, kAlignment); }
+
+void* Scratch::get(size_t bytes) {
+  if (bytes > bytes_) {
+    memory_.reset();
+    bytes_ = 0;
+    memory_.reset(::operator new(bytes, kAlignment));
+    bytes_ = bytes;
+  }
+  return memory_.get();
+}
+
+dnnl::memory& Products::State::keep(const Operation& operation, const ConstView& w, bool& current) {
+  const auto same = [&](const Kept& k) {
+    return k.storage_id == w.storage_id && k.address == w.address && k.memory.get_desc() == operation.weights;
+  };
+  auto found = std::find_if(kept.begin(), kept.end(), same);
+  if (found == kept.end()) {
+    if (kept.size() < kMaxKept) {
+      found = kept.insert(kept.end(), Kept{});
+    } else {
+      found = std::min_element(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) { return a.last_use < b.last_use; });
+    }
+    *found = {.storage_id = w.storage_id, .address = w.address, .version = 0, .last_use = 0, .memory = {operation.weights, engine}};
+    current = false;
+  } else {
+    current = found->version == w.version;
+  }
+  found->version = w.version;
+  found->last_use = ++uses;
+  return found->memory;
+}
+
+dnnl::memory Products::State::weights(const Operation& operation, const ConstView& w) {
+  dnnl::memory plain = view(operation.plain_weights, w.address);
+  if (!operation.reordered) return plain;
+  bool current = false;
+  dnnl::memory to = w.storage_id == 0 ? view(operation.weights, reordered.get(operation.weights.get_size())) : keep(operation, w, current);
+  if (!current) {
+    operation.reorder.execute(stream, plain, to);
+    ++reorders;
+  }
+  return to;
+}
+
+void Products::State::execute(const Operation& operation, Arguments arguments) {
+  arguments.emplace(DNNL_ARG_SCRATCHPAD, view(operation.scratchpad, scratchpad.get(operation.scratchpad.get_size())));
+  operation.primitive.execute(stream, arguments);
+  stream.wait();
+}
+
+int64_t use_host_threads() {
+  const int threads = host_threads();
+  omp_set_num_threads(threads);
+  return threads;
+}
+
+Products::Products() {
+  with_onednn("opening the device 'cpu'", [&] { state_ = std::make_unique<State>(); });
+}
+
+Products::~Products() = default;
+
+void Products::forget(uint64_t storage_id) {
+  std::erase_if(state_->kept, [&](const State::Kept& k) { return k.storage_id == storage_id; });
+}
+
+Products::Statistics Products::statistics() const {
+  Statistics s{.primitives = static_cast<int64_t>(state_->operations.size()),
+               .kept_weights = static_cast<int64_t>(state_->kept.size()),
+               .reorders = state_->reorders,
+               .kept_bytes = 0,
+               .scratch_bytes = static_cast<int64_t>(state_->scratchpad.bytes() + state_->reordered.bytes())};
+  for (const State::Kept& k : state_->kept) s.kept_bytes += static_cast<int64_t>(k.memory.get_desc().get_size());
+  return s;
+}
+
+std::string products_library() {
+  const dnnl_version_t* v = dnnl::version();
+  return fmt::format("oneDNN {}.{}.{}", v->major, v->minor, v->patch);
+}
+
+}  // namespace mirilla::cpu

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#include <cmath>
+
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/cpu.h"
+
+namespace mirilla {
+
+namespace {
+
+/// The largest of a row, and the sum of exp(x - largest) in double: classes are few, digits are cheap here.
+struct RowSum {
+  float largest;
+  double sum;
+};
+
+RowSum row_sum(const float* row, int64_t classes) {
+  float largest = row[0];
+  for (int64_t c = 1; c < classes; ++c) {
+    if (row[c] > largest || std::isnan(row[c])) largest = row[c];
+  }
+  double sum = 0;
+  for (int64_t c = 0; c < classes; ++c) sum += std::exp(static_cast<double>(row[c]) - largest);
+  return {largest, sum};
+}
+
+double probability(float x, const RowSum& s) { return std::exp(static_cast<double>(x) - s.largest) / s.sum; }
+
+}  // namespace
+
+void CpuBackend::softmax(ConstView x, View y) {
+  cpu::want_f32("softmax", {x, y});
+  const int64_t classes = cpu::channels_of(x);
+  if (classes == 0) return;
+  const auto* px = x.data<float>();
+  auto* py = y.data<float>();
+  cpu::parallel_rows(cpu::rows_of(x), classes, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const RowSum s = row_sum(px + r * classes, classes);
+      for (int64_t c = 0; c < classes; ++c) py[r * classes + c] = static_cast<float>(probability(px[r * classes + c], s));
+    }
+  });
+}
+
+void CpuBackend::cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) {
+  cpu::want_f32("cross_entropy", {logits, losses, dlogits});
+  const int64_t rows = cpu::rows_of(logits), classes = cpu::channels_of(logits);
+  const auto* px = logits.data<float>();
+  const auto* pt = targets.data<int64_t>();
+  auto* pl = losses.data<float>();
+  float* pd = cpu::floats(dlogits);
+  cpu::parallel_rows(rows, classes, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const float* row = px + r * classes;
+      const RowSum s = row_sum(row, classes);
+      pl[r] = static_cast<float>(std::log(s.sum) + (static_cast<double>(s.largest) - row[pt[r]]));
+      if (!pd) continue;
+      for (int64_t c = 0; c < classes; ++c) {
+        pd[r * classes + c] = static_cast<float>((probability(row[c], s) - (c == pt[r] ? 1 : 0)) / static_cast<double>(rows));
+      }
+    }
+  });
+}
+
+}  // namespace mirilla
