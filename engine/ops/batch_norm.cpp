@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#include "engine/ops/batch_norm.h"
+
+#include <cmath>
+
+#include "engine/ops/add.h"
+#include "engine/ops/check.h"
+#include "engine/ops/relu.h"
+#include "engine/tape.h"
+
+namespace mirilla {
+
+namespace {
+
+struct Statistics {
+  Tensor mean, inv_std;  // (C)
+};
+
+void check_state(const Tensor& x, const BatchNormState& state, bool training) {
+  if (x.shape().rank() < 2) throw ShapeError(fmt::format("batch_norm: wants (N,H,W,C) or (N,C) and got {}", to_string(x.shape())));
+  const int64_t channels = x.size(-1);
+  check::vector_of("batch_norm", "the weight", state.weight, channels);
+  check::vector_of("batch_norm", "the bias", state.bias, channels);
+  check::vector_of("batch_norm", "the running mean", state.running_mean, channels);
+  check::vector_of("batch_norm", "the running variance", state.running_var, channels);
+  if (training && channels > 0 && x.numel() / channels == 1)
+    throw ShapeError(fmt::format("batch_norm: more than one value a channel is needed in training and {} has one", to_string(x.shape())),
+                     "use a batch of at least 2, or evaluation mode");
+}
+
+Statistics statistics_of(const Tensor& x, BatchNormState& state, bool training) {
+  Statistics statistics{empty_like(state.running_mean), empty_like(state.running_var)};
+  if (training) {
+    x.backend().batch_norm_statistics({.x = x,
+                                       .eps = state.eps,
+                                       .momentum = state.momentum,
+                                       .mean = statistics.mean,
+                                       .inv_std = statistics.inv_std,
+                                       .running_mean = state.running_mean,
+                                       .running_var = state.running_var});
+    return statistics;
+  }
+  // 1 / sqrt(var + eps) of C numbers; on the host, so that no device needs an operation for it.
+  std::vector<double> inv_std = state.running_var.to_doubles();
+  for (double& value : inv_std) value = 1 / std::sqrt(value + state.eps);
+  statistics.mean.copy_from(state.running_mean);
+  dispatch_real(x.dtype(), "batch_norm", [&]<class T>() {
+    statistics.inv_std.copy_from(from_host(std::vector<T>(inv_std.begin(), inv_std.end()), state.running_var.shape(), x.device()));
+  });
+  return statistics;
+}
+
+struct ParameterGradients {
+  Tensor weight, bias;
+};
+
+ParameterGradients room_for(const Tensor& like, const tape::Needs& needs, size_t weight, size_t bias) {
+  return {needs[weight] ? empty_like(like) : Tensor(), needs[bias] ? empty_like(like) : Tensor()};
+}
+
+// The fused form: one pass forward, one reduction and one pass back.
+BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training, bool observe) {
+  const Statistics statistics = statistics_of(x, state, training);
+  Tensor y = empty_like(x);
+  Tensor normalized = observe ? empty_like(x) : Tensor();
+  x.backend().batch_norm_apply({.x = x,
+                                .mean = statistics.mean,
+                                .inv_std = statistics.inv_std,
+                                .weight = state.weight,
+                                .bias = state.bias,
+                                .residual = residual,
+                                .relu = true,
+                                .y = y,
+                                .normalized = normalized});
+  // The observation point is an input of the node: its gradient is that of the sum, which is the residual's too.
+  if (normalized) tape::keep_gradient(normalized);
+  auto backward = [x = tape::save(x), y = tape::save(y), mean = statistics.mean, inv_std = statistics.inv_std,
+                   weight = tape::save(state.weight), training](const Tensor& dy, const tape::Needs& needs) {
+    Tensor dx = needs[0] ? empty_like(dy) : Tensor();
+    Tensor dsum = needs[1] || needs[4] ? empty_like(dy) : Tensor();
+    auto [dweight, dbias] = room_for(weight.get(), needs, 2, 3);
+    dy.backend().batch_norm_backward({.dy = dy,
+                                      .x = x.get(),
+                                      .mean = mean,
+                                      .inv_std = inv_std,
+                                      .weight = weight.get(),
+                                      .y = y.get(),
+                                      .relu = true,
+                                      .training = training,
+                                      .dx = dx,
+                                      .dresidual = dsum,
+                                      .dweight = dweight,
+                                      .dbias = dbias});
+    return tape::Gradients{dx, dsum, dweight, dbias, dsum};
+  };
+  y = tape::record("batch_norm_add_relu", {x, residual, state.weight, state.bias, normalized}, y, std::move(backward));
+  return {y, normalized};
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, BatchNormState& state, bool training) {
+  check_state(x, state, training);
+  const Statistics statistics = statistics_of(x, state, training);
+  Tensor y = empty_like(x);
+  x.backend().batch_norm_apply(
+      {.x = x, .mean = statistics.mean, .inv_std = statistics.inv_std, .weight = state.weight, .bias = state.bias, .y = y});
+  return tape::record("batch_norm", {x, state.weight, state.bias}, y,
+                      [x = tape::save(x), mean = statistics.mean, inv_std = statistics.inv_std, weight = tape::save(state.weight),
+                       training](const Tensor& dy, const tape::Needs& needs) {
+                        Tensor dx = needs[0] ? empty_like(dy) : Tensor();
+                        auto [dweight, dbias] = room_for(weight.get(), needs, 1, 2);
+                        dy.backend().batch_norm_backward({.dy = dy,
+                                                          .x = x.get(),
+                                                          .mean = mean,
+                                                          .inv_std = inv_std,
+                                                          .weight = weight.get(),
+                                                          .training = training,
+                                                          .dx = dx,
+                                                          .dweight = dweight,
+                                                          .dbias = dbias});
+                        return tape::Gradients{dx, dweight, dbias};
+                      });
+}
+
+BatchNormAddReluResult batch_norm_add_relu(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training, bool observe) {
+  check_state(x, state, training);
+  if (residual) check::same("batch_norm_add_relu", x, residual);
+  if (x.backend().has(Fused::batch_norm_add_relu)) return fused(x, state, residual, training, observe);
+  Tensor normalized = batch_norm(x, state, training);
+  if (observe) tape::keep_gradient(normalized);
+  return {relu(residual ? add(normalized, residual) : normalized), observe ? normalized : Tensor()};
+}
+
+FoldedBatchNorm fold_batch_norm(const Tensor& w, const Tensor& bias, const BatchNormState& state) {
+  check::vector_of("fold_batch_norm", "the norm's weight", state.weight, w.size(0));
+  const std::vector<double> gamma = state.weight.to_doubles(), beta = state.bias.to_doubles(), mean = state.running_mean.to_doubles(),
+                            var = state.running_var.to_doubles(), old_w = w.to_doubles(),
+                            old_bias = bias ? bias.to_doubles() : std::vector<double>(gamma.size(), 0.0);
+  const size_t channels = gamma.size();
+  const size_t row = channels == 0 ? 0 : old_w.size() / channels;
+  return dispatch_real(w.dtype(), "fold_batch_norm", [&]<class T>() {
+    std::vector<T> new_w(old_w.size()), new_bias(channels);
+    for (size_t k = 0; k < channels; ++k) {
+      const double factor = gamma[k] / std::sqrt(var[k] + state.eps);
+      new_bias[k] = static_cast<T>(beta[k] + (old_bias[k] - mean[k]) * factor);
+      for (size_t i = k * row; i < (k + 1) * row; ++i) new_w[i] = static_cast<T>(old_w[i] * factor);
+    }
+    return FoldedBatchNorm{from_host(new_w, w.shape(), w.device()), from_host(new_bias, {w.size(0)}, w.device())};
+  });
+}
+
+}  // namespace mirilla

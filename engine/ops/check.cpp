@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#include "engine/ops/check.h"
+
+namespace mirilla::check {
+
+void same_kind(std::string_view op, const Tensor& a, const Tensor& b) {
+  if (&a.device() != &b.device() || a.dtype() != b.dtype())
+    throw ShapeError(fmt::format("{}: its inputs must be of one dtype on one device, and {} meets {}", op, describe(a), describe(b)),
+                     "cast() changes the dtype, Tensor::to the device");
+}
+
+void same(std::string_view op, const Tensor& a, const Tensor& b) {
+  same_kind(op, a, b);
+  if (a.shape() != b.shape())
+    throw ShapeError(fmt::format("{}: its inputs must have one shape, and {} meets {}", op, to_string(a.shape()), to_string(b.shape())));
+}
+
+void rank(std::string_view op, const Tensor& x, int rank, std::string_view form) {
+  if (x.shape().rank() != rank) throw ShapeError(fmt::format("{}: wants {} and got {}", op, form, to_string(x.shape())));
+}
+
+void vector_of(std::string_view op, std::string_view name, const Tensor& x, int64_t extent) {
+  if (x.shape() != Shape{extent}) throw ShapeError(fmt::format("{}: {} must be ({}) and is {}", op, name, extent, to_string(x.shape())));
+}
+
+}  // namespace mirilla::check

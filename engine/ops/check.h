@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string_view>
+
+#include "engine/tensor.h"
+
+/// What every operator asks of its inputs before a kernel relies on it.
+namespace mirilla::check {
+
+/// Throws ShapeError unless both are on one device and of one dtype.
+void same_kind(std::string_view op, const Tensor& a, const Tensor& b);
+/// ... and of one shape.
+void same(std::string_view op, const Tensor& a, const Tensor& b);
+/// Throws ShapeError unless x has this many dimensions; `form` is what they are: "(N,H,W,C)".
+void rank(std::string_view op, const Tensor& x, int rank, std::string_view form);
+/// Throws ShapeError unless x, called `name`, is (extent).
+void vector_of(std::string_view op, std::string_view name, const Tensor& x, int64_t extent);
+
+}  // namespace mirilla::check
