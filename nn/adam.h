@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nn/module.h"
+#include "nn/schedule.h"
+
+namespace mirilla::nn {
+
+struct AdamOptions {
+  double beta2 = 0.99;
+  double eps = 1e-5;
+  double weight_decay = 0.01;  // of tensors with more than one dimension: batch norms' parameters and biases never decay
+};
+
+/// What Adam keeps of one parameter.
+struct AdamSlot {
+  std::string name;
+  Tensor m, v;       // moments, like the parameter; no tensors before its first step
+  int64_t step = 0;  // how many steps it took
+};
+
+/// Adam with decoupled weight decay over groups of parameters, as kernels/backend.h states the formula; beta1 is the momentum of the step's
+/// rates. A parameter without a gradient is skipped whole: no decay, and its own count of steps stands still. [fastai.optimizer.Adam]
+class Adam {
+ public:
+  explicit Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& options = {});
+
+  /// One step of every parameter that has a gradient, in one call of the device. Does not wait for it. Throws Error where rates.lr has not
+  /// one rate a group.
+  void step(const Rates& rates);
+  /// Forgets the gradients.
+  void zero_grad();
+  /// Forgets moments and counts of steps, as fastai's freeze and unfreeze do. [fastai.optimizer.Optimizer.clear_state]
+  void clear();
+
+  const std::vector<std::vector<NamedTensor>>& groups() const { return groups_; }
+  /// For checkpoints, in the order of the parameters. The tensors are the optimizer's own, not copies.
+  const std::vector<AdamSlot>& state() const { return slots_; }
+  /// Copies a state in. Throws WeightsError where names or shapes differ.
+  void set_state(const std::vector<AdamSlot>& state);
+
+ private:
+  std::vector<std::vector<NamedTensor>> groups_;
+  AdamOptions options_;
+  std::vector<AdamSlot> slots_;
+};
+
+}  // namespace mirilla::nn

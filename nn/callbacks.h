@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "nn/callback.h"
+#include "nn/console.h"
+#include "nn/model_file.h"
+#include "nn/recorder.h"
+#include "nn/resnet.h"
+
+namespace mirilla::nn {
+
+/// "07:31", from one hour on "1:07:31"; whole seconds, cut. [fastcore.utils.format_time]
+std::string format_time(double seconds);
+/// The table's head, and a row under it: names padded to 8 characters, two spaces between, floats as %.6f. [fastprogress.ConsoleMasterBar]
+std::string table_head();
+std::string table_row(const EpochRow& row);
+/// As Python prints a float: the shortest text that reads back as the same, with ".0" where it would look whole. inf, nan. [float.__repr__]
+std::string python_float(double value);
+
+/// fastai's table, a line an epoch as it ends, its head before the first of a fit; on a terminal with a bar below: share, pictures/s, time
+/// left of the fit, train_loss. [fastai.callback.progress.ProgressCallback]
+class Table final : public Callback {
+ public:
+  explicit Table(Console& console) : console_(console) {}
+  Order order() const override { return Order::show; }
+  void begin_fit(const FitPlan& plan) override;
+  void begin_epoch(int epoch) override;
+  void after_batch(const BatchReport& report) override;
+  void after_validation_batch(const BatchReport& report) override;
+  Verdict after_epoch(const EpochRow& row) override;
+  void after_fit() override;
+  std::string on_interrupt() override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void show(std::string_view what, int64_t done, int64_t total, int64_t pictures, double train_loss);
+
+  Console& console_;
+  FitPlan plan_;
+  int epoch_ = 0;
+  int64_t pictures_ = 0;  // since part_start_
+  Clock::time_point fit_start_, part_start_, shown_;
+};
+
+/// Whether a validation loss is the best of its fit: strictly smaller than all before; NaN never is.
+/// [fastai.callback.tracker.TrackerCallback]
+class BestTracker {
+ public:
+  void reset() { best_ = std::numeric_limits<double>::infinity(); }
+  bool is_new_best(double valid_loss);
+  double best() const { return best_; }
+
+ private:
+  double best_ = std::numeric_limits<double>::infinity();
+};
+
+/// Stops a fit after `patience` epochs without a new best, with fastai's line. [fastai.callback.tracker.EarlyStoppingCallback]
+class EarlyStopping final : public Callback {
+ public:
+  /// Throws UsageError for a patience below 1.
+  EarlyStopping(Console& console, int patience = 3);
+  Order order() const override { return Order::stop; }
+  void begin_fit(const FitPlan& plan) override;
+  Verdict after_epoch(const EpochRow& row) override;
+  bool stopped() const { return stopped_; }
+
+ private:
+  Console& console_;
+  int patience_;
+  BestTracker tracker_;
+  int wait_ = 0;
+  bool stopped_ = false;
+};
+
+/// Saves the model to a file whenever an epoch is the best of its fit, with fastai's line, and loads the fit's best back when the fit ends.
+/// The file is replaced as a whole, so it always holds a complete model. The best starts anew with each fit: the first epoch of the next
+/// replaces the file. [fastai.callback.tracker.SaveModelCallback] Where no epoch of a fit was a best one (all NaN), the weights stay as
+/// they are, the file too, and a line says so; fastai loads a stale file there.
+class SaveBest final : public Callback {
+ public:
+  SaveBest(Console& console, ResNet& model, ModelInfo info, std::filesystem::path file);
+  Order order() const override { return Order::save; }
+  void begin_fit(const FitPlan& plan) override;
+  Verdict after_epoch(const EpochRow& row) override;
+  void after_fit() override;
+  /// Loads the file back, if this run wrote it.
+  std::string on_interrupt() override;
+
+  /// Whether this run wrote the file, and the epoch it holds.
+  bool saved() const { return saved_; }
+  const EpochRow& saved_row() const { return row_; }
+  const std::filesystem::path& file() const { return file_; }
+
+ private:
+  Console& console_;
+  ResNet& model_;
+  ModelInfo info_;
+  std::filesystem::path file_;
+  BestTracker tracker_;
+  bool saved_ = false;
+  bool saved_in_fit_ = false;
+  EpochRow row_;
+};
+
+/// Draws the run's losses after every epoch, the one that stopped the run included: train_loss a step and valid_loss at its epoch's last
+/// step, y from 0. A PNG each time (no file for an empty path), and on a terminal the plot as text after each fit.
+/// [fastai.callback.progress.ShowGraphCallback]
+class LossGraph final : public Callback {
+ public:
+  LossGraph(Console& console, const Recorder& recorder, std::filesystem::path png);
+  Order order() const override { return Order::graph; }
+  Verdict after_epoch(const EpochRow& row) override;
+  void after_fit() override;
+
+ private:
+  Console& console_;
+  const Recorder& recorder_;
+  std::filesystem::path png_;
+};
+
+}  // namespace mirilla::nn

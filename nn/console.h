@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <string_view>
+
+namespace mirilla::nn {
+
+/// Where a run's lines go. On a terminal there may be a status line below them, which is overwritten in place; in a pipe or file there is
+/// none, and no carriage return is ever written.
+class Console {
+ public:
+  Console(std::ostream& out, bool terminal, int columns = 80) : out_(out), terminal_(terminal), columns_(columns) {}
+
+  bool terminal() const { return terminal_; }
+  int columns() const { return columns_; }
+  /// One line for good (or several, with '\n' between); the newline is added. Flushes.
+  void line(std::string_view text);
+  /// Replaces the status line, cut to the terminal's width (bytes are taken for columns). Nothing happens without a terminal.
+  void status(std::string_view text);
+  void clear_status();
+
+ private:
+  std::ostream& out_;
+  bool terminal_;
+  int columns_;
+  bool status_shown_ = false;
+};
+
+}  // namespace mirilla::nn

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "nn/batches.h"
+#include "nn/model_file.h"
+
+namespace mirilla::nn {
+
+struct ItemResult {
+  int64_t item = 0;  // of the data set
+  int64_t actual = 0;
+  int64_t predicted = 0;
+  double loss = 0;
+  double probability = 0;  // of `predicted`
+};
+
+/// How a model did on labelled pictures.
+struct Evaluation {
+  int64_t n = 0;
+  int64_t correct = 0;
+  double accuracy = 0;  // correct / n; NaN without pictures
+  double loss = 0;      // the mean over pictures, weighted as such also with a ragged last batch
+  int64_t classes = 0;
+  std::vector<int64_t> confusion;  // (classes, classes), rows actual, columns predicted
+  std::vector<ItemResult> items;   // in the order of the batches
+};
+
+struct EvaluateOptions {
+  std::function<void(int64_t iteration, int64_t pictures)> after_batch = {};
+  const std::atomic<bool>* interrupt = nullptr;
+};
+
+/// Runs the model in evaluation mode, without the tape, over one epoch of `batches` with validation's transforms; the mode is put back
+/// after. Uses info.size, mean and std. Throws Interrupted where the flag was raised; ShapeError for a label the model has no class for.
+Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options = {});
+
+/// 8-bit pictures to network input, as Augment says: pixels (n,h,w,3) and a row of parameters a picture.
+Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int width, std::span<const float> parameters, bool lighting,
+                const ModelInfo& info, Placement placement);
+
+}  // namespace mirilla::nn

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "data/augment.h"
+#include "data/dataset.h"
+#include "nn/adam.h"
+#include "nn/batches.h"
+#include "nn/callback.h"
+#include "nn/evaluate.h"
+#include "nn/model_file.h"
+#include "nn/recorder.h"
+#include "nn/schedule.h"
+
+namespace mirilla::nn {
+
+struct LearnerOptions {
+  uint64_t seed = 42;         // of dropout, augmentation and, through make_learner, of order and crops
+  data::AugmentSpec augment;  // augment.size is overridden by info.size
+  bool augmentation = true;   // off: training sees validation's transforms
+  AdamOptions adam;
+  const std::atomic<bool>* interrupt = nullptr;  // raised by a signal handler; looked at before every batch
+  // For make_learner:
+  int64_t batch_size = 128;
+  int loader_threads = 1;
+};
+
+/// Trains a ResNet on batches: augment, forward, cross entropy, backward, Adam, along one-cycle schedules; validates after every epoch;
+/// tells its callbacks.
+///
+/// Random numbers are keyed by (seed, purpose, step, item), the step counting over all fits, so the same seed gives the same run to the bit
+/// on the same device with the same number of threads. Every step waits for its loss.
+class Learner {
+ public:
+  Learner(ResNet& model, std::unique_ptr<Batches> train, std::unique_ptr<Batches> valid, ModelInfo info, LearnerOptions options = {});
+
+  /// Callbacks live as long as the caller likes, at least as long as the fits.
+  void add(Callback& callback);
+
+  /// The phases in turn. Throws DataError where an epoch has no batch, Interrupted where the flag was raised: then the callbacks have put
+  /// things in order, and the message says what stays.
+  void fit(std::span<const Phase> phases);
+  /// fine_tune_phases, for a body trained elsewhere.
+  void fine_tune(int epochs, double base_lr, int freeze_epochs = 1);
+  /// from_scratch_phases.
+  void fit_one_cycle(int epochs, double lr);
+
+  /// On the validation part, as it is after every epoch.
+  Evaluation evaluate();
+
+  ResNet& model() { return model_; }
+  const ModelInfo& info() const { return info_; }
+  const Recorder& recorder() const { return recorder_; }
+  Adam& optimizer() { return optimizer_; }
+  int64_t steps() const { return step_; }
+
+  /// About how long these phases take, in seconds, loading left out: a training step and a validation batch on noise are timed. Changes
+  /// nothing.
+  double estimate_seconds(std::span<const Phase> phases, int64_t batch_size, int resize);
+
+ private:
+  bool run_epoch(const Phase& phase, int epoch);
+  void run_fit(const Phase& phase);
+  void train_epoch(const Phase& phase, int epoch);
+  double train_batch(const data::Batch& batch, const Rates& rates);
+  double forward_backward(const Tensor& input, std::span<const int64_t> labels);
+  Tensor input_of(const data::Batch& batch) const;
+  bool interrupted() const { return options_.interrupt && options_.interrupt->load(std::memory_order_relaxed); }
+  [[noreturn]] void give_up();
+
+  ResNet& model_;
+  std::unique_ptr<Batches> train_, valid_;
+  ModelInfo info_;
+  LearnerOptions options_;
+  Placement placement_;
+  Adam optimizer_;
+  Recorder recorder_;
+  std::vector<Callback*> callbacks_;
+  int64_t step_ = 0;   // of the run
+  int64_t epoch_ = 0;  // of the run: what the loader's random numbers count
+};
+
+/// A learner over a data set's two parts. scan() it first.
+Learner make_learner(ResNet& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options = {});
+
+}  // namespace mirilla::nn

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/picture.h"
+#include "nn/model_file.h"
+
+namespace mirilla::nn {
+
+/// One decoded picture as the network sees it in validation: Resize(info.resize) with the centre crop, then to info.size, normalised:
+/// (1,size,size,3).
+Tensor prepare(const data::Picture& picture, const ModelInfo& info, Placement placement);
+/// The resized picture alone (info.resize square): what a figure shows under a Grad-CAM map.
+data::Picture resized_picture(const data::Picture& picture, const ModelInfo& info);
+
+struct Prediction {
+  std::string file;
+  int64_t index = 0;  // the class with the largest probability
+  std::vector<float> probabilities;
+};
+
+/// A picture that was asked for and could not be used.
+struct BadFile {
+  std::string file;
+  std::string reason;
+};
+
+struct Predictions {
+  std::vector<Prediction> pictures;  // in the order of the paths
+  std::vector<BadFile> bad;
+};
+
+/// Probabilities of each picture, evaluation mode, validation's transforms.                                                 [fastai
+/// Learner.predict]
+std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info);
+
+struct PredictOptions {
+  int64_t batch_size = 32;
+  std::function<void(int64_t done, int64_t total)> progress = {};
+};
+
+/// The same for files. A file that does not decode is listed in `bad` and passed over. Throws DataError where more than 5 % of them fail,
+/// with the first reasons.
+Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
+                          const PredictOptions& options = {});
+
+}  // namespace mirilla::nn
