@@ -18,8 +18,8 @@ inline constexpr int64_t kMaxPicturePixels = 2 * (int64_t{1024} * 1024 * 1024 / 
 ///
 /// JPEG by libjpeg-turbo as Pillow drives it (islow DCT, fancy upsampling, CMYK and YCCK taken as Adobe's inverted), bit for bit; other
 /// kinds (PNG, BMP, GIF's first frame, TGA, PSD, PPM, PGM) by stb_image. The kind is told from the content, TGA from the name.
-/// Known to differ from Pillow: transparent pixels of a GIF take its background colour, 16-bit grey keeps its upper byte where Pillow clips
-/// at 255, 15-bit BMP may differ by one.
+/// 16-bit colour keeps its upper byte and 16-bit grey is clipped at 255, both as Pillow does. Known to differ from Pillow: transparent
+/// pixels of a GIF take its background colour, a 15-bit BMP may differ by one, PPM and PGM are decoded with 255 levels only.
 ///
 /// `name` is for messages. Throws DataError where the bytes are no picture of a known kind, are cut off or corrupt, or have no or more than
 /// kMaxPicturePixels pixels. May be called from many threads at once.

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include "data/decode.h"
+
+#include <fstream>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "data/archive.h"
+#include "data/decode_kinds.h"
+#include "kernels/error.h"
+
+namespace mirilla::data {
+
+namespace detail {
+
+void check_picture_size(int64_t width, int64_t height, std::string_view name) {
+  if (width < 1 || height < 1) throw DataError(fmt::format("{}: the picture has no pixels ({}x{})", name, width, height));
+  if (height > kMaxPicturePixels / width) {
+    throw DataError(fmt::format("{}: {}x{} pixels are more than the {} million that a picture may have", name, width, height,
+                                kMaxPicturePixels / 1'000'000));
+  }
+}
+
+}  // namespace detail
+
+Picture decode(std::span<const uint8_t> bytes, std::string_view name) {
+  if (bytes.empty()) throw DataError(fmt::format("{}: the file is empty", name));
+  if (bytes.size() > kMaxEntryBytes)
+    throw DataError(fmt::format("{}: {} MiB are more than the {} that are read", name, bytes.size() >> 20, kMaxEntryBytes >> 20));
+  const bool is_jpeg = bytes.size() >= 3 && bytes[0] == 0xFF && bytes[1] == 0xD8 && bytes[2] == 0xFF;
+  return is_jpeg ? detail::decode_jpeg(bytes, name) : detail::decode_other(bytes, name);
+}
+
+Picture load_picture(const std::filesystem::path& path) {
+  const std::string name = path.string();
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::exists(status)) throw DataError(fmt::format("{}: there is no such picture", name));
+  if (!std::filesystem::is_regular_file(status)) throw DataError(fmt::format("{}: not a file", name));
+  const uint64_t size = std::filesystem::file_size(path, error);
+  if (!error && size > kMaxEntryBytes)
+    throw DataError(fmt::format("{}: {} MiB are more than the {} that are read", name, size >> 20, kMaxEntryBytes >> 20));
+  std::ifstream file(path, std::ios::binary);
+  std::vector<uint8_t> bytes(error ? 0 : size);
+  if (file) file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  if (error || !file || static_cast<uint64_t>(file.gcount()) != size)
+    throw DataError(fmt::format("{}: the file cannot be read", name), "may it be read by you?");
+  return decode(bytes, name);
+}
+
+}  // namespace mirilla::data
