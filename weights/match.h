@@ -29,7 +29,7 @@ struct Misshaped {
   Shape came;
 };
 
-/// What of a file fits a model. Every wanted name is in matched, missing, misshaped or left_out, and every name of the file in matched,
+/// What of a file fits a model. Every wanted name is in matched, missing, misshaped or fresh, and every name of the file in matched,
 /// unexpected, misshaped or left_out; except `num_batches_tracked`, which no computation of ours needs and whose absence on either side is
 /// fine.
 struct Report {
@@ -37,7 +37,8 @@ struct Report {
   std::vector<std::string> missing;     // wanted names, as the model spells them
   std::vector<std::string> unexpected;  // the file's names, as the file spells them
   std::vector<Misshaped> misshaped;
-  std::vector<std::string> left_out;  // both sides' names of a classifier for another number of classes
+  std::vector<std::string> left_out;  // the file's names of a classifier that is not taken
+  std::vector<std::string> fresh;     // wanted names that keep their first values because of that
   std::vector<std::string> remarks;   // "fc (200 classes) is left out: the new head has 6"
 };
 
@@ -56,8 +57,8 @@ Report match(std::span<const Wanted> wanted, const StateDict& state);
 /// A few lines for people: how many match, the remarks, and up to six names of each other kind, then a count. Ends without a newline.
 std::string describe(const Report& report);
 
-/// Throws WeightsError where the file does not fit: nothing matches, a shape differs, or a name is missing that does not begin with one of
-/// `may_be_missing` ("head." for a body trained elsewhere). `origin` names the file.
+/// Throws WeightsError where the file does not fit: nothing matches, a shape differs, or a name is missing or fresh that does not begin
+/// with one of `may_be_missing` ("head." for a body trained elsewhere, "fc." for a new classifier). `origin` names the file.
 void require_fit(const Report& report, std::string_view origin, std::span<const std::string_view> may_be_missing = {});
 
 }  // namespace mirilla::weights

@@ -2,12 +2,17 @@
 #include "weights/state_dict.h"
 
 #include <algorithm>
+#include <new>
 
 namespace mirilla::weights {
 
 std::shared_ptr<std::byte> allocate_bytes(size_t size) {
-  const auto blocks = std::make_shared_for_overwrite<std::max_align_t[]>(size / sizeof(std::max_align_t) + 1);
-  return {blocks, reinterpret_cast<std::byte*>(blocks.get())};
+  try {
+    const auto blocks = std::make_shared_for_overwrite<std::max_align_t[]>(size / sizeof(std::max_align_t) + 1);
+    return {blocks, reinterpret_cast<std::byte*>(blocks.get())};
+  } catch (const std::bad_alloc&) {
+    throw WeightsError(fmt::format("weights of {} bytes do not fit into memory", size));
+  }
 }
 
 Array::Array(DType dtype, const Shape& shape, std::shared_ptr<const std::byte> data)

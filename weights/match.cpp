@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+#include "weights/match.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "weights/file_bytes.h"
+
+namespace mirilla::weights {
+namespace {
+
+constexpr std::string_view kCounter = "num_batches_tracked";
+constexpr std::string_view kParallelPrefix = "module.";
+constexpr std::string_view kHeadPrefix = "head.";
+constexpr size_t kMostNames = 6;  // shown of each kind
+
+bool is_counter(std::string_view name) { return name.ends_with(kCounter); }
+
+/// A leading "<number>." split off.
+std::optional<std::pair<int, std::string_view>> leading_index(std::string_view name) {
+  int index = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
+  if (error != std::errc{} || end == name.data() + name.size() || *end != '.') return std::nullopt;
+  return std::pair(index, name.substr(static_cast<size_t>(end - name.data()) + 1));
+}
+
+/// A name inside fastai's Sequential(body, head) as the model spells it; any other name as it is.
+std::string from_fastai(std::string_view name) {
+  constexpr std::string_view kBodyChildren[] = {"conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
+  if (name.starts_with("1.")) return std::string(kHeadPrefix) + std::string(name.substr(2));
+  const auto child = leading_index(name.substr(2));
+  if (!child || child->first < 0 || child->first >= static_cast<int>(std::size(kBodyChildren))) return std::string(name);
+  return fmt::format("{}.{}", kBodyChildren[child->first], child->second);
+}
+
+/// "head.8" for a head whose last linear layer is 8, "fc" where there is one, else empty.
+std::string classifier_of(const std::vector<std::pair<std::string, Shape>>& names) {
+  std::string best;
+  int best_index = -1;
+  for (const auto& [name, shape] : names) {
+    if (name == "fc.weight" && shape.rank() == 2) return "fc";
+    if (!name.starts_with(kHeadPrefix) || shape.rank() != 2) continue;
+    const auto layer = leading_index(std::string_view(name).substr(kHeadPrefix.size()));
+    if (!layer || layer->second != "weight" || layer->first <= best_index) continue;
+    best_index = layer->first;
+    best = fmt::format("{}{}", kHeadPrefix, layer->first);
+  }
+  return best;
+}
+
+bool belongs_to(std::string_view name, std::string_view module) {
+  return !module.empty() && name.size() > module.size() && name.starts_with(module) && name[module.size()] == '.';
+}
+
+/// "conv1.weight, bn1.weight, and 4 more"
+template <class Items, class Text>
+std::string listed(const Items& items, Text&& text) {
+  std::string line;
+  for (size_t i = 0; i < std::min(items.size(), kMostNames); ++i) line += (i == 0 ? "" : ", ") + text(items[i]);
+  if (items.size() > kMostNames) line += fmt::format(", and {} more", items.size() - kMostNames);
+  return line;
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  return listed(names, [](const std::string& name) { return name; });
+}
+
+std::string listed(const std::vector<Misshaped>& misshaped) {
+  return listed(misshaped, [](const Misshaped& m) {
+    return fmt::format("{} is {} in the file and {} in the model", m.source, to_string(m.came), to_string(m.wanted));
+  });
+}
+
+/// Both sides by the model's names, and what is to be done about their classifiers.
+struct Sides {
+  std::vector<std::pair<std::string, Shape>> wanted_names;
+  std::vector<std::pair<std::string, Shape>> file_names;  // the model's names, in the file's order
+  std::vector<std::string> sources;                       // the file's own
+  std::string dropped;                                    // the file's classifier that is not taken, or empty
+  std::string fresh;                                      // the model's that gets nothing because of it, or empty
+};
+
+Sides sides_of(std::span<const Wanted> wanted, const StateDict& state) {
+  Sides sides;
+  for (const auto& [name, shape] : wanted) sides.wanted_names.emplace_back(name, shape);
+  std::vector<std::string> names = model_names(state);
+  size_t i = 0;
+  for (const auto& [source, array] : state) {
+    sides.file_names.emplace_back(std::move(names[i++]), array.shape());
+    sides.sources.push_back(source);
+  }
+  return sides;
+}
+
+const Shape* shape_in(const std::vector<std::pair<std::string, Shape>>& names, std::string_view name) {
+  const auto found = std::find_if(names.begin(), names.end(), [&](const auto& entry) { return entry.first == name; });
+  return found == names.end() ? nullptr : &found->second;
+}
+
+/// Decides which classifiers stay out, and says so. Theirs and ours have one name and another number of classes, or theirs is an fc and we
+/// have a head in its place.
+void settle_classifiers(Sides& sides, Report& report) {
+  const std::string theirs = classifier_of(sides.file_names);
+  const std::string ours = classifier_of(sides.wanted_names);
+  if (theirs.empty() || ours.empty()) return;
+  const Shape& their_shape = *shape_in(sides.file_names, theirs + ".weight");
+  const Shape& our_shape = *shape_in(sides.wanted_names, ours + ".weight");
+  const bool resized = theirs == ours && their_shape[0] != our_shape[0] && their_shape[1] == our_shape[1];
+  const bool replaced = theirs == "fc" && ours != "fc";
+  if (!resized && !replaced) return;
+  sides.dropped = theirs;
+  if (resized) sides.fresh = ours;
+  report.remarks.push_back(
+      fmt::format("{} ({} classes) is left out: the {} has {}", theirs, their_shape[0], ours == "fc" ? "model" : "new head", our_shape[0]));
+}
+
+}  // namespace
+
+std::vector<std::string> model_names(const StateDict& state) {
+  std::vector<std::string_view> names;
+  for (const auto& entry : state) names.push_back(entry.first);
+  const auto all = [&](auto&& test) { return !names.empty() && std::all_of(names.begin(), names.end(), test); };
+  if (all([](std::string_view name) { return name.starts_with(kParallelPrefix); })) {
+    for (auto& name : names) name.remove_prefix(kParallelPrefix.size());
+  }
+  const bool sequential = all([](std::string_view name) { return name.starts_with("0.") || name.starts_with("1."); });
+  const bool fastai =
+      sequential && std::any_of(names.begin(), names.end(), [](std::string_view name) { return name.starts_with("0.4.0.conv1."); });
+  std::vector<std::string> ours;
+  for (const auto name : names) ours.push_back(fastai ? from_fastai(name) : std::string(name));
+  return ours;
+}
+
+Report match(std::span<const Wanted> wanted, const StateDict& state) {
+  Report report;
+  Sides sides = sides_of(wanted, state);
+  settle_classifiers(sides, report);
+  std::unordered_map<std::string_view, size_t> by_name;
+  for (size_t i = 0; i < sides.file_names.size(); ++i) by_name.emplace(sides.file_names[i].first, i);
+
+  std::vector<bool> used(sides.sources.size(), false);
+  for (const auto& [name, shape] : wanted) {
+    const auto found = by_name.find(name);
+    if (belongs_to(name, sides.fresh)) {
+      report.fresh.push_back(name);
+    } else if (found == by_name.end()) {
+      if (!is_counter(name)) report.missing.push_back(name);
+    } else {
+      const Shape& came = sides.file_names[found->second].second;
+      const std::string& source = sides.sources[found->second];
+      used[found->second] = true;
+      const bool fits = came == shape || (is_counter(name) && came.numel() == shape.numel());
+      if (fits)
+        report.matched.push_back({name, source});
+      else
+        report.misshaped.push_back({name, source, shape, came});
+    }
+  }
+  for (size_t i = 0; i < used.size(); ++i) {
+    if (used[i]) continue;
+    const std::string& name = sides.file_names[i].first;
+    if (belongs_to(name, sides.dropped))
+      report.left_out.push_back(sides.sources[i]);
+    else if (!is_counter(name))
+      report.unexpected.push_back(sides.sources[i]);
+  }
+  return report;
+}
+
+std::string describe(const Report& report) {
+  const size_t wanted = report.matched.size() + report.missing.size() + report.misshaped.size() + report.fresh.size();
+  std::string text = fmt::format("{} of the model's {} tensors are in the file", report.matched.size(), wanted);
+  for (const auto& remark : report.remarks) text += "\n" + remark;
+  if (!report.missing.empty()) text += fmt::format("\nnot in the file ({}): {}", report.missing.size(), listed(report.missing));
+  if (!report.unexpected.empty()) text += fmt::format("\nnot in the model ({}): {}", report.unexpected.size(), listed(report.unexpected));
+  if (!report.misshaped.empty()) text += fmt::format("\nof another shape ({}): {}", report.misshaped.size(), listed(report.misshaped));
+  return text;
+}
+
+void require_fit(const Report& report, std::string_view origin, std::span<const std::string_view> may_be_missing) {
+  if (report.matched.empty()) {
+    throw WeightsError(fmt::format("{} has no tensor that the model knows; its names are {}", shown(origin),
+                                   report.unexpected.empty() ? "none" : listed(report.unexpected)),
+                       "expected are torchvision's names (layer1.0.conv1.weight) or fastai's (0.4.0.conv1.weight)");
+  }
+  std::vector<std::string> missing;
+  for (const auto* names : {&report.missing, &report.fresh}) {
+    for (const auto& name : *names) {
+      const bool allowed = std::any_of(may_be_missing.begin(), may_be_missing.end(), [&](auto prefix) { return name.starts_with(prefix); });
+      if (!allowed) missing.push_back(name);
+    }
+  }
+  std::string why;
+  if (!report.misshaped.empty()) why = listed(report.misshaped);
+  if (!missing.empty())
+    why += fmt::format("{}{} tensors of the model are not in it: {}", why.empty() ? "" : "; ", missing.size(), listed(missing));
+  if (!why.empty()) {
+    throw WeightsError(fmt::format("{} does not fit the model: {}", shown(origin), why),
+                       "is it for this architecture and number of classes?");
+  }
+}
+
+}  // namespace mirilla::weights

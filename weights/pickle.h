@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mirilla::weights::pickle {
+
+enum class Kind : uint8_t { none, boolean, integer, big_integer, real, text, bytes, list, tuple, set, dict, global, storage, tensor };
+
+/// "a number", "a list": what a value is called in a sentence.
+std::string_view name_of(Kind kind);
+
+/// One value that a pickle built. Nodes point at each other, shared and even in circles as pickles allow; all belong to their Result.
+struct Node {
+  Kind kind = Kind::none;
+  int depth = 1;        // levels of nesting from here down
+  int64_t integer = 0;  // boolean, integer; of a storage its number of elements
+  double real = 0;
+  std::string text;  // text, bytes; of a global "module.name", of a storage its key
+  /// list, tuple, set: the elements. dict: key, value, key, value. storage: its type, a global. tensor: storage, offset, sizes, strides.
+  std::vector<const Node*> items;
+};
+
+struct Result {
+  std::deque<Node> nodes;
+  const Node* root = nullptr;
+};
+
+/// Runs a pickle (protocols 2 to 5) as PyTorch writes them, on a machine that knows only plain values, plain containers and tensors: the
+/// globals collections.OrderedDict, set and frozenset, torch.Size, torch.*Storage, torch._utils._rebuild_tensor_v2 and _rebuild_parameter,
+/// and fastcore's L (a list, in fastai's optimizer state). A storage is only named here, nothing is read, and no size is believed.
+///   [Python's Lib/pickletools.py for the opcodes; torch/_weights_only_unpickler.py for the idea]
+///
+/// Throws WeightsError naming `origin`: for any other global (by its name), for other opcodes, for a pickle that is cut or ill-formed, and
+/// past 64 levels of nesting or a million opcodes.
+Result unpickle(std::span<const std::byte> pickle, std::string_view origin);
+
+}  // namespace mirilla::weights::pickle

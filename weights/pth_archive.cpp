@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include "weights/pth_archive.h"
+
+#include <fmt/format.h>
+#include <zip.h>
+
+#include "kernels/error.h"
+#include "weights/state_dict.h"
+
+namespace mirilla::weights {
+namespace {
+
+constexpr uint64_t kMemoryPerFileByte = 4;
+constexpr uint64_t kSmallFileBudget = 1 << 20;
+constexpr std::string_view kPickleEntry = "data.pkl";
+
+/// torch.save before 1.6: bare pickles, the first of them this number.   [torch/serialization.py, MAGIC_NUMBER]
+constexpr std::string_view kLegacyStart = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+
+struct EntryCloser {
+  void operator()(zip_file_t* entry) const { zip_fclose(entry); }
+};
+
+}  // namespace
+
+void PthArchive::Closer::operator()(zip* archive) const { zip_discard(archive); }
+
+void PthArchive::fail(std::string_view why, std::string_view hint) const {
+  throw WeightsError(fmt::format("{} {}", shown(origin_), why), hint);
+}
+
+PthArchive::PthArchive(const std::filesystem::path& path) : origin_(path.string()), file_size_(readable_size(path)) {
+  const std::string start = first_bytes(path, kLegacyStart.size());
+  if (start == kLegacyStart) {
+    fail("is in the form that torch.save wrote before PyTorch 1.6, which is not read",
+         "save it again: python3 -c \"import torch; torch.save(torch.load('OLD.pth', map_location='cpu', weights_only=True), 'NEW.pth')\"");
+  }
+  if (start.starts_with('\x80'))
+    fail("is a bare Python pickle, which is not read", "save the weights with torch.save(model.state_dict(), path)");
+  int code = 0;
+  zip_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
+  if (zip_ == nullptr) {
+    zip_error_t error;
+    zip_error_init_with_code(&error, code);
+    const std::string why = fmt::format("cannot be opened as torch.save's zip: {}", zip_error_strerror(&error));
+    zip_error_fini(&error);
+    fail(why);
+  }
+  budget_ = kMemoryPerFileByte * file_size_ + kSmallFileBudget;
+  find_folder();
+  if (contains("constants.pkl")) {
+    fail("is a TorchScript program and not a state dict", "in Python: torch.save(torch.jit.load('OLD').state_dict(), 'NEW.pth')");
+  }
+  if (contains("byteorder")) {
+    const FileBytes order = read("byteorder");
+    const std::string_view text(reinterpret_cast<const char*>(order.data.get()), order.size);
+    if (text != "little")
+      fail(fmt::format("was written with {} byte order, and only 'little' is read", shown(text)),
+           "save it again on a little-endian machine");
+  }
+}
+
+void PthArchive::find_folder() {
+  const zip_int64_t entries = zip_get_num_entries(zip_.get(), 0);
+  bool found = false;
+  for (zip_int64_t i = 0; i < entries; ++i) {
+    const char* raw = zip_get_name(zip_.get(), static_cast<zip_uint64_t>(i), ZIP_FL_ENC_RAW);
+    const std::string_view name = raw == nullptr ? std::string_view{} : std::string_view(raw);
+    if (!name.ends_with(kPickleEntry)) continue;
+    const std::string_view folder = name.substr(0, name.size() - kPickleEntry.size());
+    if (!folder.empty() && folder.find('/') != folder.size() - 1) continue;
+    if (found) fail("is a zip with two data.pkl, and torch.save writes one");
+    found = true;
+    folder_ = folder;
+  }
+  if (!found) {
+    fail(fmt::format("is a zip of {} entries without data.pkl, so no weights file", entries),
+         "pictures are given with --data, weights with --weights");
+  }
+}
+
+bool PthArchive::contains(std::string_view name) const {
+  return zip_name_locate(zip_.get(), (folder_ + std::string(name)).c_str(), ZIP_FL_ENC_RAW) >= 0;
+}
+
+FileBytes PthArchive::read(std::string_view name) {
+  const std::string path = folder_ + std::string(name);
+  const zip_int64_t index = zip_name_locate(zip_.get(), path.c_str(), ZIP_FL_ENC_RAW);
+  if (index < 0) fail(fmt::format("has no entry {}", shown(path)));
+  zip_stat_t stat;
+  if (zip_stat_index(zip_.get(), static_cast<zip_uint64_t>(index), 0, &stat) != 0 || (stat.valid & ZIP_STAT_SIZE) == 0) {
+    fail(fmt::format("does not say how large its entry {} is", shown(path)));
+  }
+  if (stat.size > budget_) {
+    fail(fmt::format("has {} bytes, and its entry {} would unpack to {}, more than its size justifies", file_size_, shown(path), stat.size),
+         "is it a file that torch.save wrote?");
+  }
+  budget_ -= stat.size;
+  const std::unique_ptr<zip_file_t, EntryCloser> entry(zip_fopen_index(zip_.get(), static_cast<zip_uint64_t>(index), 0));
+  if (entry == nullptr) fail(fmt::format("has an entry {} that cannot be opened: {}", shown(path), zip_strerror(zip_.get())));
+  const auto data = allocate_bytes(stat.size);
+  uint64_t done = 0;
+  while (done < stat.size) {
+    const zip_int64_t count = zip_fread(entry.get(), data.get() + done, stat.size - done);
+    if (count <= 0)
+      fail(fmt::format("is damaged at its entry {}: {}", shown(path), count < 0 ? zip_file_strerror(entry.get()) : "it ends too early"));
+    done += static_cast<uint64_t>(count);
+  }
+  char beyond = 0;  // libzip compares the checksum where the entry ends
+  if (zip_fread(entry.get(), &beyond, 1) != 0)
+    fail(fmt::format("is damaged at its entry {}: its checksum or its length is wrong", shown(path)));
+  return {data, static_cast<size_t>(stat.size)};
+}
+
+}  // namespace mirilla::weights

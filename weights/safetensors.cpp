@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+#include "weights/safetensors.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "weights/atomic_file.h"
+#include "weights/file_bytes.h"
+#include "weights/safetensors_header.h"
+
+namespace mirilla::weights {
+namespace {
+
+constexpr size_t kLengthBytes = 8;
+constexpr size_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+constexpr std::string_view kMetadataKey = "__metadata__";
+
+uint64_t read_u64(const std::byte* bytes) {
+  uint64_t value = 0;
+  for (size_t i = 0; i < kLengthBytes; ++i) value |= uint64_t{std::to_integer<uint8_t>(bytes[i])} << (8 * i);
+  return value;
+}
+
+std::string u64_bytes(uint64_t value) {
+  std::string bytes(kLengthBytes, '\0');
+  for (size_t i = 0; i < kLengthBytes; ++i) bytes[i] = static_cast<char>(value >> (8 * i));
+  return bytes;
+}
+
+/// The data belongs to the tensors without a gap, an overlap or a rest, as the format asks: no byte of a file can hide.
+void check_offsets(const SafetensorsHeader& header, size_t data_size, std::string_view origin) {
+  std::vector<const SafetensorsEntry*> in_order;
+  for (const auto& entry : header.entries) in_order.push_back(&entry);
+  std::sort(in_order.begin(), in_order.end(), [](auto* a, auto* b) { return std::pair(a->begin, a->end) < std::pair(b->begin, b->end); });
+  uint64_t position = 0;
+  for (const auto* entry : in_order) {
+    if (entry->begin != position || entry->end < entry->begin) {
+      throw WeightsError(fmt::format("{}: tensor {} takes bytes {} to {} of the data, where byte {} is the next free one", shown(origin),
+                                     shown(entry->name), entry->begin, entry->end, position),
+                         "tensors must follow each other without overlaps or holes");
+    }
+    const uint64_t element = size_of(entry->dtype);
+    const uint64_t bytes = entry->end - entry->begin;
+    if (bytes % element != 0 || bytes / element != static_cast<uint64_t>(entry->shape.numel())) {
+      throw WeightsError(fmt::format("{}: tensor {} is {} of {} and has {} bytes", shown(origin), shown(entry->name),
+                                     to_string(entry->shape), name_of(entry->dtype), bytes));
+    }
+    position = entry->end;
+  }
+  if (position != data_size) {
+    throw WeightsError(fmt::format("{}: the header tells of {} bytes of data and the file has {}", shown(origin), position, data_size),
+                       "was its download or its copy cut off?");
+  }
+}
+
+StateDict parse(const FileBytes& file, std::string_view origin) {
+  if (file.size < kLengthBytes) {
+    throw WeightsError(fmt::format("{} has {} bytes, too few for a safetensors file", shown(origin), file.size));
+  }
+  const uint64_t length = read_u64(file.data.get());
+  if (length > kMaxHeaderBytes || length > file.size - kLengthBytes) {
+    throw WeightsError(fmt::format("{} says that its header has {} bytes; the file has {} and a header at most {}", shown(origin), length,
+                                   file.size, kMaxHeaderBytes),
+                       "is it a safetensors file, and was it copied whole?");
+  }
+  const auto* text = reinterpret_cast<const char*>(file.data.get() + kLengthBytes);
+  SafetensorsHeader header = parse_safetensors_header({text, static_cast<size_t>(length)}, origin);
+  const size_t data_begin = kLengthBytes + length;
+  check_offsets(header, file.size - data_begin, origin);
+
+  StateDict state;
+  state.metadata = std::move(header.metadata);
+  for (auto& entry : header.entries) {
+    const std::byte* from = file.data.get() + data_begin + entry.begin;
+    if (reinterpret_cast<uintptr_t>(from) % size_of(entry.dtype) == 0) {
+      state.add(std::move(entry.name), Array(entry.dtype, entry.shape, {file.data, from}));
+    } else {  // other writers may leave a tensor between two multiples of its element
+      state.add(std::move(entry.name), Array::copy_of(entry.dtype, entry.shape, {from, entry.end - entry.begin}));
+    }
+  }
+  return state;
+}
+
+std::string quoted(std::string_view text, std::string_view what) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    throw WeightsError(fmt::format("{} {} is not UTF-8, and safetensors can hold nothing else", what, shown(text)));
+  }
+}
+
+/// The entries' places in the data: larger elements first, so that each tensor starts at a multiple of its own; else in their order.
+std::vector<const StateDict::Entry*> order_of_data(const StateDict& state) {
+  std::vector<const StateDict::Entry*> order;
+  for (const auto& entry : state) order.push_back(&entry);
+  std::stable_sort(order.begin(), order.end(), [](auto* a, auto* b) { return size_of(a->second.dtype()) > size_of(b->second.dtype()); });
+  return order;
+}
+
+std::string header_text(const StateDict& state, const std::vector<const StateDict::Entry*>& data_order) {
+  std::unordered_map<const StateDict::Entry*, size_t> begin;
+  size_t position = 0;
+  for (const auto* entry : data_order) {
+    begin[entry] = position;
+    position += entry->second.size_bytes();
+  }
+  std::string text = "{";
+  const auto next = [&] { return text.size() > 1 ? "," : ""; };
+  if (!state.metadata.empty()) {
+    std::string pairs;
+    for (const auto& [key, value] : state.metadata) {
+      pairs += fmt::format("{}{}:{}", pairs.empty() ? "" : ",", quoted(key, "the metadata key"), quoted(value, "the metadata"));
+    }
+    text += fmt::format("\"{}\":{{{}}}", kMetadataKey, pairs);
+  }
+  for (const auto& entry : state) {
+    const auto& [name, array] = entry;
+    if (name == kMetadataKey)
+      throw WeightsError(fmt::format("a tensor cannot be named '{}': safetensors keeps that name for itself", name));
+    text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", next(), quoted(name, "the name"),
+                        safetensors_name(array.dtype()), fmt::join(array.shape(), ","), begin[&entry], begin[&entry] + array.size_bytes());
+  }
+  text += "}";
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
+}
+
+}  // namespace
+
+StateDict read_safetensors(const std::filesystem::path& path) { return parse(read_file(path), path.string()); }
+
+StateDict parse_safetensors(std::span<const std::byte> file, std::string_view origin) {
+  const auto data = allocate_bytes(file.size());
+  std::copy(file.begin(), file.end(), data.get());
+  return parse({data, file.size()}, origin);
+}
+
+void write_safetensors(const std::filesystem::path& path, const StateDict& state) {
+  const auto data_order = order_of_data(state);
+  const std::string header = header_text(state, data_order);
+  if (header.size() > kMaxHeaderBytes) {
+    throw WeightsError(fmt::format("the header would have {} bytes, and safetensors allows {}", header.size(), kMaxHeaderBytes));
+  }
+  write_atomically(path, [&](std::ostream& out) {
+    out << u64_bytes(header.size()) << header;
+    for (const auto* entry : data_order) {
+      const auto bytes = entry->second.bytes();
+      out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    }
+  });
+}
+
+}  // namespace mirilla::weights

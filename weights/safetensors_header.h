@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/dtype.h"
+#include "kernels/shape.h"
+
+namespace mirilla::weights {
+
+/// One tensor as a safetensors header states it: [begin, end) count from the end of the header. Not yet compared with the file's size.
+struct SafetensorsEntry {
+  std::string name;
+  DType dtype = DType::f32;
+  Shape shape;
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+
+struct SafetensorsHeader {
+  std::map<std::string, std::string> metadata;
+  std::vector<SafetensorsEntry> entries;  // in the header's order
+};
+
+/// Reads the JSON of a header without ever building it as a tree, so that a hostile one costs no more memory than its own size. Throws
+/// WeightsError, naming `origin`, for anything but an object of tensors and string metadata, each key once.
+SafetensorsHeader parse_safetensors_header(std::string_view json, std::string_view origin);
+
+/// "F32" for f32.
+std::string_view safetensors_name(DType dtype);
+
+}  // namespace mirilla::weights
