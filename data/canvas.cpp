@@ -196,7 +196,7 @@ void Canvas::text(std::string_view line, int x, int y, Color color, int scale) {
     for (int row = 0; row < kGlyphHeight; ++row) {
       for (int column = 0; column < kGlyphWidth; ++column) {
         if ((rows[static_cast<size_t>(row)] >> (kGlyphWidth - 1 - column) & 1) == 0) continue;
-        text_pixel(x + (static_cast<int>(i) * kGlyphAdvance + column) * scale, y + row * scale, scale, color);
+        text_pixel(x + (static_cast<int>(i) * kGlyphAdvance + column) * scale, y + (row + glyph_drop(line[i])) * scale, scale, color);
       }
     }
   }
@@ -208,7 +208,7 @@ void Canvas::text_upwards(std::string_view line, int x, int y, Color color, int 
     for (int row = 0; row < kGlyphHeight; ++row) {
       for (int column = 0; column < kGlyphWidth; ++column) {
         if ((rows[static_cast<size_t>(row)] >> (kGlyphWidth - 1 - column) & 1) == 0) continue;
-        text_pixel(x + row * scale, y - (static_cast<int>(i) * kGlyphAdvance + column + 1) * scale, scale, color);
+        text_pixel(x + (row + glyph_drop(line[i])) * scale, y - (static_cast<int>(i) * kGlyphAdvance + column + 1) * scale, scale, color);
       }
     }
   }

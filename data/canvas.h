@@ -120,7 +120,7 @@ class Canvas {
   std::vector<float> recorded_;  // empty: not recording
 };
 
-/// The size that Canvas::text takes: 6 font pixels a character (5 and a gap; none after the last), 7 high.
+/// The size that Canvas::text takes: 6 font pixels a character (5 and a gap; none after the last), 7 high; tails hang 2 lower.
 int text_width(std::string_view line, int scale = 1);
 int text_height(int scale = 1);
 

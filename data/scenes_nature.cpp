@@ -18,7 +18,7 @@ struct Tree {
 
 void draw_conifer(Canvas& canvas, const Frame& frame, const Tree& tree, Color dark) {
   const int tiers = 4;
-  const float height = (tree.foot - tree.top) * 0.88f;
+  const float height = (tree.foot - tree.top) * 0.78f;
   for (int tier = tiers; tier-- > 0;) {
     const float share = static_cast<float>(tier + 1) / tiers;
     const float top = tree.top + height * static_cast<float>(tier) / tiers * 0.85f, low = tree.top + height * share;
@@ -31,7 +31,7 @@ void draw_conifer(Canvas& canvas, const Frame& frame, const Tree& tree, Color da
 }
 
 void draw_round_tree(Canvas& canvas, const Frame& frame, const Tree& tree, Color dark, Random& random) {
-  const float crown = (tree.foot - tree.top) * 0.7f;  // its height
+  const float crown = (tree.foot - tree.top) * 0.6f;  // its height
   const Point center = frame.at(tree.u, tree.top + crown / 2);
   const float rx = tree.half_width * frame.width(), ry = crown / 2 * frame.height();
   canvas.ellipse(center, rx, ry, tree.crown * 0.85f);
@@ -86,36 +86,12 @@ std::vector<Point> ice_skyline(Random& random) {
   return skyline;
 }
 
-struct Shard {
-  Point center;
-  float tone;
-};
-
-struct Nearest {
-  float first, second;
-  float tone;
-};
-
-Nearest nearest_shard(const std::vector<Shard>& shards, Point p, float stretch) {
-  Nearest n{1e9f, 1e9f, 0};
-  for (const Shard& s : shards) {
-    const float dx = p.x - s.center.x, dy = (p.y - s.center.y) * stretch;
-    const float d = dx * dx + dy * dy;
-    if (d < n.first) {
-      n = {d, n.first, s.tone};
-    } else if (d < n.second) {
-      n.second = d;
-    }
-  }
-  return {std::sqrt(n.first), std::sqrt(n.second), n.tone};
-}
-
 struct Peak {
   float u, top;
 };
 
 std::vector<Peak> draw_peaks(Random& random) {
-  const int count = random.integer(1, 3);
+  const int count = random.integer(1, 2);
   const int highest = random.integer(0, count - 1);
   std::vector<Peak> peaks;
   for (int i = 0; i < count; ++i) {
@@ -150,31 +126,27 @@ void draw_forest(Canvas& canvas, const Frame& frame, const RandomKey& key) {
   const Materials& m = frame.stage.materials;
   constexpr std::array<float, 3> kConifers = {0.0f, 1.0f, 0.5f};
   const float conifers = random.pick(kConifers);
-  draw_row(canvas, frame, random.integer(5, 7), 0, 0.88f, random, conifers);
+  draw_row(canvas, frame, random.integer(6, 8), 0, 0.88f, random, conifers);
   std::vector<Point> undergrowth;
   for (int i = 0; i <= 12; ++i) undergrowth.push_back({static_cast<float>(i) / 12, random.range(0.72f, 0.84f)});
   canvas.polygon(close_below(frame, undergrowth), mix(m.shade, m.body, 0.35f));
-  draw_row(canvas, frame, random.integer(3, 5), random.range(0.15f, 0.3f), random.range(0.93f, 0.98f), random, conifers);
+  draw_row(canvas, frame, random.integer(5, 6), random.range(0.22f, 0.34f), random.range(0.93f, 0.98f), random, conifers);
 }
 
 void draw_glacier(Canvas& canvas, const Frame& frame, const RandomKey& key) {
   Random random(key, Stream::kExhibit);
+  Random texture(key, Stream::kTexture);
+  const Noise noise(texture);
   const Materials& m = frame.stage.materials;
   const Coverage shape = cover_polygon(close_below(frame, ice_skyline(random)), canvas.clip());
-  const int columns = random.integer(5, 7), rows = random.integer(3, 5);
-  std::vector<Shard> shards;
-  for (int row = 0; row < rows; ++row) {
-    for (int column = 0; column < columns; ++column) {
-      const float u = (static_cast<float>(column) + random.unit()) / static_cast<float>(columns);
-      const float v = (static_cast<float>(row) + random.unit()) / static_cast<float>(rows);
-      shards.push_back({frame.at(u, v), random.unit()});
-    }
-  }
-  const float gap = frame.pixels(0.02f), stretch = random.range(0.6f, 0.9f);
+  const float center = random.range(0.3f, 0.7f), frequency = random.range(5.0f, 7.0f), slope = random.range(0.7f, 1.1f);
+  const float phase = random.unit();
   canvas.lay(shape, 1, [&](int x, int y) {
-    const Nearest n = nearest_shard(shards, {static_cast<float>(x) + 0.5f, static_cast<float>(y) + 0.5f}, stretch);
-    const Color ice = mix(m.body, m.bright, 0.15f + 0.85f * n.tone);
-    return mix(m.shade * 0.8f, ice, saturate((n.second - n.first) / gap - 0.2f));
+    const float u = frame.u_of(static_cast<float>(x) + 0.5f), v = frame.v_of(static_cast<float>(y) + 0.5f);
+    const float jag = (noise.at(u * 11, v * 11) - 0.5f) * 0.5f;
+    const float band = wave((v - std::abs(u - center) * slope) * frequency + phase + jag);
+    const Color ice = mix(m.bright, {1, 1, 1}, 0.5f * noise.at(u * 6 + 9, v * 6));
+    return mix(ice, mix(m.shade, m.body, 0.3f), saturate((band - 0.15f) * 3));
   });
 }
 
@@ -206,11 +178,10 @@ void draw_sea(Canvas& canvas, const Frame& frame, const RandomKey& key) {
   Random texture(key, Stream::kTexture);
   const Noise noise(texture);
   const Materials& m = frame.stage.materials;
-  std::vector<Point> outline;
-  for (int i = 0; i < 64; ++i) {
-    const Point d = direction(static_cast<float>(i) / 64);
-    const auto bulge = [](float c) { return c < 0 ? -std::sqrt(-c) : std::sqrt(c); };
-    outline.push_back(frame.at(0.5f + 0.5f * bulge(d.x), 0.5f + 0.5f * bulge(d.y)));
+  std::vector<Point> outline = {frame.at(0, 0), frame.at(1, 0)};
+  for (int i = 0; i <= 24; ++i) {
+    const Point d = direction(static_cast<float>(i) / 48);
+    outline.push_back(frame.at(0.5f + 0.5f * d.x, 0.45f + 0.55f * std::sqrt(std::max(d.y, 0.0f))));
   }
   const float frequency = random.range(1.6f, 2.4f), phase = random.unit(), sway = random.range(0.3f, 0.9f), foam = random.range(0.4f, 0.6f);
   canvas.lay(cover_polygon(outline, canvas.clip()), 1, [&](int x, int y) {

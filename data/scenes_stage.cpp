@@ -169,7 +169,7 @@ void paint_sky(Canvas& canvas, const Stage& stage, const RandomKey& key) {
   Random random(key, Stream::kSky);
   const Noise noise(random);
   const float side = static_cast<float>(stage.size);
-  const float cover = random.range(0.35f, 0.75f);  // where clouds begin
+  const float cover = random.range(0.4f, 0.8f);  // where clouds begin
   const float stretch = random.range(1.5f, 4.0f);
   const Color cloud = mix(stage.sky_low, kWhite, random.range(0.1f, 0.7f));
   for (int y = 0; y < stage.size; ++y) {
@@ -181,7 +181,7 @@ void paint_sky(Canvas& canvas, const Stage& stage, const RandomKey& key) {
   for (int y = 0; y < stage.size && static_cast<float>(y) < stage.horizon + 1; ++y) {
     for (int x = 0; x < stage.size; ++x) {
       const float n = noise.fractal(static_cast<float>(x) / side * 3, static_cast<float>(y) / side * 3 * stretch, 4);
-      canvas.at(x, y) = mix(canvas.at(x, y), cloud, saturate((n - cover) * 5) * 0.8f);
+      canvas.at(x, y) = mix(canvas.at(x, y), cloud, saturate((n - cover) * 4) * 0.6f);
     }
   }
 }
@@ -209,7 +209,7 @@ void paint_ground(Canvas& canvas, const Stage& stage, const RandomKey& key) {
   paint_hills(canvas, stage, random);
   const Noise noise(random);
   const float side = static_cast<float>(stage.size);
-  const Color dark = stage.land * random.range(0.55f, 0.8f), light = mix(stage.land, kWhite, random.range(0.0f, 0.25f));
+  const Color dark = stage.land * random.range(0.72f, 0.9f), light = mix(stage.land, kWhite, random.range(0.0f, 0.15f));
   const float frequency = random.range(4, 12);
   for (int y = static_cast<int>(stage.horizon); y < stage.size; ++y) {
     const float depth = (static_cast<float>(y) + 1 - stage.horizon) / (side - stage.horizon);  // 0 far, 1 near
@@ -236,8 +236,8 @@ Stage draw_stage(const RandomKey& key, int size) {
   stage.land = jitter(random.pick(kLands), random);
   stage.haze = mix(stage.sky_low, stage.land, 0.25f);
   stage.materials.body = any_color(random);
-  stage.materials.shade = stage.materials.body * random.range(0.35f, 0.6f);
-  stage.materials.bright = mix(stage.materials.body, kWhite, random.range(0.55f, 0.85f));
+  stage.materials.shade = stage.materials.body * random.range(0.22f, 0.4f);
+  stage.materials.bright = mix(stage.materials.body, kWhite, random.range(0.7f, 0.9f));
   stage.materials.accent = any_color(random);
   stage.box = draw_box(key, size, horizon);
   return stage;
@@ -251,9 +251,9 @@ void paint_backdrop(Canvas& canvas, const Stage& stage, const RandomKey& key) {
 void paint_clutter(Canvas& canvas, const Stage& stage, const RandomKey& key) {
   Random random(key, Stream::kClutter);
   const float side = static_cast<float>(stage.size);
-  const int things = random.integer(5, 14);
+  const int things = random.integer(4, 10);
   for (int i = 0; i < things; ++i) {
-    const float scale = side * random.range(0.03f, 0.08f);
+    const float scale = side * random.range(0.02f, 0.055f);
     const int kind = random.integer(0, 6);
     const bool in_the_air = kind >= 5;
     const Point foot = {random.range(0, side), in_the_air ? random.range(0.02f * side, 0.9f * side) : random.range(stage.horizon, side)};
@@ -272,9 +272,9 @@ void paint_clutter(Canvas& canvas, const Stage& stage, const RandomKey& key) {
 
 void apply_light(Canvas& canvas, const Stage& stage, const RandomKey& key) {
   Random random(key, Stream::kLight);
-  const float exposure = random.range(0.7f, 1.2f), contrast = random.range(0.8f, 1.15f);
+  const float exposure = random.range(0.8f, 1.15f), contrast = random.range(0.9f, 1.2f);
   const Color tint = {random.range(0.88f, 1.1f), random.range(0.92f, 1.06f), random.range(0.88f, 1.1f)};
-  const float fog = random.chance(0.35f) ? random.range(0.1f, 0.4f) : 0, fog_low = random.unit(),
+  const float fog = random.chance(0.3f) ? random.range(0.08f, 0.25f) : 0, fog_low = random.unit(),
               grain = random.chance(0.3f) ? random.range(0.01f, 0.04f) : 0;
   Random speckle(key, Stream::kGrain);
   for (int y = 0; y < stage.size; ++y) {
