@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+#include "data/dataset.h"
+
+#include <set>
+
+#include "data/decode.h"
+#include "tests/data/support.h"
+
+namespace mirilla::data {
+namespace {
+
+using namespace std::string_literals;
+using test::ZipMaker;
+
+/// `n` PPMs of two classes in turn; bad(i) ones are cut off.
+template <class Bad>
+std::shared_ptr<const Source> pictures(int n, int width, int height, Bad&& bad) {
+  ZipMaker zip;
+  for (int i = 0; i < n; ++i) {
+    test::Bytes bytes = test::as_ppm(test::numbered_picture(i, width, height));
+    if (bad(i)) bytes.resize(bytes.size() / 2);
+    zip.add(fmt::format("{}/{:04}.ppm", i % 2 ? "odd" : "even", i), bytes);
+  }
+  return open_source(zip.bytes(), "z.zip");
+}
+std::shared_ptr<const Source> pictures(int n, int width, int height) {
+  return pictures(n, width, height, [](int) { return false; });
+}
+
+TEST(Dataset, KnowsItsPartsLabelsAndCounts) {
+  const auto data = open_training(pictures(20, 8, 8), {.valid_pct = 0.2, .options = {.resize = 8}});
+  EXPECT_EQ(data->vocabulary(), (std::vector{"even"s, "odd"s}));
+  EXPECT_EQ(data->train().size(), 16u);
+  EXPECT_EQ(data->valid().size(), 4u);
+  const auto train = data->class_counts(data->train()), valid = data->class_counts(data->valid());
+  EXPECT_EQ(train[0] + valid[0], 10);
+  EXPECT_EQ(train[1] + valid[1], 10);
+  for (int64_t i = 0; i < 20; ++i)
+    EXPECT_EQ(data->vocabulary()[static_cast<size_t>(data->label(i))], data->items()[static_cast<size_t>(i)].label);
+}
+
+TEST(Dataset, GivesThePictureAndItsResizedCropCachedOrNot) {
+  const auto source = pictures(6, 11, 7);
+  for (const uint64_t budget : {uint64_t{0}, uint64_t{1} << 20}) {
+    const auto data = open_training(source, {.valid_pct = 0, .options = {.resize = 9, .cache_bytes = budget}});
+    for (int round = 0; round < 2; ++round) {
+      for (int64_t i = 0; i < 6; ++i) {
+        const std::string& path = data->items()[static_cast<size_t>(i)].path;
+        const Picture expected = decode(source->read(path), path);
+        EXPECT_EQ(*data->picture(i), expected);
+        std::vector<uint8_t> out(9 * 9 * 3);
+        data->resized(i, {0.8, 0.1}, out);
+        EXPECT_EQ(out, resize_crop(expected, 9, 0.8, 0.1).pixels);
+      }
+    }
+    EXPECT_EQ(data->cache_statistics().decoded, budget ? 6 : 24);
+  }
+}
+
+TEST(Dataset, KeepsSquaresResizedAndStillGivesTheWholePicture) {
+  const auto source = pictures(6, 10, 10);
+  const auto data = open_training(source, {.valid_pct = 0, .options = {.resize = 16, .cache_bytes = 1 << 20}});
+  data->scan(2);
+  const CacheStatistics after_scan = data->cache_statistics();
+  EXPECT_EQ(after_scan.bytes, 6 * (16 * 16 * 3 + sizeof(Picture)));
+  const Picture whole = decode(source->read(data->items()[3].path), "x");
+  std::vector<uint8_t> out(16 * 16 * 3);
+  data->resized(3, {0.9, 0.2}, out);
+  EXPECT_EQ(out, resize_crop(whole, 16, 0.9, 0.2).pixels);
+  EXPECT_EQ(data->cache_statistics().decoded, 6);
+  EXPECT_EQ(*data->picture(3), whole);
+}
+
+TEST(Dataset, TheCacheStaysWithinItsBudgetAndKeepsServing) {
+  const uint64_t one = 10 * 8 * 3 + sizeof(Picture);
+  const auto data = open_training(pictures(20, 10, 8), {.valid_pct = 0.2, .options = {.resize = 32, .cache_bytes = 5 * one + one / 2}});
+  data->scan(3);
+  std::vector<uint8_t> out(32 * 32 * 3);
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    for (int64_t i = 0; i < 20; ++i) data->resized(i, {}, out);
+  }
+  const CacheStatistics s = data->cache_statistics();
+  EXPECT_EQ(s.pictures, 5);
+  EXPECT_EQ(s.bytes, 5 * one);
+  EXPECT_EQ(s.hits, 3 * 5);
+  EXPECT_EQ(s.decoded, 20 + 3 * 15);
+}
+
+TEST(Dataset, TheDefaultBudgetIsAtMostTwoGigabytes) {
+  EXPECT_GT(default_cache_bytes(), 0u);
+  EXPECT_LE(default_cache_bytes(), uint64_t{2} << 30);
+}
+
+TEST(Scan, DropsBadPicturesUpToFivePercentAndNamesThem) {
+  const auto data =
+      open_training(pictures(40, 8, 8, [](int i) { return i == 7 || i == 30; }), {.valid_pct = 0.25, .options = {.resize = 8}});
+  const size_t before = data->train().size() + data->valid().size();
+  int64_t last = -1, total = 0;
+  const auto& bad = data->scan(3, [&](int64_t done, int64_t all) {
+    EXPECT_GE(done, last);
+    last = done, total = all;
+  });
+  EXPECT_EQ(last, 40);
+  EXPECT_EQ(total, 40);
+  ASSERT_EQ(bad.size(), 2u);  // exactly 5 %
+  EXPECT_EQ(bad[0].path, "even/0030.ppm");
+  EXPECT_EQ(bad[1].path, "odd/0007.ppm");
+  EXPECT_NE(bad[1].reason.find("odd/0007.ppm: the picture is cut off"), std::string::npos);
+  EXPECT_EQ(data->train().size() + data->valid().size(), before - 2);
+  for (const auto* part : {&data->train(), &data->valid()}) {
+    for (const int64_t i : *part) EXPECT_NO_THROW(data->picture(i));
+  }
+}
+
+TEST(Scan, MoreThanFivePercentBadIsAnError) {
+  const auto data = open_training(pictures(40, 8, 8, [](int i) { return i % 10 == 3; }), {.options = {.resize = 8}});
+  const std::string sentence = test::sentence_of<DataError>([&] { data->scan(2); });
+  EXPECT_NE(sentence.find("z.zip: 4 of 40 pictures do not decode, more than the 5 %"), std::string::npos) << sentence;
+  EXPECT_NE(sentence.find("odd/0003.ppm: the picture is cut off"), std::string::npos) << sentence;
+  EXPECT_EQ(sentence.find("odd/0033.ppm"), std::string::npos) << "only the first few are named: " << sentence;
+}
+
+TEST(Scan, AnExceptionFromProgressEndsItWithoutHanging) {
+  const auto data = open_training(pictures(10, 8, 8), {.options = {.resize = 8}});
+  EXPECT_THROW(data->scan(2, [](int64_t, int64_t) { throw Interrupted("stopped"); }), Interrupted);
+}
+
+TEST(BadDataset, OneClassIsSaid) {
+  const auto source = open_source(ZipMaker().add("sea/1.jpg", test::text("x")).add("sea/2.jpg", test::text("x")).bytes(), "z.zip");
+  EXPECT_NE(test::sentence_of<DataError>([&] { open_training(source, {}); }).find("one class (\"sea\")"), std::string::npos);
+}
+
+TEST(BadDataset, AValidationLabelThatIsNotTrainedOnIsSaid) {
+  const auto source = open_source(ZipMaker().add("a/1.jpg", {}).add("b/2.jpg", {}).add("c/3.jpg", {}).bytes(), "z.zip");
+  auto items = find_items(*source).items;
+  EXPECT_EQ(test::sentence_of<DataError>([&] {
+              Dataset(source, items, {.train = {0, 1}, .valid = {2}});
+            }),
+            "c/3.jpg has the class \"c\", which is not among those trained on (a, b)");
+  EXPECT_THROW(Dataset(source, items, {.train = {0, 1, 3}, .valid = {}}), ShapeError);
+}
+
+TEST(Evaluation, TakesTheTestPartUnderTheModelsVocabulary) {
+  const auto source =
+      open_source(ZipMaker().add("s/train/a/1.jpg", {}).add("s/test/b/2.jpg", {}).add("s/test/a/3.jpg", {}).bytes(), "z.zip");
+  const auto data = open_evaluation(source, {.resize = 8, .vocabulary = {"b", "z", "a"}});
+  ASSERT_EQ(data->valid().size(), 2u);
+  EXPECT_TRUE(data->train().empty());
+  EXPECT_EQ(data->label(0), 2);
+  EXPECT_EQ(data->label(1), 0);
+  EXPECT_THROW(open_evaluation(source, {.resize = 8, .vocabulary = {"a", "c"}}), DataError);
+  EXPECT_THROW(open_evaluation(source, {.resize = 8}), UsageError);
+}
+
+TEST(Training, TakesTheSplitFile) {
+  const test::TempFolder folder;
+  const auto path = folder.write("valid.txt", test::text("even/0002.ppm\nodd/0005.ppm\n"));
+  const auto data = open_training(pictures(10, 8, 8), {.split_file = path.string(), .options = {.resize = 8}});
+  std::set<std::string> valid;
+  for (const int64_t i : data->valid()) valid.insert(data->items()[static_cast<size_t>(i)].path);
+  EXPECT_EQ(valid, (std::set{"even/0002.ppm"s, "odd/0005.ppm"s}));
+}
+
+}  // namespace
+}  // namespace mirilla::data
