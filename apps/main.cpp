@@ -1,2 +1,56 @@
 // SPDX-License-Identifier: MIT
-int main() { return 0; }
+#include <iostream>
+#include <new>
+
+#include "apps/command.h"
+
+namespace {
+
+constexpr int kFailed = 1, kWrongUsage = 2, kInterrupted = 130;
+
+int report(const mirilla::Error& error, int code) {
+  std::cerr << "mirilla: " << error.what() << '\n';
+  return code;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Mirilla: train a ResNet on your photos, and see what it looks at.", "mirilla");
+  app.set_version_flag(
+      "--version", [] { return mirilla::apps::version_text(); }, "devices, libraries, versions");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  mirilla::apps::add_train(app);
+  mirilla::apps::add_predict(app);
+  mirilla::apps::add_eval(app);
+  mirilla::apps::add_gradcam(app);
+  mirilla::apps::add_scenes(app);
+  mirilla::apps::add_summary(app);
+  app.footer("`mirilla COMMAND --help` tells a command's options. Exit code: 0, 1 where it failed, 2 for wrong usage.");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);  // --help, --version
+    const auto chosen = app.get_subcommands();
+    const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
+    return report(mirilla::UsageError(error.what(), "`mirilla" + command + " --help` tells what is expected"), kWrongUsage);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const mirilla::UsageError& error) {
+    return report(error, kWrongUsage);
+  } catch (const mirilla::Interrupted& error) {
+    return report(error, kInterrupted);
+  } catch (const mirilla::Error& error) {
+    return report(error, kFailed);
+  } catch (const std::bad_alloc&) {
+    return report(mirilla::Error("the host has no memory left for this", "a smaller --batch-size or --size needs less"), kFailed);
+  } catch (const std::exception& error) {
+    return report(mirilla::Error(error.what()), kFailed);
+  }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+#include "apps/command.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
+
+#include "kernels/device.h"
+
+namespace mirilla::apps {
+
+namespace {
+
+std::atomic<bool> interrupted{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
+
+void on_interrupt(int) {
+  interrupted.store(true);
+  std::signal(SIGINT, SIG_DFL);  // once more means now
+}
+
+double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+int terminal_columns(int file) {
+  winsize size{};
+  return ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+void add_common(CLI::App& command, CommonOptions& options) {
+  command.add_option("--device", options.device, "auto, cpu, or reference (plain loops in double precision's company, slow)")
+      ->capture_default_str()
+      ->type_name("NAME");
+  command.add_option("--threads", options.threads, "threads on the host; 0: one a core")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 4096).description(""))
+      ->type_name("N");
+  command.add_option("--seed", options.seed, "of everything random")->capture_default_str()->type_name("N");
+  command.add_flag("--json", options.json, "one JSON document on stdout, everything else on stderr");
+}
+
+Device& open(const CommonOptions& options) {
+  set_host_threads(options.threads);
+  return open_device(options.device);
+}
+
+nn::Console make_console(const CommonOptions& options) {
+  const int file = options.json ? STDERR_FILENO : STDOUT_FILENO;
+  return {options.json ? std::cerr : std::cout, isatty(file) == 1, terminal_columns(file)};
+}
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    throw Error("stdout does not take what is written to it", "is the disk full, or the pipe's reader gone?");
+}
+
+void print_json(const nlohmann::ordered_json& document) {
+  print(document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+}
+
+const std::atomic<bool>& interrupt_flag() {
+  static const bool installed = [] { return std::signal(SIGINT, on_interrupt) != SIG_ERR; }();
+  static_cast<void>(installed);
+  return interrupted;
+}
+
+void add_model(CLI::App& command, ModelOptions& options) {
+  command.add_option("MODEL", options.path, "a model.safetensors of `mirilla train`, or a .pth of torchvision or fastai")->required();
+  command.add_option("--vocab", options.vocabulary, "the classes' names, a,b,c, where the file has none")
+      ->delimiter(',')
+      ->type_name("NAMES");
+  command.add_option("--resize", options.resize, "crop and resize pictures to this first, in pixels")
+      ->check(CLI::Range(1, 8192).description(""))
+      ->type_name("PX");
+  command.add_option("--size", options.size, "what the network sees, in pixels")
+      ->check(CLI::Range(32, 4096).description(""))
+      ->type_name("PX");
+}
+
+nn::LoadedModel load(const ModelOptions& options, Device& device) {
+  nn::ModelOverrides overrides{.vocabulary = std::nullopt, .resize = options.resize, .size = options.size};
+  if (!options.vocabulary.empty()) overrides.vocabulary = options.vocabulary;
+  nn::LoadedModel loaded = nn::load_model(options.path, overrides, {.device = device});
+  for (const std::string& note : loaded.notes) std::cerr << note << '\n';
+  return loaded;
+}
+
+void ProgressLine::operator()(int64_t done, int64_t total) {
+  if (interrupt_flag().load()) throw Interrupted("interrupted");
+  constexpr double kFirstWord_s = 1, kBetweenLines_s = 10;
+  if (start_s_ < 0) start_s_ = said_s_ = now_s();
+  if (now_s() - start_s_ < kFirstWord_s) return;
+  const std::string text = fmt::format("{}: {} of {}", what_, done, total);
+  if (console_.terminal()) return console_.status(text);
+  if (now_s() - said_s_ < kBetweenLines_s) return;
+  said_s_ = now_s();
+  std::cerr << text << '\n';
+}
+
+}  // namespace mirilla::apps

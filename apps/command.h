@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <atomic>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nn/console.h"
+#include "nn/model_file.h"
+
+/// What the subcommands share: options that all of them take, where their lines go, Ctrl-C.
+namespace mirilla::apps {
+
+struct CommonOptions {
+  std::string device = "auto";
+  int threads = 0;  // 0: one a core
+  uint64_t seed = 42;
+  bool json = false;
+};
+
+/// Adds --device, --threads, --seed and --json.
+void add_common(CLI::App& command, CommonOptions& options);
+
+/// Opens the device that was asked for and sets the threads.
+Device& open(const CommonOptions& options);
+
+/// People's lines: stdout, or stderr where stdout is for JSON.
+nn::Console make_console(const CommonOptions& options);
+
+/// One document, a newline. Throws Error where stdout takes no more.
+void print_json(const nlohmann::ordered_json& document);
+/// The same for plain text.
+void print(std::string_view text);
+
+/// Raised by the first Ctrl-C; the second ends the program at once.
+const std::atomic<bool>& interrupt_flag();
+
+/// MODEL and what may be said over what its file says: --vocab, --resize, --size.
+struct ModelOptions {
+  std::string path;
+  std::vector<std::string> vocabulary;
+  std::optional<int> resize, size;
+};
+void add_model(CLI::App& command, ModelOptions& options);
+/// Loads it, and prints its notes to stderr.
+nn::LoadedModel load(const ModelOptions& options, Device& device);
+
+/// Says on the console how far something came, where it is a terminal; a line every ten seconds where it is not.
+class ProgressLine {
+ public:
+  ProgressLine(nn::Console& console, std::string what) : console_(console), what_(std::move(what)) {}
+  ~ProgressLine() { console_.clear_status(); }
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+  /// Throws Interrupted after Ctrl-C.
+  void operator()(int64_t done, int64_t total);
+
+ private:
+  nn::Console& console_;
+  std::string what_;
+  double start_s_ = -1;
+  double said_s_ = 0;
+};
+
+// One a file; each adds its subcommand, whose callback does the work.
+void add_train(CLI::App& app);
+void add_predict(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_gradcam(CLI::App& app);
+void add_scenes(CLI::App& app);
+void add_summary(CLI::App& app);
+
+/// Devices, libraries, versions.
+std::string version_text();
+
+}  // namespace mirilla::apps

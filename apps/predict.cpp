@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT
+#include "nn/predict.h"
+
+#include <algorithm>
+#include <iostream>
+#include <numeric>
+
+#include "apps/command.h"
+#include "data/items.h"
+
+namespace mirilla::apps {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  CommonOptions common;
+  ModelOptions model;
+  std::vector<std::string> pictures;
+  int top_k = 3;
+  bool csv = false;
+};
+
+// The pictures named, and those below the folders named, sorted by path.
+std::vector<fs::path> find_pictures(const std::vector<std::string>& names) {
+  std::vector<fs::path> found;
+  for (const std::string& name : names) {
+    if (!fs::exists(name)) throw DataError(fmt::format("{}: there is no such picture or folder", name));
+    if (!fs::is_directory(name)) {
+      found.emplace_back(name);
+      continue;
+    }
+    std::vector<fs::path> below;
+    for (const auto& entry : fs::recursive_directory_iterator(name, fs::directory_options::skip_permission_denied))
+      if (entry.is_regular_file() && data::is_decodable_name(entry.path().string())) below.push_back(entry.path());
+    if (below.empty())
+      throw DataError(fmt::format("{}: no picture lies in this folder or below", name), "jpg, png, bmp and gif are looked for");
+    std::sort(below.begin(), below.end());
+    found.insert(found.end(), below.begin(), below.end());
+  }
+  return found;
+}
+
+std::vector<size_t> likeliest_first(const std::vector<float>& probabilities) {
+  std::vector<size_t> order(probabilities.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
+  return order;
+}
+
+nlohmann::ordered_json to_json(const nn::Prediction& prediction, const std::vector<std::string>& vocabulary) {
+  nlohmann::ordered_json probabilities = nlohmann::ordered_json::object();
+  for (size_t c = 0; c < vocabulary.size(); ++c) probabilities[vocabulary[c]] = prediction.probabilities[c];
+  return {{"file", prediction.file},
+          {"label", vocabulary[static_cast<size_t>(prediction.index)]},
+          {"index", prediction.index},
+          {"probabilities", probabilities}};
+}
+
+// RFC 4180: quoted where it holds a comma, a quote or a line's end.
+std::string csv_field(std::string_view text) {
+  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
+  std::string quoted = "\"";
+  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return quoted + '"';
+}
+
+std::string to_csv(const std::vector<nn::Prediction>& predictions, const std::vector<std::string>& vocabulary) {
+  std::string text = "file,label,index";
+  for (const std::string& name : vocabulary) text += "," + csv_field(name);
+  text += '\n';
+  for (const nn::Prediction& p : predictions) {
+    text += fmt::format("{},{},{}", csv_field(p.file), csv_field(vocabulary[static_cast<size_t>(p.index)]), p.index);
+    for (const float probability : p.probabilities) text += fmt::format(",{:.6f}", probability);
+    text += '\n';
+  }
+  return text;
+}
+
+std::string to_text(const std::vector<nn::Prediction>& predictions, const std::vector<std::string>& vocabulary, int top_k) {
+  std::string text;
+  for (const nn::Prediction& p : predictions) {
+    text += p.file + ":";
+    const std::vector<size_t> order = likeliest_first(p.probabilities);
+    for (size_t i = 0; i < std::min(order.size(), static_cast<size_t>(top_k)); ++i)
+      text += fmt::format("{} {} {:.1f} %", i == 0 ? "" : ",", vocabulary[order[i]], 100 * p.probabilities[order[i]]);
+    text += '\n';
+  }
+  return text;
+}
+
+void run(const Options& options) {
+  if (options.csv && options.common.json) throw UsageError("--csv and --json are two forms of the same answer", "give one of them");
+  Device& device = open(options.common);
+  const std::vector<fs::path> files = find_pictures(options.pictures);
+  nn::LoadedModel loaded = load(options.model, device);
+  nn::Console console(std::cerr, false);
+  ProgressLine progress(console, "predicting");
+  const nn::Predictions predictions =
+      nn::predict_files(*loaded.model, files, loaded.info, {.progress = [&](int64_t done, int64_t total) { progress(done, total); }});
+  for (const nn::BadFile& bad : predictions.bad) std::cerr << fmt::format("skipped {}: {}\n", bad.file, bad.reason);
+
+  const std::vector<std::string>& vocabulary = loaded.info.vocabulary;
+  if (options.common.json) {
+    nlohmann::ordered_json document = nlohmann::ordered_json::array();
+    for (const nn::Prediction& prediction : predictions.pictures) document.push_back(to_json(prediction, vocabulary));
+    print_json(document);
+  } else {
+    print(options.csv ? to_csv(predictions.pictures, vocabulary) : to_text(predictions.pictures, vocabulary, options.top_k));
+  }
+}
+
+}  // namespace
+
+void add_predict(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("predict", "say what is on pictures");
+  add_model(*command, options->model);
+  command->add_option("PICTURE", options->pictures, "pictures, or folders of them")->required();
+  command->add_option("--top-k", options->top_k, "how many classes to print")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000000).description(""))
+      ->type_name("K");
+  command->add_flag("--csv", options->csv, "a line a picture: file, label, index, each class's probability");
+  add_common(*command, options->common);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace mirilla::apps

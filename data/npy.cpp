@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#include "data/npy.h"
+
+#include <bit>
+#include <cstring>
+#include <vector>
+
+#include "data/atomic_file.h"
+#include "kernels/error.h"
+
+namespace mirilla::data {
+
+void write_npy(const std::string& path, std::span<const float> values, int height, int width) {
+  static_assert(std::endian::native == std::endian::little, "the file's '<f4' is copied from memory");
+  if (values.size() != static_cast<size_t>(height) * static_cast<size_t>(width))
+    throw ShapeError(fmt::format("write_npy: {} values are no {} x {} array", values.size(), height, width));
+  constexpr size_t kPreamble = 10, kAlignment = 64;  // magic, version, header length; the data begins at a multiple of 64
+  std::string header = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {}), }}", height, width);
+  header.append(kAlignment - (kPreamble + header.size() + 1) % kAlignment, ' ');
+  header += '\n';
+  std::vector<uint8_t> bytes{
+      0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0, static_cast<uint8_t>(header.size() & 0xff), static_cast<uint8_t>(header.size() >> 8)};
+  bytes.insert(bytes.end(), header.begin(), header.end());
+  const auto* raw = reinterpret_cast<const uint8_t*>(values.data());
+  bytes.insert(bytes.end(), raw, raw + values.size_bytes());
+  write_file_atomically(path, bytes);
+}
+
+}  // namespace mirilla::data
