@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT
+#include "data/libraries.h"
+
+#include <cstddef>
+#include <cstdio>
+// jpeglib.h needs size_t and FILE before it
+#include <fmt/format.h>
+#include <jpeglib.h>
+#include <zip.h>
+
+namespace mirilla::data {
+
+std::vector<std::pair<std::string, std::string>> libraries() {
+#define MIRILLA_TEXT_OF(number) #number
+#define MIRILLA_VALUE_OF(number) MIRILLA_TEXT_OF(number)
+  return {{"libjpeg-turbo", MIRILLA_VALUE_OF(LIBJPEG_TURBO_VERSION)},
+          {"libzip", zip_libzip_version()},
+          {"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)}};
+#undef MIRILLA_VALUE_OF
+#undef MIRILLA_TEXT_OF
+}
+
+}  // namespace mirilla::data
