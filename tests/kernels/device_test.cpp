@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/device.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <numeric>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "tests/kernels/buffer.h"
+
+namespace mirilla {
+namespace {
+
+// One suite, run for every device that is here.
+class EveryDevice : public ::testing::TestWithParam<std::string> {
+ protected:
+  Device& device_ = open_device(GetParam());
+};
+
+TEST_P(EveryDevice, IsTheSameObjectEachTimeUnderItsName) {
+  EXPECT_EQ(&open_device(GetParam()), &device_);
+  EXPECT_EQ(device_.name(), GetParam());
+  EXPECT_EQ(device_.backend().name(), GetParam());
+}
+
+TEST_P(EveryDevice, DescribesItselfInOneLineThatBeginsWithItsName) {
+  const std::string line = device_.description();
+  EXPECT_EQ(line.find(GetParam() + ": "), 0u) << line;
+  EXPECT_EQ(line.find('\n'), std::string::npos) << line;
+  EXPECT_GT(line.size(), GetParam().size() + 2);
+}
+
+TEST_P(EveryDevice, AlignsMemoryTo64Bytes) {
+  for (const size_t bytes : {size_t{1}, size_t{63}, size_t{64}, size_t{100'000}}) {
+    void* const address = device_.allocate(bytes);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(address) % 64, 0u) << bytes;
+    device_.release(address, bytes);
+  }
+}
+
+TEST_P(EveryDevice, CopiesThereAroundAndBack) {
+  std::vector<uint8_t> sent(10'007), came(sent.size());
+  std::iota(sent.begin(), sent.end(), uint8_t{0});
+  void* const first = device_.allocate(sent.size());
+  void* const second = device_.allocate(sent.size());
+  device_.copy_from_host(first, sent.data(), sent.size());
+  device_.copy(second, first, sent.size());
+  device_.synchronize();
+  device_.copy_to_host(came.data(), second, came.size());
+  EXPECT_EQ(came, sent);
+  device_.copy(second, first, 0);
+  device_.release(first, sent.size());
+  device_.release(second, sent.size());
+}
+
+TEST_P(EveryDevice, LetsTheHostReadWhatItCallsAddressable) {
+  if (!device_.host_addressable()) return;
+  void* const address = device_.allocate(64);
+  std::memset(address, 0x5a, 64);
+  std::array<uint8_t, 64> came{};
+  device_.copy_to_host(came.data(), address, came.size());
+  EXPECT_TRUE(std::all_of(came.begin(), came.end(), [](uint8_t byte) { return byte == 0x5a; }));
+  device_.release(address, 64);
+}
+
+TEST_P(EveryDevice, SaysWhatItCouldNotAllocate) {
+  constexpr size_t kTooMuch = size_t{1} << 60;
+  try {
+    device_.allocate(kTooMuch);
+    FAIL() << "an exabyte was given out";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(error.message().find(std::to_string(kTooMuch)), std::string::npos) << error.what();
+    EXPECT_NE(error.message().find(GetParam()), std::string::npos) << error.what();
+  }
+}
+
+TEST_P(EveryDevice, NamesItselfAndTheOperationItLacks) {
+  struct Bare final : Conv2dBiasAddRelu {};
+  if (device_.backend().has(Fused::conv2d_bias_add_relu)) return;
+  try {
+    device_.backend().conv2d_bias_add_relu(Bare{});
+    FAIL() << "an operation that the device says it lacks did not throw";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(error.message().find(GetParam()), std::string::npos) << error.what();
+    EXPECT_NE(error.message().find("conv2d_bias_add_relu"), std::string::npos) << error.what();
+    EXPECT_FALSE(error.hint().empty());
+  }
+}
+
+TEST_P(EveryDevice, RefusesToComputeInBytes) {
+  Buffer<uint8_t> x(device_, {4}), y(device_, {4});
+  try {
+    device_.backend().relu(x, y);
+    FAIL() << "relu took u8";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(error.message().find(GetParam()), std::string::npos) << error.what();
+    EXPECT_NE(error.message().find("relu"), std::string::npos) << error.what();
+    EXPECT_NE(error.message().find("u8"), std::string::npos) << error.what();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Here, EveryDevice, ::testing::ValuesIn(device_names()), [](const auto& which) { return which.param; });
+
+TEST(OpenDevice, TakesTheFastestForAuto) { EXPECT_EQ(open_device("auto").name(), device_names().front()); }
+
+TEST(OpenDevice, ListsTheDevicesForAnUnknownName) {
+  try {
+    open_device("abacus");
+    FAIL() << "an unknown device was opened";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(error.message().find("abacus"), std::string::npos);
+    for (const std::string& name : device_names()) EXPECT_NE(error.hint().find(name), std::string::npos) << error.what();
+  }
+}
+
+TEST(OpenDevice, NeverFallsBackFromADeviceThatIsNotThere) {
+  const std::vector<std::string> names = device_names();
+  if (std::find(names.begin(), names.end(), "cuda") != names.end()) return;
+  try {
+    open_device("cuda");
+    FAIL() << "cuda was opened in a build without it";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(error.message().find("CUDA"), std::string::npos) << error.what();
+  }
+}
+
+TEST(OpenDevice, AlwaysHasTheReference) {
+  const std::vector<std::string> names = device_names();
+  EXPECT_NE(std::find(names.begin(), names.end(), "reference"), names.end());
+}
+
+TEST(HostThreads, AreWhatWasAskedForAndZeroGivesTheDefaultBack) {
+  const int by_default = host_threads();
+  EXPECT_GE(by_default, 1);
+  set_host_threads(3);
+  EXPECT_EQ(host_threads(), 3);
+  set_host_threads(0);
+  EXPECT_EQ(host_threads(), by_default);
+  EXPECT_THROW(set_host_threads(-1), DeviceError);
+  EXPECT_EQ(host_threads(), by_default);
+}
+
+}  // namespace
+}  // namespace mirilla
