@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <bit>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "kernels/cpu/common.h"
@@ -9,15 +12,45 @@ namespace mirilla {
 
 namespace {
 
-/// Halves go through f32; integers and f32 convert as C++ does.
+template <class T>
+inline constexpr bool kIsHalf = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
+
+/// An integer as f32, rounded to odd: what was cut off leaves its trace in the last bit, so that rounding once more, to a half, gives what
+/// rounding the integer directly would have given.                                  [Boldo and Melquiond, "Emulation of FMA", 2008]
+float round_to_odd(int64_t value) {
+  const auto nearest = static_cast<float>(value);
+  if (nearest >= 0x1p63f || static_cast<int64_t>(nearest) == value) return nearest;  // above 2^63 - 2^39 nothing rounds differently
+  const uint32_t bits = std::bit_cast<uint32_t>(nearest);
+  const bool away = (value > 0) == (static_cast<int64_t>(nearest) > value);
+  return std::bit_cast<float>((away ? bits - 1 : bits) | 1u);
+}
+
+/// Float to integer truncates towards zero and stops at the ends of the range, NaN gives 0; i64 to u8 keeps the low 8 bits.
 template <class To, class From>
-To convert(From value) {
-  if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) {
-    return convert<To>(static_cast<float>(value));
-  } else if constexpr (std::is_same_v<To, Half> || std::is_same_v<To, BFloat16>) {
-    return To(static_cast<float>(value));
+To convert(From x) {
+  if constexpr (kIsHalf<From>) {
+    return convert<To>(static_cast<float>(x));
+  } else if constexpr (kIsHalf<To> && std::is_same_v<From, int64_t>) {
+    return To(round_to_odd(x));
+  } else if constexpr (kIsHalf<To>) {
+    return To(static_cast<float>(x));
+  } else if constexpr (std::is_integral_v<To> && std::is_floating_point_v<From>) {
+    using Limits = std::numeric_limits<To>;
+    if (std::isnan(x)) return 0;
+    if (x <= static_cast<From>(Limits::min())) return Limits::min();
+    if (x >= static_cast<From>(Limits::max())) return Limits::max();
+    return static_cast<To>(x);
   } else {
-    return static_cast<To>(value);
+    return static_cast<To>(x);
+  }
+}
+
+template <class T>
+T element_of(double value) {
+  if constexpr (kIsHalf<T>) {
+    return T(static_cast<float>(value));
+  } else {
+    return static_cast<T>(value);
   }
 }
 
@@ -40,12 +73,7 @@ void dispatch_held(DType dtype, std::string_view what, F&& f) {
 void CpuBackend::fill(View y, double value) {
   dispatch_held(y.dtype, "fill", [&]<class T>() {
     auto* py = y.data<T>();
-    T element;
-    if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
-      element = T(static_cast<float>(value));
-    } else {
-      element = static_cast<T>(value);
-    }
+    const T element = element_of<T>(value);
     cpu::parallel_shares(y.numel(), cpu::kGrain, [&](int64_t i, int64_t end) { std::fill(py + i, py + end, element); });
   });
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The channels of a pixel are the vector; the taps of a window are the inner loop, so that the best so far stays in registers.
 
-// Whether v takes the place of `best`: the first of equals stays, a NaN wins.
-inline bool beats(float v, float best) { return v > best || v != v; }
+// Whether v takes the place of `best`: the first of equals stays, and so does the first NaN.
+inline bool beats(float v, float best) { return v > best || (v != v && best == best); }
+inline Ints beats(Floats v, Floats best) { return (v > best) | ((v != v) & (best == best)); }
 
 void max_pool(const PoolWindow& p, const float* x, float* y, uint8_t* index, int64_t begin, int64_t end) {
   const int64_t channels = p.channels;
@@ -19,7 +20,7 @@ void max_pool(const PoolWindow& p, const float* x, float* y, uint8_t* index, int
         for (int64_t r = r0; r < r1; ++r) {
           for (int64_t s = s0; s < s1; ++s) {
             const Floats v = load<Floats>(corner + (r * p.width + s) * channels + c);
-            const Ints take = (v > best) | (v != v);
+            const Ints take = beats(v, best);
             best = take ? v : best;
             winner = take ? Ints{} + static_cast<int32_t>(r * p.window + s) : winner;
           }
@@ -111,7 +112,7 @@ void max_cell(const float* x, int64_t rows, int64_t columns, int64_t channels, i
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t s = 0; s < columns; ++s) {
         const Floats v = load<Floats>(x + r * pitch + s * channels + c);
-        const Ints take = (v > best) | (v != v);
+        const Ints take = beats(v, best);
         best = take ? v : best;
         winner = take ? Ints{} + static_cast<int32_t>(first + r * width + s) : winner;
       }
