@@ -40,6 +40,7 @@ class Callback {
   virtual void begin_fit(const FitPlan& plan) { static_cast<void>(plan); }
   virtual void begin_epoch(int epoch) { static_cast<void>(epoch); }
   virtual void after_batch(const BatchReport& report) { static_cast<void>(report); }
+  virtual void begin_validation() {}
   virtual void after_validation_batch(const BatchReport& report) { static_cast<void>(report); }
   /// One `stop` ends the fit after all callbacks saw the epoch.
   virtual Verdict after_epoch(const EpochRow& row) {

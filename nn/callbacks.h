@@ -34,6 +34,7 @@ class Table final : public Callback {
   void begin_fit(const FitPlan& plan) override;
   void begin_epoch(int epoch) override;
   void after_batch(const BatchReport& report) override;
+  void begin_validation() override;
   void after_validation_batch(const BatchReport& report) override;
   Verdict after_epoch(const EpochRow& row) override;
   void after_fit() override;
@@ -41,12 +42,12 @@ class Table final : public Callback {
 
  private:
   using Clock = std::chrono::steady_clock;
-  void show(std::string_view what, int64_t done, int64_t total, int64_t pictures, double train_loss);
+  void show(std::string_view part, const BatchReport& report, int64_t batches);
 
   Console& console_;
   FitPlan plan_;
   int epoch_ = 0;
-  int64_t pictures_ = 0;  // since part_start_
+  int64_t pictures_ = 0;  // since part_start_, when this epoch's training or validation began
   Clock::time_point fit_start_, part_start_, shown_;
 };
 
@@ -115,7 +116,7 @@ class SaveBest final : public Callback {
 /// [fastai.callback.progress.ShowGraphCallback]
 class LossGraph final : public Callback {
  public:
-  LossGraph(Console& console, const Recorder& recorder, std::filesystem::path png);
+  LossGraph(Console& console, const Recorder& recorder, std::filesystem::path png, bool ascii = false);
   Order order() const override { return Order::graph; }
   Verdict after_epoch(const EpochRow& row) override;
   void after_fit() override;
@@ -124,6 +125,7 @@ class LossGraph final : public Callback {
   Console& console_;
   const Recorder& recorder_;
   std::filesystem::path png_;
+  bool ascii_;
 };
 
 }  // namespace mirilla::nn

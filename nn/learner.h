@@ -42,12 +42,12 @@ class Learner {
   /// Callbacks live as long as the caller likes, at least as long as the fits.
   void add(Callback& callback);
 
-  /// The phases in turn. Throws DataError where an epoch has no batch, Interrupted where the flag was raised: then the callbacks have put
-  /// things in order, and the message says what stays.
+  /// The phases in turn, each after freezing or unfreezing as it says. Throws DataError where an epoch has no batch, Interrupted where the
+  /// flag was raised: then the callbacks have put things in order, and the message says what stays.
   void fit(std::span<const Phase> phases);
   /// fine_tune_phases, for a body trained elsewhere.
   void fine_tune(int epochs, double base_lr, int freeze_epochs = 1);
-  /// from_scratch_phases.
+  /// from_scratch_phases. What is frozen and Adam's state stay as they are, as in fastai.
   void fit_one_cycle(int epochs, double lr);
 
   /// On the validation part, as it is after every epoch.
@@ -64,13 +64,16 @@ class Learner {
   double estimate_seconds(std::span<const Phase> phases, int64_t batch_size, int resize);
 
  private:
-  bool run_epoch(const Phase& phase, int epoch);
+  void run_phases(std::span<const Phase> phases, bool freezing);
   void run_fit(const Phase& phase);
+  Verdict run_epoch(const Phase& phase, int epoch);
   void train_epoch(const Phase& phase, int epoch);
   double train_batch(const data::Batch& batch, const Rates& rates);
   double forward_backward(const Tensor& input, std::span<const int64_t> labels);
-  Tensor input_of(const data::Batch& batch) const;
-  bool interrupted() const { return options_.interrupt && options_.interrupt->load(std::memory_order_relaxed); }
+  Tensor training_input(const data::Batch& batch) const;
+  Evaluation validate(const EvaluateOptions& options);
+  double time_training_step(const Tensor& input, std::span<const int64_t> labels);
+  double time_validation_batch(const Tensor& input);
   [[noreturn]] void give_up();
 
   ResNet& model_;
@@ -83,6 +86,8 @@ class Learner {
   std::vector<Callback*> callbacks_;
   int64_t step_ = 0;   // of the run
   int64_t epoch_ = 0;  // of the run: what the loader's random numbers count
+  Phase phase_;        // the one that runs, for messages
+  int phase_epoch_ = 0;
 };
 
 /// A learner over a data set's two parts. scan() it first.

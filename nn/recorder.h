@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -64,7 +65,7 @@ class Recorder {
   double value_ = 0;      // the biased average
   double remaining_ = 1;  // .98^k
   int smoothed_fit_ = -1;
-  double train_loss_ = 0;
+  double train_loss_ = std::numeric_limits<double>::quiet_NaN();
 };
 
 /// "fit,epoch,train_loss,valid_loss,accuracy,seconds,step" and a line an epoch. Whole or not at all. Throws Error where it cannot be

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#include "nn/adam.h"
+
+#include "kernels/error.h"
+
+namespace mirilla::nn {
+
+Adam::Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& options) : groups_(std::move(groups)), options_(options) {
+  for (const auto& group : groups_)
+    for (const NamedTensor& parameter : group) slots_.push_back({.name = parameter.name});
+}
+
+void Adam::step(const Rates& rates) {
+  if (rates.lr.size() != groups_.size())
+    throw Error(fmt::format("Adam: {} learning rates came for {} parameter groups", rates.lr.size(), groups_.size()),
+                "a schedule has one rate a group");
+  std::vector<AdamTensor> calls;
+  calls.reserve(slots_.size());
+  Backend* backend = nullptr;
+  size_t index = 0;
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    for (NamedTensor& parameter : groups_[g]) {
+      AdamSlot& slot = slots_[index++];
+      const Tensor gradient = parameter.tensor.grad();
+      if (!gradient) continue;
+      if (!slot.m) {
+        slot.m = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());
+        slot.v = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());
+      }
+      ++slot.step;
+      backend = &parameter.tensor.backend();
+      calls.push_back({.parameter = parameter.tensor,
+                       .gradient = gradient,
+                       .m = slot.m,
+                       .v = slot.v,
+                       .learning_rate = rates.lr[g],
+                       .weight_decay = parameter.tensor.shape().rank() > 1 ? options_.weight_decay : 0,
+                       .step = slot.step});
+    }
+  }
+  if (backend) backend->adam(calls, {.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps});
+}
+
+void Adam::zero_grad() {
+  for (auto& group : groups_)
+    for (NamedTensor& parameter : group) parameter.tensor.clear_grad();
+}
+
+void Adam::clear() {
+  for (AdamSlot& slot : slots_) slot = {.name = slot.name};
+}
+
+void Adam::set_state(const std::vector<AdamSlot>& state) {
+  if (state.size() != slots_.size())
+    throw WeightsError(fmt::format("the optimizer has {} parameters and a state for {} came", slots_.size(), state.size()));
+  size_t index = 0;
+  std::vector<AdamSlot> copy;
+  for (const auto& group : groups_) {
+    for (const NamedTensor& parameter : group) {
+      const AdamSlot& from = state[index++];
+      const bool has_moments = from.m && from.v;
+      const bool fits = !has_moments || (from.m.shape() == parameter.tensor.shape() && from.v.shape() == parameter.tensor.shape());
+      if (from.name != parameter.name || !fits || has_moments != (from.step > 0))
+        throw WeightsError(fmt::format("the optimizer state of '{}' does not fit the parameter '{}' {}", from.name, parameter.name,
+                                       to_string(parameter.tensor.shape())));
+      copy.push_back({.name = from.name, .step = from.step});
+      if (!has_moments) continue;
+      copy.back().m = empty_like(parameter.tensor);
+      copy.back().v = empty_like(parameter.tensor);
+      copy.back().m.copy_from(from.m);
+      copy.back().v.copy_from(from.v);
+    }
+  }
+  slots_ = std::move(copy);
+}
+
+}  // namespace mirilla::nn

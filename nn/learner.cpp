@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT
+#include "nn/learner.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "engine/ops/loss.h"
+#include "engine/tape.h"
+#include "kernels/error.h"
+#include "nn/freeze.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+std::vector<std::vector<NamedTensor>> groups_of(const ResNet& model) {
+  auto groups = model.parameter_groups();
+  return {std::make_move_iterator(groups.begin()), std::make_move_iterator(groups.end())};
+}
+
+}  // namespace
+
+Learner::Learner(ResNet& model, std::unique_ptr<Batches> train, std::unique_ptr<Batches> valid, ModelInfo info, LearnerOptions options)
+    : model_(model),
+      train_(std::move(train)),
+      valid_(std::move(valid)),
+      info_(std::move(info)),
+      options_(std::move(options)),
+      placement_(placement_of(model)),
+      optimizer_(groups_of(model), options_.adam) {
+  options_.augment.size = info_.size;
+}
+
+void Learner::add(Callback& callback) {
+  callbacks_.push_back(&callback);
+  std::stable_sort(callbacks_.begin(), callbacks_.end(), [](const Callback* a, const Callback* b) { return a->order() < b->order(); });
+}
+
+void Learner::fit(std::span<const Phase> phases) { run_phases(phases, true); }
+
+void Learner::fine_tune(int epochs, double base_lr, int freeze_epochs) {
+  fit(fine_tune_phases(static_cast<int>(optimizer_.groups().size()), epochs, base_lr, freeze_epochs));
+}
+
+void Learner::fit_one_cycle(int epochs, double lr) {
+  run_phases(from_scratch_phases(static_cast<int>(optimizer_.groups().size()), epochs, lr), false);
+}
+
+void Learner::run_phases(std::span<const Phase> phases, bool freezing) {
+  if (train_->batches_per_epoch() == 0)
+    throw DataError("the training part is smaller than one batch, so an epoch would have no step",
+                    fmt::format("--batch-size is {}; an incomplete last batch is dropped, as in fastai", options_.batch_size));
+  try {
+    for (const Phase& phase : phases) {
+      if (freezing) freeze_to(model_, optimizer_, phase.frozen ? -1 : 0);
+      run_fit(phase);
+    }
+  } catch (const Interrupted&) {
+    give_up();
+  }
+}
+
+void Learner::run_fit(const Phase& phase) {
+  phase_ = phase;
+  phase_epoch_ = 0;
+  recorder_.begin_fit();
+  const FitPlan plan{.fit = recorder_.fits() - 1,
+                     .epochs = phase.epochs,
+                     .frozen = phase.frozen,
+                     .train_batches = train_->batches_per_epoch(),
+                     .valid_batches = valid_->batches_per_epoch(),
+                     .train_pictures = train_->pictures_per_epoch(),
+                     .valid_pictures = valid_->pictures_per_epoch()};
+  for (Callback* callback : callbacks_) callback->begin_fit(plan);
+  for (int epoch = 0; epoch < phase.epochs; ++epoch)
+    if (run_epoch(phase, epoch) == Verdict::stop) break;
+  for (Callback* callback : callbacks_) callback->after_fit();
+}
+
+Verdict Learner::run_epoch(const Phase& phase, int epoch) {
+  const Clock::time_point start = Clock::now();
+  phase_epoch_ = epoch;
+  for (Callback* callback : callbacks_) callback->begin_epoch(epoch);
+  train_epoch(phase, epoch);
+  for (Callback* callback : callbacks_) callback->begin_validation();
+  const Evaluation evaluation = validate(
+      {.after_batch =
+           [&](int64_t iteration, int64_t pictures) {
+             const BatchReport report{
+                 .epoch = epoch, .iteration = iteration, .pictures = pictures, .train_loss = std::numeric_limits<double>::quiet_NaN()};
+             for (Callback* callback : callbacks_) callback->after_validation_batch(report);
+           },
+       .interrupt = options_.interrupt});
+  recorder_.add_epoch({.fit = recorder_.fits() - 1,
+                       .epoch = epoch,
+                       .train_loss = recorder_.train_loss(),
+                       .valid_loss = static_cast<float>(evaluation.loss),  // fastai's mean is an f32
+                       .accuracy = evaluation.accuracy,
+                       .seconds = seconds_since(start)});
+  Verdict verdict = Verdict::go_on;
+  for (Callback* callback : callbacks_)
+    if (callback->after_epoch(recorder_.epochs().back()) == Verdict::stop) verdict = Verdict::stop;
+  return verdict;
+}
+
+void Learner::train_epoch(const Phase& phase, int epoch) {
+  model_.train();
+  train_->start(epoch_++);
+  const int64_t iterations = train_->batches_per_epoch();
+  int64_t iteration = 0;
+  while (const data::Batch* batch = train_->next()) {
+    if (options_.interrupt && options_.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while training");
+    const Rates rates = phase.cycle.at(position_of(epoch, iteration, phase.epochs, iterations));
+    const int64_t step = recorder_.begin_step(epoch, rates);
+    recorder_.add(step, train_batch(*batch, rates));
+    const BatchReport report{.epoch = epoch, .iteration = iteration, .pictures = batch->n, .train_loss = recorder_.train_loss()};
+    for (Callback* callback : callbacks_) callback->after_batch(report);
+    ++iteration;
+  }
+}
+
+double Learner::train_batch(const data::Batch& batch, const Rates& rates) {
+  model_.begin_step(options_.seed, static_cast<uint32_t>(step_));
+  const double loss = forward_backward(training_input(batch), batch.labels);
+  optimizer_.step(rates);
+  optimizer_.zero_grad();  // so that no gradient lives through validation
+  ++step_;
+  return loss;
+}
+
+Tensor Learner::training_input(const data::Batch& batch) const {
+  const std::vector<float> parameters =
+      options_.augmentation
+          ? data::draw_parameters(options_.augment, options_.seed, static_cast<uint32_t>(step_), batch.items, batch.size, batch.size)
+          : data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size);
+  const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
+  return to_input(pixels, batch.n, batch.size, batch.size, parameters, options_.augmentation, info_, placement_);
+}
+
+double Learner::forward_backward(const Tensor& input, std::span<const int64_t> labels) {
+  const Tensor targets = from_host(labels, {static_cast<int64_t>(labels.size())}, placement_.device);
+  const Tensor logits = model_(input);
+  const auto outside = std::find_if(labels.begin(), labels.end(), [&](int64_t label) { return label < 0 || label >= logits.size(1); });
+  if (outside != labels.end()) throw ShapeError(fmt::format("the label {} came for a model of {} classes", *outside, logits.size(1)));
+  const Tensor loss = cross_entropy(logits, targets).loss;
+  tape::backward(loss);
+  return loss.item();
+}
+
+Evaluation Learner::evaluate() { return validate({.interrupt = options_.interrupt}); }
+
+Evaluation Learner::validate(const EvaluateOptions& options) { return nn::evaluate(model_, *valid_, info_, options); }
+
+void Learner::give_up() {
+  optimizer_.zero_grad();
+  std::string text = fmt::format("interrupted in epoch {} of {}{}", phase_epoch_ + 1, phase_.epochs, phase_.frozen ? ", frozen" : "");
+  for (Callback* callback : callbacks_)
+    if (const std::string clause = callback->on_interrupt(); !clause.empty()) text += "; " + clause;
+  throw Interrupted(text);
+}
+
+double Learner::time_training_step(const Tensor& input, std::span<const int64_t> labels) {
+  double seconds = 0;
+  model_.train();
+  for (int run = 0; run < 2; ++run) {  // the first pays for memory and plans
+    const Clock::time_point start = Clock::now();
+    forward_backward(input, labels);
+    optimizer_.zero_grad();
+    seconds = seconds_since(start);
+  }
+  return seconds;
+}
+
+double Learner::time_validation_batch(const Tensor& input) {
+  const EvaluationMode mode(model_);
+  const tape::NoGrad no_grad;
+  double seconds = 0;
+  for (int run = 0; run < 2; ++run) {
+    const Clock::time_point start = Clock::now();
+    model_(input).to_doubles();  // waits
+    seconds = seconds_since(start);
+  }
+  return seconds;
+}
+
+double Learner::estimate_seconds(std::span<const Phase> phases, int64_t batch_size, int resize) {
+  constexpr double kFrozenShare = 2.0 / 3;  // of the three products of a convolution, the one for its weights is left out
+  const int64_t n = std::max<int64_t>(1, std::min(batch_size, train_->pictures_per_epoch()));
+  std::vector<uint8_t> pixels(static_cast<size_t>(n) * static_cast<size_t>(resize) * static_cast<size_t>(resize) * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
+  const std::vector<int64_t> labels(static_cast<size_t>(n), 0);
+  const std::vector<float> parameters = data::validation_parameters(static_cast<int>(n), resize, resize);
+  const Tensor input = to_input(pixels, n, resize, resize, parameters, false, info_, placement_);
+
+  std::vector<NamedTensor> buffers = model_.buffers();  // a training pass moves the running statistics
+  std::vector<Tensor> before;
+  for (const NamedTensor& buffer : buffers) before.push_back(buffer.tensor.clone());
+  const bool training = model_.training();
+  const double train_step = time_training_step(input, labels);
+  for (size_t i = 0; i < buffers.size(); ++i) buffers[i].tensor.copy_from(before[i]);
+  const double valid_picture = time_validation_batch(input) / static_cast<double>(n);
+  model_.train(training);
+
+  double total = 0;
+  for (const Phase& phase : phases) {
+    const double train = static_cast<double>(train_->batches_per_epoch()) * train_step * (phase.frozen ? kFrozenShare : 1);
+    total += phase.epochs * (train + static_cast<double>(valid_->pictures_per_epoch()) * valid_picture);
+  }
+  return total;
+}
+
+Learner make_learner(ResNet& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options) {
+  const data::LoaderOptions train{
+      .batch_size = options.batch_size, .training = true, .threads = options.loader_threads, .seed = options.seed};
+  const data::LoaderOptions valid{
+      .batch_size = options.batch_size, .training = false, .threads = options.loader_threads, .seed = options.seed};
+  return Learner(model, std::make_unique<LoaderBatches>(dataset, train), std::make_unique<LoaderBatches>(dataset, valid), std::move(info),
+                 options);
+}
+
+}  // namespace mirilla::nn

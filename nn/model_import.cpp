@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+
+#include "kernels/error.h"
+#include "nn/model_file.h"
+#include "nn/model_tensors.h"
+#include "weights/read.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+bool in_head(std::string_view name) { return name.starts_with("head.") || name.starts_with("fc."); }
+
+}  // namespace
+
+void load_weights(ResNet& model, const std::filesystem::path& path) {
+  const weights::StateDict state = weights::read_weights(path);
+  const weights::Report report = weights::match(wanted_by(model), state);
+  weights::require_fit(report, path.string());
+  assign(model, report, state);
+}
+
+weights::Report import_body(ResNet& model, const std::filesystem::path& path) {
+  static constexpr std::string_view kHeads[] = {"head.", "fc."};
+  const weights::StateDict state = weights::read_weights(path);
+  weights::Report report = weights::match(wanted_by(model), state);
+  // The head keeps its own values, so that its shapes in the file do not matter.
+  const size_t matched = report.matched.size();
+  std::erase_if(report.misshaped, [](const weights::Misshaped& m) { return in_head(m.name); });
+  std::erase_if(report.matched, [](const weights::Matched& m) { return in_head(m.name); });
+  weights::require_fit(report, path.string(), kHeads);
+  if (report.matched.size() < matched) report.remarks.push_back("the file's head is left out: training begins with a new one");
+  std::erase_if(report.missing, in_head);
+  std::erase_if(report.unexpected, in_head);
+  assign(model, report, state);
+  return report;
+}
+
+weights::Report load_head(ResNet& model, const std::filesystem::path& path) {
+  const weights::StateDict state = weights::read_weights(path);
+  weights::Report report = weights::match(wanted_by(model, in_head), state);
+  std::erase_if(report.unexpected, [](const std::string& name) { return !in_head(name); });
+  weights::require_fit(report, path.string());
+  assign(model, report, state);
+  return report;
+}
+
+}  // namespace mirilla::nn

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "nn/module.h"
+#include "weights/match.h"
+#include "weights/state_dict.h"
+
+/// Between a model's tensors and the arrays of weights files: for nn/model_file.
+namespace mirilla::nn {
+
+std::vector<NamedTensor> parameters_and_buffers(const Module& model);
+
+/// A tensor's values in PyTorch's layout. Waits for the device.
+weights::Array to_array(const Tensor& tensor);
+/// The way back: overwrites the tensor, rounding to its dtype.
+void assign(Tensor tensor, const weights::Array& array);
+
+/// What the model wants of a file: names and PyTorch's shapes, of those that `take` accepts.
+using Take = std::function<bool(std::string_view name)>;
+std::vector<weights::Wanted> wanted_by(const Module& model, const Take& take = {});
+
+/// Overwrites what the report matched, of those that `take` accepts.
+void assign(Module& model, const weights::Report& report, const weights::StateDict& state, const Take& take = {});
+
+}  // namespace mirilla::nn
