@@ -51,7 +51,9 @@ To narrow(double x) {
 
 template <class To, class From>
 To convert(From x) {
-  if constexpr (std::is_integral_v<From> && !kIsHalf<To>) {
+  if constexpr (std::is_same_v<To, From>) {
+    return x;
+  } else if constexpr (std::is_integral_v<From> && !kIsHalf<To>) {
     return static_cast<To>(x);
   } else {
     return narrow<To>(widen(x));
