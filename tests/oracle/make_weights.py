@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: MIT
+"""Writes the weights files of tests/oracle/weights and what is in them.
+
+  python3 tests/oracle/make_weights.py            needs torch, safetensors, fastai; writes next to itself
+  python3 tests/oracle/make_weights.py --check F  opens F, written by Mirilla, with Python's safetensors and prints names, shapes and sums
+
+expected.json  {file: {name: {dtype, shape, hex of the dense little-endian bytes}}}
+refused.json   {file: a part of the sentence that refuses it}
+"""
+import json, pathlib, struct, sys, zipfile
+import torch
+from safetensors.torch import load_file, save_file
+
+HERE = pathlib.Path(__file__).parent / "weights"
+DTYPES = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16", torch.uint8: "u8", torch.int64: "i64"}
+WIDENED = {torch.bool: torch.uint8, torch.int8: torch.int64, torch.int16: torch.int64, torch.int32: torch.int64}
+
+
+def facts(tensors):
+    """What our reader is to give for these tensors, bit for bit."""
+    out = {}
+    for name, t in tensors.items():
+        t = t.detach()
+        t = t.to(WIDENED[t.dtype]) if t.dtype in WIDENED else t
+        raw = t.contiguous().flatten().view(torch.uint8).numpy().tobytes() if t.numel() else b""
+        out[name] = {"dtype": DTYPES[t.dtype], "shape": list(t.shape), "hex": raw.hex()}
+    return out
+
+
+def some(*shape, dtype=torch.float32):
+    return torch.randn(*shape).to(dtype)
+
+
+def special(dtype):
+    return torch.tensor([0.0, -0.0, 1.0, -2.5, float("inf"), float("-inf"), float("nan"), torch.finfo(dtype).max, torch.finfo(dtype).tiny], dtype=dtype)
+
+
+def good_files():
+    """Yields (file, what is saved, the tensors expected, torch.save's options)."""
+    plain = {"weight": some(2, 3), "scalar": torch.tensor(3.5), "empty": torch.zeros(0, 4), "größe": some(5)}
+    yield "plain.pth", plain, plain, {}
+    yield "protocol4.pth", plain, plain, {"pickle_protocol": 4}
+    yield "protocol5.pth", plain, plain, {"pickle_protocol": 5}
+
+    net = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3, bias=False), torch.nn.BatchNorm2d(3))
+    yield "ordered.pth", net.state_dict(), net.state_dict(), {}
+
+    base = torch.arange(12.0)
+    shared = {"base": base, "view": base[3:9].view(2, 3), "same": base}
+    yield "shared.pth", shared, shared, {}
+
+    strided = {"transposed": some(3, 5).t(), "channels_last": some(2, 3, 4, 5).to(memory_format=torch.channels_last), "expanded": some(3, 1).expand(3, 4),
+               "stepped": some(10)[1::3], "inner": some(4, 6)[1:3, 2:5], "permuted": some(2, 3, 4).permute(2, 0, 1)}
+    yield "strided.pth", strided, strided, {}
+
+    dtypes = {"f16": special(torch.float16), "bf16": special(torch.bfloat16), "f64": special(torch.float64), "f32": special(torch.float32),
+              "i64": torch.tensor([0, -1, 2**63 - 1, -2**63]), "u8": torch.arange(256).to(torch.uint8), "i32": torch.tensor([-2**31, 2**31 - 1], dtype=torch.int32),
+              "i16": torch.tensor([[-32768], [32767]], dtype=torch.int16), "i8": torch.tensor([-128, 127, 0], dtype=torch.int8).flip(0), "bool": torch.tensor([True, False, True])}
+    yield "dtypes.pth", dtypes, dtypes, {}
+
+    parameter = {"weight": torch.nn.Parameter(some(2, 2)), "plain": some(1)}
+    yield "parameter.pth", parameter, parameter, {}
+
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    net(some(1, 2, 5, 5)).sum().backward()
+    optimizer.step()
+    nested = {"epoch": 3, "state_dict": net.state_dict(), "optimizer": optimizer.state_dict(), "best": 0.5, "classes": {"a", "b"}, "seed": 2**70, "name": "x", "none": None}
+    yield "nested.pth", nested, net.state_dict(), {}
+    only = {"weights_of_it": net.state_dict(), "epoch": 1}
+    yield "only_nested.pth", only, net.state_dict(), {}
+
+
+def write_fastai(expected):
+    """fastai's learn.save with its optimizer: {'model': ..., 'opt': ...}, the rates in fastcore's own list type."""
+    from fastai.learner import save_model
+    from fastai.optimizer import Adam
+    net = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    optimizer = Adam([list(net[0].parameters()), list(net[1].parameters())], lr=1e-3)
+    net(some(4, 3)).sum().backward()
+    optimizer.step()
+    save_model(HERE / "fastai.pth", net, optimizer)
+    expected["fastai.pth"] = facts(net.state_dict())
+
+
+# --- pickles by hand
+
+
+def text(s):
+    raw = s.encode()
+    return b"X" + struct.pack("<I", len(raw)) + raw
+
+
+def integer(i):
+    if -2**31 <= i < 2**31:
+        return b"J" + struct.pack("<i", i)
+    raw = i.to_bytes((i.bit_length() + 8) // 8, "little", signed=True)
+    return b"\x8a" + bytes([len(raw)]) + raw
+
+
+def group(*parts):
+    return b"(" + b"".join(parts) + b"t"
+
+
+def glob(module, name):
+    return f"c{module}\n{name}\n".encode()
+
+
+def tensor(elements, offset, sizes, strides, kind="FloatStorage", key="0"):
+    storage = group(text("storage"), glob("torch", kind), text(key), text("cpu"), integer(elements)) + b"Q"
+    return glob("torch._utils", "_rebuild_tensor_v2") + group(storage, integer(offset), group(*map(integer, sizes)), group(*map(integer, strides)),
+                                                                  b"\x89", glob("collections", "OrderedDict") + b")R") + b"R"
+
+
+def state(value):
+    return b"\x80\x02}" + text("w") + value + b"s."
+
+
+def write_zip(name, pickle, storage=struct.pack("<8f", *range(8)), byteorder=b"little", compression=zipfile.ZIP_STORED, extra=()):
+    with zipfile.ZipFile(HERE / name, "w", compression) as z:
+        z.writestr(zipfile.ZipInfo("archive/data.pkl"), pickle, compression)
+        z.writestr(zipfile.ZipInfo("archive/byteorder"), byteorder, compression)
+        z.writestr(zipfile.ZipInfo("archive/data/0"), storage, compression)
+        for entry, content in extra:
+            z.writestr(zipfile.ZipInfo(entry), content, compression)
+
+
+def bad_pickles():
+    """Yields (file, pickle, a part of the sentence)."""
+    call = text("echo harm") + b"\x85R"
+    system = "wants to build 'os.system', and only tensors and plain containers are read"
+    yield "os_system_global.pth", state(glob("os", "system") + call), system
+    yield "os_system_stack_global.pth", b"\x80\x04}" + text("w") + text("os") + text("system") + b"\x93" + call + b"s.", system
+    yield "os_system_inst.pth", state(b"(" + text("echo harm") + b"ios\nsystem\n"), system
+    yield "eval.pth", state(glob("builtins", "eval") + call), "wants to build 'builtins.eval'"
+    yield "getattr_of_torch.pth", state(glob("torch", "load") + call), "wants to build 'torch.load'"
+    yield "newobj.pth", state(glob("subprocess", "Popen") + b")\x81"), "wants to build 'subprocess.Popen'"
+    yield "storage_called.pth", state(glob("torch", "FloatStorage") + integer(10) + b"\x85R"), "wants to build 'torch.FloatStorage'"
+    yield "build_on_tensor.pth", state(tensor(8, 0, [8], [1]) + b"}b"), "sets attributes of a tensor"
+    yield "deep.pth", state(b"]" * 5000 + b"a" * 4999), "nests deeper"
+    yield "huge_sizes.pth", state(tensor(8, 0, [2**40, 2**40], [2**40, 1])), "a product that fits"
+    yield "huge_expanded.pth", state(tensor(8, 0, [2**40], [0])), "more memory than the file's size justifies"
+    yield "huge_storage.pth", state(tensor(2**61, 0, [8], [1])), "the file keeps 32 bytes for it"
+    yield "beyond_by_size.pth", state(tensor(8, 0, [9], [1])), "reaches outside its storage"
+    yield "beyond_by_stride.pth", state(tensor(8, 0, [2, 2], [7, 1])), "reaches outside its storage"
+    yield "beyond_by_offset.pth", state(tensor(8, 1, [8], [1])), "reaches outside its storage"
+    yield "negative_offset.pth", state(tensor(8, -1, [2], [1])), "reaches outside its storage"
+    yield "negative_stride.pth", state(tensor(8, 7, [2], [-1])), "reaches outside its storage"
+    yield "stride_overflow.pth", state(tensor(8, 4, [5], [2**62])), "reaches outside its storage"
+    yield "negative_size.pth", state(tensor(8, 0, [-1], [1])), "none negative"
+    yield "rank_seven.pth", state(tensor(8, 0, [1] * 7, [1] * 7)), "6 at most"
+    yield "strides_missing.pth", state(tensor(8, 0, [2, 2], [1])), "2 sizes and 1 strides"
+    yield "big_integer_size.pth", state(tensor(8, 0, [2**70], [1])), "a number among its sizes"
+    yield "complex.pth", state(tensor(4, 0, [4], [1], "ComplexFloatStorage")), "is a torch.ComplexFloatStorage"
+    yield "no_such_storage.pth", state(tensor(8, 0, [8], [1], key="../../etc/passwd")), "has no entry"
+    yield "underflow.pth", b"\x80\x02s.", "takes a value where there is none"
+    yield "unknown_memo.pth", b"\x80\x02h\x07.", "recalls value 7"
+    yield "unknown_opcode.pth", b"\x80\x02\xff.", "opcode 0xff"
+    yield "odd_dict.pth", b"\x80\x02}(" + text("w") + b"u.", "a key without a value"
+    yield "list.pth", b"\x80\x02].", "holds a list where a dict of named tensors is expected"
+    yield "no_tensors.pth", b"\x80\x02}" + text("epoch") + integer(3) + b"s.", "holds 0 dicts of tensors"
+    yield "cut_pickle.pth", state(tensor(8, 0, [8], [1]))[:-30], "ends in the middle"
+
+
+def write_refused(refused):
+    for name, pickle, sentence in bad_pickles():
+        write_zip(name, pickle)
+        refused[name] = sentence
+    good = state(tensor(8, 0, [8], [1]))
+    write_zip("big_endian.pth", good, byteorder=b"big")
+    refused["big_endian.pth"] = "byte order"
+    write_zip("two_pickles.pth", good, extra=[("other/data.pkl", good)])
+    refused["two_pickles.pth"] = "two data.pkl"
+    write_zip("bomb.pth", state(tensor(2**22, 0, [2**22], [1])), storage=bytes(2**24), compression=zipfile.ZIP_DEFLATED)
+    refused["bomb.pth"] = "more than its size justifies"
+    two = b"\x80\x02}(" + b"".join(text(n) + b"}" + text("w") + tensor(8, 0, [8], [1]) + b"s" for n in ("generator", "critic")) + b"u."
+    write_zip("two_models.pth", two)
+    refused["two_models.pth"] = "holds 2 dicts of tensors: 'generator', 'critic'"
+    with zipfile.ZipFile(HERE / "pictures.zip", "w") as z:
+        z.writestr(zipfile.ZipInfo("train/sea/1.jpg"), b"no picture")
+    refused["pictures.zip"] = "without data.pkl"
+    torch.save({"w": some(2)}, HERE / "legacy.pth", _use_new_zipfile_serialization=False)
+    refused["legacy.pth"] = "before PyTorch 1.6"
+    torch.save(torch.nn.Linear(2, 2), HERE / "whole_model.pth")
+    refused["whole_model.pth"] = "wants to build 'torch.nn.modules.linear.Linear'"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), HERE / "scripted.pth")
+    refused["scripted.pth"] = "TorchScript"
+
+
+def write_safetensors(expected):
+    tensors = {"f32": some(2, 3), "f64": some(3, dtype=torch.float64), "f16": special(torch.float16), "bf16": special(torch.bfloat16), "u8": torch.arange(7).to(torch.uint8),
+               "i64": torch.tensor(2**62), "empty": torch.zeros(0, 4), "größe \"1\"": some(1)}
+    save_file(tensors, HERE / "python.safetensors", metadata={"arch": "resnet18\n\"ü\""})
+    expected["python.safetensors"] = facts(tensors)
+    save_file({"b": torch.tensor([1.5]), "a": torch.tensor([7], dtype=torch.uint8)}, HERE / "tiny.safetensors")
+    expected["tiny.safetensors"] = facts(load_file(HERE / "tiny.safetensors"))
+
+
+def check(path):
+    from safetensors import safe_open
+    with safe_open(path, "pt") as f:
+        print(f.metadata())
+    for name, t in load_file(path).items():
+        print(name, t.dtype, tuple(t.shape), t.double().sum().item())
+
+
+def main():
+    if sys.argv[1:2] == ["--check"]:
+        return check(sys.argv[2])
+    torch.manual_seed(0)
+    HERE.mkdir(exist_ok=True)
+    expected, refused = {}, {}
+    for name, saved, tensors, options in good_files():
+        torch.save(saved, HERE / name, **options)
+        expected[name] = facts(tensors)
+    with zipfile.ZipFile(HERE / "plain.pth") as source, zipfile.ZipFile(HERE / "deflated.pth", "w", zipfile.ZIP_DEFLATED) as target:
+        for entry in source.namelist():
+            target.writestr(zipfile.ZipInfo(entry), source.read(entry), zipfile.ZIP_DEFLATED)
+    expected["deflated.pth"] = expected["plain.pth"]
+    write_fastai(expected)
+    write_refused(refused)
+    write_safetensors(expected)
+    (HERE / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+    (HERE / "refused.json").write_text(json.dumps(refused, indent=1) + "\n")
+
+
+main()

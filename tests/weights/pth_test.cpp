@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "weights/pth.h"
+
+#include "kernels/philox.h"
+#include "tests/weights/support.h"
+#include "weights/read.h"
+
+namespace mirilla::weights {
+namespace {
+
+class WrittenByPyTorch : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(WrittenByPyTorch, ReadsBitForBit) { expect_as_written(read_pth(oracle(GetParam())), GetParam()); }
+
+INSTANTIATE_TEST_SUITE_P(Pth, WrittenByPyTorch,
+                         ::testing::Values("plain.pth", "protocol4.pth", "protocol5.pth", "ordered.pth", "shared.pth", "strided.pth",
+                                           "dtypes.pth", "parameter.pth", "nested.pth", "only_nested.pth", "fastai.pth", "deflated.pth"));
+
+TEST(Pth, KeepsTheModelsOrder) {
+  std::vector<std::string> names;
+  for (const auto& [name, array] : read_pth(oracle("ordered.pth"))) names.push_back(name);
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked"}));
+}
+
+TEST(Pth, TensorsOfOneStorageShareItsBytes) {
+  const StateDict state = read_pth(oracle("shared.pth"));
+  EXPECT_EQ(state.at("base").bytes().data(), state.at("same").bytes().data());
+  EXPECT_EQ(state.at("view").bytes().data(), state.at("base").bytes().data() + 3 * sizeof(float));
+}
+
+TEST(Pth, SaysWhatItPassedOver) {
+  const StateDict state = read_pth(oracle("nested.pth"));
+  const std::vector<std::string> expected = {"'epoch' is a number and was passed over", "'optimizer' is a dict and was passed over",
+                                             "'best' is a number and was passed over",  "'classes' is a set and was passed over",
+                                             "'seed' is a number and was passed over",  "'name' is a text and was passed over",
+                                             "'none' is None and was passed over"};
+  EXPECT_EQ(state.notes, expected);
+}
+
+TEST(Pth, SaysWhatItConverted) {
+  const StateDict state = read_pth(oracle("dtypes.pth"));
+  ASSERT_EQ(state.notes.size(), 4u);
+  EXPECT_EQ(state.notes[0], "'bool' and others like it were stored as torch.BoolStorage and became u8");
+}
+
+TEST(Pth, RefusesEachHostileOrForeignFileWithItsSentence) {
+  const auto refused = nlohmann::json::parse(slurp(oracle("refused.json")));
+  EXPECT_GE(refused.size(), 35u);
+  for (const auto& [file, part] : refused.items()) {
+    SCOPED_TRACE(file);
+    const std::string sentence = sentence_of([&] { read_weights(oracle(file)); });
+    EXPECT_NE(sentence.find(part.get<std::string>()), std::string::npos) << sentence;
+    EXPECT_NE(sentence.find(file), std::string::npos) << "the file is named: " << sentence;
+    EXPECT_EQ(sentence.find('\n'), std::string::npos);
+  }
+}
+
+TEST(Pth, NamesTheGlobalAndHintsAtAPlainStateDict) {
+  try {
+    read_pth(oracle("os_system_global.pth"));
+    FAIL() << "read";
+  } catch (const WeightsError& error) {
+    EXPECT_EQ(error.message(), fmt::format("'{}' wants to build 'os.system', and only tensors and plain containers are read",
+                                           oracle("os_system_global.pth").string()));
+    EXPECT_EQ(error.hint(), "save a plain state dict: torch.save(model.state_dict(), path)");
+  }
+}
+
+TEST(Pth, CutAtAnyByteIsAnError) {
+  const Folder folder;
+  const std::string whole = slurp(oracle("parameter.pth"));
+  for (size_t length = 0; length < whole.size(); ++length) {
+    spill(folder / "cut.pth", std::string_view(whole).substr(0, length));
+    EXPECT_THROW(read_pth(folder / "cut.pth"), WeightsError) << length << " of " << whole.size();
+    EXPECT_THROW(read_weights(folder / "cut.pth"), WeightsError) << length << " of " << whole.size();
+  }
+}
+
+TEST(Pth, AFlippedBitIsAnErrorOrChangesNoTensor) {
+  const Folder folder;
+  const std::string whole = slurp(oracle("parameter.pth"));
+  const StateDict expected = read_pth(oracle("parameter.pth"));
+  int refused = 0;
+  for (uint32_t i = 0; i < 2000; ++i) {
+    const uint32_t bit = RandomKey{.seed = 7, .item = i}.bits(0) % static_cast<uint32_t>(whole.size() * 8);
+    std::string damaged = whole;
+    damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ (1 << (bit % 8)));
+    spill(folder / "damaged.pth", damaged);
+    try {
+      const StateDict state = read_pth(folder / "damaged.pth");
+      for (const auto& [name, array] : state) {  // what the flip did not reach is whole: the checksum saw to it
+        ASSERT_TRUE(expected.contains(name));
+        EXPECT_EQ(hex(array.bytes()), hex(expected.at(name).bytes())) << "bit " << bit;
+      }
+    } catch (const WeightsError&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 200);
+}
+
+TEST(ReadWeights, TellsFormatsApartByContentAndNotByName) {
+  const Folder folder;
+  spill(folder / "a.safetensors", slurp(oracle("plain.pth")));
+  spill(folder / "b.pth", slurp(oracle("tiny.safetensors")));
+  expect_as_written(read_weights(folder / "a.safetensors"), "plain.pth");
+  expect_as_written(read_weights(folder / "b.pth"), "tiny.safetensors");
+}
+
+TEST(ReadWeights, AMissingEmptyOrUnknownFileGetsASentence) {
+  const Folder folder;
+  spill(folder / "empty.pth", "");
+  spill(folder / "page.pth", "<!DOCTYPE html><html>Not found</html>");
+  spill(folder / "noise.bin", "0123456789abcdef");
+  spill(folder / "short.pth", "P");
+  const auto sentence = [&](const std::string& name) { return sentence_of([&] { read_weights(folder / name); }); };
+  const auto path = [&](const std::string& name) { return (folder / name).string(); };
+  EXPECT_EQ(sentence("none.pth"), "there is no weights file '" + path("none.pth") + "'");
+  EXPECT_EQ(sentence("empty.pth"), "the weights file '" + path("empty.pth") + "' is empty");
+  EXPECT_EQ(sentence("noise.bin"), "'" + path("noise.bin") + "' is neither a safetensors file nor one written by torch.save");
+  EXPECT_EQ(sentence("short.pth"), "'" + path("short.pth") + "' is neither a safetensors file nor one written by torch.save");
+  EXPECT_EQ(sentence(""), "'" + path("") + "' is a folder and not a weights file");
+  EXPECT_EQ(sentence_of([] { read_weights("/dev/null"); }), "'/dev/null' is not a regular file");
+  try {
+    read_weights(folder / "page.pth");
+    FAIL() << "read";
+  } catch (const WeightsError& error) {
+    EXPECT_NE(error.hint().find("web page"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace mirilla::weights
