@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# check_tree.sh ROOT: holds the tree to the rules of the house and prints what breaks them, a line each. Exits 1 if anything does.
+#
+#   arrows     apps -> nn, data, weights -> engine -> kernels; a device's kernels do not look at another device's
+#   includes   are written from the tree's root and exist
+#   vendors    oneDNN only below kernels/cpu/onednn, CUDA and its libraries only below kernels/cuda, LibTorch only in bench
+#   switches   no #if on CUDA, oneDNN, MPI or LibTorch outside those seams: an absent part is a stub file that CMake picks
+#   files      begin with the licence, headers have #pragma once, none is longer than 500 lines
+set -uo pipefail
+cd "$1" || exit 2
+
+readonly max_lines=500
+violations=0
+violation() { printf '%s\n' "$*"; violations=$((violations + 1)); }
+
+sources() { find "$@" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null | sort; }
+
+rooms_below() {  # the rooms that a room's files may include
+  case $1 in
+    kernels) echo kernels ;;
+    engine) echo engine kernels ;;
+    data) echo data engine kernels ;;
+    weights) echo weights engine kernels ;;
+    nn) echo nn data weights engine kernels ;;
+    apps | bench) echo apps nn data weights engine kernels ;;
+    tests) echo tests apps nn data weights engine kernels ;;
+  esac
+}
+
+device_of() {  # kernels/cpu/onednn/x.h -> cpu; nothing for what stands in kernels itself
+  [[ $1 =~ ^kernels/(reference|cpu|cuda|simt|lab)/ ]] && echo "${BASH_REMATCH[1]}"
+}
+
+check_arrow() {  # FILE INCLUDED
+  local room=${1%%/*} target=${2%%/*} device other
+  [ -f "$2" ] || { violation "$1: includes \"$2\", which is not a path from the tree's root"; return; }
+  [[ " $(rooms_below "$room") " == *" $target "* ]] || violation "$1: $room may not include $target (\"$2\")"
+  case $1 in
+    kernels/*) device=$(device_of "$1") other=$(device_of "$2") ;;
+    engine/*) device=engine other=$(device_of "$2") ;;
+    *) return ;;
+  esac
+  [ -z "$other" ] && return
+  case $device in
+    "$other") ;;
+    lab) ;;                                                        # study kernels compare themselves with all the others
+    cuda) [ "$other" = simt ] || violation "$1: kernels/cuda may not include kernels/$other (\"$2\")" ;;
+    simt) violation "$1: kernels/simt may not include kernels/$other (\"$2\")" ;;
+    "") [[ $1 == *.cpp ]] || violation "$1: a header of kernels may not include a device's (\"$2\")" ;;  # the list of devices is a .cpp
+    *) violation "$1: $device may not include kernels/$other (\"$2\")" ;;
+  esac
+}
+
+check_vendor() {  # FILE INCLUDED
+  case $2 in
+    dnnl* | oneapi/dnnl/*) [[ $1 == kernels/cpu/onednn/* ]] || violation "$1: <$2> belongs below kernels/cpu/onednn" ;;
+    cudnn* | cublas* | cuda* | nccl* | cooperative_groups*) [[ $1 == kernels/cuda/* ]] || violation "$1: <$2> belongs below kernels/cuda" ;;
+    torch/* | ATen/* | c10/*) [[ $1 == bench/* ]] || violation "$1: <$2> belongs into bench" ;;
+  esac
+}
+
+check_includes() {
+  local file kind name
+  while IFS=$'\t' read -r file kind name; do
+    [ "$kind" = '"' ] && check_arrow "$file" "$name"
+    check_vendor "$file" "$name"
+  done < <(sources apps nn data weights engine kernels bench tests |
+    xargs -r grep -HoE '^[[:space:]]*#[[:space:]]*include[[:space:]]*["<][^">]+' /dev/null |
+    sed -E 's/^([^:]+):[[:space:]]*#[[:space:]]*include[[:space:]]*(["<])(.*)$/\1\t\2\t\3/')
+}
+
+check_switches() {
+  local file line
+  while IFS=: read -r file line; do
+    [[ $file == kernels/cpu/onednn/* || $file == kernels/cuda/* || $file == kernels/simt/* ]] && continue
+    violation "$file: a switch on a part of the build: $line"
+  done < <(sources apps nn data weights engine kernels bench tests |
+    xargs -r grep -HE '^[[:space:]]*#[[:space:]]*(el)?if(n?def)?[[:space:](].*(CUDA|CUDNN|CUBLAS|DNNL|ONEDNN|_MPI|NCCL|TORCH|has_include)' /dev/null |
+    tr -s ' ')
+}
+
+check_file() {
+  local file=$1 length licence='^(//|#) SPDX-License-Identifier: MIT$'
+  length=$(wc -l <"$file")
+  [ "$length" -le "$max_lines" ] || violation "$file: has $length lines, more than $max_lines"
+  if [[ $(head -c 2 "$file") == '#!' ]]; then
+    [[ $(sed -n 2p "$file") =~ $licence ]] || violation "$file: its second line should be '# SPDX-License-Identifier: MIT'"
+  else
+    [[ $(head -n 1 "$file") =~ $licence ]] || violation "$file: its first line should be 'SPDX-License-Identifier: MIT' in a comment"
+  fi
+  if [[ $file == *.h || $file == *.cuh ]]; then
+    grep -q '^#pragma once$' "$file" || violation "$file: has no #pragma once"
+  fi
+}
+
+check_files() {
+  local file
+  while read -r file; do check_file "$file"; done < <(
+    sources apps nn data weights engine kernels bench tests
+    find tools .ci -type f ! -name '*.pyc' 2>/dev/null
+    find tests bench -type f \( -name '*.py' -o -name '*.sh' \) 2>/dev/null)
+}
+
+check_includes
+check_switches
+check_files
+[ "$violations" = 0 ] || { echo "$violations violations"; exit 1; }

@@ -1,0 +1,79 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Plants one violation after another into a small clean tree and asks that check_tree.sh names each of them, and nothing in the clean one.
+set -uo pipefail
+checker=$(cd "$(dirname "$0")" && pwd)/check_tree.sh
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+failures=0
+
+write() {  # FILE LINE...: a file that keeps the rules on its own
+  mkdir -p "$tree/$(dirname "$1")"
+  { echo '// SPDX-License-Identifier: MIT'; [[ $1 == *.h ]] && echo '#pragma once'; printf '%s\n' "${@:2}"; } >"$tree/$1"
+}
+
+clean_tree() {
+  rm -rf "${tree:?}"/*
+  write kernels/view.h
+  write kernels/device.cpp '#include "kernels/cpu/backend.h"'
+  write kernels/cpu/backend.h '#include "kernels/view.h"'
+  write kernels/cpu/onednn/conv2d.cpp '#include <oneapi/dnnl/dnnl.hpp>' '#include "kernels/cpu/backend.h"'
+  write kernels/reference/backend.h '#include "kernels/view.h"'
+  write kernels/cuda/backend.cpp '#ifdef __CUDACC__' '#include <cudnn.h>' '#endif'
+  write engine/tensor.h '#include "kernels/view.h"'
+  write data/loader.h '#include "engine/tensor.h"'
+  write weights/read.h '#include "engine/tensor.h"'
+  write nn/module.h '#include "data/loader.h"' '#include "weights/read.h"'
+  write apps/main.cpp '#include "nn/module.h"' '#include <vector>'
+}
+
+expect_violation() {  # TEXT FILE LINE...
+  local text=$1 output
+  shift
+  clean_tree
+  write "$@"
+  output=$("$checker" "$tree") && { echo "not noticed: $1: ${*:2}"; failures=$((failures + 1)); return; }
+  [[ $output == *"$1: "*"$text"* && $output == *"1 violations"* ]] ||
+    { echo "wanted '$1: ...$text' alone and got:"; echo "$output"; failures=$((failures + 1)); }
+}
+
+expect_raw_violation() {  # TEXT FILE: of a file already planted
+  local output
+  output=$("$checker" "$tree") && { echo "not noticed: $2"; failures=$((failures + 1)); return; }
+  [[ $output == *"$2: "*"$1"* ]] || { echo "wanted '$2: ...$1' and got:"; echo "$output"; failures=$((failures + 1)); }
+}
+
+clean_tree
+"$checker" "$tree" || { echo "the clean tree should pass"; failures=$((failures + 1)); }
+
+expect_violation 'kernels may not include engine' kernels/bad.h '#include "engine/tensor.h"'
+expect_violation 'engine may not include nn' engine/bad.cpp '#include "nn/module.h"'
+expect_violation 'engine may not include data' engine/bad.cpp '  #  include "data/loader.h"'
+expect_violation 'data may not include nn' data/bad.cpp '#include "nn/module.h"'
+expect_violation 'data may not include weights' data/bad.cpp '#include "weights/read.h"'
+expect_violation 'weights may not include nn' weights/bad.cpp '#include "nn/module.h"'
+expect_violation 'nn may not include apps' nn/bad.cpp '#include "apps/main.cpp"'
+expect_violation "not a path from the tree's root" engine/bad.cpp '#include "tensor.h"'
+expect_violation 'cpu may not include kernels/reference' kernels/cpu/bad.cpp '#include "kernels/reference/backend.h"'
+expect_violation 'reference may not include kernels/cpu' kernels/reference/bad.cpp '#include "kernels/cpu/backend.h"'
+expect_violation "may not include a device's" kernels/bad.h '#include "kernels/cpu/backend.h"'
+expect_violation 'engine may not include kernels/cpu' engine/bad.cpp '#include "kernels/cpu/backend.h"'
+expect_violation 'belongs below kernels/cpu/onednn' kernels/cpu/bad.cpp '#include <oneapi/dnnl/dnnl.hpp>'
+expect_violation 'belongs below kernels/cpu/onednn' engine/bad.cpp '#include <dnnl.hpp>'
+expect_violation 'belongs below kernels/cuda' engine/bad.cpp '#include <cudnn.h>'
+expect_violation 'belongs into bench' engine/bad.cpp '#include <torch/torch.h>'
+expect_violation 'a switch on a part of the build' nn/bad.cpp '#ifdef MIRILLA_CUDA' '#endif'
+expect_violation 'a switch on a part of the build' kernels/bad.cpp '  # if defined(MIRILLA_ONEDNN)' '#endif'
+expect_violation 'more than 500' nn/bad.cpp "$(yes '//' | head -n 500)"
+
+clean_tree
+printf 'int x;\n' >"$tree/nn/bad.cpp"
+expect_raw_violation 'SPDX-License-Identifier' nn/bad.cpp
+clean_tree
+printf '// SPDX-License-Identifier: MIT\nint x;\n' >"$tree/nn/bad.h"
+expect_raw_violation 'no #pragma once' nn/bad.h
+clean_tree
+mkdir -p "$tree/tools" && printf '#!/bin/sh\necho\n' >"$tree/tools/bad"
+expect_raw_violation 'second line' tools/bad
+
+[ "$failures" = 0 ] || { echo "$failures of the planted violations went wrong"; exit 1; }
