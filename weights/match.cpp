@@ -2,6 +2,7 @@
 #include "weights/match.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <optional>
 
@@ -13,7 +14,8 @@ namespace {
 constexpr std::string_view kCounter = "num_batches_tracked";
 constexpr std::string_view kParallelPrefix = "module.";
 constexpr std::string_view kHeadPrefix = "head.";
-constexpr size_t kMostNames = 6;  // shown of each kind
+constexpr int kLargestIndex = 9999;  // of a module; a larger number is no index
+constexpr size_t kMostNames = 6;     // shown of each kind
 
 bool is_counter(std::string_view name) { return name.ends_with(kCounter); }
 
@@ -21,7 +23,7 @@ bool is_counter(std::string_view name) { return name.ends_with(kCounter); }
 std::optional<std::pair<int, std::string_view>> leading_index(std::string_view name) {
   int index = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
-  if (error != std::errc{} || end == name.data() + name.size() || *end != '.') return std::nullopt;
+  if (error != std::errc{} || index < 0 || index > kLargestIndex || end == name.data() + name.size() || *end != '.') return std::nullopt;
   return std::pair(index, name.substr(static_cast<size_t>(end - name.data()) + 1));
 }
 
@@ -30,7 +32,7 @@ std::string from_fastai(std::string_view name) {
   constexpr std::string_view kBodyChildren[] = {"conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
   if (name.starts_with("1.")) return std::string(kHeadPrefix) + std::string(name.substr(2));
   const auto child = leading_index(name.substr(2));
-  if (!child || child->first < 0 || child->first >= static_cast<int>(std::size(kBodyChildren))) return std::string(name);
+  if (!child || child->first >= static_cast<int>(std::size(kBodyChildren))) return std::string(name);
   return fmt::format("{}.{}", kBodyChildren[child->first], child->second);
 }
 
@@ -115,7 +117,34 @@ void settle_classifiers(Sides& sides, Report& report) {
       fmt::format("{} ({} classes) is left out: the {} has {}", theirs, their_shape[0], ours == "fc" ? "model" : "new head", our_shape[0]));
 }
 
+/// How many blocks of a stage the names speak of: 2 for layer1.0.* and layer1.1.*.
+int blocks_of(std::string_view stage, const std::vector<std::string>& names) {
+  int blocks = 0;
+  for (const auto& name : names) {
+    if (!belongs_to(name, stage)) continue;
+    if (const auto block = leading_index(std::string_view(name).substr(stage.size() + 1))) blocks = std::max(blocks, block->first + 1);
+  }
+  return blocks;
+}
+
 }  // namespace
+
+Content inspect(const StateDict& state) {
+  Content content;
+  const std::vector<std::string> names = model_names(state);
+  std::vector<std::pair<std::string, Shape>> shapes;
+  size_t i = 0;
+  for (const auto& entry : state) shapes.emplace_back(names[i++], entry.second.shape());
+  content.classifier = classifier_of(shapes);
+  if (!content.classifier.empty()) content.classes = (*shape_in(shapes, content.classifier + ".weight"))[0];
+
+  const std::array blocks = {blocks_of("layer1", names), blocks_of("layer2", names), blocks_of("layer3", names),
+                             blocks_of("layer4", names)};
+  const bool basic = shape_in(shapes, "layer1.0.conv2.weight") != nullptr && shape_in(shapes, "layer1.0.conv3.weight") == nullptr;
+  if (basic && blocks == std::array{2, 2, 2, 2}) content.arch = "resnet18";
+  if (basic && blocks == std::array{3, 4, 6, 3}) content.arch = "resnet34";
+  return content;
+}
 
 std::vector<std::string> model_names(const StateDict& state) {
   std::vector<std::string_view> names;

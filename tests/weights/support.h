@@ -25,6 +25,7 @@ inline std::string slurp(const std::filesystem::path& path) {
 }
 
 inline void spill(const std::filesystem::path& path, std::string_view bytes) {
+  std::filesystem::remove(path);  // a file that is cut and filled again is flushed to the disk by some file systems: thousands take seconds
   std::ofstream stream(path, std::ios::binary);
   stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
