@@ -222,7 +222,7 @@ TEST_P(AugmentBoth, ACropShowsItsOwnPixels) {
   }
 }
 
-TEST_P(AugmentBoth, AtMoreThanHalfTheSizeIsAveragedFirst) {
+TEST_P(AugmentBoth, ACropOfMoreThanTwiceTheOutputIsAveragedFirst) {
   // 12 to 3: d = 2, so cells of 2x2; the samples stand at cells 0, 2.5 and 5, whose middles are pixels 0.5, 5.5 and 10.5.
   const auto y = run<float>(backend(), numbered(12, 12, 3, 3, row_of(kIdentity, 0, 0, 12, 12)));
   for (size_t i = 0; i < 3; ++i) {
