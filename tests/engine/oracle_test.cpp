@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <ostream>
 
 #include "engine/ops/add.h"
 #include "engine/ops/batch_norm.h"
@@ -28,6 +29,8 @@ struct Way {
   std::string device;
   DType dtype;
 };
+
+void PrintTo(const Way& way, std::ostream* out) { *out << way.device << " " << name_of(way.dtype); }
 
 std::vector<Way> ways() {
   std::vector<Way> all{{"reference", DType::f64}};
