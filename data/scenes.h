@@ -61,10 +61,19 @@ struct ScenesReport {
   int64_t bytes = 0;      // of the file
 };
 
-/// Writes train/<class>/<nnnn>.png and test/<class>/<nnnn>.png with a mask (8-bit grey PNG) for each at masks/<the same path> into a zip.
-/// Same options, same bytes. The file appears whole or not at all: it is written beside its place and renamed.
+struct ScenesArchive {
+  std::vector<uint8_t> zip;
+  ScenesReport report;
+};
+
+/// A zip with train/<class>/<nnnn>.png and test/<class>/<nnnn>.png, and a mask (8-bit grey PNG) for each at masks/<the same path>. The same
+/// options give the same bytes, whatever the number of threads. In memory it can be opened with open_source() (data/archive.h).
 ///
-/// Throws UsageError for counts or sizes that make no set, DataError where the file cannot be written.
+/// Throws UsageError for counts or sizes that make no set.
+ScenesArchive make_scenes(const ScenesOptions& options = {});
+
+/// make_scenes to a file that appears whole or not at all: written beside its place and renamed. Throws DataError where it cannot be
+/// written.
 ScenesReport write_scenes(const std::string& path, const ScenesOptions& options = {});
 
 /// Where an archive of scenes keeps the mask of a picture: "train/sea/0001.png" -> "masks/train/sea/0001.png".

@@ -22,7 +22,7 @@ std::vector<Block> draw_blocks(Random& random) {
   for (int i = 0; i < count; ++i) {
     const float even = static_cast<float>(i + 1) / static_cast<float>(count);
     const float right = i + 1 == count ? 1.0f : even + random.range(-0.3f, 0.3f) / static_cast<float>(count);
-    blocks.push_back({left, right, i == highest ? 0.0f : random.range(0.08f, 0.45f)});
+    blocks.push_back({left, right, i == highest ? 0.0f : random.range(0.06f, 0.26f)});
     left = right;
   }
   return blocks;
@@ -45,36 +45,56 @@ void draw_windows(Canvas& canvas, const Frame& frame, const Block& block, Random
   }
 }
 
-// A point of the road: `side` -1 at its left edge, 1 at its right one; `depth` 0 at the lower edge of the frame, 1 at the far end.
-struct Road {
+// A point of the street: `side` -1 at the foot of its left wall, 1 at its right one; `depth` 0 at the frame's edge, 1 at the far end;
+// `height` 0 on the road, 1 at the top of the walls.
+struct Street {
   const Frame& frame;
-  float vanish_u, top_v, far_width;
+  float vanish_u, road_v, sky_v, far_width;
 
-  Point at(float side, float depth) const {
+  Point at(float side, float depth, float height = 0) const {
     const float half = 0.5f + (far_width - 0.5f) * depth;
     const float center = 0.5f + (vanish_u - 0.5f) * depth;
-    return frame.at(center + side * half, 1 + (top_v - 1) * depth);
+    const float foot = 1 + (road_v - 1) * depth, top = sky_v * depth;
+    return frame.at(center + side * half, foot + (top - foot) * height);
   }
   void strip(Canvas& canvas, float side_a, float side_b, float depth_a, float depth_b, Color color) const {
     const std::array<Point, 4> corners = {at(side_a, depth_a), at(side_b, depth_a), at(side_b, depth_b), at(side_a, depth_b)};
     canvas.polygon(corners, color);
   }
+  void wall(Canvas& canvas, float side, float height_a, float height_b, Color color) const {
+    const std::array<Point, 4> corners = {at(side, 0, height_a), at(side, 1, height_a), at(side, 1, height_b), at(side, 0, height_b)};
+    canvas.polygon(corners, color);
+  }
 };
 
-// Distance along the road to height in the picture: equal steps get shorter.
+// Distance along the street to depth in the picture: equal steps get shorter.
 float perspective(float distance) { return distance / (distance + 1); }
 
-void draw_lamp(Canvas& canvas, const Road& road, float side, float depth, float top_v, Color color, Color lamp) {
-  const Point foot = road.at(side, depth);
+void draw_lamp(Canvas& canvas, const Street& street, float side, float depth, Color color, Color lamp) {
   const float scale = 1 - 0.75f * depth;
-  const float width = std::max(1.5f, road.frame.pixels(0.022f) * scale);
-  const float reach = -side * road.frame.pixels(0.07f) * scale;
-  const float radius = std::max(1.2f, road.frame.pixels(0.024f) * scale);
-  // The arm's upper side lies on top_v.
-  const Point head = {foot.x, road.frame.at(0, top_v).y + width / 2};
+  const Point foot = street.at(side, depth), head = street.at(side, depth, 0.72f);
+  const float reach = -side * street.frame.pixels(0.08f) * scale, radius = std::max(1.2f, street.frame.pixels(0.026f) * scale);
   const std::array<Point, 3> bent = {foot, head, Point{head.x + reach, head.y}};
-  canvas.polyline(bent, width, color);
+  canvas.polyline(bent, std::max(1.2f, street.frame.pixels(0.02f) * scale), color);
   canvas.ellipse({head.x + reach, head.y + radius * 0.6f}, radius * 1.3f, radius * 0.8f, lamp);
+}
+
+void draw_marks(Canvas& canvas, const Street& street, Random& random) {
+  const Color white = street.frame.stage.materials.bright;
+  const int lanes = random.integer(2, 3);
+  const float phase = random.unit() * 0.3f;
+  for (int lane = 1; lane < lanes; ++lane) {
+    const float side = -0.75f + 1.5f * static_cast<float>(lane) / static_cast<float>(lanes);
+    for (int dash = 0; dash < 12; ++dash) {
+      const float from = phase + 0.35f * static_cast<float>(dash);
+      street.strip(canvas, side - 0.045f, side + 0.045f, perspective(from), perspective(from + 0.2f), white);
+    }
+  }
+  if (!random.chance(0.4f)) return;
+  for (int bar = 0; bar < 7; ++bar) {
+    const float side = -0.65f + 0.19f * static_cast<float>(bar);
+    street.strip(canvas, side, side + 0.1f, 0.05f, 0.2f, white);
+  }
 }
 
 }  // namespace
@@ -96,32 +116,26 @@ void draw_buildings(Canvas& canvas, const Frame& frame, const RandomKey& key) {
 void draw_street(Canvas& canvas, const Frame& frame, const RandomKey& key) {
   Random random(key, Stream::kExhibit);
   const Materials& m = frame.stage.materials;
-  const Road road{frame, random.range(0.35f, 0.65f), random.range(0.14f, 0.24f), random.range(0.10f, 0.16f)};
-  road.strip(canvas, -1, 1, 0, 1, mix(m.body, m.bright, 0.45f));  // pavements
-  road.strip(canvas, -0.72f, 0.72f, 0, 1, m.shade);               // the roadway
-  for (const float side : {-0.72f, 0.68f}) road.strip(canvas, side, side + 0.05f, 0, 1, m.bright);
-  const int lanes = random.integer(2, 3);
-  const float phase = random.unit() * 0.3f;
-  for (int lane = 1; lane < lanes; ++lane) {
-    const float side = -0.72f + 1.44f * static_cast<float>(lane) / static_cast<float>(lanes);
-    for (int dash = 0; dash < 12; ++dash) {
-      const float from = phase + 0.35f * static_cast<float>(dash);
-      road.strip(canvas, side - 0.045f, side + 0.045f, perspective(from), perspective(from + 0.2f), m.bright);
-    }
+  const Street street{frame, random.range(0.38f, 0.62f), random.range(0.36f, 0.48f), random.range(0.22f, 0.32f),
+                      random.range(0.06f, 0.12f)};
+  const bool lit_left = random.chance(0.5f);
+  for (const float side : {-1.0f, 1.0f}) {
+    const bool lit = (side < 0) == lit_left;
+    street.wall(canvas, side, 0, 1, lit ? mix(m.body, m.bright, 0.15f) : mix(m.body, m.shade, 0.45f));
+    const float ledge = random.range(0.4f, 0.6f);
+    street.wall(canvas, side, ledge, ledge + 0.07f, m.accent * (lit ? 1.0f : 0.6f));
   }
-  if (random.chance(0.4f)) {
-    for (int bar = 0; bar < 7; ++bar) {
-      const float side = -0.62f + 0.19f * static_cast<float>(bar);
-      road.strip(canvas, side, side + 0.1f, 0.05f, 0.2f, m.bright);
-    }
+  // The far end: what closes the view between the walls.
+  const std::array<Point, 4> end = {street.at(-1, 1), street.at(1, 1), street.at(1, 1, 1), street.at(-1, 1, 1)};
+  canvas.polygon(end, mix(m.body, frame.stage.haze, 0.5f));
+  street.strip(canvas, -1, 1, 0, 1, mix(m.body, m.bright, 0.6f));  // pavements
+  street.strip(canvas, -0.75f, 0.75f, 0, 1, m.shade * 0.8f);       // the roadway
+  for (const float side : {-0.75f, 0.71f}) street.strip(canvas, side, side + 0.04f, 0, 1, m.bright);
+  draw_marks(canvas, street, random);
+  for (int post = random.integer(2, 3); post-- > 0;) {
+    const float depth = perspective(0.12f + 0.6f * static_cast<float>(post));
+    for (const float side : {-0.88f, 0.88f}) draw_lamp(canvas, street, side, depth, m.shade * 0.5f, m.bright);
   }
-  const int posts = random.integer(2, 3);
-  for (int post = posts; post-- > 0;) {
-    const float depth = perspective(0.18f + 0.75f * static_cast<float>(post));
-    for (const float side : {-0.86f, 0.86f}) draw_lamp(canvas, road, side, depth, road.top_v * depth, m.shade * 0.6f, m.bright);
-  }
-  // The nearest pair reaches the frame's upper edge.
-  for (const float side : {-0.9f, 0.9f}) draw_lamp(canvas, road, side, 0.06f, 0, m.shade * 0.6f, m.bright);
 }
 
 }  // namespace mirilla::data::scenes

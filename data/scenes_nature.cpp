@@ -47,12 +47,13 @@ void draw_row(Canvas& canvas, const Frame& frame, int count, float tops, float f
   const Materials& m = frame.stage.materials;
   const int highest = random.integer(0, count - 1);
   for (int i = 0; i < count; ++i) {
-    const float half = std::min(0.5f, random.range(0.75f, 1.0f) * 0.62f / static_cast<float>(count));
+    const float half = std::min(0.5f, random.range(0.75f, 1.0f) * 0.7f / static_cast<float>(count));
     const float even = (static_cast<float>(i) + 0.5f) / static_cast<float>(count);
     const float u = std::clamp(even + random.range(-0.25f, 0.25f) / static_cast<float>(count), half, 1 - half);
     const Color crown = mix(m.body, random.chance(0.3f) ? m.accent : m.bright, random.range(0.0f, 0.35f)) * random.range(0.75f, 1.1f);
-    const Tree tree{u, i == highest ? tops : tops + random.range(0.02f, 0.2f), foot, half, random.chance(conifers), crown};
-    canvas.line(frame.at(u, foot), frame.at(u, tree.top + (foot - tree.top) * 0.4f), std::max(1.5f, frame.pixels(0.022f)), m.shade * 0.6f);
+    const Tree tree{u, i == highest ? tops : tops + random.range(0.01f, 0.12f), foot, half, random.chance(conifers), crown};
+    canvas.line(frame.at(u, foot), frame.at(u, tree.top + (foot - tree.top) * 0.4f), std::max(1.5f, frame.pixels(0.02f)),
+                mix(m.bright, m.body, 0.3f));
     if (tree.conifer) {
       draw_conifer(canvas, frame, tree, m.shade);
     } else {
@@ -78,7 +79,7 @@ std::vector<Point> ice_skyline(Random& random) {
   std::vector<Point> skyline;
   for (int i = 0; i < blocks; ++i) {
     const float left = static_cast<float>(i) / static_cast<float>(blocks), right = static_cast<float>(i + 1) / static_cast<float>(blocks);
-    const float top = i == highest ? 0.0f : random.range(0.05f, 0.38f), lean = random.range(0.02f, 0.12f);
+    const float top = i == highest ? 0.0f : random.range(0.03f, 0.22f), lean = random.range(0.02f, 0.12f);
     const bool rises = random.chance(0.5f);
     skyline.push_back({left + (i == 0 ? 0 : 0.02f), rises ? top + lean : top});
     skyline.push_back({right - (i + 1 == blocks ? 0 : 0.02f), rises ? top : top + lean});
@@ -96,19 +97,20 @@ std::vector<Peak> draw_peaks(Random& random) {
   std::vector<Peak> peaks;
   for (int i = 0; i < count; ++i) {
     const float even = (static_cast<float>(i) + 0.5f) / static_cast<float>(count);
-    peaks.push_back({even + random.range(-0.2f, 0.2f) / static_cast<float>(count), i == highest ? 0.0f : random.range(0.12f, 0.3f)});
+    peaks.push_back({even + random.range(-0.2f, 0.2f) / static_cast<float>(count), i == highest ? 0.0f : random.range(0.06f, 0.2f)});
   }
   return peaks;
 }
 
 // Straight slopes between peaks and saddles, each bent once.
 std::vector<Point> ridge(const std::vector<Peak>& peaks, Random& random) {
-  std::vector<Point> corners = {{0, random.range(0.6f, 0.8f)}};
+  std::vector<Point> corners = {{0, random.range(0.4f, 0.6f)}};
   for (size_t i = 0; i < peaks.size(); ++i) {
-    if (i > 0) corners.push_back({(peaks[i - 1].u + peaks[i].u) / 2, std::max(peaks[i - 1].top, peaks[i].top) + random.range(0.15f, 0.3f)});
+    if (i > 0)
+      corners.push_back({(peaks[i - 1].u + peaks[i].u) / 2, std::max(peaks[i - 1].top, peaks[i].top) + random.range(0.12f, 0.22f)});
     corners.push_back({peaks[i].u, peaks[i].top});
   }
-  corners.push_back({1, random.range(0.6f, 0.8f)});
+  corners.push_back({1, random.range(0.4f, 0.6f)});
   std::vector<Point> skyline = {corners[0]};
   for (size_t i = 1; i < corners.size(); ++i) {
     const Point a = corners[i - 1], b = corners[i];
@@ -126,11 +128,12 @@ void draw_forest(Canvas& canvas, const Frame& frame, const RandomKey& key) {
   const Materials& m = frame.stage.materials;
   constexpr std::array<float, 3> kConifers = {0.0f, 1.0f, 0.5f};
   const float conifers = random.pick(kConifers);
-  draw_row(canvas, frame, random.integer(6, 8), 0, 0.88f, random, conifers);
-  std::vector<Point> undergrowth;
-  for (int i = 0; i <= 12; ++i) undergrowth.push_back({static_cast<float>(i) / 12, random.range(0.72f, 0.84f)});
-  canvas.polygon(close_below(frame, undergrowth), mix(m.shade, m.body, 0.35f));
-  draw_row(canvas, frame, random.integer(5, 6), random.range(0.22f, 0.34f), random.range(0.93f, 0.98f), random, conifers);
+  std::vector<Point> depths;  // the dark between the trees
+  for (int i = 0; i <= 12; ++i) depths.push_back({static_cast<float>(i) / 12, random.range(0.15f, 0.25f)});
+  canvas.polygon(close_below(frame, depths), m.shade * 0.7f);
+  draw_row(canvas, frame, random.integer(6, 8), 0, 0.55f, random, conifers);
+  draw_row(canvas, frame, random.integer(5, 7), random.range(0.2f, 0.28f), 0.78f, random, conifers);
+  draw_row(canvas, frame, random.integer(5, 6), random.range(0.45f, 0.52f), random.range(0.95f, 1.0f), random, conifers);
 }
 
 void draw_glacier(Canvas& canvas, const Frame& frame, const RandomKey& key) {
@@ -146,7 +149,7 @@ void draw_glacier(Canvas& canvas, const Frame& frame, const RandomKey& key) {
     const float jag = (noise.at(u * 11, v * 11) - 0.5f) * 0.5f;
     const float band = wave((v - std::abs(u - center) * slope) * frequency + phase + jag);
     const Color ice = mix(m.bright, {1, 1, 1}, 0.5f * noise.at(u * 6 + 9, v * 6));
-    return mix(ice, mix(m.shade, m.body, 0.3f), saturate((band - 0.15f) * 3));
+    return mix(ice, mix(m.shade, m.body, 0.4f), saturate((band - 0.3f) * 3));
   });
 }
 
@@ -157,17 +160,18 @@ void draw_mountain(Canvas& canvas, const Frame& frame, const RandomKey& key) {
   const Materials& m = frame.stage.materials;
   const std::vector<Peak> peaks = draw_peaks(random);
   const Coverage shape = cover_polygon(close_below(frame, ridge(peaks, random)), canvas.clip());
-  const float snow = random.range(0.25f, 0.45f), lean = random.range(-0.25f, 0.25f);
+  const float snow = random.range(0.22f, 0.38f), spurs = random.range(1.6f, 2.4f), phase = random.unit();
   const bool from_left = random.chance(0.5f);
   canvas.lay(shape, 1, [&](int x, int y) {
     const float u = frame.u_of(static_cast<float>(x) + 0.5f), v = frame.v_of(static_cast<float>(y) + 0.5f);
     const Peak& peak = *std::min_element(peaks.begin(), peaks.end(), [u](const Peak& a, const Peak& b) {
       return std::abs(a.u - u) + a.top * 0.5f < std::abs(b.u - u) + b.top * 0.5f;
     });
-    const float crest = peak.u + (v - peak.top) * lean + (noise.at(v * 9, peak.u * 31) - 0.5f) * 0.22f;  // where the ridge runs down
-    const bool lit = (u < crest) == from_left;
+    // Spurs fan out below the peak, one side of each in the light.
+    const float fan = (u - peak.u) / (v - peak.top + 0.3f) * spurs + (noise.at(v * 7, peak.u * 31 + u * 2) - 0.5f) * 0.45f;
+    const bool lit = (wave(fan + phase) > 0) == from_left;
     const float line = peak.top + snow + wave(u * 6 + noise.at(u * 4, 3)) * 0.07f;
-    const Color rock = (lit ? mix(m.body, m.bright, 0.15f) : m.shade) * (0.85f + 0.3f * noise.fractal(u * 8, v * 8, 3));
+    const Color rock = (lit ? mix(m.body, m.bright, 0.3f) : m.shade) * (0.85f + 0.3f * noise.fractal(u * 8, v * 8, 3));
     const Color white = lit ? mix(m.bright, {1, 1, 1}, 0.5f) : mix(m.bright, m.shade, 0.35f);
     return mix(white, rock, saturate((v - line) * frame.height() + 0.5f));
   });

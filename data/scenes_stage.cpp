@@ -60,14 +60,15 @@ Color jitter(Color c, Random& random) {
           saturate(c.b + random.range(-0.07f, 0.07f))};
 }
 
+// Never on the picture's edge: an exhibit is seen whole, with its surroundings on all four sides.
 Box draw_box(const RandomKey& key, int size, float horizon) {
   Random random(key, Stream::kBox);
   const int width = random.integer(7, 11);
-  const int height = random.integer(7, 10);
-  const int left = random.integer(0, kGrid - width);
+  const int height = random.integer(7, 9);
+  const int left = random.integer(1, kGrid - 1 - width);
   // What stands, stands on the ground.
-  const int lowest = std::max(height + 1, std::min(kGrid, static_cast<int>(horizon * kGrid) + 2));
-  const int bottom = random.integer(std::min(lowest, kGrid), kGrid);
+  const int lowest = std::max(height + 1, static_cast<int>(horizon * kGrid) + 2);
+  const int bottom = random.integer(std::min(lowest, kGrid - 1), kGrid - 1);
   return {grid_pixel(left, size), grid_pixel(bottom - height, size), grid_pixel(left + width, size), grid_pixel(bottom, size)};
 }
 

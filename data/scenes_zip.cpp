@@ -18,7 +18,7 @@
 namespace mirilla::data {
 namespace {
 
-struct Entry {
+struct SceneFile {
   std::string path;
   SceneClass scene_class;
   uint32_t index;
@@ -27,37 +27,37 @@ struct Entry {
   double mask_share = 0;
 };
 
-std::vector<Entry> list_entries(const ScenesOptions& options, int tests) {
-  std::vector<Entry> entries;
+std::vector<SceneFile> list_files(const ScenesOptions& options, int tests) {
+  std::vector<SceneFile> files;
   for (const auto& [part, count, first] : {std::tuple("train", options.per_class, 0u), std::tuple("test", tests, kFirstTestScene)}) {
     for (size_t c = 0; c < kSceneClasses.size(); ++c) {
       for (int i = 0; i < count; ++i) {
-        entries.push_back({.path = fmt::format("{}/{}/{:04}.png", part, kSceneClasses[c], i),
-                           .scene_class = static_cast<SceneClass>(c),
-                           .index = first + static_cast<uint32_t>(i)});
+        files.push_back({.path = fmt::format("{}/{}/{:04}.png", part, kSceneClasses[c], i),
+                         .scene_class = static_cast<SceneClass>(c),
+                         .index = first + static_cast<uint32_t>(i)});
       }
     }
   }
-  return entries;
+  return files;
 }
 
-void draw_entry(Entry& entry, const ScenesOptions& options) {
-  const Scene scene = draw_scene(entry.scene_class, options.seed, entry.index, options.size);
+void draw_file(SceneFile& file, const ScenesOptions& options) {
+  const Scene scene = draw_scene(file.scene_class, options.seed, file.index, options.size);
   const auto covered = std::count(scene.mask.begin(), scene.mask.end(), uint8_t{255});
-  entry.mask_share = static_cast<double>(covered) / static_cast<double>(scene.mask.size());
-  entry.picture = encode_png(scene.picture);
-  entry.mask = encode_png_grey(scene.mask, options.size, options.size);
+  file.mask_share = static_cast<double>(covered) / static_cast<double>(scene.mask.size());
+  file.picture = encode_png(scene.picture);
+  file.mask = encode_png_grey(scene.mask, options.size, options.size);
 }
 
-// Every entry on some thread. Which one does not matter: an entry depends on nothing but itself.
-void draw_entries(std::vector<Entry>& entries, const ScenesOptions& options) {
+// Every file on some thread. Which one does not matter: a file depends on nothing but itself.
+void draw_files(std::vector<SceneFile>& files, const ScenesOptions& options) {
   const unsigned count = options.threads > 0 ? static_cast<unsigned>(options.threads) : std::max(1u, std::thread::hardware_concurrency());
   std::atomic<size_t> next{0};
   std::mutex mutex;
   std::exception_ptr failure;
   const auto work = [&] {
     try {
-      for (size_t i = next++; i < entries.size(); i = next++) draw_entry(entries[i], options);
+      for (size_t i = next++; i < files.size(); i = next++) draw_file(files[i], options);
     } catch (...) {
       const std::lock_guard lock(mutex);
       failure = std::current_exception();
@@ -96,7 +96,7 @@ void add_file(zip_t* archive, const std::string& path, const std::vector<uint8_t
 }
 
 // The whole zip in memory: the file is then written at one stroke.
-std::vector<uint8_t> pack(const std::vector<Entry>& entries) {
+std::vector<uint8_t> pack(const std::vector<SceneFile>& files) {
   zip_error_t error;
   zip_error_init(&error);
   const std::unique_ptr<zip_source_t, Release> memory(zip_source_buffer_create(nullptr, 0, 0, &error));
@@ -104,9 +104,9 @@ std::vector<uint8_t> pack(const std::vector<Entry>& entries) {
   std::unique_ptr<zip_t, Discard> archive(zip_open_from_source(memory.get(), ZIP_TRUNCATE, &error));
   if (!archive) fail("no archive in memory", zip_error_strerror(&error));
   zip_source_keep(memory.get());  // zip_close drops the archive's hold on it; ours stays
-  for (const Entry& entry : entries) {
-    add_file(archive.get(), entry.path, entry.picture);
-    add_file(archive.get(), scene_mask_path(entry.path), entry.mask);
+  for (const SceneFile& file : files) {
+    add_file(archive.get(), file.path, file.picture);
+    add_file(archive.get(), scene_mask_path(file.path), file.mask);
   }
   if (zip_close(archive.get()) != 0) fail("the archive does not close", zip_strerror(archive.get()));
   static_cast<void>(archive.release());
@@ -122,24 +122,29 @@ std::vector<uint8_t> pack(const std::vector<Entry>& entries) {
 
 }  // namespace
 
-ScenesReport write_scenes(const std::string& path, const ScenesOptions& options) {
+ScenesArchive make_scenes(const ScenesOptions& options) {
   const int tests = options.test_per_class >= 0 ? options.test_per_class : (options.per_class + 4) / 5;
   constexpr int kMost = 1'000'000;
   if (options.per_class < 1 || options.per_class > kMost || tests > kMost) {
     throw UsageError(fmt::format("scenes: {} pictures of each class were asked for, and 1 to {} can be made", options.per_class, kMost));
   }
-  std::vector<Entry> entries = list_entries(options, tests);
-  draw_entries(entries, options);
-  const std::vector<uint8_t> bytes = pack(entries);
-  write_file_atomically(path, bytes);
+  std::vector<SceneFile> files = list_files(options, tests);
+  draw_files(files, options);
 
-  ScenesReport report;
+  ScenesArchive archive;
+  archive.zip = pack(files);
   const int classes = static_cast<int>(kSceneClasses.size());
-  report.train = classes * options.per_class;
-  report.test = classes * tests;
-  report.bytes = static_cast<int64_t>(bytes.size());
-  for (const Entry& entry : entries) report.mask_share += entry.mask_share / static_cast<double>(entries.size());
-  return report;
+  archive.report.train = classes * options.per_class;
+  archive.report.test = classes * tests;
+  archive.report.bytes = static_cast<int64_t>(archive.zip.size());
+  for (const SceneFile& file : files) archive.report.mask_share += file.mask_share / static_cast<double>(files.size());
+  return archive;
+}
+
+ScenesReport write_scenes(const std::string& path, const ScenesOptions& options) {
+  const ScenesArchive archive = make_scenes(options);
+  write_file_atomically(path, archive.zip);
+  return archive.report;
 }
 
 std::string scene_mask_path(std::string_view picture_path) {
