@@ -14,11 +14,17 @@ namespace mirilla::data {
 
 namespace detail {
 
-void check_picture_size(int64_t width, int64_t height, std::string_view name) {
+void check_picture_size(int64_t width, int64_t height, size_t bytes, std::string_view name) {
+  // Deflate's best is 1032 : 1, so a byte of a 1-bit PNG gives 8256 pixels; no other kind comes near. A tiny file with a huge size would
+  // otherwise cost seconds and gigabytes before it turns out to be cut off.
+  constexpr int64_t kMostPixelsPerByte = 10'000;
   if (width < 1 || height < 1) throw DataError(fmt::format("{}: the picture has no pixels ({}x{})", name, width, height));
   if (height > kMaxPicturePixels / width) {
     throw DataError(fmt::format("{}: {}x{} pixels are more than the {} million that a picture may have", name, width, height,
                                 kMaxPicturePixels / 1'000'000));
+  }
+  if (width * height > kMostPixelsPerByte * static_cast<int64_t>(bytes)) {
+    throw DataError(fmt::format("{}: {} bytes cannot hold {}x{} pixels", name, bytes, width, height), "the file is cut off or damaged");
   }
 }
 

@@ -125,7 +125,7 @@ Picture decode_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
   const int channels = decoder.channels();
   if (channels != 1 && channels != 3 && channels != 4)
     throw DataError(fmt::format("{}: a JPEG with {} channels is no picture", name, channels));
-  check_picture_size(decoder.width(), decoder.height(), name);
+  check_picture_size(decoder.width(), decoder.height(), bytes.size(), name);
   Picture picture(decoder.width(), decoder.height());
   if (channels == 3) {
     throw_unless_good(decoder.read_pixels(picture.pixels.data()), decoder, name);

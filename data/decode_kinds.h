@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -10,8 +11,8 @@
 // The two decoders behind data/decode.h; callers want that one.
 namespace mirilla::data::detail {
 
-/// Throws DataError for a picture without pixels or with more than kMaxPicturePixels.
-void check_picture_size(int64_t width, int64_t height, std::string_view name);
+/// Throws DataError for a picture without pixels, with more than kMaxPicturePixels, or with more than `bytes` of any kind can hold.
+void check_picture_size(int64_t width, int64_t height, size_t bytes, std::string_view name);
 
 Picture decode_jpeg(std::span<const uint8_t> bytes, std::string_view name);
 Picture decode_other(std::span<const uint8_t> bytes, std::string_view name);

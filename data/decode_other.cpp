@@ -136,7 +136,7 @@ Header read_header(std::span<const uint8_t> bytes, std::string_view name) {
   Header header;
   Reader reader(bytes);
   if (!stbi__info_main(reader.context(), &header.width, &header.height, &header.channels)) throw_bad(name, reader.asked_too_much());
-  check_picture_size(header.width, header.height, name);
+  check_picture_size(header.width, header.height, bytes.size(), name);
   Reader again(bytes);
   header.is_16_bit = stbi__is_16_main(again.context()) != 0;
   return header;

@@ -138,6 +138,8 @@ TEST(Decode, SizesBeyondTheLimitAreRefusedOnTheHeader) {
   EXPECT_NE(test::sentence_of<DataError>([] { decode(jpeg_of_size(65000, 65000), "x.jpg"); }).find("65000x65000 pixels"),
             std::string::npos);
   EXPECT_THROW(decode(png_of_size(20000, 20000), "x.png"), DataError);
+  EXPECT_NE(test::sentence_of<DataError>([] { decode(png_of_size(9000, 9000), "x.png"); }).find("bytes cannot hold 9000x9000 pixels"),
+            std::string::npos);
   EXPECT_THROW(decode(png_of_size(0, 5), "x.png"), DataError);
   EXPECT_THROW(decode(png_of_size(0x7fffffff, 0x7fffffff), "x.png"), DataError);
   EXPECT_THROW(decode(jpeg_of_size(0, 5), "x.jpg"), DataError);
