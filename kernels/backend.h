@@ -157,7 +157,7 @@ class Backend {
   virtual void fill(View y, double value) = 0;                             // any dtype
   virtual void cast(ConstView x, View y) = 0;                              // any to any; float to float rounds to nearest even
   virtual void add(ConstView a, ConstView b, View y) = 0;                  // y = a + b; y may be a or b
-  virtual void multiply(ConstView a, ConstView b, View y) = 0;             // y = a b; b like a, or one element
+  virtual void multiply(ConstView a, ConstView b, View y) = 0;             // y = a b; b like a, or one element; y may be a
   virtual void scale(ConstView x, double factor, View y) = 0;              // y = factor x; y may be x
   virtual void relu(ConstView x, View y) = 0;                              // y = max(x,0), NaN stays NaN
   virtual void relu_backward(ConstView dy, ConstView y, View dx) = 0;      // dx = dy where y > 0, else 0

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -78,16 +80,38 @@ TEST_P(EveryDevice, SaysWhatItCouldNotAllocate) {
   }
 }
 
-TEST_P(EveryDevice, NamesItselfAndTheOperationItLacks) {
-  struct Bare final : Conv2dBiasAddRelu {};
-  if (device_.backend().has(Fused::conv2d_bias_add_relu)) return;
-  try {
-    device_.backend().conv2d_bias_add_relu(Bare{});
-    FAIL() << "an operation that the device says it lacks did not throw";
-  } catch (const DeviceError& error) {
-    EXPECT_NE(error.message().find(GetParam()), std::string::npos) << error.what();
-    EXPECT_NE(error.message().find("conv2d_bias_add_relu"), std::string::npos) << error.what();
-    EXPECT_FALSE(error.hint().empty());
+TEST_P(EveryDevice, NamesItselfAndTheFusedOperationItLacks) {
+  Backend& backend = device_.backend();
+  Buffer<float> x(device_, {2, 2}), c(device_, {2}), y(device_, {2, 2});
+  const std::vector<std::pair<Fused, std::function<void()>>> calls{
+      {Fused::conv2d_bias_add_relu, [&] { backend.conv2d_bias_add_relu({}); }},
+      {Fused::adaptive_concat_pool2d, [&] { backend.adaptive_concat_pool2d({}, {}, {}); }},
+      {Fused::adaptive_concat_pool2d, [&] { backend.adaptive_concat_pool2d_backward({}, {}, {}); }},
+      {Fused::batch_norm_add_relu,
+       [&] { backend.batch_norm_apply({.x = x, .mean = c, .inv_std = c, .weight = c, .bias = c, .relu = true, .y = y}); }},
+      {Fused::batch_norm_add_relu,
+       [&] { backend.batch_norm_backward({.dy = x, .x = x, .mean = c, .inv_std = c, .weight = c, .dresidual = y}); }}};
+  for (const auto& [operation, call] : calls) {
+    if (backend.has(operation)) continue;
+    try {
+      call();
+      ADD_FAILURE() << name_of(operation) << " is said to be missing and did not throw";
+    } catch (const DeviceError& error) {
+      EXPECT_NE(error.message().find(GetParam()), std::string::npos) << error.what();
+      EXPECT_NE(error.message().find(operation == Fused::batch_norm_add_relu ? "batch_norm" : name_of(operation)), std::string::npos)
+          << error.what();
+      EXPECT_FALSE(error.hint().empty());
+    }
+  }
+}
+
+TEST_P(EveryDevice, LeavesDoublesToTheReference) {
+  Buffer<double> x(device_, {2}, {-1, 0.1}), y(device_, {2});
+  if (GetParam() == "reference") {
+    device_.backend().relu(x, y);
+    EXPECT_EQ(y.values(), (std::vector<double>{0, 0.1}));
+  } else {
+    EXPECT_THROW(device_.backend().relu(x, y), DeviceError);
   }
 }
 
