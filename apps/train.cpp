@@ -6,9 +6,9 @@
 #include "apps/command.h"
 #include "data/dataset.h"
 #include "data/scenes.h"
+#include "engine/atomic_file.h"
 #include "nn/callbacks.h"
 #include "nn/learner.h"
-#include "weights/atomic_file.h"
 #include "weights/match.h"
 
 namespace mirilla::apps {
@@ -154,7 +154,7 @@ void run(const Options& options) {
   const fs::path out = made_folder(options.out);
   const std::string data = data_path(options, out, console);
   const auto dataset = open_data(options, data, console);
-  weights::write_atomically(out / "config.json", config_of(options, data, *dataset, device).dump(2) + "\n");
+  write_atomically(out / "config.json", config_of(options, data, *dataset, device).dump(2) + "\n");
   describe_data(*dataset, data, console);
 
   const int classes = static_cast<int>(dataset->vocabulary().size());

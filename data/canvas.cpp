@@ -17,7 +17,7 @@ struct Crossing {
   int winding;
 };
 
-Box bounds(std::span<const Point> points, float margin, const Box& clip) {
+Bounds bounds(std::span<const Point> points, float margin, const Bounds& clip) {
   if (points.empty()) return {};
   float left = points[0].x, right = left, top = points[0].y, bottom = top;
   for (const Point& p : points) {
@@ -29,12 +29,13 @@ Box bounds(std::span<const Point> points, float margin, const Box& clip) {
   // Clamped as floats first: a coordinate far outside would not fit an int.
   const auto low = [](float v, int least) { return static_cast<int>(std::floor(std::max(v, static_cast<float>(least)))); };
   const auto high = [](float v, int most) { return static_cast<int>(std::ceil(std::min(v, static_cast<float>(most)))); };
-  Box box{low(left - margin, clip.left), low(top - margin, clip.top), high(right + margin, clip.right), high(bottom + margin, clip.bottom)};
+  Bounds box{low(left - margin, clip.left), low(top - margin, clip.top), high(right + margin, clip.right),
+             high(bottom + margin, clip.bottom)};
   if (box.empty()) box = {};
   return box;
 }
 
-Coverage empty_coverage(const Box& box) {
+Coverage empty_coverage(const Bounds& box) {
   return {box, std::vector<float>(static_cast<size_t>(box.width()) * static_cast<size_t>(box.height()))};
 }
 
@@ -51,7 +52,7 @@ std::vector<Crossing> crossings(std::span<const Point> outline, float y) {
 }
 
 // Adds the span [from, to) of one line of samples to the row's shares.
-void add_span(float* row, const Box& box, float from, float to) {
+void add_span(float* row, const Bounds& box, float from, float to) {
   from = std::max(from, static_cast<float>(box.left)) - static_cast<float>(box.left);
   to = std::min(to, static_cast<float>(box.right)) - static_cast<float>(box.left);
   if (to <= from) return;
@@ -77,7 +78,7 @@ float distance_to_segment(Point p, Point a, Point b) {
 
 }  // namespace
 
-Coverage cover_polygon(std::span<const Point> outline, const Box& clip) {
+Coverage cover_polygon(std::span<const Point> outline, const Bounds& clip) {
   Coverage shape = empty_coverage(bounds(outline, 0, clip));
   for (int y = shape.box.top; y < shape.box.bottom; ++y) {
     float* row = shape.share.data() + static_cast<size_t>(y - shape.box.top) * static_cast<size_t>(shape.box.width());
@@ -95,13 +96,13 @@ Coverage cover_polygon(std::span<const Point> outline, const Box& clip) {
   return shape;
 }
 
-Coverage cover_polyline(std::span<const Point> points, float width, const Box& clip) {
+Coverage cover_polyline(std::span<const Point> points, float width, const Bounds& clip) {
   const float half = width / 2;
   Coverage shape = empty_coverage(bounds(points, half + 1, clip));
   for (size_t i = 0; i < points.size(); ++i) {
     const std::array<Point, 2> ends = {points[i], points[std::min(i + 1, points.size() - 1)]};
     if (i + 1 == points.size() && points.size() > 1) break;
-    const Box near = bounds(ends, half + 1, shape.box);
+    const Bounds near = bounds(ends, half + 1, shape.box);
     for (int y = near.top; y < near.bottom; ++y) {
       float* row = shape.share.data() + static_cast<size_t>(y - shape.box.top) * static_cast<size_t>(shape.box.width());
       for (int x = near.left; x < near.right; ++x) {
@@ -148,7 +149,7 @@ Canvas::Canvas(int width, int height, Color background)
       clip_{0, 0, width, height},
       pixels_(static_cast<size_t>(width) * static_cast<size_t>(height), background) {}
 
-void Canvas::set_clip(const Box& clip) {
+void Canvas::set_clip(const Bounds& clip) {
   clip_ = {std::max(clip.left, 0), std::max(clip.top, 0), std::min(clip.right, width_), std::min(clip.bottom, height_)};
 }
 

@@ -35,7 +35,7 @@ constexpr Color operator*(Color a, Color b) { return {a.r * b.r, a.g * b.g, a.b 
 constexpr Color mix(Color a, Color b, float t) { return a * (1 - t) + b * t; }
 
 /// Whole pixels [left, right) x [top, bottom).
-struct Box {
+struct Bounds {
   int left = 0;
   int top = 0;
   int right = 0;
@@ -44,12 +44,12 @@ struct Box {
   int width() const { return right - left; }
   int height() const { return bottom - top; }
   bool empty() const { return right <= left || bottom <= top; }
-  bool operator==(const Box&) const = default;
+  bool operator==(const Bounds&) const = default;
 };
 
 /// How much of each pixel a shape covers, over the part of the canvas that it touches.
 struct Coverage {
-  Box box;
+  Bounds box;
   std::vector<float> share;  // (box.height(), box.width()), 0 to 1
 
   float at(int x, int y) const {
@@ -59,11 +59,11 @@ struct Coverage {
 
 /// The coverage of a polygon within `clip`: four lines of samples a pixel, exact along each. Any outline; overlapping parts count once
 /// (nonzero winding).
-Coverage cover_polygon(std::span<const Point> outline, const Box& clip);
+Coverage cover_polygon(std::span<const Point> outline, const Bounds& clip);
 
 /// The coverage of the points no further than width / 2 from the lines from point to point: round ends and joins. One shape: where it
 /// crosses itself it counts once.
-Coverage cover_polyline(std::span<const Point> points, float width, const Box& clip);
+Coverage cover_polyline(std::span<const Point> points, float width, const Bounds& clip);
 
 /// The point of the unit circle after this part of a turn, from (1, 0) towards (0, 1): {cos, sin} of 2 pi turns, to 1e-7.
 Point direction(float turns);
@@ -81,9 +81,9 @@ class Canvas {
   Color at(int x, int y) const { return pixels_[static_cast<size_t>(y) * static_cast<size_t>(width_) + static_cast<size_t>(x)]; }
 
   /// All drawing stays inside the box until the next call.
-  void set_clip(const Box& clip);
+  void set_clip(const Bounds& clip);
   void clear_clip() { clip_ = {0, 0, width_, height_}; }
-  const Box& clip() const { return clip_; }
+  const Bounds& clip() const { return clip_; }
 
   /// From here on every shape also leaves its coverage in recorded(): which pixels a part of the drawing has touched, and how much.
   void start_recording() { recorded_.assign(pixels_.size(), 0.0f); }
@@ -115,7 +115,7 @@ class Canvas {
 
   int width_;
   int height_;
-  Box clip_;
+  Bounds clip_;
   std::vector<Color> pixels_;
   std::vector<float> recorded_;  // empty: not recording
 };

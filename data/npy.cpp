@@ -5,7 +5,7 @@
 #include <cstring>
 #include <vector>
 
-#include "data/atomic_file.h"
+#include "engine/atomic_file.h"
 #include "kernels/error.h"
 
 namespace mirilla::data {
@@ -23,7 +23,7 @@ void write_npy(const std::string& path, std::span<const float> values, int heigh
   bytes.insert(bytes.end(), header.begin(), header.end());
   const auto* raw = reinterpret_cast<const uint8_t*>(values.data());
   bytes.insert(bytes.end(), raw, raw + values.size_bytes());
-  write_file_atomically(path, bytes);
+  write_atomically(path, bytes);
 }
 
 }  // namespace mirilla::data

@@ -31,8 +31,8 @@ Color color_of_series(size_t i) { return kSeriesColors[i % kSeriesColors.size()]
 
 // Where the pieces of the picture are.
 struct Layout {
-  Box inner;  // the plane itself
-  int text;   // scale of labels
+  Bounds inner;  // the plane itself
+  int text;      // scale of labels
 
   float x(double position) const { return static_cast<float>(inner.left + position * inner.width()); }
   float y(double position) const { return static_cast<float>(inner.bottom - position * inner.height()); }
@@ -57,7 +57,7 @@ void hairline(Canvas& canvas, int left, int top, int right, int bottom, Color co
 }
 
 void draw_axes(Canvas& canvas, const Layout& layout, const Axes& axes, const PlotOptions& options) {
-  const Box& in = layout.inner;
+  const Bounds& in = layout.inner;
   const int gap = 5 * layout.text, line = text_height(layout.text);
   int last_end = -1000;
   for (const double tick : axes.x.ticks) {
@@ -87,7 +87,7 @@ void draw_axes(Canvas& canvas, const Layout& layout, const Axes& axes, const Plo
 
 void draw_series(Canvas& canvas, const Layout& layout, const Axes& axes, const Series& series, Color color) {
   // Half a line's width beyond the plane, so that a line along an axis is not cut.
-  const Box& in = layout.inner;
+  const Bounds& in = layout.inner;
   canvas.set_clip({in.left - 5, in.top - 5, in.right + 5, in.bottom + 5});
   for (const auto& run : shown_runs(series, axes)) {
     std::vector<Point> points;

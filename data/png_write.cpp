@@ -13,7 +13,7 @@
 #include <memory>
 #include <new>
 
-#include "data/atomic_file.h"
+#include "engine/atomic_file.h"
 #include "kernels/error.h"
 
 namespace mirilla::data {
@@ -41,10 +41,10 @@ std::vector<uint8_t> encode_png(const Picture& picture) { return encode(picture.
 
 std::vector<uint8_t> encode_png_grey(std::span<const uint8_t> pixels, int width, int height) { return encode(pixels, width, height, 1); }
 
-void write_png(const std::string& path, const Picture& picture) { write_file_atomically(path, encode_png(picture)); }
+void write_png(const std::string& path, const Picture& picture) { write_atomically(path, encode_png(picture)); }
 
 void write_png_grey(const std::string& path, std::span<const uint8_t> pixels, int width, int height) {
-  write_file_atomically(path, encode_png_grey(pixels, width, height));
+  write_atomically(path, encode_png_grey(pixels, width, height));
 }
 
 }  // namespace mirilla::data

@@ -13,8 +13,8 @@ namespace {
 using scenes::grid_pixel;
 using scenes::kGrid;
 
-Box bounding_box(std::span<const uint8_t> mask, int width, int height) {
-  Box box{width, height, 0, 0};
+Bounds bounding_box(std::span<const uint8_t> mask, int width, int height) {
+  Bounds box{width, height, 0, 0};
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       if (mask[static_cast<size_t>(y) * static_cast<size_t>(width) + static_cast<size_t>(x)] < 128) continue;
@@ -38,7 +38,7 @@ int round_up(int pixel, int size) {
 
 // Each pixel of the box becomes a mean of the four pixels just outside the box in its row and its column, the nearer the heavier; a side
 // that lies on the picture's edge has none.
-void fill_from_ring(Picture& picture, const Box& box) {
+void fill_from_ring(Picture& picture, const Bounds& box) {
   for (int y = box.top; y < box.bottom; ++y) {
     for (int x = box.left; x < box.right; ++x) {
       int64_t sum[3] = {0, 0, 0}, total = 0;
@@ -93,7 +93,7 @@ Picture paint_over(const Picture& picture, std::span<const uint8_t> mask) {
     throw ShapeError(fmt::format("paint_over: the picture has {} x {} pixels and the mask {}", picture.width, picture.height, mask.size()),
                      "a scene's mask has one byte a pixel");
   }
-  Box box = bounding_box(mask, picture.width, picture.height);
+  Bounds box = bounding_box(mask, picture.width, picture.height);
   Picture out = picture;
   if (box.empty()) return out;
   box = {round_down(box.left, picture.width), round_down(box.top, picture.height), round_up(box.right, picture.width),

@@ -72,7 +72,7 @@ struct ScenesArchive {
 /// Throws UsageError for counts or sizes that make no set.
 ScenesArchive make_scenes(const ScenesOptions& options = {});
 
-/// make_scenes to a file that appears whole or not at all: written beside its place and renamed. Throws DataError where it cannot be
+/// make_scenes to a file that appears whole or not at all: written beside its place and renamed. Throws Error where it cannot be
 /// written.
 ScenesReport write_scenes(const std::string& path, const ScenesOptions& options = {});
 

@@ -52,8 +52,7 @@ void draw_row(Canvas& canvas, const Frame& frame, int count, float tops, float f
     const float u = std::clamp(even + random.range(-0.25f, 0.25f) / static_cast<float>(count), half, 1 - half);
     const Color crown = mix(m.body, random.chance(0.3f) ? m.accent : m.bright, random.range(0.0f, 0.35f)) * random.range(0.75f, 1.1f);
     const Tree tree{u, i == highest ? tops : tops + random.range(0.01f, 0.12f), foot, half, random.chance(conifers), crown};
-    canvas.line(frame.at(u, foot), frame.at(u, tree.top + (foot - tree.top) * 0.4f), std::max(1.5f, frame.pixels(0.02f)),
-                mix(m.bright, m.body, 0.3f));
+    canvas.line(frame.at(u, foot), frame.at(u, tree.top + (foot - tree.top) * 0.4f), std::max(1.5f, frame.pixels(0.02f)), m.shade * 0.6f);
     if (tree.conifer) {
       draw_conifer(canvas, frame, tree, m.shade);
     } else {
@@ -130,7 +129,7 @@ void draw_forest(Canvas& canvas, const Frame& frame, const RandomKey& key) {
   const float conifers = random.pick(kConifers);
   std::vector<Point> depths;  // the dark between the trees
   for (int i = 0; i <= 12; ++i) depths.push_back({static_cast<float>(i) / 12, random.range(0.15f, 0.25f)});
-  canvas.polygon(close_below(frame, depths), m.shade * 0.7f);
+  canvas.polygon(close_below(frame, depths), mix(m.shade, m.body, 0.5f));
   draw_row(canvas, frame, random.integer(6, 8), 0, 0.55f, random, conifers);
   draw_row(canvas, frame, random.integer(5, 7), random.range(0.2f, 0.28f), 0.78f, random, conifers);
   draw_row(canvas, frame, random.integer(5, 6), random.range(0.45f, 0.52f), random.range(0.95f, 1.0f), random, conifers);

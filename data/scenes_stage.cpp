@@ -61,7 +61,7 @@ Color jitter(Color c, Random& random) {
 }
 
 // Never on the picture's edge: an exhibit is seen whole, with its surroundings on all four sides.
-Box draw_box(const RandomKey& key, int size, float horizon) {
+Bounds draw_box(const RandomKey& key, int size, float horizon) {
   Random random(key, Stream::kBox);
   const int width = random.integer(7, 11);
   const int height = random.integer(7, 9);

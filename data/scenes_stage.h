@@ -25,7 +25,7 @@ struct Stage {
   int size = 0;
   float horizon = 0;  // pixels from the top
   Color sky_top, sky_low, land, haze;
-  Box box;  // of the exhibit, on the grid
+  Bounds box;  // of the exhibit, on the grid
   Materials materials;
 };
 

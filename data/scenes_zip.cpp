@@ -10,9 +10,9 @@
 #include <tuple>
 #include <utility>
 
-#include "data/atomic_file.h"
 #include "data/png_write.h"
 #include "data/scenes.h"
+#include "engine/atomic_file.h"
 #include "kernels/error.h"
 
 namespace mirilla::data {
@@ -143,7 +143,7 @@ ScenesArchive make_scenes(const ScenesOptions& options) {
 
 ScenesReport write_scenes(const std::string& path, const ScenesOptions& options) {
   const ScenesArchive archive = make_scenes(options);
-  write_file_atomically(path, archive.zip);
+  write_atomically(path, archive.zip);
   return archive.report;
 }
 

@@ -5,8 +5,8 @@
 
 #include <limits>
 
+#include "engine/atomic_file.h"
 #include "kernels/error.h"
-#include "weights/atomic_file.h"
 
 namespace mirilla::nn {
 
@@ -71,7 +71,7 @@ void write_history(const Recorder& recorder, const std::filesystem::path& path) 
   for (const EpochRow& row : recorder.epochs())
     text += fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.3f},{}\n", row.fit, row.epoch, row.train_loss, row.valid_loss, row.accuracy,
                         row.seconds, row.step);
-  weights::write_atomically(path, text);
+  write_atomically(path, text);
 }
 
 }  // namespace mirilla::nn

@@ -6,11 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <filesystem>
-#include <fstream>
 #include <numeric>
 
-#include "data/atomic_file.h"
 #include "data/colormap.h"
 #include "data/decode.h"
 #include "data/png_write.h"
@@ -19,7 +16,7 @@
 namespace mirilla::data {
 namespace {
 
-constexpr Box kClip = {0, 0, 40, 30};
+constexpr Bounds kClip = {0, 0, 40, 30};
 
 double area(const Coverage& shape) { return std::accumulate(shape.share.begin(), shape.share.end(), 0.0); }
 
@@ -52,7 +49,7 @@ TEST(CoverPolygon, CountsOverlappingPartsOnce) {
 
 TEST(CoverPolygon, StaysInsideTheClipEvenForFarCorners) {
   const Coverage shape = cover_polygon(rectangle(-1e9f, -1e9f, 1e9f, 1e9f), {5, 6, 9, 8});
-  EXPECT_EQ(shape.box, (Box{5, 6, 9, 8}));
+  EXPECT_EQ(shape.box, (Bounds{5, 6, 9, 8}));
   EXPECT_NEAR(area(shape), 8, 1e-5);
   EXPECT_TRUE(cover_polygon(rectangle(50, 50, 60, 60), kClip).share.empty());
   EXPECT_TRUE(cover_polygon({}, kClip).share.empty());
@@ -155,32 +152,6 @@ TEST(Png, ComesBackAsItWasWritten) {
   for (size_t i = 0; i < grey.size(); ++i) EXPECT_EQ(back.pixels[i * 3 + 1], grey[i]);
   EXPECT_THROW(encode_png(Picture()), ShapeError);
   EXPECT_THROW(encode_png_grey(grey, 3, 3), ShapeError);
-}
-
-TEST(AtomicFile, IsWholeOrNotThere) {
-  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "mirilla_atomic_file";
-  std::filesystem::remove_all(folder);
-  std::filesystem::create_directories(folder);
-  const std::vector<uint8_t> bytes = {1, 2, 3};
-  const std::string path = folder / "a.bin";
-  write_file_atomically(path, std::vector<uint8_t>(1000, 9));
-  write_file_atomically(path, bytes);
-  std::ifstream in(path, std::ios::binary);
-  const std::vector<uint8_t> back((std::istreambuf_iterator<char>(in)), {});
-  EXPECT_EQ(back, bytes);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1) << "something was left beside the file";
-
-  // A folder in the way: the rename fails, and nothing is left behind.
-  std::filesystem::create_directories(folder / "taken");
-  try {
-    write_file_atomically(folder / "taken", bytes);
-    FAIL() << "wrote over a folder";
-  } catch (const DataError& error) {
-    EXPECT_NE(error.message().find("taken"), std::string::npos) << error.message();
-  }
-  EXPECT_THROW(write_file_atomically(folder / "missing" / "a.bin", bytes), DataError);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 2);
-  std::filesystem::remove_all(folder);
 }
 
 TEST(Colormap, PicksEntriesAsMatplotlibDoes) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "weights/atomic_file.h"
+#include "engine/atomic_file.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -12,7 +12,7 @@
 
 #include "kernels/error.h"
 
-namespace mirilla::weights {
+namespace mirilla {
 namespace fs = std::filesystem;
 namespace {
 
@@ -86,16 +86,8 @@ void write_atomically(const fs::path& path, std::string_view bytes) {
   write_atomically(path, [&](std::ostream& out) { out.write(bytes.data(), static_cast<std::streamsize>(bytes.size())); });
 }
 
-void replace_atomically(const fs::path& path, const std::function<void(const fs::path&)>& writer) {
-  const fs::path target = resolve_target(path);
-  const Temporary temporary(target);
-  std::error_code failed;
-  if (fs::is_other(target, failed)) throw_unwritable(path, "it is a device or a pipe");
-  if (::access((target.has_parent_path() ? target.parent_path() : fs::path(".")).c_str(), W_OK) != 0)
-    throw_unwritable(path, std::strerror(errno));
-  writer(temporary.path());
-  if (!fs::is_regular_file(temporary.path(), failed)) throw_unwritable(path, "no file came out of its writer");
-  rename_over(temporary.path(), target, path);
+void write_atomically(const fs::path& path, std::span<const uint8_t> bytes) {
+  write_atomically(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
 }
 
-}  // namespace mirilla::weights
+}  // namespace mirilla

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <ostream>
+#include <span>
 #include <string_view>
 
-namespace mirilla::weights {
+namespace mirilla {
 
 /// Writes a file that is there whole or not at all: `writer` fills a binary stream to a temporary file in the same folder, which is then
 /// renamed over `path`. If the writer throws, the disk is full or the rename fails, the temporary file is removed and what stood at `path`
@@ -19,8 +21,6 @@ void write_atomically(const std::filesystem::path& path, const std::function<voi
 /// The same for bytes already in memory.
 void write_atomically(const std::filesystem::path& path, std::string_view bytes);
 
-/// The same for libraries that want a path of their own (libzip): `writer` makes the file at the path it is given, which does not exist yet
-/// and is in the same folder. Throws Error also where the writer left no file there. Not for devices and pipes.
-void replace_atomically(const std::filesystem::path& path, const std::function<void(const std::filesystem::path& temporary)>& writer);
+void write_atomically(const std::filesystem::path& path, std::span<const uint8_t> bytes);
 
-}  // namespace mirilla::weights
+}  // namespace mirilla
