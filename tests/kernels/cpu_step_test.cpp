@@ -18,7 +18,7 @@ TEST_P(CpuStep, SoftmaxAndCrossEntropyAgreeWithTheReference) {
     Doubles want_y(shape), want_losses({shape[0]}), want_dlogits(shape);
     cpu_.softmax(logits.view(), y.view());
     reference_.softmax(wide.view(), want_y.view());
-    expect_close(y, want_y, 1e-6, 1e-3);
+    expect_close(y, want_y, 1e-7, 1.0);
     cpu_.cross_entropy(logits.view(), std::as_const(targets).view(), losses.view(), dlogits.view());
     reference_.cross_entropy(wide.view(), std::as_const(targets).view(), want_losses.view(), want_dlogits.view());
     expect_close(losses, want_losses, 1e-7, 60.0);

@@ -18,15 +18,13 @@ Operation make_matmul(const dnnl::engine& engine, int64_t m, int64_t n, int64_t 
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   const dnnl::matmul::primitive_desc desc(engine, a, b, y, attributes);
-  return {.primitive = dnnl::matmul(desc),
-          .source = a,
-          .weights = b,
-          .bias = {},
-          .destination = y,
-          .scratchpad = desc.scratchpad_desc(),
-          .plain_weights = b,
-          .reorder = {},
-          .reordered = false};
+  Operation operation;
+  operation.primitive = dnnl::matmul(desc);
+  operation.x.ours = a;
+  operation.w.ours = b;
+  operation.y.ours = y;
+  operation.scratchpad = desc.scratchpad_desc();
+  return operation;
 }
 
 }  // namespace
@@ -46,9 +44,9 @@ void Products::matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) 
     key.w = {spec.transpose_a ? 1 : 0, spec.transpose_b ? 1 : 0, 0, 0};
     key.threads = use_host_threads();
     const Operation& op = s.operation(key, [&] { return make_matmul(s.engine, m, n, k, spec); });
-    s.execute(op, {{DNNL_ARG_SRC, s.view(op.source, a.address)},
-                   {DNNL_ARG_WEIGHTS, s.view(op.weights, b.address)},
-                   {DNNL_ARG_DST, s.view(op.destination, y.address)}});
+    s.execute(op, {{DNNL_ARG_SRC, s.view(op.x.ours, a.address)},
+                   {DNNL_ARG_WEIGHTS, s.view(op.w.ours, b.address)},
+                   {DNNL_ARG_DST, s.view(op.y.ours, y.address)}});
   });
 }
 

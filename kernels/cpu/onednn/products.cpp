@@ -29,9 +29,9 @@ void* Scratch::get(size_t bytes) {
   return memory_.get();
 }
 
-dnnl::memory& Products::State::keep(const Operation& operation, const ConstView& w, bool& current) {
+dnnl::memory& Products::State::keep(const Operand& operand, const ConstView& w, bool& current) {
   const auto same = [&](const Kept& k) {
-    return k.storage_id == w.storage_id && k.address == w.address && k.memory.get_desc() == operation.weights;
+    return k.storage_id == w.storage_id && k.address == w.address && k.memory.get_desc() == operand.theirs;
   };
   auto found = std::find_if(kept.begin(), kept.end(), same);
   if (found == kept.end()) {
@@ -40,7 +40,7 @@ dnnl::memory& Products::State::keep(const Operation& operation, const ConstView&
     } else {
       found = std::min_element(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) { return a.last_use < b.last_use; });
     }
-    *found = {.storage_id = w.storage_id, .address = w.address, .version = 0, .last_use = 0, .memory = {operation.weights, engine}};
+    *found = {.storage_id = w.storage_id, .address = w.address, .version = 0, .last_use = 0, .memory = {operand.theirs, engine}};
     current = false;
   } else {
     current = found->version == w.version;
@@ -50,13 +50,37 @@ dnnl::memory& Products::State::keep(const Operation& operation, const ConstView&
   return found->memory;
 }
 
-dnnl::memory Products::State::weights(const Operation& operation, const ConstView& w) {
-  dnnl::memory plain = view(operation.plain_weights, w.address);
-  if (!operation.reordered) return plain;
+dnnl::memory Products::State::room(const Operand& operand, const void* address, Scratch& scratch) {
+  return operand.reordered ? view(operand.theirs, scratch.get(operand.theirs.get_size())) : view(operand.ours, address);
+}
+
+dnnl::memory Products::State::put(const Operand& operand, const void* address, Scratch& scratch) {
+  dnnl::memory to = room(operand, address, scratch);
+  if (operand.reordered) {
+    dnnl::memory from = view(operand.ours, address);
+    operand.reorder.execute(stream, from, to);
+  }
+  return to;
+}
+
+void Products::State::fetch(const Operand& operand, const dnnl::memory& from, void* address) {
+  if (!operand.reordered) return;
+  dnnl::memory source = from, to = view(operand.ours, address);
+  operand.reorder.execute(stream, source, to);
+  stream.wait();
+}
+
+dnnl::memory Products::State::weights(const Operand& operand, const ConstView& w) {
+  if (!operand.reordered) return view(operand.ours, w.address);
+  if (w.storage_id == 0) {
+    ++reorders;
+    return put(operand, w.address, w_scratch);
+  }
   bool current = false;
-  dnnl::memory to = w.storage_id == 0 ? view(operation.weights, reordered.get(operation.weights.get_size())) : keep(operation, w, current);
+  dnnl::memory& to = keep(operand, w, current);
   if (!current) {
-    operation.reorder.execute(stream, plain, to);
+    dnnl::memory from = view(operand.ours, w.address);
+    operand.reorder.execute(stream, from, to);
     ++reorders;
   }
   return to;
@@ -89,7 +113,8 @@ Products::Statistics Products::statistics() const {
                .kept_weights = static_cast<int64_t>(state_->kept.size()),
                .reorders = state_->reorders,
                .kept_bytes = 0,
-               .scratch_bytes = static_cast<int64_t>(state_->scratchpad.bytes() + state_->reordered.bytes())};
+               .scratch_bytes = static_cast<int64_t>(state_->scratchpad.bytes() + state_->x_scratch.bytes() + state_->w_scratch.bytes() +
+                                                     state_->y_scratch.bytes())};
   for (const State::Kept& k : state_->kept) s.kept_bytes += static_cast<int64_t>(k.memory.get_desc().get_size());
   return s;
 }

@@ -30,13 +30,20 @@ struct Key {
   auto operator<=>(const Key&) const = default;
 };
 
-/// A primitive and the layout that it wants its weights in (or gives their gradient in).
+/// One operand: as it lies in our memory, as the primitive wants it, and the way between them where they differ.
+struct Operand {
+  dnnl::memory::desc ours, theirs;
+  dnnl::reorder reorder;  // from ours to theirs for what is read, back for what is written
+  bool reordered = false;
+};
+
+/// A primitive and its operands. x, w, y are what the operation is named by, whichever of them is the result.
 struct Operation {
   dnnl::primitive primitive;
-  dnnl::memory::desc source, weights, bias, destination, scratchpad;
-  dnnl::memory::desc plain_weights;  // ours
-  dnnl::reorder reorder;             // between ours and theirs, where they differ
-  bool reordered = false;
+  Operand x, w, y;
+  dnnl::memory::desc bias, scratchpad;
+  dnnl::reorder residual;  // from ours to y's layout, where the primitive adds to what is in y
+  bool adds_to_y = false;
 };
 
 /// Bytes that grow to the largest request and stay.
@@ -58,7 +65,7 @@ struct Products::State {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::map<Key, Operation> operations;
-  Scratch scratchpad, reordered;
+  Scratch scratchpad, x_scratch, w_scratch, y_scratch;
   int64_t reorders = 0;
 
   /// Weights in one layout, as of one version.
@@ -83,14 +90,19 @@ struct Products::State {
   dnnl::memory view(const dnnl::memory::desc& desc, const void* address) {
     return dnnl::memory(desc, engine, const_cast<void*>(address));  // oneDNN has no memory that is only read
   }
-  /// w as the operation wants it: as it lies, kept from an earlier call of the same version, or reordered now.
-  dnnl::memory weights(const Operation& operation, const ConstView& w);
+  /// A result, or an operand of which nothing is kept: as it lies, or room for it as the primitive wants it. `put` fills that room.
+  dnnl::memory room(const Operand& operand, const void* address, Scratch& scratch);
+  dnnl::memory put(const Operand& operand, const void* address, Scratch& scratch);
+  /// Brings a result from room() home.
+  void fetch(const Operand& operand, const dnnl::memory& from, void* address);
+  /// Weights as the primitive wants them: as they lie, kept from an earlier call of the same version, or reordered now.
+  dnnl::memory weights(const Operand& operand, const ConstView& w);
   void execute(const Operation& operation, Arguments arguments);
 
   static constexpr size_t kMaxOperations = 1024, kMaxKept = 512;
 
  private:
-  dnnl::memory& keep(const Operation& operation, const ConstView& w, bool& current);
+  dnnl::memory& keep(const Operand& operand, const ConstView& w, bool& current);
 };
 
 /// Runs f, and turns what oneDNN throws into a DeviceError that names the operation.
