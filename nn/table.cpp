@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds kRefresh{100};
 
 std::string bar(double share, int width) {
   const int full = static_cast<int>(share * width);
-  return "[" + std::string(static_cast<size_t>(full), '#') + std::string(static_cast<size_t>(width - full), '-') + "]";
+  return fmt::format("[{:#<{}}{:-<{}}]", "", full, "", width - full);
 }
 
 double seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }

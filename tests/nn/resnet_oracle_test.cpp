@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "engine/ops/loss.h"
+#include "engine/tape.h"
+#include "nn/grad_cam.h"
+#include "nn/resnet.h"
+#include "weights/safetensors.h"
+
+// The whole network against torchvision's in float64. tests/oracle/make_resnet.py says where the values come from.
+namespace mirilla::nn {
+namespace {
+
+uint64_t fnv1a64(std::string_view text) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3u;
+  return hash;
+}
+
+std::vector<double> units(std::string_view name, int64_t n) {
+  const RandomKey key{.seed = fnv1a64(name), .purpose = Purpose::kTest};
+  std::vector<double> values;
+  for (uint32_t block = 0; static_cast<int64_t>(values.size()) < n; ++block)
+    for (const uint32_t word : key.block(block)) values.push_back(to_unit(word));
+  values.resize(static_cast<size_t>(n));
+  return values;
+}
+
+std::vector<float> values_for(const std::string& name, const Shape& shape) {
+  std::vector<float> values;
+  const double fan_in = shape.rank() > 1 ? static_cast<double>(shape.numel() / shape[0]) : 1;
+  const double shift = name.ends_with("weight") ? 1 : 0;
+  for (const double u : units(name, shape.numel())) {
+    if (shape.rank() > 1)
+      values.push_back(static_cast<float>(std::sqrt(3 / fan_in) * (2 * u - 1)));
+    else if (name.ends_with("running_var"))
+      values.push_back(static_cast<float>(1 + 0.5 * u));
+    else
+      values.push_back(static_cast<float>(0.1 * (2 * u - 1) + shift));
+  }
+  return values;
+}
+
+double norm(std::span<const double> values) {
+  double sum = 0;
+  for (const double value : values) sum += value * value;
+  return std::sqrt(sum);
+}
+
+struct Case {
+  const char* device;
+  DType dtype;
+  double tolerance;           // of values that go forward, relative to the tensor's norm
+  double gradient_tolerance;  // four samples a channel in the head's norms make the way back less steady
+};
+
+class ResNetOracle : public testing::TestWithParam<Case> {
+ protected:
+  static constexpr int64_t kPictures = 4;
+  static constexpr int64_t kSide = 64;
+  const std::vector<int64_t> targets_{0, 3, 5, 2};
+
+  ResNetOracle() {
+    for (auto* all : {&parameters_, &buffers_})
+      for (NamedTensor& named : *all) named.tensor.copy_from(tensor(named.name, named.tensor.shape()));
+    for (const auto& [path, module] : model_.modules())
+      if (auto* dropout = dynamic_cast<Dropout*>(module)) dropout->set_p(0);
+  }
+
+  Tensor tensor(const std::string& name, const Shape& shape) { return from_host(values_for(name, shape), shape, device_); }
+  Tensor pictures() {
+    std::vector<float> values;
+    for (const double u : units("input", kPictures * kSide * kSide * 3)) values.push_back(static_cast<float>(2 * (2 * u - 1)));
+    return from_host(values, {kPictures, kSide, kSide, 3}, device_).to(GetParam().dtype);
+  }
+  // The oracle's numbers, compared within `tolerance` of `scale`.
+  void expect(const std::string& name, std::span<const double> came, double scale, double tolerance) {
+    const std::span<const double> wanted = oracle_.at(name).values<double>();
+    ASSERT_EQ(came.size(), wanted.size()) << name;
+    for (size_t i = 0; i < came.size(); ++i) EXPECT_NEAR(came[i], wanted[i], tolerance * scale) << name << " " << i;
+  }
+  double number(const std::string& name) const { return oracle_.at(name).values<double>()[0]; }
+  // A tensor's norm and its first eight elements.
+  void expect_norm_and_first(const std::string& kind, const std::string& name, const Tensor& tensor, double tolerance) {
+    const std::vector<double> values = tensor.to_doubles();
+    const double wanted = number("train." + kind + "_norm." + name);
+    const double came = norm(values);
+    EXPECT_NEAR(came, wanted, tolerance * wanted) << name;
+    expect("train." + kind + "_first." + name, std::span(values).first(8), wanted, tolerance);
+  }
+  void expect_forward(const std::string& mode, const Tensor& logits, const Tensor& loss, const std::vector<Watch>& layers) {
+    const double tolerance = GetParam().tolerance;
+    const std::vector<double> values = logits.to_doubles();
+    expect(mode + ".logits", values, norm(values), tolerance);
+    expect(mode + ".loss", std::vector<double>{loss.item()}, 1, tolerance);
+    for (const Watch& layer : layers) {
+      const double wanted = number(mode + ".norm." + layer.name());
+      EXPECT_NEAR(norm(layer.activation().to_doubles()), wanted, tolerance * wanted) << layer.name();
+    }
+  }
+  std::vector<Watch> watch_layers() {
+    std::vector<Watch> layers;
+    for (const char* name : {"layer1", "layer2", "layer3", "layer4"}) layers.push_back(model_.watch(name));
+    return layers;
+  }
+
+  Device& device_ = open_device(GetParam().device);
+  weights::StateDict oracle_ = weights::read_safetensors(MIRILLA_SOURCE_DIR "/tests/oracle/nn/resnet18.safetensors");
+  ResNet model_{{.classes = 6}, {.device = device_, .dtype = GetParam().dtype}};
+  std::vector<NamedTensor> parameters_ = model_.parameters(), buffers_ = model_.buffers();
+};
+
+INSTANTIATE_TEST_SUITE_P(Devices, ResNetOracle,
+                         testing::Values(Case{"reference", DType::f64, 1e-8, 1e-8}, Case{"cpu", DType::f32, 1e-5, 1e-5}),
+                         [](const auto& tested) {
+                           return std::string(tested.param.device) + "_" + std::string(name_of(tested.param.dtype));
+                         });
+
+TEST_P(ResNetOracle, TrainsAsTorchvisions) {
+  const std::vector<Watch> layers = watch_layers();
+  const Tensor logits = model_(pictures());
+  const Tensor loss = cross_entropy(logits, from_host(targets_, {kPictures}, device_)).loss;
+  tape::backward(loss);
+  expect_forward("train", logits, loss, layers);
+  for (const NamedTensor& named : parameters_)
+    expect_norm_and_first("gradient", named.name, named.tensor.grad(), GetParam().gradient_tolerance);
+  for (const NamedTensor& named : buffers_) expect_norm_and_first("buffer", named.name, named.tensor, GetParam().tolerance);
+}
+
+TEST_P(ResNetOracle, EvaluatesAsTorchvisionsWatchedAndUnwatched) {
+  model_.evaluate();
+  const tape::NoGrad no_grad;
+  const Tensor targets = from_host(targets_, {kPictures}, device_);
+  const Tensor folded = model_(pictures());
+  expect_forward("eval", folded, cross_entropy(folded, targets).loss, {});
+  const std::vector<Watch> layers = watch_layers();
+  const Tensor logits = model_(pictures());
+  expect_forward("eval", logits, cross_entropy(logits, targets).loss, layers);
+}
+
+TEST_P(ResNetOracle, ExplainsAsTorchvisionsGradients) {
+  constexpr double kMapsAreF32 = 1e-6;
+  const Tensor all = pictures();
+  const std::vector<std::string> layers{"layer4", "layer3"};
+  std::vector<std::vector<double>> maps(layers.size());
+  for (int64_t i = 0; i < kPictures; ++i) {
+    const GradCam cam = grad_cam(model_, all.slice(i, i + 1), layers, static_cast<int>(targets_[static_cast<size_t>(i)]), CamStyle::course);
+    for (size_t l = 0; l < layers.size(); ++l) maps[l].insert(maps[l].end(), cam.maps[l].values.begin(), cam.maps[l].values.end());
+  }
+  for (size_t l = 0; l < layers.size(); ++l)
+    expect("eval.cam." + layers[l], maps[l], norm(maps[l]), std::max(kMapsAreF32, GetParam().gradient_tolerance));
+}
+
+}  // namespace
+}  // namespace mirilla::nn
