@@ -31,8 +31,8 @@ class ConcatPool(nn.Module):
 
 def network():
     body = torchvision.models.resnet18(weights=None)
-    head = nn.Sequential(ConcatPool(), nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(.25), nn.Linear(1024, 512, bias=False), nn.ReLU(inplace=True),
-                         nn.BatchNorm1d(512), nn.Dropout(.5), nn.Linear(512, 6, bias=False))
+    head = nn.Sequential(ConcatPool(), nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(.25), nn.Linear(1024, 512, bias=False),
+                         nn.ReLU(inplace=True), nn.BatchNorm1d(512), nn.Dropout(.5), nn.Linear(512, 6, bias=False))
     return nn.Sequential(*list(body.children())[:-2], head).to(memory_format=torch.channels_last)
 
 

@@ -20,8 +20,8 @@ nothing. d<name> is the gradient of sum(y dy) with respect to <name>.
   softmax         x -> y
   cross_entropy   logits targets (I64) -> losses (N), loss (mean), dlogits of loss * dloss; dloss
   reductions      x -> sum, mean, sum_rows (over all dimensions but the last)
-  cast            x -> y; from, to. case<i>.x and .y have the dtypes that the case names. The last case has no tensors: fnv1a64 is FNV-1a-64,
-                  in hex, of the 65,536 values of `from` in the order of their bits, as little-endian f32, every NaN as 7fc00000
+  cast            x -> y; from, to. case<i>.x and .y have the dtypes that the case names. The last two have none: fnv1a64 is FNV-1a-64, in
+                  hex, of the 65,536 values of `from` in the order of their bits, as little-endian f32, every NaN as 7fc00000
   adam            p (n), gradients (steps,n), learning_rates (steps), momenta (steps) -> parameters (steps,n) after each step, m, v;
                   beta2, eps, weight_decay
 """
@@ -73,10 +73,11 @@ def conv2d():
 
 def batch_norm():
     for shape, training, residual, relu, momentum, eps in [
-            ((4, 3, 5, 6), True, False, False, .1, 1e-5), ((2, 7, 4, 33), True, False, False, .1, 1e-5), ((2, 4, 4, 16), True, False, True, .1, 1e-5),
-            ((3, 4, 5, 8), True, True, True, .1, 1e-5), ((3, 4, 5, 8), True, True, False, .25, 1e-3), ((8, 19), True, False, False, .1, 1e-5),
-            ((2, 3), True, False, False, .1, 1e-5), ((3, 5, 4, 8), False, False, False, .1, 1e-5), ((3, 5, 4, 16), False, True, True, .1, 1e-5),
-            ((5, 7), False, False, True, .1, 1e-5)]:
+            ((4, 3, 5, 6), True, False, False, .1, 1e-5), ((2, 7, 4, 33), True, False, False, .1, 1e-5),
+            ((2, 4, 4, 16), True, False, True, .1, 1e-5), ((3, 4, 5, 8), True, True, True, .1, 1e-5),
+            ((3, 4, 5, 8), True, True, False, .25, 1e-3), ((8, 19), True, False, False, .1, 1e-5),
+            ((2, 3), True, False, False, .1, 1e-5), ((3, 5, 4, 8), False, False, False, .1, 1e-5),
+            ((3, 5, 4, 16), False, True, True, .1, 1e-5), ((5, 7), False, False, True, .1, 1e-5)]:
         c = shape[-1]
         inputs = {"x": draw(*shape) * 1.5 + 3, "weight": 1 + draw(c, scale=.25), "bias": draw(c, scale=.5)}
         inputs = {name: x.float().double() for name, x in inputs.items()} | ({"residual": draw(*shape)} if residual else {})
@@ -86,8 +87,8 @@ def batch_norm():
         before_relu = []
 
         def run(t):
-            y = back(F.batch_norm(to_torch(t["x"]), after["running_mean_after"], after["running_var_after"], t["weight"], t["bias"], training,
-                                  momentum, eps))
+            running = after["running_mean_after"], after["running_var_after"]
+            y = back(F.batch_norm(to_torch(t["x"]), *running, t["weight"], t["bias"], training, momentum, eps))
             y = y + t["residual"] if residual else y
             before_relu.append(y.detach())
             return y.relu() if relu else y
@@ -129,8 +130,8 @@ def max_pool2d():
             top = torch.arange(flat.shape[1]).view(1, -1, 1, 1) * stride - padding
             left = torch.arange(flat.shape[2]).view(1, 1, -1, 1) * stride - padding
             index = ((flat // w - top) * window + (flat % w - left)).to(torch.uint8)
-            tensors = {"x": x, "index": index} | differentiate(lambda t: nhwc(F.max_pool2d(nchw(t["x"]), window, stride, padding)), {"x": x})
-            yield {"window": window, "stride": stride, "padding": padding}, tensors
+            run = lambda t: nhwc(F.max_pool2d(nchw(t["x"]), window, stride, padding))
+            yield {"window": window, "stride": stride, "padding": padding}, {"x": x, "index": index} | differentiate(run, {"x": x})
 
 
 ADAPTIVE = [((2, 4, 4, 5), (1, 1)), ((1, 7, 5, 3), (1, 1)), ((2, 4, 6, 3), (2, 3)), ((1, 7, 8, 4), (2, 3)), ((1, 1, 1, 33), (1, 1))]
@@ -190,8 +191,8 @@ def cross_entropy():
         leaf = x.clone().requires_grad_()
         loss = F.cross_entropy(leaf, targets)
         (loss * dloss).backward()
-        yield {"dloss": dloss}, {"logits": x, "targets": targets, "losses": F.cross_entropy(x, targets, reduction="none"), "loss": loss.detach(),
-                                 "dlogits": leaf.grad}
+        losses = F.cross_entropy(x, targets, reduction="none")
+        yield {"dloss": dloss}, {"logits": x, "targets": targets, "losses": losses, "loss": loss.detach(), "dlogits": leaf.grad}
 
 
 def reductions():
@@ -224,13 +225,14 @@ def numpy_bits(x):
 
 
 def cast():
-    names = {torch.float16: "f16", torch.bfloat16: "bf16", torch.float32: "f32", torch.float64: "f64", torch.uint8: "u8", torch.int64: "i64"}
+    names = {torch.float16: "f16", torch.bfloat16: "bf16", torch.float32: "f32", torch.float64: "f64", torch.uint8: "u8",
+             torch.int64: "i64"}
     pairs = [(rounding_cases(torch.float16), torch.float16), (rounding_cases(torch.bfloat16), torch.bfloat16),
              (torch.arange(256, dtype=torch.uint8), torch.float32), (torch.arange(256, dtype=torch.uint8), torch.float16),
              (torch.tensor([0, -1, 2**24 + 1, -2**53, 123456789]), torch.float32), (torch.arange(0, 300, 7) - 150, torch.bfloat16),
              (torch.tensor([1 + 2.**-24, 1 + 2.**-23 + 2.**-24, 1e300, -1e-320, .1], dtype=torch.float64), torch.float32),
-             (torch.tensor([0., .5, .999, 1.5, 254.99, 255.]), torch.uint8), (torch.tensor([0., -.5, -1.99, 2.5, 1e9, -2.**40]), torch.int64),
-             (draw(33).float(), torch.float64)]
+             (torch.tensor([0., .5, .999, 1.5, 254.99, 255.]), torch.uint8),
+             (torch.tensor([0., -.5, -1.99, 2.5, 1e9, -2.**40]), torch.int64), (draw(33).float(), torch.float64)]
     for x, dtype in pairs:
         yield {"from": names[x.dtype], "to": names[dtype]}, {"x": numpy_bits(x), "y": numpy_bits(x.to(dtype))}
     for dtype in torch.float16, torch.bfloat16:
@@ -261,8 +263,8 @@ def adam():
             "m": state["grad_avg"], "v": state["sqr_avg"]}
 
 
-OPERATORS = [conv2d, batch_norm, relu, add, max_pool2d, adaptive_avg_pool2d, adaptive_max_pool2d, adaptive_concat_pool2d, linear, flatten, softmax,
-             cross_entropy, reductions, cast, adam]
+OPERATORS = [conv2d, batch_norm, relu, add, max_pool2d, adaptive_avg_pool2d, adaptive_max_pool2d, adaptive_concat_pool2d, linear, flatten,
+             softmax, cross_entropy, reductions, cast, adam]
 
 
 def main():
@@ -273,7 +275,8 @@ def main():
         tensors, metadata = {}, {"operator": operator.__name__, "made_with": f"torch {torch.__version__.split('+')[0]}"}
         for i, (attributes, case) in enumerate(operator()):
             metadata[f"case{i}"] = json.dumps(attributes)
-            tensors |= {f"case{i}.{name}": np.ascontiguousarray(x) if not isinstance(x, torch.Tensor) else x.contiguous().numpy() for name, x in case.items()}
+            for name, x in case.items():
+                tensors[f"case{i}.{name}"] = x.contiguous().numpy() if isinstance(x, torch.Tensor) else x
         write_safetensors(folder / f"{operator.__name__}.safetensors", tensors, metadata)
 
 

@@ -5,8 +5,8 @@
 ResNet18 with fastai's head for 6 classes, on 4 pictures of 64x64. Needs torch 2.11 and torchvision 0.26.
 
 Module names are torchvision's (conv1, bn1, layer1.0.conv1, ...) and head.2, head.4, head.6, head.8 for BatchNorm1d(1024), Linear(1024,512),
-BatchNorm1d(512) and Linear(512,6), both without bias. Dropout is left out (p = 0). No value of the network is stored; each tensor comes from
-its name: with u_i = to_unit(RandomKey{.seed = FNV-1a-64 of the name, .purpose = kTest, .step = 0, .item = 0}.bits(i)) for element i of the
+BatchNorm1d(512) and Linear(512,6), both without bias. Dropout is left out (p = 0). No value of the network is stored; each tensor comes
+from its name: with u_i = to_unit(RandomKey{.seed = FNV-1a-64 of the name, .purpose = kTest, .step = 0, .item = 0}.bits(i)) for element i of the
 tensor in Mirilla's layout (convolutions KRSC, linear layers (O,I)), computed in double and rounded to f32,
 
   convolution and linear weights   a (2 u - 1), a = sqrt(3 / fan_in), fan_in = R S C or I
@@ -22,7 +22,7 @@ In the file, all F64, for the training mode (train.) and the evaluation mode (ev
   train.gradient_norm.<parameter> ()                       L2 norm of d loss / d parameter
   train.gradient_first.<parameter> (8)                     its first 8 elements, in Mirilla's layout
   train.buffer_norm.<buffer> (), train.buffer_first.<buffer> (8)   running statistics after the training step
-  eval.cam.layer4 (4,2,2), eval.cam.layer3 (4,4,4)         Grad-CAM of each picture's target: sum over c of A_c mean_hw(d logit / d A_c), no ReLU
+  eval.cam.layer4 (4,2,2), eval.cam.layer3 (4,4,4)         Grad-CAM of the target: sum over c of A_c mean_hw(d logit / d A_c), no ReLU
 """
 import sys
 from pathlib import Path
@@ -48,8 +48,8 @@ class Network(nn.Module):
         body = torchvision.models.resnet18(weights=None)
         for name in ["conv1", "bn1", "relu", "maxpool", *LAYERS]:
             self.add_module(name, getattr(body, name))
-        self.head = nn.Sequential(ConcatPool(), nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(0.), nn.Linear(1024, 512, bias=False), nn.ReLU(),
-                                  nn.BatchNorm1d(512), nn.Dropout(0.), nn.Linear(512, 6, bias=False))
+        self.head = nn.Sequential(ConcatPool(), nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(0.), nn.Linear(1024, 512, bias=False),
+                                  nn.ReLU(), nn.BatchNorm1d(512), nn.Dropout(0.), nn.Linear(512, 6, bias=False))
 
     def forward(self, x):
         """The logits and what each layer put out."""
@@ -93,7 +93,8 @@ def fresh_network():
 
 
 def facts(mode, logits, loss, outputs):
-    return {f"{mode}.logits": logits.detach(), f"{mode}.loss": loss.detach()} | {f"{mode}.norm.{name}": x.detach().norm() for name, x in outputs.items()}
+    norms = {f"{mode}.norm.{name}": x.detach().norm() for name, x in outputs.items()}
+    return {f"{mode}.logits": logits.detach(), f"{mode}.loss": loss.detach()} | norms
 
 
 def train(x, targets):
@@ -128,7 +129,8 @@ def main():
     x = (2 * signed("input", n * 64 * 64 * 3)).float().double().view(n, 64, 64, 3).permute(0, 3, 1, 2).contiguous()
     tensors = train(x, torch.tensor(TARGETS)) | evaluate(x, torch.tensor(TARGETS))
     made_with = f"torch {torch.__version__.split('+')[0]}, torchvision {torchvision.__version__.split('+')[0]}"
-    write_safetensors(folder / "resnet18.safetensors", {name: t.contiguous().numpy() for name, t in tensors.items()}, {"made_with": made_with})
+    arrays = {name: x.contiguous().numpy() for name, x in tensors.items()}
+    write_safetensors(folder / "resnet18.safetensors", arrays, {"made_with": made_with})
 
 
 if __name__ == "__main__":
