@@ -23,7 +23,8 @@ rooms_below() {  # the rooms that a room's files may include
     data) echo data engine kernels ;;
     weights) echo weights engine kernels ;;
     nn) echo nn data weights engine kernels ;;
-    apps | bench) echo apps nn data weights engine kernels ;;
+    apps) echo apps nn data weights engine kernels ;;
+    bench) echo bench nn data weights engine kernels ;;
     tests) echo tests apps nn data weights engine kernels ;;
   esac
 }
