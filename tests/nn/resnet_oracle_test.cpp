@@ -49,11 +49,15 @@ double norm(std::span<const double> values) {
   return std::sqrt(sum);
 }
 
+// The head's norms see four samples a channel, so f32 is felt on the way back: PyTorch's own gradients in f32 (channels_last) are up
+// to 1.6e-4 away from those in f64. And the first ReLU of layer4.1 meets 4.5e-6 in one place (channel 252), less than the error of f32
+// there. On which side it falls changes one channel's gradient there, and with it, by some 3e-3, those of every layer before.
 struct Case {
   const char* device;
   DType dtype;
   double tolerance;           // of values that go forward, relative to the tensor's norm
-  double gradient_tolerance;  // four samples a channel in the head's norms make the way back less steady
+  double gradient_tolerance;  // of the head's gradients and those of layer4.1's second half
+  double kinked_tolerance;    // of the gradients of all before
 };
 
 class ResNetOracle : public testing::TestWithParam<Case> {
@@ -113,7 +117,7 @@ class ResNetOracle : public testing::TestWithParam<Case> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Devices, ResNetOracle,
-                         testing::Values(Case{"reference", DType::f64, 1e-8, 1e-8}, Case{"cpu", DType::f32, 1e-5, 1e-5}),
+                         testing::Values(Case{"reference", DType::f64, 1e-8, 1e-8, 1e-8}, Case{"cpu", DType::f32, 1e-5, 2e-4, 5e-3}),
                          [](const auto& tested) {
                            return std::string(tested.param.device) + "_" + std::string(name_of(tested.param.dtype));
                          });
@@ -124,8 +128,12 @@ TEST_P(ResNetOracle, TrainsAsTorchvisions) {
   const Tensor loss = cross_entropy(logits, from_host(targets_, {kPictures}, device_)).loss;
   tape::backward(loss);
   expect_forward("train", logits, loss, layers);
-  for (const NamedTensor& named : parameters_)
-    expect_norm_and_first("gradient", named.name, named.tensor.grad(), GetParam().gradient_tolerance);
+  for (const NamedTensor& named : parameters_) {
+    const bool after_kink =
+        named.name.starts_with("head.") || named.name.starts_with("layer4.1.bn2") || named.name.starts_with("layer4.1.conv2");
+    expect_norm_and_first("gradient", named.name, named.tensor.grad(),
+                          after_kink ? GetParam().gradient_tolerance : GetParam().kinked_tolerance);
+  }
   for (const NamedTensor& named : buffers_) expect_norm_and_first("buffer", named.name, named.tensor, GetParam().tolerance);
 }
 
@@ -150,7 +158,7 @@ TEST_P(ResNetOracle, ExplainsAsTorchvisionsGradients) {
     for (size_t l = 0; l < layers.size(); ++l) maps[l].insert(maps[l].end(), cam.maps[l].values.begin(), cam.maps[l].values.end());
   }
   for (size_t l = 0; l < layers.size(); ++l)
-    expect("eval.cam." + layers[l], maps[l], norm(maps[l]), std::max(kMapsAreF32, GetParam().gradient_tolerance));
+    expect("eval.cam." + layers[l], maps[l], norm(maps[l]), std::max(kMapsAreF32, GetParam().tolerance));
 }
 
 }  // namespace
