@@ -66,6 +66,10 @@ std::shared_ptr<data::Dataset> open_data(const Options& options, const std::stri
     ProgressLine progress(console, "decoding");
     dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
   }
+  if (dataset->valid().empty())
+    throw DataError(fmt::format("{}: of {} pictures none is left to validate with, and without validation no model is the best", path,
+                                dataset->train().size()),
+                    "more pictures, a larger --valid-pct, or a --split-file");
   for (const data::BadPicture& bad : dataset->bad_pictures()) std::cerr << fmt::format("skipped {}: {}\n", bad.path, bad.reason);
   return dataset;
 }

@@ -53,6 +53,7 @@ Pointing play_pointing(ResNet& model, const data::Dataset& dataset, const Evalua
     pointing.hits += is_hit(cam.maps[0], mask);
     pointing.random += share_inside(mask);
   }
+  if (evaluation.correct == 0) return pointing;
   if (pointing.n == 0)
     throw DataError(
         fmt::format("{}: none of the {} pictures that were classified right has a mask", dataset.source().name(), evaluation.correct),

@@ -20,8 +20,8 @@ struct Pointing {
 };
 
 /// Plays it over the pictures of `evaluation` that were classified right and whose source has a mask (data::mask_path), with the map of
-/// `layer` for the predicted class. The point is the centre of the map's largest cell. `progress(done, total)` as it goes. Throws DataError
-/// where no picture has a mask.
+/// `layer` for the predicted class. The point is the centre of the map's largest cell. `progress(done, total)` as it goes. All zero where
+/// none was classified right. Throws DataError where none of those has a mask.
 Pointing play_pointing(ResNet& model, const data::Dataset& dataset, const Evaluation& evaluation, const ModelInfo& info,
                        const std::string& layer, const std::function<void(int64_t done, int64_t total)>& progress = {});
 

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "data/png_write.h"
+#include "data/scenes.h"
+#include "tests/apps/program.h"
+
+namespace mirilla::apps {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Fails with this code and a sentence that holds these words; leaves no half-written file.
+void expect_failure(const Outcome& outcome, int code, const std::vector<std::string>& words) {
+  EXPECT_EQ(outcome.code, code) << outcome.out << outcome.err;
+  EXPECT_EQ(outcome.err.find("\nmirilla: "), std::string::npos) << "one sentence, not two:\n" << outcome.err;
+  EXPECT_NE(outcome.err.find("mirilla: "), std::string::npos) << outcome.err;
+  for (const std::string& word : words)
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << "'" << word << "' is missing in\n" << outcome.err;
+}
+
+void expect_no_leftovers(const fs::path& folder) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    EXPECT_EQ(entry.path().string().find(".part"), std::string::npos) << entry.path();
+}
+
+// folder/<class>/<n>.png, small scenes
+void draw_photos(const fs::path& folder, const std::vector<std::string>& classes, int each) {
+  for (size_t c = 0; c < classes.size(); ++c)
+    for (int i = 0; i < each; ++i) {
+      fs::create_directories(folder / classes[c]);
+      const auto scene = data::draw_scene(static_cast<data::SceneClass>(c), 1, static_cast<uint32_t>(i), 32);
+      data::write_png(folder / classes[c] / (std::to_string(i) + ".png"), scene.picture);
+    }
+}
+
+std::vector<std::string> quick_training(const std::string& data, const std::string& out) {
+  return {"train", "--data", data, "--resize", "32", "--size", "32", "--batch-size", "4", "--epochs", "1", "--out", out};
+}
+
+TEST(Usage, IsWrongWithCodeTwoAndASentence) {
+  expect_failure(run({}), 2, {"subcommand", "--help"});
+  expect_failure(run({"train", "--epochs", "many"}), 2, {"epochs", "mirilla train --help"});
+  expect_failure(run({"train", "--no-such-option"}), 2, {"--no-such-option"});
+  expect_failure(run({"train", "--epochs", "0"}), 2, {"epoch"});
+  expect_failure(run({"train", "--arch", "resnet50"}), 2, {"resnet18"});
+  expect_failure(run({"predict"}), 2, {"MODEL"});
+}
+
+TEST(Usage, HelpIsEverywhere) {
+  EXPECT_NE(run({"--help"}).out.find("gradcam"), std::string::npos);
+  for (const char* command : {"train", "predict", "eval", "gradcam", "scenes", "summary"}) {
+    const Outcome outcome = run({command, "--help"});
+    EXPECT_EQ(outcome.code, 0);
+    EXPECT_NE(outcome.out.find("--device"), std::string::npos) << outcome.out;
+  }
+  EXPECT_NE(run({"--version"}).out.find("libjpeg-turbo"), std::string::npos);
+}
+
+TEST(Usage, ADeviceThatIsNotThereIsAnErrorAndNoFallback) {
+  const Folder folder;
+  expect_failure(run({"train", "--device", "cuda", "--out", folder / "out"}), 1, {"cuda"});
+  expect_failure(run({"train", "--device", "abacus", "--out", folder / "out"}), 1, {"abacus", "cpu"});
+}
+
+TEST(BadData, AnArchiveThatIsMissingEmptyOrCorruptIsNamed) {
+  const Folder folder;
+  spill(folder / "empty.zip", "");
+  spill(folder / "text.zip", "this is not a zip at all, though it is called one");
+  for (const auto& [file, word] :
+       std::vector<std::pair<std::string, std::string>>{{"missing.zip", "no such"}, {"empty.zip", "empty"}, {"text.zip", "zip"}}) {
+    const Outcome outcome = run(quick_training(folder / file, folder / "out"));
+    expect_failure(outcome, 1, {file});
+  }
+  const Outcome scenes = run({"scenes", "--out", folder / "good.zip", "--per-class", "2", "--size", "16"});
+  ASSERT_EQ(scenes.code, 0);
+  const std::string good = slurp(folder / "good.zip");
+  spill(folder / "cut.zip", good.substr(0, good.size() / 2));
+  expect_failure(run(quick_training(folder / "cut.zip", folder / "out")), 1, {"cut.zip"});
+}
+
+TEST(BadData, OneClassIsNotEnough) {
+  const Folder folder;
+  draw_photos(folder / "photos", {"sea"}, 8);
+  expect_failure(run(quick_training(folder / "photos", folder / "out")), 1, {"class"});
+  EXPECT_FALSE(fs::exists(folder / "out/model.safetensors"));
+}
+
+TEST(BadData, FewerPicturesThanABatchIsSaid) {
+  const Folder folder;
+  draw_photos(folder / "photos", {"sea", "street"}, 3);
+  std::vector<std::string> arguments = quick_training(folder / "photos", folder / "out");
+  arguments.insert(arguments.end(), {"--batch-size", "6"});
+  arguments.erase(std::find(arguments.begin(), arguments.end(), "--batch-size"), std::find(arguments.begin(), arguments.end(), "4") + 1);
+  expect_failure(run(arguments), 1, {"batch", "--batch-size"});
+}
+
+TEST(BadData, NothingToValidateWithIsSaid) {
+  const Folder folder;
+  draw_photos(folder / "photos", {"sea", "street"}, 2);
+  expect_failure(run(quick_training(folder / "photos", folder / "out")), 1, {"validate", "--valid-pct"});
+}
+
+TEST(BadData, APictureThatDoesNotDecodeIsListedAndSkipped) {
+  const Folder folder;
+  draw_photos(folder / "photos", {"sea", "street"}, 15);
+  spill(folder / "photos/sea/broken.png", "no picture");
+  const Outcome outcome = run(quick_training(folder / "photos", folder / "out"));
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.err.find("skipped sea/broken.png"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(fs::exists(folder / "out/model.safetensors"));
+}
+
+TEST(BadData, TooManyOfThemAreAnError) {
+  const Folder folder;
+  draw_photos(folder / "photos", {"sea", "street"}, 10);
+  spill(folder / "photos/sea/broken1.png", "no picture");
+  spill(folder / "photos/sea/broken2.png", "no picture either");
+  expect_failure(run(quick_training(folder / "photos", folder / "out")), 1, {"broken1.png", "5 %"});
+}
+
+TEST(BadModel, AFileThatIsNoModelIsNamed) {
+  const Folder folder;
+  draw_photos(folder / "photos", {"sea"}, 1);
+  const std::string photo = folder / "photos/sea/0.png";
+  spill(folder / "text.pth", "certainly no weights");
+  expect_failure(run({"predict", folder / "none.pth", photo}), 1, {"none.pth"});
+  expect_failure(run({"predict", folder / "text.pth", photo}), 1, {"text.pth"});
+  const std::string hostile = MIRILLA_SOURCE_DIR "/tests/oracle/weights/os_system_global.pth";
+  expect_failure(run({"predict", hostile, photo}), 1, {"os_system_global.pth", "system"});
+}
+
+TEST(BadModel, OtherWeightsAreAnErrorBeforeTraining) {
+  const Folder folder;
+  draw_photos(folder / "photos", {"sea", "street"}, 10);
+  std::vector<std::string> arguments = quick_training(folder / "photos", folder / "out");
+  arguments.insert(arguments.end(), {"--weights", MIRILLA_SOURCE_DIR "/tests/oracle/weights/plain.pth"});
+  const Outcome outcome = run(arguments);
+  expect_failure(outcome, 1, {"plain.pth"});
+  EXPECT_FALSE(fs::exists(folder / "out/model.safetensors"));
+}
+
+TEST(BadOutput, AFolderThatCannotBeMadeIsSaidAtOnce) {
+  const Folder folder;
+  spill(folder / "file", "in the way");
+  expect_failure(run({"train", "--out", folder / "file"}), 1, {"file", "--out"});
+  expect_failure(run({"train", "--out", "/proc/mirilla"}), 1, {"/proc/mirilla"});
+  expect_failure(run({"scenes", "--per-class", "1", "--size", "16", "--out", folder / "none/there.zip"}), 1, {"none/there.zip"});
+}
+
+TEST(Interrupt, KeepsTheBestModelSoFar) {
+  const Folder folder;
+  ASSERT_EQ(run({"scenes", "--out", folder / "s.zip", "--per-class", "12", "--size", "32"}).code, 0);
+  Running training({"train", "--data", folder / "s.zip", "--resize", "32", "--size", "32", "--batch-size", "8", "--epochs", "500",
+                    "--patience", "500", "--out", folder / "out"},
+                   folder.path());
+  ASSERT_TRUE(training.wait_for_output("Better model found"));
+  training.interrupt();
+  const Outcome outcome = training.wait();
+  EXPECT_EQ(outcome.code, 130) << outcome.err;
+  EXPECT_NE(outcome.err.find("model.safetensors"), std::string::npos) << outcome.err;
+  EXPECT_GE(slurp(folder / "out/history.csv").size(), 50u);
+  expect_no_leftovers(folder.path());
+  EXPECT_EQ(run({"summary", folder / "out/model.safetensors"}).code, 0);
+}
+
+TEST(Interrupt, BeforeTheFirstEpochLeavesNothingHalfWritten) {
+  const Folder folder;
+  ASSERT_EQ(run({"scenes", "--out", folder / "s.zip", "--per-class", "40", "--size", "64"}).code, 0);
+  Running training({"train", "--data", folder / "s.zip", "--resize", "64", "--size", "64", "--batch-size", "8", "--epochs", "500", "--out",
+                    folder / "out"},
+                   folder.path());
+  ASSERT_TRUE(training.wait_for_output("time: about"));
+  training.interrupt();
+  EXPECT_EQ(training.wait().code, 130);
+  EXPECT_FALSE(fs::exists(folder / "out/model.safetensors"));
+  expect_no_leftovers(folder.path());
+}
+
+}  // namespace
+}  // namespace mirilla::apps

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "data/archive.h"
+#include "data/decode.h"
+#include "data/scenes.h"
+#include "tests/apps/program.h"
+
+namespace mirilla::apps {
+namespace {
+
+using Json = nlohmann::json;
+
+// A small set of scenes and a model trained on it, once for all tests below.
+class Pipeline : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder = std::make_unique<Folder>();
+    ASSERT_EQ(run({"scenes", "--out", zip(), "--per-class", "16", "--size", "40"}).code, 0);
+    trained =
+        run({"train", "--data", zip(), "--resize", "40", "--size", "32", "--batch-size", "16", "--epochs", "2", "--out", *folder / "out"});
+    ASSERT_EQ(trained.code, 0) << trained.err;
+    const auto source = data::open_source(zip());
+    for (const char* name : {"test/sea/0000.png", "test/sea/0001.png", "test/street/0000.png"}) {
+      const std::vector<uint8_t> bytes = source->read(name);
+      spill(*folder / fmt::format("photos/{}", name), {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+    }
+  }
+  static void TearDownTestSuite() { folder.reset(); }
+
+  static std::string zip() { return *folder / "scenes.zip"; }
+  static std::string model() { return *folder / "out/model.safetensors"; }
+  static std::string photo() { return *folder / "photos/test/sea/0000.png"; }
+
+  inline static std::unique_ptr<Folder> folder;
+  inline static Outcome trained;
+};
+
+TEST_F(Pipeline, TrainPrintsFastaisTableAndSaysWhatToRunNext) {
+  EXPECT_NE(trained.out.find("epoch     train_loss  valid_loss  accuracy  time"), std::string::npos) << trained.out;
+  EXPECT_NE(trained.out.find("\n0         "), std::string::npos) << trained.out;
+  EXPECT_NE(trained.out.find("Better model found at epoch 0 with valid_loss value: "), std::string::npos);
+  for (const char* word : {"buildings", "device: ", "time: about", "no frozen phase", "next: mirilla eval"})
+    EXPECT_NE(trained.out.find(word), std::string::npos) << word << " is missing in\n" << trained.out;
+  EXPECT_EQ(trained.out.find('\r'), std::string::npos) << "a pipe gets plain lines";
+}
+
+TEST_F(Pipeline, TrainLeavesItsFourFilesAndNoOthers) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(*folder / "out")) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(names, (std::vector<std::string>{"config.json", "history.csv", "loss.png", "model.safetensors"}));
+  const Json config = Json::parse(slurp(*folder / "out/config.json"));
+  EXPECT_EQ(config["size"], 32);
+  EXPECT_EQ(config["vocab"].size(), 6u);
+  EXPECT_EQ(config["train"].get<int>() + config["valid"].get<int>(), 96);
+  const std::string history = slurp(*folder / "out/history.csv");
+  EXPECT_EQ(std::count(history.begin(), history.end(), '\n'), 3) << history;
+  EXPECT_GT(data::load_picture(*folder / "out/loss.png").width, 300);
+}
+
+TEST_F(Pipeline, TheSameSeedAndThreadsGiveTheSameModelToTheByte) {
+  const Outcome again = run({"train", "--data", zip(), "--resize", "40", "--size", "32", "--batch-size", "16", "--epochs", "2", "--json",
+                             "--out", *folder / "again"});
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_TRUE(slurp(*folder / "again/model.safetensors") == slurp(model()));
+  const Json document = Json::parse(again.out);  // nothing but the document is on stdout
+  EXPECT_EQ(document["model"], *folder / "again/model.safetensors");
+  EXPECT_TRUE(document["best"]["accuracy"].is_number());
+}
+
+TEST_F(Pipeline, PredictGivesEachClassItsProbability) {
+  const Outcome outcome = run({"predict", model(), photo(), *folder / "photos/test/street", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json document = Json::parse(outcome.out);
+  ASSERT_EQ(document.size(), 2u);
+  EXPECT_EQ(document[0]["file"], photo());
+  for (const Json& picture : document) {
+    double total = 0, largest = 0;
+    std::string likeliest;
+    for (const auto& [name, p] : picture["probabilities"].items()) {
+      total += p.get<double>();
+      if (p > largest) largest = p, likeliest = name;
+    }
+    EXPECT_NEAR(total, 1, 1e-5);
+    EXPECT_EQ(picture["label"], likeliest);
+    EXPECT_EQ(data::kSceneClasses[picture["index"].get<size_t>()], likeliest);
+  }
+}
+
+TEST_F(Pipeline, PredictPrintsTextAndCsvOfTheSameAnswer) {
+  const std::string label = Json::parse(run({"predict", model(), photo(), "--json"}).out)[0]["label"];
+  const Outcome text = run({"predict", model(), photo(), "--top-k", "2"});
+  EXPECT_EQ(text.out.find(photo() + ": " + label + " "), 0u) << text.out;
+  EXPECT_EQ(std::count(text.out.begin(), text.out.end(), '%'), 2);
+  const Outcome csv = run({"predict", model(), photo(), "--csv"});
+  EXPECT_EQ(csv.out.find("file,label,index,buildings,forest,glacier,mountain,sea,street\n" + photo() + "," + label + ","), 0u) << csv.out;
+  EXPECT_EQ(run({"predict", model(), photo(), "--csv", "--json"}).code, 2);
+}
+
+TEST_F(Pipeline, EvalCountsWhatPredictSays) {
+  const Outcome outcome = run({"eval", model(), "--data", zip(), "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json document = Json::parse(outcome.out);
+  EXPECT_EQ(document["n"], 24);  // a fifth of 16, rounded up, times six
+  int total = 0, trace = 0;
+  for (size_t row = 0; row < 6; ++row) {
+    const auto counts = document["confusion"][row].get<std::vector<int>>();
+    EXPECT_EQ(std::accumulate(counts.begin(), counts.end(), 0), 4);
+    total += std::accumulate(counts.begin(), counts.end(), 0);
+    trace += document["confusion"][row][row].get<int>();
+  }
+  EXPECT_EQ(total, 24);
+  EXPECT_EQ(document["correct"], trace);
+  EXPECT_NEAR(document["accuracy"].get<double>(), trace / 24.0, 1e-9);
+  // The row of the sea, from its two pictures here and the rest there, by predict.
+  const Json predicted = Json::parse(run({"predict", model(), *folder / "photos/test/sea", "--json"}).out);
+  for (const Json& picture : predicted) EXPECT_GT(document["confusion"][4][picture["index"].get<size_t>()], 0);
+}
+
+TEST_F(Pipeline, EvalPlaysThePointingGame) {
+  const Json document = Json::parse(run({"eval", model(), "--data", zip(), "--pointing", "--json"}).out);
+  const Json& pointing = document["pointing"];
+  EXPECT_EQ(pointing["n"], document["correct"]);
+  EXPECT_LE(pointing["hits"], pointing["n"]);
+  EXPECT_GT(pointing["random"].get<double>(), 0.05);
+  EXPECT_LT(pointing["random"].get<double>(), 0.35);
+}
+
+// height, width and values of a .npy of ours
+std::vector<float> read_npy(const std::string& path, const std::string& shape) {
+  const std::string bytes = slurp(path);
+  EXPECT_EQ(bytes.substr(0, 6), "\x93NUMPY");
+  EXPECT_NE(bytes.find(shape), std::string::npos) << bytes.substr(0, 128);
+  std::vector<float> values((bytes.size() - 128) / sizeof(float));
+  std::memcpy(values.data(), bytes.data() + 128, values.size() * sizeof(float));
+  return values;
+}
+
+TEST_F(Pipeline, GradcamDrawsTwoLayersBesideThePicture) {
+  const Outcome outcome =
+      run({"gradcam", model(), photo(), "--size", "64", "--out", *folder / "cam.png", "--npy", *folder / "cam.npy", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json document = Json::parse(outcome.out);
+  ASSERT_EQ(document["layers"].size(), 2u);
+  EXPECT_EQ(document["layers"][0]["layer"], "layer4");
+  const std::vector<float> layer4 = read_npy(*folder / "cam.layer4.npy", "(2, 2)");
+  const std::vector<float> layer3 = read_npy(*folder / "cam.layer3.npy", "(4, 4)");
+  EXPECT_EQ(layer4.size(), 4u);
+  EXPECT_EQ(layer3.size(), 16u);
+  EXPECT_FLOAT_EQ(*std::max_element(layer3.begin(), layer3.end()), document["layers"][1]["max"].get<float>());
+  const data::Picture figure = data::load_picture(*folder / "cam.png");
+  EXPECT_GT(figure.width, 2 * figure.height) << "three panels side by side";
+}
+
+TEST_F(Pipeline, GradcamKnowsFastaisNamesForLayers) {
+  const auto map = [&](const std::string& layer) {
+    const std::string npy = *folder / "one.npy";
+    const Outcome outcome =
+        run({"gradcam", model(), photo(), "--size", "64", "--layer", layer, "--class", "sea", "--out", *folder / "one.png", "--npy", npy});
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return slurp(npy);
+  };
+  EXPECT_TRUE(map("model[0]") == map("layer4"));
+  EXPECT_TRUE(map("model[0][-2]") == map("layer3"));
+  EXPECT_FALSE(map("layer2") == map("layer3"));
+}
+
+TEST_F(Pipeline, ThePapersStyleIsTheCoursesWithAReLU) {
+  const auto map = [&](const std::string& style) {
+    const std::string npy = *folder / "style.npy";
+    EXPECT_EQ(run({"gradcam", model(), photo(), "--size", "64", "--layer", "layer3", "--style", style, "--class", "0", "--out",
+                   *folder / "s.png", "--npy", npy})
+                  .code,
+              0);
+    return read_npy(npy, "(4, 4)");
+  };
+  const std::vector<float> course = map("course"), paper = map("paper");
+  EXPECT_LT(*std::min_element(course.begin(), course.end()), 0) << "this picture cannot tell the two apart";
+  for (size_t i = 0; i < course.size(); ++i) EXPECT_EQ(paper[i], std::max(course[i], 0.0f));
+}
+
+TEST_F(Pipeline, SummaryCountsWhatPyTorchCounts) {
+  const Json document = Json::parse(run({"summary", model(), "--size", "224", "--json"}).out);
+  const Json& modules = document["modules"];
+  const auto at = [&](const std::string& name) {
+    return *std::find_if(modules.begin(), modules.end(), [&](const Json& m) { return m["name"] == name; });
+  };
+  EXPECT_EQ(at("layer4")["parameters"], 8393728);
+  EXPECT_EQ(at("")["parameters"], 11176512 + 530432);                     // torchvision's body, fastai's head for six classes
+  EXPECT_EQ(at("conv1")["multiply_adds"], 118013952);                     // 112 * 112 * 64 * 7 * 7 * 3
+  EXPECT_EQ(at("")["multiply_adds"], 1813561344 + 1024 * 512 + 512 * 6);  // ResNet18 without fc: 1.81 G
+  EXPECT_EQ(at("layer3")["output"], Json({1, 14, 14, 256}));
+  EXPECT_NE(run({"summary", model()}).out.find("layer1.0.conv1"), std::string::npos);
+}
+
+TEST_F(Pipeline, TheReferenceDeviceAgreesWithTheFastOne) {
+  const Json fast = Json::parse(run({"predict", model(), photo(), "--json"}).out)[0]["probabilities"];
+  const Json slow = Json::parse(run({"predict", model(), photo(), "--json", "--device", "reference"}).out)[0]["probabilities"];
+  for (const auto& [name, p] : fast.items()) EXPECT_NEAR(p.get<double>(), slow[name].get<double>(), 1e-4);
+}
+
+TEST_F(Pipeline, PretrainedWeightsTrainInTwoPhases) {
+  const Outcome outcome = run({"train", "--data", zip(), "--weights", model(), "--resize", "40", "--size", "32", "--batch-size", "16",
+                               "--epochs", "1", "--out", *folder / "tuned"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  size_t heads = 0;
+  for (size_t at = 0; (at = outcome.out.find("epoch     train_loss", at)) != std::string::npos; ++at) ++heads;
+  EXPECT_EQ(heads, 2u) << outcome.out;
+}
+
+}  // namespace
+}  // namespace mirilla::apps

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mirilla::apps {
+
+/// What a run of the program left behind.
+struct Outcome {
+  int code = -1;  // the exit code, or -signal
+  std::string out;
+  std::string err;
+};
+
+/// Runs `mirilla` with these arguments, as a shell would, and waits.
+Outcome run(const std::vector<std::string>& arguments);
+
+/// A run in the background, for tests that interrupt it.
+class Running {
+ public:
+  Running(const std::vector<std::string>& arguments, const std::filesystem::path& folder);
+  ~Running();
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+  /// Waits until stdout holds `text`; false after a minute, or where the program ended before.
+  bool wait_for_output(std::string_view text);
+  void interrupt();
+  Outcome wait();
+
+ private:
+  bool ended();
+
+  std::filesystem::path out_, err_;
+  pid_t child_ = -1;
+  int status_ = 0;
+};
+
+/// A folder of its own, gone with the object.
+class Folder {
+ public:
+  Folder();
+  ~Folder();
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  std::string operator/(std::string_view name) const { return (path_ / name).string(); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+std::string slurp(const std::filesystem::path& path);
+void spill(const std::filesystem::path& path, std::string_view bytes);
+
+}  // namespace mirilla::apps
