@@ -129,7 +129,7 @@ void draw_forest(Canvas& canvas, const Frame& frame, const RandomKey& key) {
   const float conifers = random.pick(kConifers);
   std::vector<Point> depths;  // the dark between the trees
   for (int i = 0; i <= 12; ++i) depths.push_back({static_cast<float>(i) / 12, random.range(0.15f, 0.25f)});
-  canvas.polygon(close_below(frame, depths), mix(m.shade, m.body, 0.5f));
+  canvas.polygon(close_below(frame, depths), m.shade * 0.7f);
   draw_row(canvas, frame, random.integer(6, 8), 0, 0.55f, random, conifers);
   draw_row(canvas, frame, random.integer(5, 7), random.range(0.2f, 0.28f), 0.78f, random, conifers);
   draw_row(canvas, frame, random.integer(5, 6), random.range(0.45f, 0.52f), random.range(0.95f, 1.0f), random, conifers);

@@ -104,8 +104,8 @@ ColorSet mean_colors(uint32_t first, uint32_t count) {
 
 TEST(Scenes, AreTheSameBytesOnEveryMachine) {
   // Drawn once on x86-64 with GCC; any other machine, compiler or level of optimisation has to give these.
-  const std::array<uint64_t, kClasses> expected = {982186148086071664u, 14136395010016482865u, 7025335833232401350u,
-                                                   951027195242123943u, 2642175023258593486u,  9282951929913648193u};
+  const std::array<uint64_t, kClasses> expected = {982186148086071664u, 6424394856108304597u, 7025335833232401350u,
+                                                   951027195242123943u, 2642175023258593486u, 9282951929913648193u};
   for (int c = 0; c < kClasses; ++c) {
     const Scene scene = draw_scene(class_at(c), 42, 3, 96);
     std::vector<uint8_t> bytes = scene.picture.pixels;
