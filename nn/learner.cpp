@@ -190,7 +190,8 @@ double Learner::time_validation_batch(const Tensor& input) {
 
 double Learner::estimate_seconds(std::span<const Phase> phases, int64_t batch_size, int resize) {
   constexpr double kFrozenShare = 2.0 / 3;  // of the three products of a convolution, the one for its weights is left out
-  const int64_t n = std::max<int64_t>(1, std::min(batch_size, train_->pictures_per_epoch()));
+  if (train_->batches_per_epoch() == 0) return 0;  // fit will say so
+  const int64_t n = std::min(batch_size, train_->pictures_per_epoch());
   std::vector<uint8_t> pixels(static_cast<size_t>(n) * static_cast<size_t>(resize) * static_cast<size_t>(resize) * 3);
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
   const std::vector<int64_t> labels(static_cast<size_t>(n), 0);

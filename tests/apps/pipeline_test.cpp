@@ -125,7 +125,7 @@ TEST_F(Pipeline, EvalCountsWhatPredictSays) {
 }
 
 TEST_F(Pipeline, EvalPlaysThePointingGame) {
-  const Json document = Json::parse(run({"eval", model(), "--data", zip(), "--pointing", "--json"}).out);
+  const Json document = Json::parse(run({"eval", model(), "--data", zip(), "--pointing", "--size", "64", "--json"}).out);
   const Json& pointing = document["pointing"];
   EXPECT_EQ(pointing["n"], document["correct"]);
   EXPECT_LE(pointing["hits"], pointing["n"]);
