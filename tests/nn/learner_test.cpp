@@ -20,7 +20,11 @@ constexpr int kSize = 32;
 
 Placement on_cpu() { return {.device = open_device("cpu")}; }
 
-ResNet small_model() { return ResNet({.classes = kClasses, .seed = 3}, on_cpu()); }
+// One thread where nothing is said: tests run side by side, and threads that wait for each other spin.
+ResNet small_model(int threads = 1) {
+  set_host_threads(threads);
+  return ResNet({.classes = kClasses, .seed = 3}, on_cpu());
+}
 
 Learner learner_for(ResNet& model, int64_t train, int64_t valid, int64_t batch_size, const LearnerOptions& options = {}) {
   return Learner(model, std::make_unique<StripedBatches>(train, batch_size, kSize, kClasses),
@@ -87,7 +91,7 @@ struct Outcome {
 };
 
 Outcome run_with_seed(uint64_t seed) {
-  ResNet model = small_model();
+  ResNet model = small_model(2);
   Learner learner = learner_for(model, 16, 8, 8, {.seed = seed});
   learner.fine_tune(2, 1e-3);
   Outcome run{.values = values_of(model)};
