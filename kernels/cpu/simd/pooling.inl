@@ -5,80 +5,137 @@
 inline bool beats(float v, float best) { return v > best || (v != v && best == best); }
 inline Ints beats(Floats v, Floats best) { return (v > best) | ((v != v) & (best == best)); }
 
-void max_pool(const PoolWindow& p, const float* x, float* y, uint8_t* index, int64_t begin, int64_t end) {
-  const int64_t channels = p.channels;
-  for (int64_t i = begin; i < end; ++i) {
-    const int64_t top = i * p.stride - p.padding, r0 = most(0, -top), r1 = least(p.window, p.height - top);
-    for (int64_t j = 0; j < p.out_width; ++j) {
-      const int64_t left = j * p.stride - p.padding, s0 = most(0, -left), s1 = least(p.window, p.width - left);
-      const float* const corner = x + (top * p.width + left) * channels;
-      const int64_t out = (i * p.out_width + j) * channels;
-      int64_t c = 0;
-      for (; c + kLanes <= channels; c += kLanes) {
-        Floats best = load<Floats>(corner + (r0 * p.width + s0) * channels + c);
-        Ints winner = Ints{} + static_cast<int32_t>(r0 * p.window + s0);
-        for (int64_t r = r0; r < r1; ++r) {
-          for (int64_t s = s0; s < s1; ++s) {
-            const Floats v = load<Floats>(corner + (r * p.width + s) * channels + c);
-            const Ints take = beats(v, best);
-            best = take ? v : best;
-            winner = take ? Ints{} + static_cast<int32_t>(r * p.window + s) : winner;
-          }
-        }
-        store(y + out + c, best);
-        store(index + out + c, __builtin_convertvector(winner, Bytes));
+/// The taps of one window that lie inside the picture: rows r0..r1, columns s0..s1 of it.
+struct Taps {
+  int64_t r0, r1, s0, s1;
+};
+
+// kWindow is the window's extent where all of it lies inside and it is known here, so that the loops unroll; else 0.
+template <int kWindow>
+inline void max_pool_pixel(const PoolWindow& p, const float* corner, const Taps& taps, float* y, uint8_t* index) {
+  const int64_t channels = p.channels, window = kWindow ? kWindow : p.window;
+  const int64_t r0 = kWindow ? 0 : taps.r0, r1 = kWindow ? kWindow : taps.r1;
+  const int64_t s0 = kWindow ? 0 : taps.s0, s1 = kWindow ? kWindow : taps.s1;
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) {
+    Floats best = load<Floats>(corner + (r0 * p.width + s0) * channels + c);
+    Ints winner = Ints{} + static_cast<int32_t>(r0 * window + s0);
+    for (int64_t r = r0; r < r1; ++r) {
+      for (int64_t s = s0; s < s1; ++s) {
+        const Floats v = load<Floats>(corner + (r * p.width + s) * channels + c);
+        const Ints take = beats(v, best);
+        best = take ? v : best;
+        winner = take ? Ints{} + static_cast<int32_t>(r * window + s) : winner;
       }
-      for (; c < channels; ++c) {
-        float best = corner[(r0 * p.width + s0) * channels + c];
-        int64_t winner = r0 * p.window + s0;
-        for (int64_t r = r0; r < r1; ++r) {
-          for (int64_t s = s0; s < s1; ++s) {
-            const float v = corner[(r * p.width + s) * channels + c];
-            if (!beats(v, best)) continue;
-            best = v;
-            winner = r * p.window + s;
-          }
-        }
-        y[out + c] = best;
-        index[out + c] = static_cast<uint8_t>(winner);
+    }
+    store(y + c, best);
+    store(index + c, __builtin_convertvector(winner, Bytes));
+  }
+  for (; c < channels; ++c) {
+    float best = corner[(r0 * p.width + s0) * channels + c];
+    int64_t winner = r0 * window + s0;
+    for (int64_t r = r0; r < r1; ++r) {
+      for (int64_t s = s0; s < s1; ++s) {
+        const float v = corner[(r * p.width + s) * channels + c];
+        if (!beats(v, best)) continue;
+        best = v;
+        winner = r * window + s;
+      }
+    }
+    y[c] = best;
+    index[c] = static_cast<uint8_t>(winner);
+  }
+}
+
+void max_pool(const PoolWindow& p, const float* x, float* y, uint8_t* index, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t top = i * p.stride - p.padding;
+    Taps taps{.r0 = most(0, -top), .r1 = least(p.window, p.height - top), .s0 = 0, .s1 = 0};
+    for (int64_t j = 0; j < p.out_width; ++j) {
+      const int64_t left = j * p.stride - p.padding;
+      taps.s0 = most(0, -left);
+      taps.s1 = least(p.window, p.width - left);
+      const float* const corner = x + (top * p.width + left) * p.channels;
+      const int64_t out = (i * p.out_width + j) * p.channels;
+      const bool whole = taps.r1 - taps.r0 == p.window && taps.s1 - taps.s0 == p.window;
+      if (whole && p.window == 3) {
+        max_pool_pixel<3>(p, corner, taps, y + out, index + out);
+      } else if (whole && p.window == 2) {
+        max_pool_pixel<2>(p, corner, taps, y + out, index + out);
+      } else {
+        max_pool_pixel<0>(p, corner, taps, y + out, index + out);
       }
     }
   }
 }
 
+/// A window that covers a pixel of dx: where its results stand, and the pixel's place in it.
+struct Covering {
+  int64_t at;
+  int32_t place;
+};
+constexpr int64_t kCoverings = 64;  // at a time: more are added up in turns
+
+// to = (or +=, where `more`) the gradients of those windows that the pixel won; kCount is their number where it is known here, else 0.
+template <int kCount>
+inline void gather_pixel(const Covering* windows, int64_t count, bool more, const float* dy, const uint8_t* index, float* to,
+                         int64_t channels) {
+  const int64_t n = kCount ? kCount : count;
+  int64_t c = 0;
+  for (; c + kLanes <= channels; c += kLanes) {
+    Floats total = more ? load<Floats>(to + c) : Floats{};
+    for (int64_t w = 0; w < n; ++w) {
+      const int64_t at = windows[w].at + c;
+      const Ints won = __builtin_convertvector(load<Bytes>(index + at), Ints) == windows[w].place;
+      total += won ? load<Floats>(dy + at) : Floats{};
+    }
+    store(to + c, total);
+  }
+  for (; c < channels; ++c) {
+    float total = more ? to[c] : 0.f;
+    for (int64_t w = 0; w < n; ++w) {
+      if (index[windows[w].at + c] == windows[w].place) total += dy[windows[w].at + c];
+    }
+    to[c] = total;
+  }
+}
+
+inline void gather(const Covering* windows, int64_t count, bool more, const float* dy, const uint8_t* index, float* to, int64_t channels) {
+  if (more || (count != 1 && count != 2 && count != 4)) {
+    gather_pixel<0>(windows, count, more, dy, index, to, channels);
+  } else if (count == 1) {
+    gather_pixel<1>(windows, count, false, dy, index, to, channels);
+  } else if (count == 2) {
+    gather_pixel<2>(windows, count, false, dy, index, to, channels);
+  } else {
+    gather_pixel<4>(windows, count, false, dy, index, to, channels);
+  }
+}
+
 // Gathers: each pixel of dx asks the windows that cover it whether it won, so no two threads write the same place.
 void max_pool_backward(const PoolWindow& p, const float* dy, const uint8_t* index, float* dx, int64_t begin, int64_t end) {
-  const int64_t channels = p.channels;
+  Covering windows[kCoverings];
   for (int64_t h = begin; h < end; ++h) {
     const int64_t high = h + p.padding, i1 = least(p.out_height, high / p.stride + 1);
     const int64_t i0 = most(0, (high - p.window + p.stride) / p.stride);  // the division truncates to 0 just where 0 is right
     for (int64_t w = 0; w < p.width; ++w) {
       const int64_t wide = w + p.padding, j1 = least(p.out_width, wide / p.stride + 1);
       const int64_t j0 = most(0, (wide - p.window + p.stride) / p.stride);
-      float* const to = dx + (h * p.width + w) * channels;
-      int64_t c = 0;
-      for (; c + kLanes <= channels; c += kLanes) {
-        Floats total = {};
-        for (int64_t i = i0; i < i1; ++i) {
-          for (int64_t j = j0; j < j1; ++j) {
-            const int64_t at = (i * p.out_width + j) * channels + c;
-            const auto place = static_cast<int32_t>((high - i * p.stride) * p.window + wide - j * p.stride);
-            const Ints won = __builtin_convertvector(load<Bytes>(index + at), Ints) == place;
-            total += won ? load<Floats>(dy + at) : Floats{};
+      float* const to = dx + (h * p.width + w) * p.channels;
+      int64_t count = 0;
+      bool more = false;
+      for (int64_t i = i0; i < i1; ++i) {
+        for (int64_t j = j0; j < j1; ++j) {
+          if (count == kCoverings) {
+            gather(windows, count, more, dy, index, to, p.channels);
+            count = 0;
+            more = true;
           }
+          windows[count++] = {.at = (i * p.out_width + j) * p.channels,
+                              .place = static_cast<int32_t>((high - i * p.stride) * p.window + wide - j * p.stride)};
         }
-        store(to + c, total);
       }
-      for (; c < channels; ++c) {
-        float total = 0.f;
-        for (int64_t i = i0; i < i1; ++i) {
-          for (int64_t j = j0; j < j1; ++j) {
-            const int64_t at = (i * p.out_width + j) * channels + c;
-            if (index[at] == (high - i * p.stride) * p.window + wide - j * p.stride) total += dy[at];
-          }
-        }
-        to[c] = total;
-      }
+      gather(windows, count, more, dy, index, to, p.channels);
     }
   }
 }
