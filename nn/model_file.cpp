@@ -165,7 +165,8 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& 
                                        origin, overrides.resize.value_or(loaded.info.resize), overrides.size.value_or(loaded.info.size)));
   }
   apply(overrides, anatomy, origin, loaded);
-  loaded.model = std::make_unique<ResNet>(ResNetSpec{.arch = anatomy.arch, .classes = anatomy.classes, .head = anatomy.head}, placement);
+  loaded.model = std::make_unique<ResNet>(
+      ResNetSpec{.arch = anatomy.arch, .classes = anatomy.classes, .head = anatomy.head, .seed = std::nullopt}, placement);
   const weights::Report report = weights::match(wanted_by(*loaded.model), state);
   weights::require_fit(report, origin);
   assign(*loaded.model, report, state);

@@ -113,7 +113,7 @@ ResNet::ResNet(const ResNetSpec& spec, Placement placement)
     add("avgpool", std::make_unique<AdaptiveAvgPool2d>());
     add("fc", std::make_unique<Linear>(channels, spec.classes, true, placement));
   }
-  initialise(*this, spec.seed);
+  if (spec.seed) initialise(*this, *spec.seed);
 }
 
 Tensor ResNet::forward(const Tensor& x) {

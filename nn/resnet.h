@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,7 +39,7 @@ struct ResNetSpec {
   std::string arch = "resnet18";  // or resnet34
   int classes = 6;
   Head head = Head::fastai;
-  uint64_t seed = 0;  // of the initial weights
+  std::optional<uint64_t> seed = 0;  // of the initial weights; none: zeros, for a model that is about to be read from a file
 };
 
 /// ResNet18 or 34 with torchvision's module names: conv1 bn1 relu maxpool layer1..layer4, and a head.
