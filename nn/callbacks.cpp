@@ -73,8 +73,8 @@ void SaveBest::after_fit() {
 std::string SaveBest::on_interrupt() {
   if (!saved_) return "no epoch was finished, so no model was saved";
   load_weights(model_, file_);
-  return fmt::format("the best model so far (epoch {}, valid_loss {:.6f}, accuracy {:.4f}) is in {}", row_.epoch, row_.valid_loss,
-                     row_.accuracy, file_.string());
+  return fmt::format("the best model so far (epoch {}{}, valid_loss {:.6f}, accuracy {:.4f}) is in {}", row_.epoch,
+                     saved_in_fit_ ? "" : " of the fit before", row_.valid_loss, row_.accuracy, file_.string());
 }
 
 namespace {

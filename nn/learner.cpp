@@ -158,7 +158,8 @@ Evaluation Learner::validate(const EvaluateOptions& options) { return nn::evalua
 
 void Learner::give_up() {
   optimizer_.zero_grad();
-  std::string text = fmt::format("interrupted in epoch {} of {}{}", phase_epoch_ + 1, phase_.epochs, phase_.frozen ? ", frozen" : "");
+  std::string text =
+      fmt::format("interrupted in epoch {} (of 0 to {}{})", phase_epoch_, phase_.epochs - 1, phase_.frozen ? ", frozen" : "");
   for (Callback* callback : callbacks_)
     if (const std::string clause = callback->on_interrupt(); !clause.empty()) text += "; " + clause;
   throw Interrupted(text);
@@ -189,7 +190,7 @@ double Learner::time_validation_batch(const Tensor& input) {
 }
 
 double Learner::estimate_seconds(std::span<const Phase> phases, int64_t batch_size, int resize) {
-  constexpr double kFrozenShare = 2.0 / 3;  // of the three products of a convolution, the one for its weights is left out
+  constexpr double kFrozenShare = 2.0 / 3;         // of the three products of a convolution, the one for its weights is left out
   if (train_->batches_per_epoch() == 0) return 0;  // fit will say so
   const int64_t n = std::min(batch_size, train_->pictures_per_epoch());
   std::vector<uint8_t> pixels(static_cast<size_t>(n) * static_cast<size_t>(resize) * static_cast<size_t>(resize) * 3);

@@ -209,6 +209,8 @@ TEST_F(SaveBestTest, PutsTheBestBackOnAnInterruptAndSaysWhereItIs) {
   EXPECT_EQ(mark(), 10);
   EXPECT_NE(clause.find("epoch 0, valid_loss 0.500000"), std::string::npos) << clause;
   EXPECT_NE(clause.find(best_.file().string()), std::string::npos);
+  best_.begin_fit({.fit = 1});
+  EXPECT_NE(best_.on_interrupt().find("epoch 0 of the fit before"), std::string::npos);
 }
 
 TEST_F(SaveBestTest, LeavesTheFileOfAnEarlierRunAlone) {
