@@ -17,6 +17,7 @@ struct Options {
   int64_t batch_size = 32;
   int64_t limit = 0;
   bool pointing = false;
+  std::string layer = "layer3";  // layer4 has 3x3 places at 96 px, too few to point with
 };
 
 nlohmann::ordered_json rows_of(const nn::Evaluation& evaluation) {
@@ -62,12 +63,14 @@ void run(const Options& options) {
                                   {"loss", evaluation.loss}, {"vocab", loaded.info.vocabulary}, {"confusion", rows_of(evaluation)}};
   std::string text = to_text(evaluation, loaded.info.vocabulary);
   if (options.pointing) {
-    const nn::Pointing pointing = nn::play_pointing(*loaded.model, *dataset, evaluation, loaded.info, "layer4",
+    const nn::Pointing pointing = nn::play_pointing(*loaded.model, *dataset, evaluation, loaded.info, loaded.model->resolve(options.layer),
                                                     [&](int64_t at, int64_t total) { progress(at, total); });
-    document["pointing"] = {{"n", pointing.n}, {"hits", pointing.hits}, {"share", pointing.share}, {"random", pointing.random}};
+    document["pointing"] = {
+        {"layer", options.layer}, {"n", pointing.n}, {"hits", pointing.hits}, {"share", pointing.share}, {"random", pointing.random}};
     text += fmt::format(
-        "\nGrad-CAM's maximum lies in the evidence for {} of {} pictures that were classified right: {:.1f} % (a random point: {:.1f} %)\n",
-        pointing.hits, pointing.n, 100 * pointing.share, 100 * pointing.random);
+        "\nGrad-CAM's maximum at {} lies in the evidence for {} of {} pictures that were classified right: {:.1f} % (a random point: "
+        "{:.1f} %)\n",
+        options.layer, pointing.hits, pointing.n, 100 * pointing.share, 100 * pointing.random);
   }
   console.clear_status();
   options.common.json ? print_json(document) : print(text);
@@ -91,6 +94,7 @@ void add_eval(CLI::App& app) {
       ->check(CLI::NonNegativeNumber.description(""))
       ->type_name("N");
   command->add_flag("--pointing", options->pointing, "also: does Grad-CAM's maximum lie in the mask of the evidence (scenes have them)?");
+  command->add_option("--layer", options->layer, "where --pointing takes its map from")->capture_default_str()->type_name("NAME");
   add_common(*command, options->common);
   command->callback([options] { run(*options); });
 }
