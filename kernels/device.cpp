@@ -6,16 +6,14 @@
 #include <array>
 #include <cstring>
 #include <memory>
-#include <new>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/host_memory.h"
 #include "kernels/reference/reference.h"
 
 namespace mirilla {
 
 namespace {
-
-constexpr std::align_val_t kAlignment{64};
 
 // A device whose memory is the host's own. Each operation is finished when it returns, so there is never anything to wait for.
 class HostDevice final : public Device {
@@ -27,13 +25,13 @@ class HostDevice final : public Device {
   Backend& backend() override { return *backend_; }
 
   void* allocate(size_t bytes) override {
-    void* const address = ::operator new(bytes, kAlignment, std::nothrow);
+    void* const address = allocate_host(bytes);
     if (address == nullptr)
       throw DeviceError(fmt::format("the device '{}' has no {} bytes left", name(), bytes),
                         "a smaller batch or smaller pictures take less");
     return address;
   }
-  void release(void* address, size_t) noexcept override { ::operator delete(address, kAlignment); }
+  void release(void* address, size_t bytes) noexcept override { release_host(address, bytes); }
 
   bool host_addressable() const override { return true; }
   void copy_from_host(void* to, const void* from, size_t bytes) override { copy(to, from, bytes); }

@@ -29,17 +29,18 @@ void CpuBackend::sum_rows(ConstView x, View y) {
   cpu::want_f32("sum_rows", {x, y});
   const int64_t rows = cpu::rows_of(x), channels = cpu::channels_of(x);
   const int64_t parts = std::clamp<int64_t>(rows * channels / cpu::kGrain, 1, std::min<int64_t>(16, std::max<int64_t>(1, rows)));
-  std::vector<double> part(static_cast<size_t>(parts * channels));
+  std::vector<double> part(static_cast<size_t>(parts * channels * 2));
   const auto* px = x.data<float>();
   const auto kernel = cpu::loops().sum_rows;
   cpu::parallel_for(parts, [&](int64_t i) {
     const int64_t begin = rows * i / parts, end = rows * (i + 1) / parts;
-    kernel(px + begin * channels, end - begin, channels, part.data() + i * channels);
+    double* sums = part.data() + i * channels * 2;
+    kernel(px + begin * channels, end - begin, channels, sums, sums + channels);
   });
   auto* py = y.data<float>();
   for (int64_t c = 0; c < channels; ++c) {
     double total = 0;
-    for (int64_t i = 0; i < parts; ++i) total += part[static_cast<size_t>(i * channels + c)];
+    for (int64_t i = 0; i < parts; ++i) total += part[static_cast<size_t>(i * channels * 2 + c)];
     py[c] = static_cast<float>(total);
   }
 }

@@ -4,29 +4,27 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <new>
 
 #include "kernels/cpu/onednn/state.h"
 #include "kernels/device.h"
+#include "kernels/host_memory.h"
 
 namespace mirilla::cpu {
 
-namespace {
-
-constexpr std::align_val_t kAlignment{64};
-
-}  // namespace
-
-void Scratch::Free::operator()(void* address) const { ::operator delete(address, kAlignment); }
+Scratch::~Scratch() { release_host(address_, bytes_); }
 
 void* Scratch::get(size_t bytes) {
-  if (bytes > bytes_) {
-    memory_.reset();
-    bytes_ = 0;
-    memory_.reset(::operator new(bytes, kAlignment));
-    bytes_ = bytes;
+  if (bytes <= bytes_) return address_;
+  release_host(address_, bytes_);
+  address_ = nullptr;
+  bytes_ = 0;
+  address_ = allocate_host(bytes);
+  if (address_ == nullptr) {
+    throw DeviceError(fmt::format("the device 'cpu' has no {} bytes left to work in", bytes),
+                      "a smaller batch or smaller pictures take less");
   }
-  return memory_.get();
+  bytes_ = bytes;
+  return address_;
 }
 
 dnnl::memory& Products::State::keep(const Operand& operand, const ConstView& w, bool& current) {

@@ -49,14 +49,16 @@ struct Operation {
 /// Bytes that grow to the largest request and stay.
 class Scratch {
  public:
+  Scratch() = default;
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
   void* get(size_t bytes);
   size_t bytes() const { return bytes_; }
 
  private:
-  struct Free {
-    void operator()(void* address) const;
-  };
-  std::unique_ptr<void, Free> memory_;
+  void* address_ = nullptr;
   size_t bytes_ = 0;
 };
 

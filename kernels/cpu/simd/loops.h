@@ -58,8 +58,8 @@ struct Loops {
 
   // Sums in double over blocks that were summed in float.
   double (*sum)(const float* x, int64_t n);
-  /// sum[c] += over rows of x[c].
-  void (*sum_rows)(const float* x, int64_t rows, int64_t channels, double* sum);
+  /// sum[c] += over rows of x[c]; `unused` is room for as many, and stays as it is.
+  void (*sum_rows)(const float* x, int64_t rows, int64_t channels, double* sum, double* unused);
   /// sum[c] += over rows of (x[c] - shift[c]); square[c] likewise of its square.
   void (*moments)(const float* x, const float* shift, int64_t rows, int64_t channels, double* sum, double* square);
   /// With g = dy, or dy where y > 0 and else 0 if y: sum[c] += g, product[c] += g (x - mean).

@@ -140,6 +140,8 @@ void max_pool_backward(const PoolWindow& p, const float* dy, const uint8_t* inde
   }
 }
 
+constexpr int64_t kTile = 1024;  // channels at a time: their sums stay in the first-level cache
+
 void average_cell(const float* x, int64_t rows, int64_t columns, int64_t channels, int64_t pitch, float* average) {
   const float count = static_cast<float>(rows * columns);
   for (int64_t c0 = 0; c0 < channels; c0 += kTile) {

@@ -2,8 +2,6 @@
 // Sums run in float over a block that is short enough to lose no more than a few last places, and in double from block to block. The
 // order depends on the extents alone.
 constexpr int64_t kBlockRows = 64;
-constexpr int64_t kTile = 1024;  // channels at a time: the float sums of a block stay in the first-level cache
-
 double sum(const float* x, int64_t n) {
   constexpr int64_t kUnroll = 4;
   double total = 0;
@@ -21,109 +19,77 @@ double sum(const float* x, int64_t n) {
   return total;
 }
 
-// Adds float sums to double ones and clears them.
-void flush(float* __restrict__ part, double* __restrict__ total, int64_t n) {
+// Two sums a channel over rows: term(at, c, first, second) adds what element `at` of channel c contributes, for a vector of channels or
+// for one. kVectors of them are summed side by side and stay in registers for a block of rows: sums kept in memory would be stored and
+// loaded at every row, and loads that look like a recent store by their low address bits wait for it.
+template <int kVectors, class Term>
+inline void sum_vectors(int64_t rows, int64_t channels, int64_t c0, const Term& term, double* __restrict__ first,
+                        double* __restrict__ second) {
+  for (int64_t begin = 0; begin < rows; begin += kBlockRows) {
+    const int64_t end = least(rows, begin + kBlockRows);
+    Floats a[kVectors] = {}, b[kVectors] = {};
+    for (int64_t r = begin; r < end; ++r) {
+      for (int v = 0; v < kVectors; ++v) term(r * channels + c0 + v * kLanes, c0 + v * kLanes, a[v], b[v]);
+    }
+    float block[2][kVectors * kLanes];
+    for (int v = 0; v < kVectors; ++v) {
+      store(block[0] + v * kLanes, a[v]);
+      store(block[1] + v * kLanes, b[v]);
+    }
 #pragma omp simd
-  for (int64_t c = 0; c < n; ++c) {
-    total[c] += static_cast<double>(part[c]);
-    part[c] = 0.f;
-  }
-}
-
-// Walks rows in blocks and channels in tiles: row(r, c0, n) adds one row's terms, four(r, c0, n) those of four rows, done(c0, n) ends a
-// block.
-template <class Four, class Row, class Done>
-inline void for_blocks(int64_t rows, int64_t channels, Four four, Row row, Done done) {
-  for (int64_t c0 = 0; c0 < channels; c0 += kTile) {
-    const int64_t n = least(channels - c0, kTile);
-    for (int64_t begin = 0; begin < rows; begin += kBlockRows) {
-      const int64_t end = least(rows, begin + kBlockRows);
-      int64_t r = begin;
-      for (; r + 4 <= end; r += 4) four(r, c0, n);
-      for (; r < end; ++r) row(r, c0, n);
-      done(c0, n);
+    for (int i = 0; i < kVectors * kLanes; ++i) {
+      first[c0 + i] += static_cast<double>(block[0][i]);
+      second[c0 + i] += static_cast<double>(block[1][i]);
     }
   }
 }
 
-void sum_rows(const float* x, int64_t rows, int64_t channels, double* sums) {
-  float part[kTile] = {};
-  for_blocks(
-      rows, channels,
-      [&](int64_t r, int64_t c0, int64_t n) {
-        const float* const a = x + r * channels + c0;
-#pragma omp simd
-        for (int64_t c = 0; c < n; ++c) part[c] += (a[c] + a[c + channels]) + (a[c + 2 * channels] + a[c + 3 * channels]);
-      },
-      [&](int64_t r, int64_t c0, int64_t n) {
-        const float* const a = x + r * channels + c0;
-#pragma omp simd
-        for (int64_t c = 0; c < n; ++c) part[c] += a[c];
-      },
-      [&](int64_t c0, int64_t n) { flush(part, sums + c0, n); });
+template <class Term>
+inline void sum_terms(int64_t rows, int64_t channels, const Term& term, double* first, double* second) {
+  constexpr int kVectors = 4;
+  // A stretch of rows that stays in the second-level cache while its channels are taken in turns.
+  const int64_t stretch = most(kBlockRows, 65536 / most(1, channels) / kBlockRows * kBlockRows);
+  for (int64_t begin = 0; begin < rows; begin += stretch) {
+    const int64_t count = least(rows - begin, stretch);
+    const auto here = [&](int64_t at, int64_t c, auto& a, auto& b) { term(begin * channels + at, c, a, b); };
+    int64_t c = 0;
+    for (; c + kVectors * kLanes <= channels; c += kVectors * kLanes) sum_vectors<kVectors>(count, channels, c, here, first, second);
+    for (; c + kLanes <= channels; c += kLanes) sum_vectors<1>(count, channels, c, here, first, second);
+    for (; c < channels; ++c) {
+      for (int64_t r = 0; r < count; ++r) {
+        float a = 0.f, b = 0.f;
+        here(r * channels + c, c, a, b);
+        first[c] += static_cast<double>(a);
+        second[c] += static_cast<double>(b);
+      }
+    }
+  }
+}
+
+void sum_rows(const float* x, int64_t rows, int64_t channels, double* sums, double* unused) {
+  const auto term = [=]<class V>(int64_t at, int64_t, V& a, V&) { a += load<V>(x + at); };
+  sum_terms(rows, channels, term, sums, unused);
 }
 
 void moments(const float* x, const float* shift, int64_t rows, int64_t channels, double* sums, double* squares) {
-  float part[kTile] = {}, part2[kTile] = {};
-  for_blocks(
-      rows, channels,
-      [&](int64_t r, int64_t c0, int64_t n) {
-        const float* const a = x + r * channels + c0;
-        const float* const s = shift + c0;
-#pragma omp simd
-        for (int64_t c = 0; c < n; ++c) {
-          const float d0 = a[c] - s[c], d1 = a[c + channels] - s[c];
-          const float d2 = a[c + 2 * channels] - s[c], d3 = a[c + 3 * channels] - s[c];
-          part[c] += (d0 + d1) + (d2 + d3);
-          part2[c] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
-        }
-      },
-      [&](int64_t r, int64_t c0, int64_t n) {
-        const float* const a = x + r * channels + c0;
-#pragma omp simd
-        for (int64_t c = 0; c < n; ++c) {
-          const float d = a[c] - shift[c0 + c];
-          part[c] += d;
-          part2[c] += d * d;
-        }
-      },
-      [&](int64_t c0, int64_t n) {
-        flush(part, sums + c0, n);
-        flush(part2, squares + c0, n);
-      });
+  const auto term = [=]<class V>(int64_t at, int64_t c, V& a, V& b) {
+    const V d = load<V>(x + at) - load<V>(shift + c);
+    a += d;
+    b += d * d;
+  };
+  sum_terms(rows, channels, term, sums, squares);
 }
 
 template <bool kRelu>
 void batch_norm_sums_of(const float* dy, const float* x, const float* y, const float* mean, int64_t rows, int64_t channels, double* sums,
                         double* products) {
-  float part[kTile] = {}, part2[kTile] = {};
-  const auto masked = [&](int64_t i) { return !kRelu || y[i] > 0.f ? dy[i] : 0.f; };
-  for_blocks(
-      rows, channels,
-      [&](int64_t r, int64_t c0, int64_t n) {
-        const int64_t at = r * channels + c0;
-        const float* const s = mean + c0;
-#pragma omp simd
-        for (int64_t c = 0; c < n; ++c) {
-          const int64_t i0 = at + c, i1 = i0 + channels, i2 = i1 + channels, i3 = i2 + channels;
-          const float g0 = masked(i0), g1 = masked(i1), g2 = masked(i2), g3 = masked(i3);
-          part[c] += (g0 + g1) + (g2 + g3);
-          part2[c] += (g0 * (x[i0] - s[c]) + g1 * (x[i1] - s[c])) + (g2 * (x[i2] - s[c]) + g3 * (x[i3] - s[c]));
-        }
-      },
-      [&](int64_t r, int64_t c0, int64_t n) {
-        const int64_t at = r * channels + c0;
-#pragma omp simd
-        for (int64_t c = 0; c < n; ++c) {
-          const float g = masked(at + c);
-          part[c] += g;
-          part2[c] += g * (x[at + c] - mean[c0 + c]);
-        }
-      },
-      [&](int64_t c0, int64_t n) {
-        flush(part, sums + c0, n);
-        flush(part2, products + c0, n);
-      });
+  const auto term = [=]<class V>(int64_t at, int64_t c, V& a, V& b) {
+    V g = load<V>(dy + at);
+    if constexpr (kRelu) g = load<V>(y + at) > 0.f ? g : V{};
+    a += g;
+    b += g * (load<V>(x + at) - load<V>(mean + c));
+  };
+  sum_terms(rows, channels, term, sums, products);
 }
 
 void batch_norm_sums(const float* dy, const float* x, const float* y, const float* mean, int64_t rows, int64_t channels, double* sums,
