@@ -4,13 +4,12 @@
 namespace {
 
 #include "kernels/cpu/simd/vector.inl"
-//
+// These build on it.
 #include "kernels/cpu/simd/augment.inl"
 #include "kernels/cpu/simd/elementwise.inl"
 #include "kernels/cpu/simd/normalization.inl"
-#include "kernels/cpu/simd/sums.inl"
-//
 #include "kernels/cpu/simd/pooling.inl"
+#include "kernels/cpu/simd/sums.inl"
 
 constexpr Loops loops_named(const char* name, const char* title) {
   return {.name = name,
