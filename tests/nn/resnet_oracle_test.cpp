@@ -50,8 +50,9 @@ double norm(std::span<const double> values) {
 }
 
 // The head's norms see four samples a channel, so f32 is felt on the way back: PyTorch's own gradients in f32 (channels_last) are up
-// to 1.6e-4 away from those in f64. And the first ReLU of layer4.1 meets 4.5e-6 in one place (channel 252), less than the error of f32
-// there. On which side it falls changes one channel's gradient there, and with it, by some 3e-3, those of every layer before.
+// to 1.6e-4 away from those in f64; ours, summed in another order on each instruction set, get three times that. And the first ReLU of
+// layer4.1 meets 4.5e-6 in one place (channel 252), less than the error of f32 there. On which side it falls changes one channel's gradient
+// there, and with it, by some 3e-3, those of every layer before.
 struct Case {
   const char* device;
   DType dtype;
@@ -98,7 +99,7 @@ class ResNetOracle : public testing::TestWithParam<Case> {
     const double tolerance = GetParam().tolerance;
     const std::vector<double> values = logits.to_doubles();
     expect(mode + ".logits", values, norm(values), tolerance);
-    expect(mode + ".loss", std::vector<double>{loss.item()}, 1, tolerance);
+    expect(mode + ".loss", std::vector<double>{loss.item()}, number(mode + ".loss"), tolerance);
     for (const Watch& layer : layers) {
       const double wanted = number(mode + ".norm." + layer.name());
       EXPECT_NEAR(norm(layer.activation().to_doubles()), wanted, tolerance * wanted) << layer.name();
@@ -117,7 +118,7 @@ class ResNetOracle : public testing::TestWithParam<Case> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Devices, ResNetOracle,
-                         testing::Values(Case{"reference", DType::f64, 1e-8, 1e-8, 1e-8}, Case{"cpu", DType::f32, 1e-5, 2e-4, 5e-3}),
+                         testing::Values(Case{"reference", DType::f64, 1e-8, 1e-8, 1e-8}, Case{"cpu", DType::f32, 1e-5, 5e-4, 5e-3}),
                          [](const auto& tested) {
                            return std::string(tested.param.device) + "_" + std::string(name_of(tested.param.dtype));
                          });
