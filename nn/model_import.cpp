@@ -30,7 +30,7 @@ weights::Report import_body(ResNet& model, const std::filesystem::path& path) {
   std::erase_if(report.misshaped, [](const weights::Misshaped& m) { return in_head(m.name); });
   std::erase_if(report.matched, [](const weights::Matched& m) { return in_head(m.name); });
   weights::require_fit(report, path.string(), kHeads);
-  if (report.matched.size() < matched) report.remarks.push_back("the file's head is left out: training begins with a new one");
+  if (report.matched.size() < matched) report.remarks.emplace_back("the file's head is left out: training begins with a new one");
   std::erase_if(report.missing, in_head);
   std::erase_if(report.unexpected, in_head);
   assign(model, report, state);
