@@ -40,19 +40,6 @@ struct EvaluateOptions {
 /// after. Uses info.size, mean and std. Throws Interrupted where the flag was raised; ShapeError for a label the model has no class for.
 Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options = {});
 
-/// A network in evaluation mode while this object lives; the mode the root had is put back after, for all below.
-class EvaluationMode {
- public:
-  explicit EvaluationMode(Module& model) : model_(model), training_(model.training()) { model.evaluate(); }
-  ~EvaluationMode() { model_.train(training_); }
-  EvaluationMode(const EvaluationMode&) = delete;
-  EvaluationMode& operator=(const EvaluationMode&) = delete;
-
- private:
-  Module& model_;
-  bool training_;
-};
-
 /// The device and dtype a model's parameters have.
 Placement placement_of(const Module& model);
 

@@ -9,19 +9,6 @@ namespace mirilla::nn {
 
 namespace {
 
-// Evaluation while it lives, then what it was.
-class Evaluating {
- public:
-  explicit Evaluating(Module& module) : module_(module), before_(module.training()) { module_.evaluate(); }
-  ~Evaluating() { module_.train(before_); }
-  Evaluating(const Evaluating&) = delete;
-  Evaluating& operator=(const Evaluating&) = delete;
-
- private:
-  Module& module_;
-  bool before_;
-};
-
 CamMap map_of(const Watch& watch, CamStyle style) {
   const size_t last = watch.calls() - 1;
   const Tensor activation = watch.activation(last);  // (1,h,w,C)
@@ -42,7 +29,7 @@ CamMap map_of(const Watch& watch, CamStyle style) {
 GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style) {
   std::vector<Watch> watches;
   for (const std::string& layer : layers) watches.push_back(model.watch(model.resolve(layer)));
-  const Evaluating evaluating(model);
+  const EvaluationMode mode(model);
   const tape::NoGrad no_grad;            // the watches alone decide what is recorded
   const Tensor logits = model(picture);  // (1,classes)
 

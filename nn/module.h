@@ -119,4 +119,17 @@ class Module {
   bool training_ = true;
 };
 
+/// A network in evaluation mode while this object lives; the mode the root had is put back after, for all below.
+class EvaluationMode {
+ public:
+  explicit EvaluationMode(Module& model) : model_(model), training_(model.training()) { model.evaluate(); }
+  ~EvaluationMode() { model_.train(training_); }
+  EvaluationMode(const EvaluationMode&) = delete;
+  EvaluationMode& operator=(const EvaluationMode&) = delete;
+
+ private:
+  Module& model_;
+  bool training_;
+};
+
 }  // namespace mirilla::nn

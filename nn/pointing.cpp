@@ -37,8 +37,7 @@ double share_inside(const data::Picture& mask) {
 
 Pointing play_pointing(ResNet& model, const data::Dataset& dataset, const Evaluation& evaluation, const ModelInfo& info,
                        const std::string& layer, const std::function<void(int64_t done, int64_t total)>& progress) {
-  const NamedTensor first = model.parameters().front();
-  const Placement placement{.device = first.tensor.device(), .dtype = first.tensor.dtype()};
+  const Placement placement = placement_of(model);
   Pointing pointing;
   int64_t done = 0;
   for (const ItemResult& result : evaluation.items) {

@@ -3,6 +3,8 @@
 
 #include <string_view>
 
+#include "nn/evaluate.h"
+
 namespace mirilla::nn {
 
 namespace {
@@ -23,14 +25,12 @@ std::vector<ModuleSummary> summarise(ResNet& model, int size) {
   const auto modules = model.modules();
   std::vector<Watch> watches;
   for (const auto& [name, module] : modules) watches.push_back(model.watch(name));
-  const NamedTensor first = model.parameters().front();
-  const bool training = model.training();
-  model.evaluate();
+  const Placement placement = placement_of(model);
   {
+    const EvaluationMode mode(model);
     const tape::NoGrad no_grad;
-    model(zeros({1, size, size, 3}, first.tensor.dtype(), first.tensor.device()));
+    model(zeros({1, size, size, 3}, placement.dtype, placement.device));
   }
-  model.train(training);
 
   std::vector<ModuleSummary> rows;
   for (size_t i = 0; i < modules.size(); ++i) {
