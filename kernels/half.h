@@ -9,7 +9,7 @@ namespace mirilla {
 /// IEEE 754 binary16 as a storage type: 1 sign, 5 exponent, 10 fraction bits. Arithmetic happens in f32.
 ///
 /// From f32 it rounds to nearest, ties to even; 65520 and more give infinity; subnormals are kept; a NaN stays a NaN, made quiet. To f32 is
-/// exact.
+/// exact, but that a NaN is made quiet.
 struct Half {
   uint16_t bits = 0;
 
@@ -26,13 +26,17 @@ struct Half {
   static constexpr float to_float(uint16_t bits);
 };
 
-/// bfloat16 as a storage type: the upper 16 bits of an f32, rounded to nearest, ties to even. To f32 is exact.
+/// bfloat16 as a storage type: the upper 16 bits of an f32, rounded to nearest, ties to even. To f32 is exact, but that a NaN is made
+/// quiet.
 struct BFloat16 {
   uint16_t bits = 0;
 
   BFloat16() = default;
   explicit constexpr BFloat16(float value) : bits(from_float(value)) {}
-  explicit constexpr operator float() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
+  explicit constexpr operator float() const {
+    const uint32_t quiet = (bits & 0x7fffu) > 0x7f80u ? 0x400000u : 0u;  // a NaN, made quiet
+    return std::bit_cast<float>((uint32_t{bits} << 16) | quiet);
+  }
   static constexpr BFloat16 from_bits(uint16_t bits) {
     BFloat16 h;
     h.bits = bits;
@@ -70,7 +74,10 @@ constexpr float Half::to_float(uint16_t bits) {
   const uint32_t sign = (uint32_t{bits} & 0x8000u) << 16;
   const uint32_t exponent = (bits >> 10) & 0x1fu;
   const uint32_t fraction = bits & 0x3ffu;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13));
+  if (exponent == 31) {  // infinity; or NaN, made quiet as the processors' own conversions do
+    const uint32_t quiet = fraction != 0 ? 0x400000u : 0u;
+    return std::bit_cast<float>(sign | 0x7f800000u | quiet | (fraction << 13));
+  }
   if (exponent == 0) {  // fraction * 2^-24 is exact in f32
     const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
     return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));
