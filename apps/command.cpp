@@ -33,7 +33,7 @@ int terminal_columns(int file) {
 }  // namespace
 
 void add_common(CLI::App& command, CommonOptions& options) {
-  command.add_option("--device", options.device, "auto, cpu, or reference (plain loops in double precision's company, slow)")
+  command.add_option("--device", options.device, "auto, cpu, or reference (plain loops, for comparison, slow)")
       ->capture_default_str()
       ->type_name("NAME");
   command.add_option("--threads", options.threads, "threads on the host; 0: one a core")
