@@ -165,7 +165,9 @@ Case adam() {
                  .weight_decay = 0.01};
     auto* v = t.v.data<float>();
     for (int64_t i = 0; i < t.v.numel(); ++i) v[i] = std::fabs(v[i]);
-    return [t](Backend& backend) { backend.adam({&t, 1}, {}); };
+    const auto steps = std::make_shared<int64_t>(0);
+    t.step = {steps.get(), {1}, DType::i64, true};
+    return [t, steps](Backend& backend) { backend.adam({&t, 1}, {}, {}); };
   };
   return {"adam/11.2M", make, 0, 350000 * 7 * sizeof(float)};
 }

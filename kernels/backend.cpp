@@ -8,6 +8,7 @@ std::string_view name_of(Fused operation) {
     case Fused::batch_norm_add_relu: return "batch_norm_add_relu";
     case Fused::conv2d_bias_add_relu: return "conv2d_bias_add_relu";
     case Fused::adaptive_concat_pool2d: return "adaptive_concat_pool2d";
+    case Fused::relu_mask: return "relu_mask";
   }
   return "?";
 }

@@ -56,6 +56,7 @@ struct BatchNormApply {
   bool relu = false;
   View y;           // like x
   View normalized;  // like x, may be absent
+  View mask;        // (ceil(numel / 8)) u8, may be absent; wants Fused::relu_mask. Bit i % 8 of byte i / 8 is set where y[i] > 0
 };
 
 /// The way back. With g = dy, or dy where y > 0 and else 0 if relu; xhat = (x - mean) inv_std:
@@ -68,7 +69,8 @@ struct BatchNormApply {
 /// Each output may be absent and is then not computed. The plain form is core, relu and dresidual need Fused::batch_norm_add_relu.
 struct BatchNormBackward {
   ConstView dy, x, mean, inv_std, weight;
-  ConstView y;  // present exactly if relu
+  ConstView y;     // if relu: either y,
+  ConstView mask;  // or the mask that batch_norm_apply left, an eighth of a byte an element
   bool relu = false;
   bool training = true;
   View dx, dresidual;   // like x
@@ -91,14 +93,15 @@ struct DropoutSpec {
   RandomKey key;
 };
 
-/// One tensor of an optimizer step.
+/// One tensor of an optimizer step. Parameter, gradient and moments are f32 (f64 on the reference).
 struct AdamTensor {
   View parameter;
   ConstView gradient;
   View m, v;  // first and second moments, like parameter
   double learning_rate = 0;
   double weight_decay = 0;
-  int64_t step = 1;  // t, counted from 1, of this tensor
+  View step;  // (1) i64: t, how many steps this tensor has taken; counted up by the call
+  View copy;  // f16 | bf16, like parameter otherwise: receives the parameter, rounded; may be absent
 };
 
 /// Adam with decoupled weight decay, as fastai does it:                                               [fastai.optimizer.Adam]
@@ -111,6 +114,39 @@ struct AdamSpec {
   double beta2 = 0.99;
   double eps = 1e-5;
 };
+
+/// The gradient scaler's state, which lives on the device: f32 (4), of which
+///
+///   [0] scale      the loss was multiplied by it before backward; a power of two, so that undoing it is exact
+///   [1] 1 / scale
+///   [2] overflow   1 where a gradient of this step held an infinity or a NaN, else 0
+///   [3] streak     steps since the scale last changed, or since the last overflow
+inline constexpr int kScalerState = 4;
+
+/// How the scale moves after a step: an overflow multiplies it by `backoff` and ends the streak; `interval` good steps in a row multiply it
+/// by `growth`. Never beyond the largest power of two in f32, never below the smallest normal one.        [torch.amp.GradScaler.update]
+struct ScalerSpec {
+  double growth = 2;
+  double backoff = 0.5;
+  int64_t interval = 2000;
+};
+
+/// One update of the state, in plain arithmetic: what every device's update_scale does.
+constexpr void step_scaler(float* state, const ScalerSpec& spec) {
+  constexpr float kLargest = 0x1p127f, kSmallest = 0x1p-126f;
+  float scale = state[0];
+  if (state[2] != 0) {
+    scale *= static_cast<float>(spec.backoff);
+    state[3] = 0;
+  } else if (state[3] + 1 >= static_cast<float>(spec.interval)) {
+    scale *= static_cast<float>(spec.growth);
+    state[3] = 0;
+  } else {
+    state[3] += 1;
+  }
+  state[0] = scale > kLargest ? kLargest : scale < kSmallest ? kSmallest : scale;
+  state[1] = 1 / state[0];
+}
 
 /// Pictures to network input in one pass: affine + warp (bilinear, reflection), crop-resize (bilinear), lighting, normalisation. Both
 /// samplings are evaluated together: an output pixel reads at most 16 source pixels and no picture in between is stored. fastai computes
@@ -136,7 +172,7 @@ struct Augment {
 inline constexpr int kAugmentParameters = 20;
 
 /// Operations that a device may have in one pass. Where it lacks one, engine composes it from the core; a test holds both equal.
-enum class Fused { batch_norm_add_relu, conv2d_bias_add_relu, adaptive_concat_pool2d };
+enum class Fused { batch_norm_add_relu, conv2d_bias_add_relu, adaptive_concat_pool2d, relu_mask };
 
 std::string_view name_of(Fused operation);
 
@@ -144,6 +180,14 @@ std::string_view name_of(Fused operation);
 /// writes every element of its Views (it never adds to what is there, unless it says so). Pictures are (N,H,W,C), convolution weights
 /// (K,R,S,C) = (out, height, width, in). Shapes and dtypes were checked by engine/ops; a kernel relies on them. Views do not overlap unless
 /// it says so. No function waits for the device; a device without an operation or dtype throws DeviceError naming both.
+///
+/// Half precision. Where values are f16 or bf16, all arithmetic and every sum is f32 and is rounded once, when it is stored. All float views
+/// of a call have one dtype, but for these:
+///
+///   f32 beside a half x      batch norm's mean, inv_std, weight, bias, running statistics, dweight, dbias; the bias of conv2d and add_bias
+///   f32 from half inputs     may be written by conv2d_backward_weight (dw), matmul, sum and sum_rows (y)
+///   always f32               cross_entropy's losses and dlogits, grad_cam's weights and map
+///   half from f32            may be written by multiply where b is one element, and by augment
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -198,7 +242,13 @@ class Backend {
   virtual void cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) = 0;
 
   // --- The rest of a step ---------------------------------------------------------------------------------------------------------
-  virtual void adam(std::span<const AdamTensor> tensors, const AdamSpec& spec) = 0;
+  /// Sets state[2] to 1 where an element of a gradient is not finite, and else to 0.
+  virtual void check_finite(std::span<const ConstView> gradients, View state) = 0;
+  /// One step of all tensors; a tensor's `step` is counted up first and is then t. With a scaler's state, gradients are multiplied by
+  /// state[1], and where state[2] is 1 nothing at all is written: no decay, no moments, no count.
+  virtual void adam(std::span<const AdamTensor> tensors, const AdamSpec& spec, ConstView scaler_state) = 0;
+  /// Moves the scale by the rule above and leaves state[2] as it is, for whoever wants to report it.
+  virtual void update_scale(View state, const ScalerSpec& spec) = 0;
   virtual void augment(const Augment& call) = 0;
   /// weights (N,C) = mean of gradient over (h,w);  map (N,h,w) = sum_c weights_c activation_c.                        [Grad-CAM, Selvaraju
   /// 2017]

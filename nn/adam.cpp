@@ -26,8 +26,8 @@ void Adam::step(const Rates& rates) {
       if (!slot.m) {
         slot.m = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());
         slot.v = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());
+        slot.step = zeros({1}, DType::i64, parameter.tensor.device());
       }
-      ++slot.step;
       backend = &parameter.tensor.backend();
       calls.push_back({.parameter = parameter.tensor,
                        .gradient = gradient,
@@ -38,7 +38,7 @@ void Adam::step(const Rates& rates) {
                        .step = slot.step});
     }
   }
-  if (backend) backend->adam(calls, {.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps});
+  if (backend) backend->adam(calls, {.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps}, {});
 }
 
 void Adam::zero_grad() {
@@ -58,15 +58,19 @@ void Adam::set_state(const std::vector<AdamSlot>& state) {
   for (const auto& group : groups_) {
     for (const NamedTensor& parameter : group) {
       const AdamSlot& from = state[index++];
-      const bool has_moments = from.m && from.v;
-      const bool fits = !has_moments || (from.m.shape() == parameter.tensor.shape() && from.v.shape() == parameter.tensor.shape());
-      if (from.name != parameter.name || !fits || has_moments != (from.step > 0))
+      const bool has_moments = from.m && from.v && from.step;
+      const bool has_nothing = !from.m && !from.v && !from.step;
+      const bool fits = has_nothing || (has_moments && from.m.shape() == parameter.tensor.shape() &&
+                                        from.v.shape() == parameter.tensor.shape() && from.step.shape() == Shape{1});
+      if (from.name != parameter.name || !fits)
         throw WeightsError(fmt::format("the optimizer state of '{}' does not fit the parameter '{}' {}", from.name, parameter.name,
                                        to_string(parameter.tensor.shape())));
-      copy.push_back({.name = from.name, .step = from.step});
+      copy.push_back({.name = from.name});
       if (!has_moments) continue;
       copy.back().m = empty_like(parameter.tensor);
       copy.back().v = empty_like(parameter.tensor);
+      copy.back().step = empty({1}, DType::i64, parameter.tensor.device());
+      copy.back().step.copy_from(from.step);
       copy.back().m.copy_from(from.m);
       copy.back().v.copy_from(from.v);
     }

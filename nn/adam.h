@@ -19,8 +19,10 @@ struct AdamOptions {
 /// What Adam keeps of one parameter.
 struct AdamSlot {
   std::string name;
-  Tensor m, v;       // moments, like the parameter; no tensors before its first step
-  int64_t step = 0;  // how many steps it took
+  Tensor m, v;  // moments, like the parameter; no tensors before its first step
+  Tensor step;  // (1) i64: how many steps it took, counted on the device; no tensor before the first
+  /// The same as a number: reads it back and waits for the device.
+  int64_t steps() const { return step ? step.to_vector<int64_t>()[0] : 0; }
 };
 
 /// Adam with decoupled weight decay over groups of parameters, as kernels/backend.h states the formula; beta1 is the momentum of the step's

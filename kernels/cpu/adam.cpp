@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <atomic>
 #include <cmath>
 #include <vector>
 
@@ -10,8 +11,8 @@ namespace mirilla {
 
 namespace {
 
-cpu::AdamChunk whole(const AdamTensor& t, const AdamSpec& spec) {
-  const auto step = static_cast<double>(t.step);
+cpu::AdamChunk whole(const AdamTensor& t, const AdamSpec& spec, float unscale) {
+  const auto step = static_cast<double>(*t.step.data<int64_t>());
   return {.parameter = t.parameter.data<float>(),
           .gradient = t.gradient.data<float>(),
           .m = t.m.data<float>(),
@@ -24,18 +25,22 @@ cpu::AdamChunk whole(const AdamTensor& t, const AdamSpec& spec) {
           .rest2 = static_cast<float>(1 - spec.beta2),
           .rate = static_cast<float>(t.learning_rate / (1 - std::pow(spec.beta1, step))),
           .inv_correction = static_cast<float>(1 / (1 - std::pow(spec.beta2, step))),
-          .eps = static_cast<float>(spec.eps)};
+          .eps = static_cast<float>(spec.eps),
+          .unscale = unscale};
 }
 
 }  // namespace
 
 // Bytes: read 4 n, write 3 n. All tensors at once: they are cut into pieces of one size, so that a network of many small tensors and a few
 // large ones keeps every thread busy to the end.
-void CpuBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& spec) {
+void CpuBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& spec, ConstView scaler_state) {
+  const float* const state = cpu::floats(scaler_state);
+  if (state && state[2] != 0) return;
   std::vector<cpu::AdamChunk> pieces;
   for (const AdamTensor& tensor : tensors) {
     cpu::want_f32("adam", {tensor.parameter, tensor.gradient, tensor.m, tensor.v});
-    const cpu::AdamChunk all = whole(tensor, spec);
+    ++*tensor.step.data<int64_t>();
+    const cpu::AdamChunk all = whole(tensor, spec, state ? state[1] : 1);
     for (int64_t i = 0; i < all.count; i += cpu::kGrain) {
       cpu::AdamChunk piece = all;
       piece.parameter += i;
@@ -48,6 +53,25 @@ void CpuBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& spec)
   }
   const auto kernel = cpu::loops().adam;
   cpu::parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t i) { kernel(pieces[static_cast<size_t>(i)]); });
+  for (const AdamTensor& tensor : tensors)
+    if (tensor.copy) cast(tensor.parameter, tensor.copy);
 }
+
+void CpuBackend::check_finite(std::span<const ConstView> gradients, View state) {
+  std::atomic<bool> finite = true;
+  for (const ConstView& gradient : gradients) {
+    const float* const g = cpu::floats(gradient);
+    cpu::parallel_shares(gradient.numel(), cpu::kGrain, [&](int64_t begin, int64_t end) {
+      // A product with 0 is 0 for what is finite and NaN for the rest; a sum of them needs no branch.
+      float sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t i = begin; i < end; ++i) sum += g[i] * 0.0f;
+      if (sum != 0) finite = false;
+    });
+  }
+  cpu::floats(state)[2] = finite ? 0.0f : 1.0f;
+}
+
+void CpuBackend::update_scale(View state, const ScalerSpec& spec) { step_scaler(cpu::floats(state), spec); }
 
 }  // namespace mirilla

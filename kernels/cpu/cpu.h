@@ -66,7 +66,9 @@ class CpuBackend : public Backend {
   void softmax(ConstView x, View y) override;
   void cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) override;
 
-  void adam(std::span<const AdamTensor> tensors, const AdamSpec& spec) override;
+  void check_finite(std::span<const ConstView> gradients, View state) override;
+  void adam(std::span<const AdamTensor> tensors, const AdamSpec& spec, ConstView scaler_state) override;
+  void update_scale(View state, const ScalerSpec& spec) override;
   void augment(const Augment& call) override;
   void grad_cam(ConstView activation, ConstView gradient, View weights, View map) override;
 

@@ -8,15 +8,15 @@ namespace mirilla {
 namespace {
 
 template <class T>
-void adam_step(const AdamTensor& tensor, const AdamSpec& spec) {
+void adam_step(const AdamTensor& tensor, const AdamSpec& spec, double unscale) {
   T* const parameter = tensor.parameter.data<T>();
   const T* const gradient = tensor.gradient.data<T>();
   T* const first = tensor.m.data<T>();
   T* const second = tensor.v.data<T>();
-  const double t = static_cast<double>(tensor.step);
+  const auto t = static_cast<double>(++*tensor.step.data<int64_t>());
   const double debias1 = 1 - std::pow(spec.beta1, t), debias2 = 1 - std::pow(spec.beta2, t);
   for (int64_t i = 0; i < tensor.parameter.numel(); ++i) {
-    const double g = gradient[i];
+    const double g = gradient[i] * unscale;
     const double m = spec.beta1 * first[i] + (1 - spec.beta1) * g;
     const double v = spec.beta2 * second[i] + (1 - spec.beta2) * g * g;
     const double decayed = parameter[i] * (1 - tensor.learning_rate * tensor.weight_decay);
@@ -28,8 +28,24 @@ void adam_step(const AdamTensor& tensor, const AdamSpec& spec) {
 
 }  // namespace
 
-void ReferenceBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& spec) {
-  for (const AdamTensor& tensor : tensors) compute(tensor.parameter.dtype, "adam", [&]<class T>() { adam_step<T>(tensor, spec); });
+void ReferenceBackend::check_finite(std::span<const ConstView> gradients, View state) {
+  bool finite = true;
+  for (const ConstView& gradient : gradients)
+    compute(gradient.dtype, "check_finite", [&]<class T>() {
+      for (int64_t i = 0; i < gradient.numel(); ++i) finite = finite && std::isfinite(gradient.data<T>()[i]);
+    });
+  state.data<float>()[2] = finite ? 0.0f : 1.0f;
 }
+
+void ReferenceBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& spec, ConstView scaler_state) {
+  const float* const state = scaler_state ? scaler_state.data<float>() : nullptr;
+  if (state && state[2] != 0) return;
+  for (const AdamTensor& tensor : tensors) {
+    compute(tensor.parameter.dtype, "adam", [&]<class T>() { adam_step<T>(tensor, spec, state ? state[1] : 1); });
+    if (tensor.copy) cast(tensor.parameter, tensor.copy);
+  }
+}
+
+void ReferenceBackend::update_scale(View state, const ScalerSpec& spec) { step_scaler(state.data<float>(), spec); }
 
 }  // namespace mirilla

@@ -306,13 +306,14 @@ TEST_P(Oracle, Adam) {
   for_each_case("adam", [](const Case& oracle) {
     Tensor p = oracle.tensor("p");
     Tensor m = zeros(p.shape(), p.dtype(), p.device()), v = zeros(p.shape(), p.dtype(), p.device());
+    Tensor steps = zeros({1}, DType::i64, p.device());
     const Tensor gradients = oracle.tensor("gradients");
     const auto rates = oracle.array("learning_rates").values<double>(), momenta = oracle.array("momenta").values<double>();
     Tensor trace = empty(oracle.array("parameters").shape(), p.dtype(), p.device());
     for (int64_t step = 0; step < gradients.size(0); ++step) {
       const auto at = static_cast<size_t>(step);
-      const AdamTensor tensor{p, gradients.slice(step, step + 1).view(p.shape()), m, v, rates[at], oracle.number("weight_decay"), step + 1};
-      p.backend().adam(std::span(&tensor, 1), {momenta[at], oracle.number("beta2"), oracle.number("eps")});
+      const AdamTensor tensor{p, gradients.slice(step, step + 1).view(p.shape()), m, v, rates[at], oracle.number("weight_decay"), steps};
+      p.backend().adam(std::span(&tensor, 1), {momenta[at], oracle.number("beta2"), oracle.number("eps")}, {});
       trace.slice(step, step + 1).view(p.shape()).copy_from(p);
     }
     oracle.expect("parameters", trace);

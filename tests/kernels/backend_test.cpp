@@ -177,8 +177,10 @@ TEST_P(EveryBackend, StepsAsAdamWithDecoupledDecayDoes) {
   const double p = 0.5, g = -0.2, m = 0.1, v = 0.03, rate = 1e-2, decay = 0.1;
   const AdamSpec spec{.beta1 = 0.95, .beta2 = 0.99, .eps = 1e-5};
   auto parameter = floats({1}, {0.5f}), gradient = floats({1}, {-0.2f}), first = floats({1}, {0.1f}), second = floats({1}, {0.03f});
-  const AdamTensor tensor{parameter, gradient, first, second, rate, decay, 4};
-  backend_.adam(std::span(&tensor, 1), spec);
+  Buffer<int64_t> steps(device_, {1}, {3});
+  const AdamTensor tensor{parameter, gradient, first, second, rate, decay, steps};
+  backend_.adam(std::span(&tensor, 1), spec, {});
+  EXPECT_EQ(steps.values(), std::vector<int64_t>{4});
   const double m1 = 0.95 * m + 0.05 * g, v1 = 0.99 * v + 0.01 * g * g;
   const double step = rate / (1 - std::pow(0.95, 4)) * m1 / (std::sqrt(v1 / (1 - std::pow(0.99, 4))) + 1e-5);
   EXPECT_NEAR(first.values()[0], m1, 1e-8);
@@ -194,14 +196,78 @@ TEST_P(EveryBackend, StepsTensorsOfAnySizeEachWithItsOwnRate) {
     return keep.back().get();
   };
   const std::vector<int64_t> sizes{1, 0, 33, 1000};
+  Buffer<int64_t> steps(device_, {4}, {0, 0, 0, 0});
+  const View all = steps;
   for (size_t i = 0; i < sizes.size(); ++i) {
     const int64_t n = sizes[i];
     // The first step from m = v = 0 moves each parameter by the rate, nearly, whatever the gradient's size.
-    tensors.push_back({*make(n, 1), *make(n, 0.25f), *make(n, 0), *make(n, 0), 0.01 * static_cast<double>(i + 1), 0, 1});
+    tensors.push_back({*make(n, 1), *make(n, 0.25f), *make(n, 0), *make(n, 0), 0.01 * static_cast<double>(i + 1), 0,
+                       View{static_cast<int64_t*>(all.address) + i, {1}, DType::i64, true}});
   }
-  backend_.adam(tensors, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8});
+  backend_.adam(tensors, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8}, {});
   for (size_t i = 0; i < sizes.size(); ++i)
     for (const float value : keep[4 * i]->values()) EXPECT_NEAR(value, 1 - 0.01 * static_cast<double>(i + 1), 2e-7);
+}
+
+TEST_P(EveryBackend, DividesGradientsByTheScaleAndWritesAHalfCopyBesideTheParameter) {
+  auto scaled = floats({2}, {-0.2f * 1024, 3.0f * 1024}), plain = floats({2}, {-0.2f, 3}), state = floats({4}, {1024, 1.0f / 1024, 0, 7});
+  auto p = floats({2}, {0.5f, -1}), q = floats({2}, {0.5f, -1});
+  auto m = floats({2}, {0, 0}), v = floats({2}, {0, 0}), n = floats({2}, {0, 0}), w = floats({2}, {0, 0});
+  Buffer<int64_t> steps(device_, {1}, {0}), counts(device_, {1}, {0});
+  Buffer<Half> copy(device_, {2});
+  const AdamTensor one{p, scaled, m, v, 0.01, 0.1, steps, copy}, other{q, plain, n, w, 0.01, 0.1, counts};
+  backend_.adam(std::span(&one, 1), {}, state);
+  backend_.adam(std::span(&other, 1), {}, {});
+  expect_same(p.values(), q.values());
+  expect_same(m.values(), n.values());
+  expect_same(v.values(), w.values());
+  for (size_t i = 0; i < 2; ++i) EXPECT_EQ(copy.values()[i].bits, Half(p.values()[i]).bits);
+}
+
+TEST_P(EveryBackend, WritesNothingInAStepThatOverflowed) {
+  auto g = floats({2}, {1, 2}), state = floats({4}, {8, 0.125f, 1, 0}), p = floats({2}, {0.5f, -1}), m = floats({2}, {3, 4}),
+       v = floats({2}, {5, 6});
+  Buffer<int64_t> steps(device_, {1}, {9});
+  Buffer<Half> copy(device_, {2}, {Half(7.0f), Half(8.0f)});
+  const AdamTensor tensor{p, g, m, v, 0.01, 0.1, steps, copy};
+  backend_.adam(std::span(&tensor, 1), {}, state);
+  expect_same(p.values(), {0.5f, -1});
+  expect_same(m.values(), {3, 4});
+  expect_same(v.values(), {5, 6});
+  EXPECT_EQ(steps.values(), std::vector<int64_t>{9});
+  EXPECT_EQ(copy.values()[0].bits, Half(7.0f).bits);
+}
+
+TEST_P(EveryBackend, FindsWhatIsNotFiniteWhereverItStands) {
+  auto state = floats({4}, {8, 0.125f, 1, 3});
+  auto first = floats({3}, {1, -3e38f, 0});
+  for (const size_t n : {size_t{1}, size_t{33}, size_t{70001}})
+    for (const size_t at : {size_t{0}, n / 2, n - 1})
+      for (const float bad : {kNaN, kInfinity, -kInfinity, 3e38f, -1e-40f}) {
+        Floats values(n, 3e38f);  // their sum would overflow, and each is finite
+        values[at] = bad;
+        auto second = floats({static_cast<int64_t>(n)}, values), empty = floats({0}, {});
+        const std::vector<ConstView> gradients{first, empty, second};
+        backend_.check_finite(gradients, state);
+        expect_same(state.values(), {8, 0.125f, std::isfinite(bad) ? 0.0f : 1.0f, 3});
+      }
+}
+
+TEST_P(EveryBackend, MovesTheScaleByTheRule) {
+  const ScalerSpec spec{.interval = 3};
+  auto state = floats({4}, {1024, 1.0f / 1024, 0, 1});
+  backend_.update_scale(state, spec);
+  expect_same(state.values(), {1024, 1.0f / 1024, 0, 2});
+  backend_.update_scale(state, spec);
+  expect_same(state.values(), {2048, 1.0f / 2048, 0, 0});
+  auto overflow = floats({4}, {1024, 1.0f / 1024, 1, 2});
+  backend_.update_scale(overflow, spec);
+  expect_same(overflow.values(), {512, 1.0f / 512, 1, 0});
+  auto largest = floats({4}, {0x1p127f, 0x1p-127f, 0, 2}), smallest = floats({4}, {0x1p-126f, 0x1p126f, 1, 2});
+  backend_.update_scale(largest, spec);
+  backend_.update_scale(smallest, spec);
+  EXPECT_EQ(largest.values()[0], 0x1p127f);
+  EXPECT_EQ(smallest.values()[0], 0x1p-126f);
 }
 
 TEST_P(EveryBackend, WeighsActivationsByTheirMeanGradient) {

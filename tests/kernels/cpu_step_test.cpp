@@ -43,6 +43,7 @@ TEST_P(CpuStep, LogitsThatWouldOverflowGiveFiniteLosses) {
 template <class T>
 struct Parameters {
   std::vector<Array<T>> parameter, gradient, m, v;
+  std::vector<Array<int64_t>> steps;
 
   explicit Parameters(const std::vector<Floats>& initial) {
     for (const Floats& p : initial) {
@@ -51,6 +52,7 @@ struct Parameters {
       gradient.emplace_back(p.shape);
       m.emplace_back(p.shape);
       v.emplace_back(p.shape);
+      steps.emplace_back(Shape{1}, static_cast<int64_t>(steps.size()));  // each at a step of its own
     }
   }
   void step(Backend& backend, int64_t t) {
@@ -64,9 +66,9 @@ struct Parameters {
                          .v = v[i].view(),
                          .learning_rate = 1e-3 * static_cast<double>(i + 1),
                          .weight_decay = i % 2 == 0 ? 0.01 : 0.0,
-                         .step = t + static_cast<int64_t>(i)});
+                         .step = steps[i].view()});
     }
-    backend.adam(tensors, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-5});
+    backend.adam(tensors, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-5}, {});
   }
 };
 
@@ -85,10 +87,11 @@ TEST_P(CpuStep, TenStepsOfAdamOnManyTensorsAgreeWithTheReference) {
     expect_close(got.parameter[i], want.parameter[i], 1e-6, 1.0);
     expect_close(got.m[i], want.m[i], 1e-6, 1.0);
     expect_close(got.v[i], want.v[i], 1e-6, 1.0);
+    EXPECT_EQ(got.steps[i].values[0], 10 + static_cast<int64_t>(i));
   }
 }
 
-TEST_P(CpuStep, AnEmptyListOfTensorsIsNoStep) { EXPECT_NO_THROW(cpu_.adam({}, {})); }
+TEST_P(CpuStep, AnEmptyListOfTensorsIsNoStep) { EXPECT_NO_THROW(cpu_.adam({}, {}, {})); }
 
 }  // namespace
 }  // namespace mirilla::test

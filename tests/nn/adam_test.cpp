@@ -136,16 +136,16 @@ TEST_P(AdamOn, SkipsAParameterWithoutAGradientAsAWhole) {
     adam.step({.lr = {0.1}, .momentum = 0.9});
   }
   EXPECT_EQ(still.to_doubles(), std::vector<double>{3});
-  EXPECT_EQ(adam.state()[0].step, 0);
+  EXPECT_EQ(adam.state()[0].steps(), 0);
   EXPECT_FALSE(adam.state()[0].m);
-  EXPECT_EQ(adam.state()[1].step, 3);
+  EXPECT_EQ(adam.state()[1].steps(), 3);
   // and counts its own steps from 1 once a gradient comes
   still.set_grad(like({1}, {1, 1}));
   adam.zero_grad();
   still.set_grad(like({1}, {1, 1}));
   adam.step({.lr = {0.1}, .momentum = 0.9});
-  EXPECT_EQ(adam.state()[0].step, 1);
-  EXPECT_EQ(adam.state()[1].step, 3);
+  EXPECT_EQ(adam.state()[0].steps(), 1);
+  EXPECT_EQ(adam.state()[1].steps(), 3);
   expect(still, {3 * 0.999 - 0.1 / 1.00001});
 }
 
@@ -155,7 +155,7 @@ TEST_P(AdamOn, StartsAnewWhenItsStateIsCleared) {
   p.set_grad(like({5}, {1, 1}));
   adam.step({.lr = {0.1}, .momentum = 0.9});
   adam.clear();
-  EXPECT_EQ(adam.state()[0].step, 0);
+  EXPECT_EQ(adam.state()[0].steps(), 0);
   p.fill(1);
   p.set_grad(like({-0.25}, {1, 1}));
   fresh.set_grad(like({-0.25}, {1, 1}));
@@ -178,7 +178,7 @@ TEST_P(AdamOn, GoesOnFromARestoredStateAsIfNothingHappened) {
   adam.step({.lr = {0.1}, .momentum = 0.9});
   restored.step({.lr = {0.1}, .momentum = 0.9});
   EXPECT_EQ(p.to_doubles(), q.to_doubles());
-  EXPECT_EQ(restored.state()[0].step, 4);
+  EXPECT_EQ(restored.state()[0].steps(), 4);
 }
 
 TEST_P(AdamOn, RefusesAStateOfOtherParameters) {

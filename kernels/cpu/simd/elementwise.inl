@@ -80,11 +80,12 @@ void adam(const AdamChunk& k) {
   float* const m = k.m;
   float* const v = k.v;
   const float keep = k.keep, beta1 = k.beta1, beta2 = k.beta2, rest1 = k.rest1, rest2 = k.rest2, rate = k.rate;
-  const float inv_correction = k.inv_correction, eps = k.eps;
+  const float inv_correction = k.inv_correction, eps = k.eps, unscale = k.unscale;
 #pragma omp simd
   for (int64_t i = 0; i < k.count; ++i) {
-    const float first = beta1 * m[i] + rest1 * g[i];
-    const float second = beta2 * v[i] + rest2 * (g[i] * g[i]);
+    const float gradient = g[i] * unscale;
+    const float first = beta1 * m[i] + rest1 * gradient;
+    const float second = beta2 * v[i] + rest2 * (gradient * gradient);
     m[i] = first;
     v[i] = second;
     p[i] = p[i] * keep - rate * (first / (__builtin_sqrtf(second * inv_correction) + eps));

@@ -29,6 +29,7 @@ struct AdamChunk {
   float rate;            // learning_rate / (1 - beta1^t)
   float inv_correction;  // 1 / (1 - beta2^t)
   float eps;
+  float unscale;  // what gradients are multiplied by
 };
 
 /// Which elements of a dropout are kept: Philox words of (key, counter) at or above `threshold` after a shift by 8.
