@@ -7,6 +7,7 @@ find_package(CLI11 REQUIRED)
 find_package(JPEG REQUIRED)
 find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Boost REQUIRED COMPONENTS context)
 
 # libzip's own CMake file wants the command-line tools installed beside the library; the library and its header are all we use.
 find_path(LIBZIP_INCLUDE_DIR zip.h REQUIRED)

@@ -46,7 +46,7 @@ void Allocator::count(size_t bytes) {
 
 Allocator::Block Allocator::allocate(size_t bytes) {
   if (bytes == 0) return {};
-  const size_t rounded = round_up(bytes);
+  const size_t rounded = device_.exact_blocks() ? bytes : round_up(bytes);
   std::unique_lock lock(mutex_);
   Block block = take_cached(rounded);
   if (!block.address) {
@@ -70,6 +70,10 @@ Allocator::Block Allocator::allocate(size_t bytes) {
 void Allocator::release(Block block) noexcept {
   if (!block.address) return;
   const std::lock_guard lock(mutex_);
+  if (device_.exact_blocks()) {
+    statistics_.current -= block.bytes;
+    return device_.release(block.address, block.bytes);
+  }
   free_.emplace(block.bytes, block.address);
   statistics_.cached += block.bytes;
   statistics_.current -= block.bytes;

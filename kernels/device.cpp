@@ -8,8 +8,10 @@
 #include <memory>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda/device.h"
 #include "kernels/host_memory.h"
 #include "kernels/reference/reference.h"
+#include "kernels/widening/widening.h"
 
 namespace mirilla {
 
@@ -51,39 +53,47 @@ std::string reference_description() {
   return fmt::format("{} thread{}, plain loops in f32 and f64, for comparison only", threads, threads == 1 ? "" : "s");
 }
 
+template <class HostBackend>
+std::unique_ptr<Backend> with_halves() {
+  return std::make_unique<WideningBackend>(std::make_unique<HostBackend>());
+}
+
 // Made at the first use and never destroyed: a tensor in a static object may outlive any order of destruction that could be chosen here.
 Device& reference_device() {
-  static Device& device = *std::make_unique<HostDevice>(std::make_unique<ReferenceBackend>(), reference_description).release();
+  static Device& device = *std::make_unique<HostDevice>(with_halves<ReferenceBackend>(), reference_description).release();
   return device;
 }
 
 Device& cpu_device() {
-  static Device& device = *std::make_unique<HostDevice>(std::make_unique<CpuBackend>(), cpu_description).release();
+  static Device& device = *std::make_unique<HostDevice>(with_halves<CpuBackend>(), cpu_description).release();
   return device;
 }
 
 struct Entry {
   std::string_view name;
   Device& (*open)();
+  std::string (*unavailable)();  // empty, or why not
 };
 
-constexpr std::array kDevices{Entry{"cpu", cpu_device}, Entry{"reference", reference_device}};
+std::string always() { return {}; }
+
+// The fastest stands first.
+constexpr std::array kDevices{Entry{"cuda", cuda::device, cuda::unavailable}, Entry{"cpu", cpu_device, always},
+                              Entry{"simt", simt::device, simt::unavailable}, Entry{"reference", reference_device, always}};
 
 }  // namespace
 
 Device& open_device(std::string_view name) {
   for (const Entry& entry : kDevices)
-    if (name == entry.name || name == "auto") return entry.open();  // the fastest stands first
-  if (name == "cuda")
-    throw DeviceError("the device 'cuda' was asked for and this build has no CUDA",
-                      "'cpu' computes on the host; 'auto' takes the fastest there is");
+    if (name == entry.name || (name == "auto" && entry.unavailable().empty())) return entry.open();
   throw DeviceError(fmt::format("there is no device '{}'", name),
                     fmt::format("the devices here are auto, {}", fmt::join(device_names(), ", ")));
 }
 
 std::vector<std::string> device_names() {
   std::vector<std::string> names;
-  for (const Entry& entry : kDevices) names.emplace_back(entry.name);
+  for (const Entry& entry : kDevices)
+    if (entry.unavailable().empty()) names.emplace_back(entry.name);
   return names;
 }
 

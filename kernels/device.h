@@ -22,7 +22,7 @@ class Device {
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  /// "reference", "cpu"
+  /// "cuda", "cpu", "simt", "reference"
   virtual std::string_view name() const = 0;
   /// One line for people: "cpu: 2 threads, AVX-512, oneDNN 3.2.0".
   virtual std::string description() const = 0;
@@ -36,6 +36,9 @@ class Device {
 
   /// Whether the host may read and write this memory directly (after synchronize()).
   virtual bool host_addressable() const = 0;
+  /// Whether each allocation should be asked of the device as it is, without rounding and reuse: true where the device checks that nobody
+  /// writes beside it.
+  virtual bool exact_blocks() const { return false; }
   /// Returns when `from` may be reused.
   virtual void copy_from_host(void* to, const void* from, size_t bytes) = 0;
   /// Waits for the device, then copies.
@@ -49,8 +52,9 @@ class Device {
   Device() = default;
 };
 
-/// The device called `name`: "cpu", "reference", or "auto" for the fastest one here. One object a name, which lives as long as the
-/// program. Throws DeviceError for a name that is unknown or a device that is not there; never falls back to another.
+/// The device called `name`: "cuda", "cpu", "simt" (the CUDA kernels on the host's executor: true and slow), "reference", or "auto" for the
+/// fastest one here. One object a name, which lives as long as the program. Throws DeviceError for a name that is unknown or a device that
+/// is not there; never falls back to another.
 Device& open_device(std::string_view name);
 
 /// The names open_device accepts here, "auto" not counted.

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/device.h"
+
+namespace mirilla::cuda {
+
+std::string unavailable() { return "this build has no CUDA"; }
+Device& device() {
+  throw DeviceError("the device 'cuda' was asked for and " + unavailable(),
+                    "'cpu' computes on the host, 'simt' runs the same kernels there; the CMake preset 'cuda' builds for a GPU");
+}
+std::string version_line() { return "cuda: not built"; }
+
+}  // namespace mirilla::cuda

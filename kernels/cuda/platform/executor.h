@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "kernels/cuda/platform/facts.h"
+#include "kernels/half.h"
+#include "kernels/simt/executor.h"
+#include "kernels/simt/half_arithmetic.h"
+#include "kernels/simt/language.h"
+#include "kernels/simt/memory.h"
+
+/// The host's side of the seam: everything is done when the call returns, so streams and events only keep the order they are given, and a
+/// replay is a list of calls.
+namespace mirilla::simt {
+
+inline constexpr std::string_view kDeviceName = "simt";
+inline constexpr bool kGpu = false;
+
+const DeviceFacts& facts();
+/// Empty, or why the device cannot be used.
+std::string unavailable();
+/// One line for people.
+std::string describe_device();
+
+inline void* allocate(size_t bytes) { return allocate_guarded(bytes); }
+inline void release(void* address) noexcept { release_guarded(address); }
+
+/// Work in order. While a replay records, work is written down and not done.
+class Stream {
+ public:
+  Stream() = default;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  void copy_from_host(void* to, const void* from, size_t bytes);
+  void copy_to_host(void* to, const void* from, size_t bytes);
+  void copy(void* to, const void* from, size_t bytes);
+  void fill_bytes(void* to, int value, size_t bytes);
+  void synchronize();
+  void submit(std::function<void()> work);
+
+ private:
+  friend class Replay;
+  friend class Scratch;
+  std::vector<std::function<void()>>* recording_ = nullptr;
+};
+
+class Event {
+ public:
+  void record(Stream& stream);
+  void synchronize() const {}
+  bool done() const { return true; }
+  static double milliseconds_between(const Event& start, const Event& end);
+
+ private:
+  double seconds_ = 0;
+};
+
+/// What a stream was given, to be done again with the same addresses.
+class Replay {
+ public:
+  /// Records what f puts on the stream, without doing it. Waiting is an error meanwhile.
+  static Replay record(Stream& stream, const std::function<void()>& f);
+  void run(Stream& stream) const;
+  size_t size() const { return work_.size(); }
+
+ private:
+  std::vector<std::function<void()>> work_;
+};
+
+/// Memory for a launcher's intermediate results; the next user of the memory comes after in the stream. Kept by a replay that records it.
+class Scratch {
+ public:
+  Scratch(Stream& stream, size_t bytes);
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(address_);
+  }
+
+ private:
+  Stream& stream_;
+  void* address_;
+};
+
+struct LaunchShape {
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+};
+
+namespace detail {
+/// "void mirilla::simt::f() [with auto Kernel = relu_kernel<float>; ...]" to "relu_kernel<float>".
+std::string_view kernel_in(std::string_view function);
+
+template <auto Kernel>
+std::string_view kernel_name() {
+  static const std::string_view name = kernel_in(__PRETTY_FUNCTION__);
+  return name;
+}
+
+template <auto Kernel>
+struct Launch;
+template <class... P, void (*Kernel)(P...)>
+struct Launch<Kernel> {
+  static void on(Stream& stream, const LaunchShape& shape, P... args) {
+    stream.submit([shape, args...] {
+      run_grid(
+          {.kernel = kernel_name<Kernel>(), .grid = shape.grid, .block = shape.block, .shared_bytes = shape.shared_bytes, .thread = [&] {
+             Kernel(args...);
+           }});
+    });
+  }
+};
+}  // namespace detail
+
+/// Starts a kernel. Throws DeviceError naming it where the launch is not possible, or, here, where a thread of it failed.
+template <auto Kernel, class... Args>
+void launch(Stream& stream, const LaunchShape& shape, Args&&... args) {
+  detail::Launch<Kernel>::on(stream, shape, std::forward<Args>(args)...);
+}
+
+template <class T>
+T* dynamic_shared() {
+  return static_cast<T*>(dynamic_shared_memory());
+}
+
+inline float widen(float x) { return x; }
+inline float widen(Half x) { return half_to_float(x); }
+inline float widen(BFloat16 x) { return static_cast<float>(x); }
+template <class T>
+T narrow(float x) {
+  return T(x);
+}
+
+/// Checks, before a vector access, that the address suits it.
+template <class T>
+const T* assume_aligned(const T* address) {
+  check_aligned(address, alignof(T));
+  return address;
+}
+template <class T>
+T* assume_aligned(T* address) {
+  check_aligned(address, alignof(T));
+  return address;
+}
+
+}  // namespace mirilla::simt

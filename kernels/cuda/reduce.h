@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "kernels/cuda/platform/platform.h"
+
+namespace mirilla::MIRILLA_PLATFORM {
+
+inline constexpr int kWarpSize = 32;
+inline constexpr unsigned kFullMask = 0xffffffffu;
+
+/// Sum over the warp's lanes, in every lane; in a fixed order, so the same to the bit from run to run. All 32 lanes must come.
+template <class T>
+__device__ __forceinline__ T warp_sum(T value) {
+  for (int lanes = kWarpSize / 2; lanes > 0; lanes /= 2) value += __shfl_xor_sync(kFullMask, value, lanes);
+  return value;
+}
+
+template <class T>
+__device__ __forceinline__ T warp_max(T value) {
+  for (int lanes = kWarpSize / 2; lanes > 0; lanes /= 2) {
+    const T other = __shfl_xor_sync(kFullMask, value, lanes);
+    value = other > value ? other : value;
+  }
+  return value;
+}
+
+/// Sum over a block of one dimension whose size is a multiple of 32, in every thread. `room` is shared memory for one T a warp; it may be
+/// used again after the call, which ends in a barrier.
+template <class T>
+__device__ __forceinline__ T block_sum(T value, T* room) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
+  const int warps = static_cast<int>(blockDim.x) / kWarpSize;
+  value = warp_sum(value);
+  if (lane == 0) room[warp] = value;
+  __syncthreads();
+  T sum{};
+  for (int i = 0; i < warps; ++i) sum += room[i];
+  __syncthreads();
+  return sum;
+}
+
+}  // namespace mirilla::MIRILLA_PLATFORM

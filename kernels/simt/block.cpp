@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/simt/block.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <numeric>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
+namespace mirilla::simt {
+
+namespace {
+
+constexpr int kWarpLanes = 32;
+constexpr size_t kSharedAlignment = 128, kSharedGuard = 128;
+constexpr std::byte kPoison{0xFF};
+
+thread_local BlockRunner* t_running = nullptr;
+
+#if defined(__SANITIZE_ADDRESS__)
+void forbid(const std::byte* address, size_t bytes) { __asan_poison_memory_region(address, bytes); }
+void allow(const std::byte* address, size_t bytes) { __asan_unpoison_memory_region(address, bytes); }
+#else
+void forbid(const std::byte*, size_t) {}
+void allow(const std::byte*, size_t) {}
+#endif
+
+std::string text_of(std::source_location where) {
+  const std::string_view file = where.file_name();
+  return fmt::format("{}:{}", file.substr(file.find_last_of('/') + 1), where.line());
+}
+
+bool same_place(std::source_location a, std::source_location b) {
+  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+}
+
+}  // namespace
+
+BlockRunner& BlockRunner::of_this_thread() {
+  thread_local BlockRunner runner;
+  return runner;
+}
+
+BlockRunner* BlockRunner::running() { return t_running; }
+
+BlockRunner::~BlockRunner() {
+  closing_ = true;  // every fiber's loop ends when it is resumed once more
+  for (const auto& fiber : fibers_) fiber->resume();
+}
+
+uint64_t BlockRunner::run(const GridCall& call, uint64_t block, uint64_t seed) {
+  if (t_running) throw DeviceError(fmt::format("{}: a kernel launched from within {}", call.kernel, position()));
+  call_ = &call;
+  t_running = this;
+  prepare(block, seed);
+  try {
+    schedule();
+  } catch (...) {
+    error_ = std::current_exception();
+  }
+  if (error_) abandon();
+  allow(shared_, call.shared_bytes + kSharedGuard);
+  t_running = nullptr;
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+  return switches_;
+}
+
+void BlockRunner::prepare(uint64_t block, uint64_t seed) {
+  const dim3 b = call_->block, g = call_->grid;
+  threads_ = static_cast<int>(b.x * b.y * b.z);
+  blockDim = b;
+  gridDim = g;
+  blockIdx = {static_cast<unsigned>(block % g.x), static_cast<unsigned>(block / g.x % g.y), static_cast<unsigned>(block / g.x / g.y)};
+  lanes_.assign(static_cast<size_t>(threads_), {});
+  order_.resize(static_cast<size_t>(threads_));
+  std::iota(order_.begin(), order_.end(), 0);
+  shuffled_ = seed != 0;
+  if (shuffled_) {
+    random_.seed(static_cast<uint32_t>(seed ^ seed >> 32));
+    std::shuffle(order_.begin(), order_.end(), random_);
+  }
+  next_ = 0;
+  ready_.clear();
+  waiting_ = ended_ = 0;
+  switches_ = 0;
+
+  const size_t wanted = call_->shared_bytes + kSharedAlignment + kSharedGuard;
+  if (shared_storage_.size() < wanted) shared_storage_.resize(wanted);
+  const auto start = reinterpret_cast<uintptr_t>(shared_storage_.data());
+  shared_ = shared_storage_.data() + ((kSharedAlignment - start % kSharedAlignment) % kSharedAlignment);
+  std::fill_n(shared_, call_->shared_bytes, kPoison);
+  forbid(shared_ + call_->shared_bytes, kSharedGuard);
+}
+
+// Threads whose wait is over go first, so that few stacks are in use at a time; then those that have not started.
+void BlockRunner::schedule() {
+  while (ended_ < threads_) {
+    ++switches_;
+    if (!ready_.empty()) {
+      const int thread = ready_.back();
+      ready_.pop_back();
+      enter(thread);
+      fibers_[static_cast<size_t>(lanes_[static_cast<size_t>(thread)].fiber)]->resume();
+    } else if (next_ < order_.size()) {
+      fibers_[idle_fiber()]->resume();
+    } else {
+      fail_stuck();
+    }
+    if (error_) return;
+  }
+}
+
+size_t BlockRunner::idle_fiber() {
+  if (idle_.empty()) {
+    const size_t number = fibers_.size();
+    fibers_.push_back(std::make_unique<Fiber>([this, number] { fiber_loop(number); }));
+    return number;
+  }
+  const size_t number = idle_.back();
+  idle_.pop_back();
+  return number;
+}
+
+void BlockRunner::fiber_loop(size_t fiber) {
+  while (!closing_) {
+    try {
+      run_threads_of(fiber);
+    } catch (const Abandoned&) {
+    } catch (...) {
+      if (!error_) error_ = std::current_exception();
+      lanes_[static_cast<size_t>(current_)].state = State::ended;
+    }
+    idle_.push_back(fiber);
+    fibers_[fiber]->suspend();
+  }
+}
+
+// One thread after the other on this stack. A thread that waits suspends the stack, and another stack takes the next thread.
+void BlockRunner::run_threads_of(size_t fiber) {
+  while (next_ < order_.size() && ready_.empty()) {
+    const int thread = order_[next_++];
+    lanes_[static_cast<size_t>(thread)].fiber = static_cast<int>(fiber);
+    enter(thread);
+    call_->thread();
+    lanes_[static_cast<size_t>(thread)].state = State::ended;
+    ++ended_;
+  }
+}
+
+void BlockRunner::enter(int thread) {
+  current_ = thread;
+  const auto t = static_cast<unsigned>(thread);
+  threadIdx = {t % blockDim.x, t / blockDim.x % blockDim.y, t / blockDim.x / blockDim.y};
+  lanes_[static_cast<size_t>(thread)].state = State::ready;
+}
+
+void BlockRunner::wait() {
+  const int thread = current_;
+  fibers_[static_cast<size_t>(lanes_[static_cast<size_t>(thread)].fiber)]->suspend();
+  if (abandoning_) throw Abandoned();
+}
+
+int BlockRunner::block_barrier(BarrierKind kind, bool predicate, std::source_location where) {
+  const auto thread = static_cast<size_t>(current_);
+  Lane& lane = lanes_[thread];
+  lane.state = State::at_barrier;
+  lane.kind = kind;
+  lane.predicate = predicate;
+  lane.where = where;
+  ++waiting_;
+  if (waiting_ == threads_) {
+    release_barrier();
+  } else {
+    wait();
+  }
+  return lanes_[thread].barrier_result;
+}
+
+void BlockRunner::release_barrier() {
+  int count = 0;
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    const Lane& lane = lanes_[i];
+    if (!same_place(lane.where, lanes_[0].where) || lane.kind != lanes_[0].kind)
+      fail(fmt::format("the barriers diverge: thread 0 waits at {} and thread {} at {}", text_of(lanes_[0].where), i, text_of(lane.where)),
+           "every thread of a block has to reach the same __syncthreads");
+    if (lane.predicate) ++count;
+  }
+  waiting_ = 0;
+  for (size_t i = lanes_.size(); i-- > 0;) {
+    Lane& lane = lanes_[i];
+    switch (lane.kind) {
+      case BarrierKind::plain: break;
+      case BarrierKind::count: lane.barrier_result = count; break;
+      case BarrierKind::all: lane.barrier_result = count == threads_; break;
+      case BarrierKind::any: lane.barrier_result = count > 0; break;
+    }
+    lane.state = State::ready;
+    if (order_[i] != current_) ready_.push_back(order_[i]);  // the last to come runs on, without a switch
+  }
+  if (shuffled_) std::shuffle(ready_.begin(), ready_.end(), random_);
+}
+
+void BlockRunner::check_warp_arrival(int warp, unsigned mask, std::source_location where) const {
+  if ((mask >> (current_ % kWarpLanes) & 1u) == 0)
+    fail(fmt::format("a lane calls a warp function with the mask {:#010x}, without itself", mask));
+  for (int i = 0; i < kWarpLanes; ++i) {
+    if ((mask >> i & 1u) == 0) continue;
+    const int thread = warp * kWarpLanes + i;
+    if (thread >= threads_)
+      fail(fmt::format("the mask {:#010x} of a warp function names lane {} and the block has {} threads", mask, i, threads_));
+    const Lane& lane = lanes_[static_cast<size_t>(thread)];
+    if (lane.state == State::ended)
+      fail(fmt::format("lane {} of the mask {:#010x} has ended before the warp function at {}", i, mask, text_of(where)),
+           "every lane in the mask has to call it");
+    if (lane.state == State::at_warp && (lane.mask != mask || !same_place(lane.where, where)))
+      fail(fmt::format("the warp diverges: lane {} waits at {} with the mask {:#010x}, another at {} with {:#010x}", i, text_of(lane.where),
+                       lane.mask, text_of(where), mask),
+           "every lane in the mask has to call the same warp function");
+    if (lane.state == State::at_barrier)
+      fail(fmt::format("lane {} of the mask {:#010x} waits at the barrier of {}, another at the warp function of {}", i, mask,
+                       text_of(lane.where), text_of(where)),
+           "every lane in the mask has to call the same warp function");
+  }
+}
+
+void BlockRunner::join_warp(unsigned mask, void* mine, void* function, void (*all)(void*, void**), std::source_location where) {
+  const auto thread = static_cast<size_t>(current_);
+  const int warp = current_ / kWarpLanes;
+  check_warp_arrival(warp, mask, where);
+  Lane& self = lanes_[thread];
+  self.state = State::at_warp;
+  self.mask = mask;
+  self.mine = mine;
+  self.where = where;
+
+  std::array<void*, kWarpLanes> brought{};
+  int here = 0;
+  for (int i = 0; i < kWarpLanes; ++i) {
+    if ((mask >> i & 1u) == 0) continue;
+    const Lane& lane = lanes_[static_cast<size_t>(warp * kWarpLanes + i)];
+    if (lane.state != State::at_warp) continue;
+    brought[static_cast<size_t>(i)] = lane.mine;
+    ++here;
+  }
+  if (here < std::popcount(mask)) return wait();
+  all(function, brought.data());
+  for (int i = kWarpLanes - 1; i >= 0; --i) {
+    if ((mask >> i & 1u) == 0) continue;
+    const int other = warp * kWarpLanes + i;
+    lanes_[static_cast<size_t>(other)].state = State::ready;
+    if (other != static_cast<int>(thread)) ready_.push_back(other);
+  }
+}
+
+void BlockRunner::fail_stuck() const {
+  const auto find = [&](State state) {
+    return std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& lane) { return lane.state == state; });
+  };
+  const auto barrier = find(State::at_barrier), warp = find(State::at_warp), ended = find(State::ended);
+  const auto number = [&](auto it) { return static_cast<int>(it - lanes_.begin()); };
+  if (warp != lanes_.end())
+    throw DeviceError(fmt::format("{}: waits for ever at the warp function of {} with the mask {:#010x}", position(number(warp)),
+                                  text_of(warp->where), warp->mask),
+                      "every lane in the mask has to call it");
+  throw DeviceError(fmt::format("{}: waits for ever at the barrier of {}; thread {} has ended without it", position(number(barrier)),
+                                text_of(barrier->where), number(ended)),
+                    "every thread of a block has to reach the same __syncthreads");
+}
+
+// Unwinds the stacks that wait, so that the runner can be used again.
+void BlockRunner::abandon() {
+  abandoning_ = true;
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    const Lane& lane = lanes_[i];
+    const bool suspended = lane.state == State::at_barrier || lane.state == State::at_warp ||
+                           std::find(ready_.begin(), ready_.end(), static_cast<int>(i)) != ready_.end();
+    if (suspended) fibers_[static_cast<size_t>(lane.fiber)]->resume();
+  }
+  abandoning_ = false;
+}
+
+std::string BlockRunner::position(int thread) const {
+  const auto t = static_cast<unsigned>(thread);
+  const dim3 b = call_->block;
+  return fmt::format("{}, block ({},{},{}), thread ({},{},{})", call_->kernel, blockIdx.x, blockIdx.y, blockIdx.z, t % b.x, t / b.x % b.y,
+                     t / b.x / b.y);
+}
+
+// --- What kernels call -------------------------------------------------------------------------------------------------------------------
+
+namespace {
+BlockRunner& runner(std::string_view what) {
+  if (!t_running) throw DeviceError(fmt::format("{} was called outside a kernel", what));
+  return *t_running;
+}
+}  // namespace
+
+int block_barrier(BarrierKind kind, bool predicate, std::source_location where) {
+  return runner("__syncthreads").block_barrier(kind, predicate, where);
+}
+
+void join_warp(unsigned mask, void* mine, void* function, void (*all)(void*, void**), std::source_location where) {
+  runner("a warp function").join_warp(mask, mine, function, all, where);
+}
+
+int thread_in_block() { return runner("thread_in_block").thread(); }
+void* dynamic_shared_memory() { return runner("dynamic_shared_memory").shared_memory(); }
+
+void fail(std::string_view what, std::string_view hint) {
+  if (!t_running) throw DeviceError(what, hint);
+  throw DeviceError(fmt::format("{}: {}", t_running->position(), what), hint);
+}
+
+void device_assert(const char* condition, std::source_location where) {
+  fail(fmt::format("the assertion '{}' at {} does not hold", condition, text_of(where)));
+}
+
+void fail_misaligned(const void* address, size_t alignment) {
+  fail(fmt::format("an access of {} bytes at an address that leaves {} over", alignment, reinterpret_cast<uintptr_t>(address) % alignment),
+       "a vector access has to be aligned to its size");
+}
+
+}  // namespace mirilla::simt

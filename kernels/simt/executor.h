@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <source_location>
+#include <string>
+#include <string_view>
+
+#include "kernels/error.h"
+
+/// Runs CUDA kernels on the host, thread by thread, as a GPU would and stricter.
+///
+/// A grid's blocks are shared out over the host's threads (set_host_threads). Within a block each CUDA thread runs until it has to wait for
+/// others, at a barrier or a warp function, and then the next one's turn comes: a thread that never waits costs a function call, one that
+/// waits costs a switch of stacks. One thread of a block runs at a time, so a block's result depends on the order of its threads only where
+/// the kernel has a race; set_schedule_seed shuffles that order, and the blocks', to bring races to light.
+///
+/// Errors are DeviceError and name the kernel, the block and the thread. The kernel is then abandoned: what it had written stays.
+namespace mirilla::simt {
+
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+  bool operator==(const dim3&) const = default;
+};
+struct uint3 {
+  unsigned x = 0, y = 0, z = 0;
+};
+
+/// The limits the executor holds a launch to: those of compute capability 9.0.
+struct Limits {
+  static constexpr unsigned kThreadsPerBlock = 1024;
+  static constexpr unsigned kBlockX = 1024, kBlockY = 1024, kBlockZ = 64;
+  static constexpr unsigned kGridX = 2147483647, kGridY = 65535, kGridZ = 65535;
+  static constexpr size_t kSharedBytes = 227 * 1024;
+};
+
+// The built-in variables. They belong to the host's thread and change with each switch from one CUDA thread to another.
+inline constinit thread_local uint3 threadIdx{}, blockIdx{};
+inline constinit thread_local dim3 blockDim{}, gridDim{};
+inline constexpr int warpSize = 32;
+
+struct GridCall {
+  std::string_view kernel;  // for messages
+  dim3 grid, block;
+  size_t shared_bytes = 0;       // dynamic shared memory
+  std::function<void()> thread;  // the kernel with its arguments: what one CUDA thread runs
+};
+
+/// Runs the grid to its end. Throws DeviceError.
+void run_grid(const GridCall& call);
+
+/// From now on blocks, and threads within a block, start in an order drawn from this seed; 0 is the natural order. Applies to every launch
+/// of the program.
+void set_schedule_seed(uint64_t seed);
+uint64_t schedule_seed();
+
+/// What the executor did since the program began: kernels, blocks, and switches from one thread's stack to another's.
+struct ExecutorCounts {
+  uint64_t launches = 0, blocks = 0, switches = 0;
+};
+ExecutorCounts executor_counts();
+
+// --- What kernels/simt/language.h is made of
+// -----------------------------------------------------------------------------------------------
+
+enum class BarrierKind : uint8_t { plain, count, all, any };
+/// Waits for the block. Gives the count, conjunction or disjunction of the predicates.
+int block_barrier(BarrierKind kind, bool predicate, std::source_location where);
+
+/// Waits for the lanes of `mask`; the last to come calls all(function, lanes), lanes[i] being what lane i brought, or null.
+void join_warp(unsigned mask, void* mine, void* function, void (*all)(void* function, void** lanes), std::source_location where);
+
+/// The number of the running thread in its block, x fastest.
+int thread_in_block();
+
+/// The block's dynamic shared memory. Aligned to 128 bytes; full of 0xFF bytes when a block starts.
+void* dynamic_shared_memory();
+
+/// Throws: "<what>" in kernel, block, thread. Outside a kernel it names none.
+[[noreturn]] void fail(std::string_view what, std::string_view hint = {});
+[[noreturn]] void device_assert(const char* condition, std::source_location where);
+[[noreturn]] void fail_misaligned(const void* address, size_t alignment);
+
+inline void check_aligned(const void* address, size_t alignment) {
+  if (reinterpret_cast<uintptr_t>(address) % alignment != 0) [[unlikely]]
+    fail_misaligned(address, alignment);
+}
+
+}  // namespace mirilla::simt

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <boost/context/fiber.hpp>
+#include <cstddef>
+#include <functional>
+
+namespace mirilla::simt {
+
+/// A stack of its own on which a function runs until it suspends itself. Made and resumed by one thread of the host only. The address
+/// sanitizer is told of each switch.
+class Fiber {
+ public:
+  /// Nothing runs yet. `body` must return for the fiber to end, and must not throw.
+  explicit Fiber(std::function<void()> body);
+  ~Fiber();
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+
+  /// Runs it until it suspends itself or ends. Called from outside.
+  void resume();
+  /// Back to where resume() was called. Called from inside.
+  void suspend();
+  bool ended() const { return ended_; }
+
+ private:
+  boost::context::fiber run(boost::context::fiber outside);
+  void entered();
+
+  std::function<void()> body_;
+  std::byte* stack_ = nullptr;
+  boost::context::fiber context_;  // of whoever does not run: the fiber, or the one who resumed it
+  void* outside_fake_stack_ = nullptr;
+  const void* outside_bottom_ = nullptr;
+  size_t outside_size_ = 0;
+  void* fake_stack_ = nullptr;
+  bool ended_ = false;
+};
+
+}  // namespace mirilla::simt
