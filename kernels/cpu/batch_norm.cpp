@@ -78,6 +78,7 @@ void CpuBackend::batch_norm_statistics(const BatchNormStatistics& call) {
 
 // Bytes: read n (2 n with a residual), write n (2 n when watched).
 void CpuBackend::batch_norm_apply(const BatchNormApply& call) {
+  if (call.mask) missing("batch_norm_apply with a mask");
   cpu::want_f32("batch_norm_apply", {call.x, call.mean, call.inv_std, call.weight, call.bias, call.residual, call.y, call.normalized});
   const int64_t rows = cpu::rows_of(call.x), channels = cpu::channels_of(call.x);
   std::vector<float> factor(static_cast<size_t>(channels));
@@ -98,6 +99,7 @@ void CpuBackend::batch_norm_apply(const BatchNormApply& call) {
 
 // Bytes: read 2 n for the sums and 2 n again for dx (n more each with ReLU), write n (2 n with a residual).
 void CpuBackend::batch_norm_backward(const BatchNormBackward& call) {
+  if (call.relu && !call.y) missing("batch_norm_backward from a mask");
   cpu::want_f32("batch_norm_backward",
                 {call.dy, call.x, call.mean, call.inv_std, call.weight, call.y, call.dx, call.dresidual, call.dweight, call.dbias});
   const int64_t rows = cpu::rows_of(call.dy), channels = cpu::channels_of(call.dy);

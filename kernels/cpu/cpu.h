@@ -19,8 +19,8 @@ class Products;
 /// our own, chosen at run time for AVX2 or AVX-512 (`MIRILLA_CPU_ISA=baseline|avx2|avx512` overrides).
 ///
 /// Computes in f32; f16, bf16, u8 and i64 where the table means them (fill, cast, indices, labels, pictures). f64 lives on the reference
-/// device and is refused. Every fused entry is present. Each call is finished when it returns. A sum is always taken in the same order
-/// for the same number of threads, so a run repeats to the bit. One object serves one thread at a time.
+/// device and is refused. Every fused entry but relu_mask is present. Each call is finished when it returns. A sum is always taken in the
+/// same order for the same number of threads, so a run repeats to the bit. One object serves one thread at a time.
 class CpuBackend : public Backend {
  public:
   CpuBackend();

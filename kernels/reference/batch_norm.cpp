@@ -47,7 +47,7 @@ void ReferenceBackend::batch_norm_statistics(const BatchNormStatistics& call) {
 }
 
 void ReferenceBackend::batch_norm_apply(const BatchNormApply& call) {
-  if (call.residual || call.relu) missing("batch_norm_apply with a residual or relu");
+  if (call.residual || call.relu || call.mask) missing("batch_norm_apply with a residual, relu or mask");
   compute(call.x.dtype, "batch_norm_apply", [&]<class T>() {
     const auto [rows, width] = rows_of(call.x.shape);
     const T* const x = call.x.data<T>();

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/widening/scratch.h"
+
+#include <algorithm>
+
+#include "kernels/error.h"
+#include "kernels/host_memory.h"
+
+namespace mirilla::widening {
+
+ScratchPool::~ScratchPool() {
+  for (const Scratch& scratch : free_) release_host(scratch.address, scratch.bytes);
+}
+
+Scratch ScratchPool::take(size_t bytes) {
+  const std::lock_guard lock(mutex_);
+  free_.reserve(free_.size() + out_ + 1);  // so that give() has its place and cannot fail
+  Scratch taken;
+  if (!free_.empty()) {
+    const auto by_size = [](const Scratch& a, const Scratch& b) { return a.bytes < b.bytes; };
+    auto best = free_.end();
+    for (auto it = free_.begin(); it != free_.end(); ++it)
+      if (it->bytes >= bytes && (best == free_.end() || by_size(*it, *best))) best = it;
+    if (best == free_.end()) best = std::max_element(free_.begin(), free_.end(), by_size);
+    taken = *best;
+    free_.erase(best);
+  }
+  if (taken.bytes < bytes || taken.address == nullptr) {
+    release_host(taken.address, taken.bytes);
+    taken = {allocate_host(std::max<size_t>(bytes, 1)), std::max<size_t>(bytes, 1)};
+    if (taken.address == nullptr)
+      throw DeviceError(fmt::format("the host has no {} bytes left to widen half precision in", bytes),
+                        "a smaller batch or smaller pictures take less");
+  }
+  ++out_;
+  return taken;
+}
+
+void ScratchPool::give(Scratch scratch) noexcept {
+  const std::lock_guard lock(mutex_);
+  free_.push_back(scratch);
+  --out_;
+}
+
+size_t ScratchPool::free_bytes() const {
+  const std::lock_guard lock(mutex_);
+  size_t bytes = 0;
+  for (const Scratch& scratch : free_) bytes += scratch.bytes;
+  return bytes;
+}
+
+}  // namespace mirilla::widening
