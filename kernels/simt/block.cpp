@@ -18,7 +18,7 @@ namespace {
 
 constexpr int kWarpLanes = 32;
 constexpr size_t kSharedAlignment = 128, kSharedGuard = 128;
-constexpr std::byte kPoison{0xFF};
+constexpr std::byte kPoison{0xFF}, kGuardByte{0xFE};
 
 thread_local BlockRunner* t_running = nullptr;
 
@@ -65,6 +65,7 @@ uint64_t BlockRunner::run(const GridCall& call, uint64_t block, uint64_t seed) {
   }
   if (error_) abandon();
   allow(shared_, call.shared_bytes + kSharedGuard);
+  if (!error_) check_shared_guard();
   t_running = nullptr;
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
   return switches_;
@@ -94,7 +95,16 @@ void BlockRunner::prepare(uint64_t block, uint64_t seed) {
   const auto start = reinterpret_cast<uintptr_t>(shared_storage_.data());
   shared_ = shared_storage_.data() + ((kSharedAlignment - start % kSharedAlignment) % kSharedAlignment);
   std::fill_n(shared_, call_->shared_bytes, kPoison);
+  std::fill_n(shared_ + call_->shared_bytes, kSharedGuard, kGuardByte);
   forbid(shared_ + call_->shared_bytes, kSharedGuard);
+}
+
+void BlockRunner::check_shared_guard() {
+  const std::byte* const end = shared_ + call_->shared_bytes;
+  if (std::all_of(end, end + kSharedGuard, [](std::byte b) { return b == kGuardByte; })) return;
+  error_ = std::make_exception_ptr(
+      DeviceError(fmt::format("{}: a write past the block's {} bytes of dynamic shared memory", position(0), call_->shared_bytes),
+                  "the launcher asked for too little"));
 }
 
 // Threads whose wait is over go first, so that few stacks are in use at a time; then those that have not started.
@@ -217,7 +227,9 @@ void BlockRunner::check_warp_arrival(int warp, unsigned mask, std::source_locati
     if (lane.state == State::ended)
       fail(fmt::format("lane {} of the mask {:#010x} has ended before the warp function at {}", i, mask, text_of(where)),
            "every lane in the mask has to call it");
-    if (lane.state == State::at_warp && (lane.mask != mask || !same_place(lane.where, where)))
+    // A lane that waits for this one, but elsewhere, never meets it. One that waits for others only will still come.
+    const bool waits_for_this = lane.state == State::at_warp && (lane.mask >> (current_ % kWarpLanes) & 1u) != 0;
+    if (waits_for_this && (lane.mask != mask || !same_place(lane.where, where)))
       fail(fmt::format("the warp diverges: lane {} waits at {} with the mask {:#010x}, another at {} with {:#010x}", i, text_of(lane.where),
                        lane.mask, text_of(where), mask),
            "every lane in the mask has to call the same warp function");
@@ -243,7 +255,7 @@ void BlockRunner::join_warp(unsigned mask, void* mine, void* function, void (*al
   for (int i = 0; i < kWarpLanes; ++i) {
     if ((mask >> i & 1u) == 0) continue;
     const Lane& lane = lanes_[static_cast<size_t>(warp * kWarpLanes + i)];
-    if (lane.state != State::at_warp) continue;
+    if (lane.state != State::at_warp || lane.mask != mask || !same_place(lane.where, where)) continue;
     brought[static_cast<size_t>(i)] = lane.mine;
     ++here;
   }

@@ -52,6 +52,7 @@ class BlockRunner {
   };
   struct Abandoned {};  // thrown through the threads that wait, once one of the block has failed
 
+  void check_shared_guard();
   void prepare(uint64_t block, uint64_t seed);
   void schedule();
   void start_next_on(size_t fiber);

@@ -21,7 +21,9 @@ namespace mirilla::simt {
 namespace {
 
 constexpr size_t kAlignment = 256, kGuard = 256;
-constexpr std::byte kFresh{0xFF}, kGuardByte{0xA5};
+// Fresh memory reads as NaN in every float type. The zones read as NaN in f16 and as -1.7e38 in f32 and bf16, so that a value from there
+// shows in whatever is computed from it, and a NaN that is written there shows in the zone.
+constexpr std::byte kFresh{0xFF}, kGuardByte{0xFE};
 
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kSanitized = true;  // the zones are its own then, and not even we may read them

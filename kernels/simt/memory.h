@@ -4,8 +4,8 @@
 #include <cstddef>
 
 /// The executor's memory. Each allocation lies between two guard zones and is full of 0xFF bytes (NaN in every float type) when it is new:
-/// a kernel that reads what nobody wrote, or writes beside its tensor, shows. Under the address sanitizer the zones are poisoned too, and
-/// the very access is caught.
+/// a kernel that reads what nobody wrote, or reads or writes beside its tensor, shows. Under the address sanitizer the zones are poisoned
+/// too, and the very access is caught.
 namespace mirilla::simt {
 
 /// Aligned to 256 bytes, as cudaMalloc's. Throws DeviceError where the host has no more.
