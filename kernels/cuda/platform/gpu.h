@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <atomic>
+#include <cassert>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "kernels/cuda/platform/facts.h"
+#include "kernels/half.h"
+
+/// The GPU's side of the seam: CUDA's runtime, on the machine's first GPU (CUDA_VISIBLE_DEVICES says which that is). Calls return while the
+/// GPU works; only copy_to_host and synchronize wait. Each status of CUDA is checked and becomes a DeviceError.
+///
+/// A kernel that fails while it runs is noticed by a later call. With MIRILLA_CUDA_SYNC=1 in the environment each launch waits, so that the
+/// error names the kernel.
+namespace mirilla::cuda {
+
+inline constexpr std::string_view kDeviceName = "cuda";
+inline constexpr bool kGpu = true;
+
+/// Of the GPU; where there is none, only what needs none.
+const DeviceFacts& facts();
+/// Empty, or why the device cannot be used. Never throws, and works where no driver is installed.
+std::string unavailable();
+/// One line for people.
+std::string describe_device();
+
+/// Throws DeviceError that says how much was wanted, is held and is free.
+void* allocate(size_t bytes);
+/// Waits for work that may still use it.
+void release(void* address) noexcept;
+
+namespace detail {
+/// Throws DeviceError: "cudaFree, which was to give memory back, failed: <CUDA's text>". The purpose completes "which was to ...".
+void check(cudaError_t status, std::string_view call, std::string_view purpose);
+/// For destructors, which may not throw: the error is thrown by the next call that waits for a stream.
+void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept;
+}  // namespace detail
+
+/// Work in order, and in no order with that of other streams. While a replay records, work is written down and not done.
+class Stream {
+ public:
+  Stream();
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  /// Returns when `from` may be reused.
+  void copy_from_host(void* to, const void* from, size_t bytes);
+  /// Waits.
+  void copy_to_host(void* to, const void* from, size_t bytes);
+  void copy(void* to, const void* from, size_t bytes);
+  void fill_bytes(void* to, int value, size_t bytes);
+  void synchronize();
+
+  cudaStream_t native() const { return stream_; }
+  bool recording() const { return recording_; }
+
+ private:
+  friend class Replay;
+  cudaStream_t stream_ = nullptr;
+  bool recording_ = false;
+};
+
+class Event {
+ public:
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+
+  void record(Stream& stream);
+  void synchronize() const;
+  bool done() const;
+  /// Both must be done.
+  static double milliseconds_between(const Event& start, const Event& end);
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+/// What a stream was given, to be done again with the same addresses: a CUDA graph.
+class Replay {
+ public:
+  /// Records what f puts on the stream, without doing it. Waiting is an error meanwhile.
+  static Replay record(Stream& stream, const std::function<void()>& f);
+  void run(Stream& stream) const;
+  size_t size() const { return size_; }
+
+ private:
+  struct Destroy {
+    void operator()(cudaGraphExec_t graph) const noexcept;
+  };
+  std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> graph_;
+  size_t size_ = 0;
+};
+
+/// Memory for a launcher's intermediate results; the next user of the memory comes after in the stream. Kept by a replay that records it.
+class Scratch {
+ public:
+  Scratch(Stream& stream, size_t bytes);
+  ~Scratch();
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  template <class T>
+  T* as() const {
+    return static_cast<T*>(address_);
+  }
+
+ private:
+  Stream& stream_;
+  void* address_ = nullptr;
+};
+
+struct LaunchShape {
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+};
+
+namespace detail {
+/// "void mirilla::cuda::f() [with auto Kernel = relu_kernel<float>; ...]" to "relu_kernel<float>".
+std::string_view kernel_in(std::string_view function);
+
+void launch(Stream& stream, const LaunchShape& shape, const void* kernel, std::string_view name, void** args);
+void allow_shared_bytes(const void* kernel, std::string_view name, size_t bytes);
+
+template <auto Kernel>
+std::string_view kernel_name() {
+  static const std::string_view name = kernel_in(__PRETTY_FUNCTION__);
+  return name;
+}
+
+template <auto Kernel>
+struct Launch;
+template <class... P, void (*Kernel)(P...)>
+struct Launch<Kernel> {
+  static void on(Stream& stream, const LaunchShape& shape, P... args) {
+    const void* const kernel = reinterpret_cast<const void*>(Kernel);
+    static std::atomic<size_t> allowed{0};  // beyond 48 KB a kernel must be told; once is enough, and it costs a call
+    if (shape.shared_bytes > allowed.load(std::memory_order_relaxed)) {
+      allow_shared_bytes(kernel, kernel_name<Kernel>(), shape.shared_bytes);
+      allowed = shape.shared_bytes;
+    }
+    void* addresses[] = {const_cast<void*>(static_cast<const void*>(std::addressof(args)))..., nullptr};
+    launch(stream, shape, kernel, kernel_name<Kernel>(), addresses);
+  }
+};
+}  // namespace detail
+
+/// Starts a kernel. Throws DeviceError naming it where the launch is not possible.
+template <auto Kernel, class... Args>
+void launch(Stream& stream, const LaunchShape& shape, Args&&... args) {
+  detail::Launch<Kernel>::on(stream, shape, std::forward<Args>(args)...);
+}
+
+/// The block's dynamic shared memory, aligned to 128 bytes.
+template <class T>
+__device__ __forceinline__ T* dynamic_shared() {
+  extern __shared__ __align__(128) unsigned char mirilla_dynamic_shared[];
+  return reinterpret_cast<T*>(mirilla_dynamic_shared);
+}
+
+__host__ __device__ __forceinline__ float widen(float x) { return x; }
+__host__ __device__ __forceinline__ float widen(Half x) { return __half2float(__ushort_as_half(x.bits)); }
+__host__ __device__ __forceinline__ float widen(BFloat16 x) { return __bfloat162float(__ushort_as_bfloat16(x.bits)); }
+/// Rounds to nearest, ties to even.
+template <class T>
+__host__ __device__ __forceinline__ T narrow(float x) {
+  if constexpr (std::is_same_v<T, Half>) {
+    return Half::from_bits(__half_as_ushort(__float2half_rn(x)));
+  } else if constexpr (std::is_same_v<T, BFloat16>) {
+    return BFloat16::from_bits(__bfloat16_as_ushort(__float2bfloat16_rn(x)));
+  } else {
+    return T(x);
+  }
+}
+
+/// The executor checks here that the address suits a vector access; a GPU's own misaligned-address error does so there.
+template <class T>
+__host__ __device__ __forceinline__ T* assume_aligned(T* address) {
+  return address;
+}
+
+}  // namespace mirilla::cuda
