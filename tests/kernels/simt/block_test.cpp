@@ -193,6 +193,24 @@ TEST(SimtReplay, RefusesToWaitWhileItRecords) {
   EXPECT_NO_THROW(stream.synchronize());  // and the stream is well again
 }
 
+TEST(SimtReplay, RecordsOneAtATime) {
+  Stream stream;
+  const std::string message = error_of([&] { Replay::record(stream, [&] { Replay::record(stream, [] {}); }); });
+  EXPECT_NE(message.find("while another one records"), std::string::npos);
+  char byte = 0;
+  for (auto copy : {&Stream::copy_from_host, &Stream::copy_to_host}) {
+    const std::string refused = error_of([&] { Replay::record(stream, [&] { (stream.*copy)(&byte, &byte, 1); }); });
+    EXPECT_NE(refused.find("while a replay records"), std::string::npos);
+  }
+}
+
+TEST(SimtStream, FillsBytes) {
+  const Array<uint8_t> x(100);
+  Stream stream;
+  stream.fill_bytes(x.data() + 10, 7, 80);
+  for (size_t i = 0; i < 100; ++i) ASSERT_EQ(x[i], i >= 10 && i < 90 ? 7 : 0xFF);
+}
+
 TEST(SimtEvent, TellsTimeBetweenTwoPointsOfAStream) {
   Stream stream;
   Event start, end;

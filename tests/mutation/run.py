@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Sees that the tests catch every mutant of the kernels.
+
+    run.py PROGRAM MUTANTS.tsv EQUIVALENT.txt [--jobs N] [--only NUMBER...]
+
+PROGRAM is test_mutants. Each mutant is run under the tests that reach it, the quick ones first, until one fails; a crash, a hang and a
+failure all count. A mutant that lives must stand in EQUIVALENT.txt with its reason, and one that stands there must live. Exits 1 otherwise.
+A line there: FILE <tab> KIND <tab> SOURCE LINE (trimmed) <tab> REASON; it covers every mutant of that kind on such a line of that file.
+"""
+import argparse
+import collections
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+FIRST = 6  # tests tried before the rest
+
+
+def run(program, tests, mutant, limit_s):
+    """Whether the tests catch the mutant."""
+    environment = dict(os.environ, MIRILLA_MUTANT=str(mutant), OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
+    with tempfile.NamedTemporaryFile("w", suffix=".flags") as flags:
+        flags.write("--gtest_filter=" + ":".join(tests) + "\n--gtest_fail_fast\n")
+        flags.flush()
+        try:
+            done = subprocess.run([program, "--gtest_flagfile=" + flags.name], env=environment, timeout=limit_s, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            return True
+    return done.returncode != 0
+
+
+def trace(program):
+    """The tests that reach each mutant, quickest first."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "trace")
+        done = subprocess.run([program], env=dict(os.environ, MIRILLA_MUTANT_TRACE=file, OMP_WAIT_POLICY="passive"), stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True)
+        if done.returncode != 0:
+            sys.exit("the tests fail without any mutant:\n" + done.stdout[-3000:])
+        reaching, cost = collections.defaultdict(list), {}
+        for line in open(file):
+            test, milliseconds, mutants = line.rstrip("\n").split("\t")
+            cost[test] = int(milliseconds)
+            for mutant in mutants.split():
+                reaching[int(mutant)].append(test)
+    for tests in reaching.values():
+        tests.sort(key=cost.get)
+    return reaching, cost
+
+
+def caught(program, mutant, tests, cost):
+    for part in (tests[:FIRST], tests[FIRST:]):
+        if part and run(program, part, mutant, 20 + 0.02 * sum(cost[t] for t in part)):
+            return True
+    return False
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("mutants", type=pathlib.Path)
+    parser.add_argument("equivalent", type=pathlib.Path)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--only", type=int, nargs="*")
+    options = parser.parse_args()
+
+    mutants = {}
+    for line in options.mutants.read_text().splitlines():
+        number, *rest = line.split("\t")
+        mutants[int(number)] = tuple(rest)
+    listed = {}
+    for line in options.equivalent.read_text().splitlines():
+        if line and not line.startswith("#"):
+            file, kind, text, reason = line.split("\t")
+            listed[file, kind, text] = reason
+
+    start = time.time()
+    reaching, cost = trace(options.program)
+    print(f"{len(cost)} tests reach {len(reaching)} of {len(mutants)} mutants; {time.time() - start:.0f} s")
+    # What no test reaches is a comparison of floats, or code that no test runs: the coverage test tells those.
+    chosen = [m for m in mutants if m in reaching and (not options.only or m in options.only)]
+    alive = []
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for mutant, dead in zip(chosen, pool.map(lambda m: caught(options.program, m, reaching[m], cost), chosen)):
+            if not dead:
+                alive.append(mutant)
+    used = set()
+    wrong = 0
+    for mutant in alive:
+        file, line, kind, text = mutants[mutant]
+        if (file, kind, text) in listed:
+            used.add((file, kind, text))
+            continue
+        wrong += 1
+        print(f"NOT CAUGHT {mutant}: {file}:{line}: '{kind}' in: {text}")
+    if not options.only:
+        for key in listed.keys() - used:
+            wrong += 1
+            print(f"LISTED as equivalent, but caught or gone: {key[0]}: '{key[1]}' in: {key[2]}")
+    print(f"{len(chosen) - len(alive)} of {len(chosen)} mutants caught, {len(alive)} alive, {len(listed)} lines of equivalents; "
+          f"{time.time() - start:.0f} s")
+    sys.exit(1 if wrong else 0)
+
+
+main()
