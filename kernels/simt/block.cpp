@@ -36,7 +36,8 @@ std::string text_of(std::source_location where) {
 }
 
 bool same_place(std::source_location a, std::source_location b) {
-  return a.line() == b.line() && a.column() == b.column() && std::strcmp(a.file_name(), b.file_name()) == 0;
+  return a.line() == b.line() && a.column() == b.column() &&
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 }  // namespace
@@ -88,6 +89,7 @@ void BlockRunner::prepare(uint64_t block, uint64_t seed) {
   next_ = 0;
   ready_.clear();
   waiting_ = ended_ = 0;
+  meetings_.clear();
   switches_ = 0;
 
   const size_t wanted = call_->shared_bytes + kSharedAlignment + kSharedGuard;
@@ -182,7 +184,12 @@ int BlockRunner::block_barrier(BarrierKind kind, bool predicate, std::source_loc
   lane.kind = kind;
   lane.predicate = predicate;
   lane.where = where;
-  ++waiting_;
+  if (waiting_++ == 0) first_waiting_ = current_;
+  const Lane& first = lanes_[static_cast<size_t>(first_waiting_)];
+  if (kind != first.kind || !same_place(where, first.where))
+    fail(
+        fmt::format("the barriers diverge: thread {} waits at {} and this one at {}", first_waiting_, text_of(first.where), text_of(where)),
+        "every thread of a block has to reach the same __syncthreads");
   if (waiting_ == threads_) {
     release_barrier();
   } else {
@@ -192,14 +199,7 @@ int BlockRunner::block_barrier(BarrierKind kind, bool predicate, std::source_loc
 }
 
 void BlockRunner::release_barrier() {
-  int count = 0;
-  for (size_t i = 0; i < lanes_.size(); ++i) {
-    const Lane& lane = lanes_[i];
-    if (!same_place(lane.where, lanes_[0].where) || lane.kind != lanes_[0].kind)
-      fail(fmt::format("the barriers diverge: thread 0 waits at {} and thread {} at {}", text_of(lanes_[0].where), i, text_of(lane.where)),
-           "every thread of a block has to reach the same __syncthreads");
-    if (lane.predicate) ++count;
-  }
+  const auto count = static_cast<int>(std::count_if(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.predicate; }));
   waiting_ = 0;
   for (size_t i = lanes_.size(); i-- > 0;) {
     Lane& lane = lanes_[i];
@@ -215,72 +215,76 @@ void BlockRunner::release_barrier() {
   if (shuffled_) std::shuffle(ready_.begin(), ready_.end(), random_);
 }
 
-void BlockRunner::check_warp_arrival(int warp, unsigned mask, std::source_location where) const {
-  if ((mask >> (current_ % kWarpLanes) & 1u) == 0)
-    fail(fmt::format("a lane calls a warp function with the mask {:#010x}, without itself", mask));
-  for (int i = 0; i < kWarpLanes; ++i) {
+// Called by the first lane to come: that the others can.
+void BlockRunner::check_new_meeting(int warp, unsigned mask, std::source_location where) const {
+  const unsigned self = 1u << (current_ % kWarpLanes);
+  if ((mask & self) == 0) fail(fmt::format("a lane calls a warp function with the mask {:#010x}, without itself", mask));
+  const int lanes = std::min(kWarpLanes, threads_ - warp * kWarpLanes);
+  if (lanes < kWarpLanes && mask >> lanes != 0)
+    fail(fmt::format("the mask {:#010x} of a warp function names lane {} and the block has {} threads", mask,
+                     std::countr_zero(mask >> lanes) + lanes, threads_));
+  constexpr std::string_view kHint = "every lane in the mask has to call the same warp function";
+  for (int i = 0; i < lanes; ++i) {
     if ((mask >> i & 1u) == 0) continue;
-    const int thread = warp * kWarpLanes + i;
-    if (thread >= threads_)
-      fail(fmt::format("the mask {:#010x} of a warp function names lane {} and the block has {} threads", mask, i, threads_));
-    const Lane& lane = lanes_[static_cast<size_t>(thread)];
+    const Lane& lane = lanes_[static_cast<size_t>(warp * kWarpLanes + i)];
     if (lane.state == State::ended)
-      fail(fmt::format("lane {} of the mask {:#010x} has ended before the warp function at {}", i, mask, text_of(where)),
-           "every lane in the mask has to call it");
+      fail(fmt::format("lane {} of the mask {:#010x} has ended before the warp function at {}", i, mask, text_of(where)), kHint);
     // A lane that waits for this one, but elsewhere, never meets it. One that waits for others only will still come.
-    const bool waits_for_this = lane.state == State::at_warp && (lane.mask >> (current_ % kWarpLanes) & 1u) != 0;
-    if (waits_for_this && (lane.mask != mask || !same_place(lane.where, where)))
+    if (lane.state == State::at_warp && (lane.mask & self) != 0)
       fail(fmt::format("the warp diverges: lane {} waits at {} with the mask {:#010x}, another at {} with {:#010x}", i, text_of(lane.where),
                        lane.mask, text_of(where), mask),
-           "every lane in the mask has to call the same warp function");
+           kHint);
     if (lane.state == State::at_barrier)
       fail(fmt::format("lane {} of the mask {:#010x} waits at the barrier of {}, another at the warp function of {}", i, mask,
                        text_of(lane.where), text_of(where)),
-           "every lane in the mask has to call the same warp function");
+           kHint);
   }
+}
+
+BlockRunner::Meeting& BlockRunner::meeting_of(int warp, unsigned mask, std::source_location where) {
+  for (Meeting& meeting : meetings_)
+    if (meeting.warp == warp && meeting.mask == mask && (mask >> (current_ % kWarpLanes) & 1u) != 0 && same_place(meeting.where, where))
+      return meeting;
+  check_new_meeting(warp, mask, where);
+  meetings_.push_back({.warp = warp, .mask = mask, .where = where});
+  return meetings_.back();
 }
 
 void BlockRunner::join_warp(unsigned mask, void* mine, void* function, void (*all)(void*, void**), std::source_location where) {
-  const auto thread = static_cast<size_t>(current_);
-  const int warp = current_ / kWarpLanes;
-  check_warp_arrival(warp, mask, where);
-  Lane& self = lanes_[thread];
-  self.state = State::at_warp;
-  self.mask = mask;
-  self.mine = mine;
-  self.where = where;
-
-  std::array<void*, kWarpLanes> brought{};
-  int here = 0;
-  for (int i = 0; i < kWarpLanes; ++i) {
-    if ((mask >> i & 1u) == 0) continue;
-    const Lane& lane = lanes_[static_cast<size_t>(warp * kWarpLanes + i)];
-    if (lane.state != State::at_warp || lane.mask != mask || !same_place(lane.where, where)) continue;
-    brought[static_cast<size_t>(i)] = lane.mine;
-    ++here;
+  const int warp = current_ / kWarpLanes, self = current_ % kWarpLanes;
+  Meeting& meeting = meeting_of(warp, mask, where);
+  meeting.come |= 1u << self;
+  meeting.brought[static_cast<size_t>(self)] = mine;
+  if (meeting.come != mask) {
+    Lane& lane = lanes_[static_cast<size_t>(current_)];
+    lane.state = State::at_warp;
+    lane.mask = mask;
+    lane.where = where;
+    return wait();
   }
-  if (here < std::popcount(mask)) return wait();
-  all(function, brought.data());
-  for (int i = kWarpLanes - 1; i >= 0; --i) {
-    if ((mask >> i & 1u) == 0) continue;
-    const int other = warp * kWarpLanes + i;
+  all(function, meeting.brought.data());
+  for (unsigned others = mask & ~(1u << self); others != 0; others &= ~std::bit_floor(others)) {  // the last first: ready_ is a stack
+    const int other = warp * kWarpLanes + std::bit_width(others) - 1;
     lanes_[static_cast<size_t>(other)].state = State::ready;
-    if (other != static_cast<int>(thread)) ready_.push_back(other);
+    ready_.push_back(other);
   }
+  std::swap(meeting, meetings_.back());
+  meetings_.pop_back();
 }
 
 void BlockRunner::fail_stuck() const {
-  const auto find = [&](State state) {
-    return std::find_if(lanes_.begin(), lanes_.end(), [&](const Lane& lane) { return lane.state == state; });
-  };
-  const auto barrier = find(State::at_barrier), warp = find(State::at_warp), ended = find(State::ended);
-  const auto number = [&](auto it) { return static_cast<int>(it - lanes_.begin()); };
-  if (warp != lanes_.end())
-    throw DeviceError(fmt::format("{}: waits for ever at the warp function of {} with the mask {:#010x}", position(number(warp)),
-                                  text_of(warp->where), warp->mask),
+  if (!meetings_.empty()) {
+    const Meeting& meeting = meetings_.front();
+    const int here = std::countr_zero(meeting.come), missing = std::countr_zero(meeting.mask & ~meeting.come);
+    const bool ended = lanes_[static_cast<size_t>(meeting.warp * kWarpLanes + missing)].state == State::ended;
+    throw DeviceError(fmt::format("{}: waits for ever at the warp function of {} with the mask {:#010x}; lane {} {}",
+                                  position(meeting.warp * kWarpLanes + here), text_of(meeting.where), meeting.mask, missing,
+                                  ended ? "has ended" : "waits elsewhere"),
                       "every lane in the mask has to call it");
-  throw DeviceError(fmt::format("{}: waits for ever at the barrier of {}; thread {} has ended without it", position(number(barrier)),
-                                text_of(barrier->where), number(ended)),
+  }
+  const auto ended = std::find_if(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.state == State::ended; });
+  throw DeviceError(fmt::format("{}: waits for ever at the barrier of {}; thread {} has ended without it", position(first_waiting_),
+                                text_of(lanes_[static_cast<size_t>(first_waiting_)].where), ended - lanes_.begin()),
                     "every thread of a block has to reach the same __syncthreads");
 }
 

@@ -47,8 +47,14 @@ class BlockRunner {
     bool predicate = false;
     int barrier_result = 0;
     unsigned mask = 0;
-    void* mine = nullptr;
     std::source_location where;
+  };
+  /// Lanes of a warp that have come to one warp function, until all of its mask have.
+  struct Meeting {
+    int warp = 0;
+    unsigned mask = 0, come = 0;
+    std::source_location where;
+    std::array<void*, 32> brought{};
   };
   struct Abandoned {};  // thrown through the threads that wait, once one of the block has failed
 
@@ -62,7 +68,8 @@ class BlockRunner {
   void enter(int thread);
   void wait();
   void release_barrier();
-  void check_warp_arrival(int warp, unsigned mask, std::source_location where) const;
+  Meeting& meeting_of(int warp, unsigned mask, std::source_location where);
+  void check_new_meeting(int warp, unsigned mask, std::source_location where) const;
   [[noreturn]] void fail_stuck() const;
   void abandon();
   std::string position(int thread) const;
@@ -77,6 +84,8 @@ class BlockRunner {
   std::vector<Lane> lanes_;
   std::vector<int> ready_;  // threads whose wait is over, last in first out
   int waiting_ = 0;         // at the barrier
+  int first_waiting_ = 0;   // the thread that came there first
+  std::vector<Meeting> meetings_;
   int ended_ = 0;
   std::vector<std::unique_ptr<Fiber>> fibers_;
   std::vector<size_t> idle_;
