@@ -4,17 +4,10 @@
 
 namespace mirilla::MIRILLA_PLATFORM {
 
-void CudaBackend::fill(View, double) { missing("fill"); }
-void CudaBackend::cast(ConstView, View) { missing("cast"); }
-void CudaBackend::add(ConstView, ConstView, View) { missing("add"); }
-void CudaBackend::multiply(ConstView, ConstView, View) { missing("multiply"); }
-void CudaBackend::scale(ConstView, double, View) { missing("scale"); }
-void CudaBackend::dropout(ConstView, const DropoutSpec&, View) { missing("dropout"); }
 void CudaBackend::sum(ConstView, View) { missing("sum"); }
 void CudaBackend::sum_rows(ConstView, View) { missing("sum_rows"); }
 void CudaBackend::argmax(ConstView, View) { missing("argmax"); }
 void CudaBackend::matmul(ConstView, ConstView, const MatmulSpec&, View) { missing("matmul"); }
-void CudaBackend::add_bias(ConstView, ConstView, View) { missing("add_bias"); }
 void CudaBackend::conv2d(ConstView, ConstView, ConstView, const Conv2dSpec&, View) { missing("conv2d"); }
 void CudaBackend::conv2d_backward_data(ConstView, ConstView, const Conv2dSpec&, View) { missing("conv2d_backward_data"); }
 void CudaBackend::conv2d_backward_weight(ConstView, ConstView, const Conv2dSpec&, View) { missing("conv2d_backward_weight"); }

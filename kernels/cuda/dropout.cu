@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#include <cmath>
+
+#include "kernels/cuda/elementwise.h"
+
+// y[i] = x[i] / (1 - p) where to_unit(key.bits(i)) >= p, else 0. Nothing is stored: the backward pass is the same call on dy.
+//
+// Bytes: read n, write n elements. One Philox block, ten rounds of two 32-bit products, gives the numbers of four elements.
+// Launch: 256 threads a block, two 16-byte accesses a thread and tensor.
+namespace mirilla::MIRILLA_PLATFORM {
+
+namespace {
+
+template <class T>
+struct Dropout {
+  RandomKey key;
+  uint32_t threshold;  // to_unit(bits) >= p is bits >> 8 >= threshold, since to_unit counts in steps of 2^-24
+  float kept_scale;
+
+  template <int N>
+  __device__ Vector<T, N> operator()(int64_t i, const Vector<T, N>& x) const {
+    static_assert(N % 4 == 0, "a vector starts at the first word of a Philox block");
+    Vector<T, N> y;
+    for (int quarter = 0; quarter < N / 4; ++quarter) {
+      const auto words = key.block(static_cast<uint32_t>(i) / 4 + static_cast<uint32_t>(quarter));
+      for (size_t k = 0; k < 4; ++k) {
+        const int e = quarter * 4 + static_cast<int>(k);
+        y[e] = narrow<T>((words[k] >> 8) >= threshold ? kept_scale * widen(x[e]) : 0.0f);
+      }
+    }
+    return y;
+  }
+};
+
+}  // namespace
+
+void CudaBackend::dropout(ConstView x, const DropoutSpec& spec, View y) {
+  const auto threshold = static_cast<uint32_t>(std::ceil(spec.p * 0x1p24));  // exact: a power of two moves no bit of p
+  const auto kept_scale = static_cast<float>(1 / (1 - spec.p));
+  dispatch(y.dtype, "dropout", [&]<class T>() {
+    map(stream_, y.numel(), Dropout<T>{spec.key, threshold, kept_scale}, y.data<T>(), x.data<T>());
+  });
+}
+
+}  // namespace mirilla::MIRILLA_PLATFORM

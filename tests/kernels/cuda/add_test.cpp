@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// add, multiply, scale and add_bias: one operation in f32 and one rounding, so nothing but that rounding is allowed.
+#include "tests/kernels/cuda/order.h"
+
+namespace mirilla::test {
+namespace {
+
+class CudaAdd : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(, CudaAdd, testing::ValuesIn(float_types()), [](const auto& i) { return std::string(name_of(i.param)); });
+
+const double kNaN = std::nan(""), kInfinity = std::numeric_limits<double>::infinity();
+
+TEST_P(CudaAdd, AddsAtEverySize) {
+  for (int64_t n : awkward_sizes())
+    expect_equal_to_reference({.name = "add " + std::to_string(n),
+                               .in = {uniform({n}, 1), uniform({n}, 2)},
+                               .out = {room({n})},
+                               .run = [](Backend& b, auto in, auto out) { b.add(in[0], in[1], out[0]); }},
+                              GetParam());
+}
+
+TEST_P(CudaAdd, AddsIntoEitherOfTheTwo) {
+  const Case first{.name = "a += b", .in = {uniform({777}, 1)}, .out = {uniform({777}, 2)}, .run = [](Backend& b, auto in, auto out) {
+                     b.add(out[0], in[0], out[0]);
+                   }};
+  Case second = first;
+  second.run = [](Backend& b, auto in, auto out) { b.add(in[0], out[0], out[0]); };
+  expect_equal_to_reference(first, GetParam());
+  expect_equal_to_reference(second, GetParam());
+  expect_same_in_any_order(first, GetParam());
+}
+
+TEST_P(CudaAdd, MultipliesByATensorAtEverySize) {
+  for (int64_t n : awkward_sizes())
+    expect_equal_to_reference({.name = "multiply " + std::to_string(n),
+                               .in = {uniform({n}, 1), uniform({n}, 2)},
+                               .out = {room({n})},
+                               .run = [](Backend& b, auto in, auto out) { b.multiply(in[0], in[1], out[0]); }},
+                              GetParam());
+}
+
+TEST_P(CudaAdd, MultipliesByOneElementAtEverySize) {
+  for (int64_t n : awkward_sizes())
+    expect_equal_to_reference({.name = "multiply by one " + std::to_string(n),
+                               .in = {uniform({n}, 1), uniform({}, 2)},
+                               .out = {room({n})},
+                               .run = [](Backend& b, auto in, auto out) { b.multiply(in[0], in[1], out[0]); }},
+                              GetParam());
+}
+
+TEST_P(CudaAdd, RoundsAnF32TimesOneElementToTheTypeOfY) {
+  for (int64_t n : awkward_sizes()) {
+    const Case c{.name = "multiply, f32 in " + std::to_string(n),
+                 .in = {uniform_f32({n}, 1), uniform_f32({1}, 2)},
+                 .out = {room({n})},
+                 .run = [](Backend& b, auto in, auto out) { b.multiply(in[0], in[1], out[0]); }};
+    expect_equal_to_reference(c, GetParam());
+    if (n == 1025) expect_same_in_any_order(c, GetParam());
+  }
+}
+
+TEST_P(CudaAdd, MultipliesInPlace) {
+  expect_equal_to_reference({.name = "a *= b",
+                             .in = {uniform({777}, 1)},
+                             .out = {uniform({777}, 2)},
+                             .run = [](Backend& b, auto in, auto out) { b.multiply(out[0], in[0], out[0]); }},
+                            GetParam());
+}
+
+TEST_P(CudaAdd, ScalesAtEverySizeAndInPlace) {
+  // A power of two, so that the factor in f32 is the factor; 1/3 is not, and may cost a rounding more.
+  for (int64_t n : awkward_sizes())
+    expect_equal_to_reference({.name = "scale " + std::to_string(n),
+                               .in = {uniform({n}, 1)},
+                               .out = {room({n})},
+                               .run = [](Backend& b, auto in, auto out) { b.scale(in[0], -0.25, out[0]); }},
+                              GetParam());
+  expect_equal_to_reference({.name = "scale in place",
+                             .in = {},
+                             .out = {uniform({777}, 1)},
+                             .run = [](Backend& b, auto, auto out) { b.scale(out[0], 1.0 / 3, out[0]); },
+                             .magnitudes = magnitudes_of_results},
+                            GetParam(), 0x1p-24);
+}
+
+TEST_P(CudaAdd, WorksOnSlicesThatStartAnywhere) {
+  for (int64_t n : awkward_sizes())
+    expect_equal_to_reference({.name = "slices of " + std::to_string(n),
+                               .in = {uniform({n + 1}, 1), uniform({n + 1}, 2), uniform({33}, 3)},
+                               .out = {room({n + 1}), room({n + 1}), room({n + 1})},
+                               .run =
+                                   [](Backend& b, auto in, auto out) {
+                                     b.add(tail(in[0]), tail(in[1]), tail(out[0]));
+                                     b.multiply(tail(in[0]), tail(in[1]), tail(out[1]));
+                                     b.scale(tail(in[0]), 2, tail(out[2]));
+                                   }},
+                              GetParam());
+}
+
+TEST_P(CudaAdd, TakesWhatIsNotFinite) {
+  const Values x{{6}, {kNaN, kInfinity, -kInfinity, kInfinity, 0, 1}}, z{{6}, {1, -kInfinity, -kInfinity, 0, kInfinity, kNaN}};
+  expect_equal_to_reference({.name = "not finite",
+                             .in = {x, z},
+                             .out = {room({6}), room({6})},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.add(in[0], in[1], out[0]);
+                                   b.multiply(in[0], in[1], out[1]);
+                                 }},
+                            GetParam());
+}
+
+TEST_P(CudaAdd, AddsABiasToRowsOfAnyLength) {
+  for (int64_t channels : {1, 2, 3, 7, 8, 31, 32, 33, 64, 257})
+    for (int64_t rows : {1, 2, 33}) {
+      const Case c{.name = "add_bias " + std::to_string(rows) + " x " + std::to_string(channels),
+                   .in = {uniform({rows, channels}, 1), uniform({channels}, 2), uniform_f32({channels}, 3), uniform({channels + 1}, 4)},
+                   .out = {room({rows, channels}), room({rows, channels}), room({rows, channels})},
+                   .run = [](Backend& b, auto in, auto out) {
+                     b.add_bias(in[0], in[1], out[0]);
+                     b.add_bias(in[0], in[2], out[1]);        // f32 beside a half x
+                     b.add_bias(in[0], tail(in[3]), out[2]);  // a slice
+                   }};
+      expect_equal_to_reference(c, GetParam());
+      if (channels == 33) expect_same_in_any_order(c, GetParam());
+    }
+}
+
+TEST_P(CudaAdd, AddsABiasInPlace) {
+  expect_equal_to_reference({.name = "x += bias",
+                             .in = {uniform({33}, 1)},
+                             .out = {uniform({2, 3, 5, 33}, 2)},
+                             .run = [](Backend& b, auto in, auto out) { b.add_bias(out[0], in[0], out[0]); }},
+                            GetParam());
+}
+
+TEST_P(CudaAdd, OfNothingIsNothing) {
+  expect_equal_to_reference({.name = "nothing",
+                             .in = {room({0, 4}), uniform({4}, 1), uniform({1}, 2)},
+                             .out = {room({0, 4})},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.add(in[0], in[0], out[0]);
+                                   b.multiply(in[0], in[2], out[0]);
+                                   b.scale(in[0], 2, out[0]);
+                                   b.add_bias(in[0], in[1], out[0]);
+                                 }},
+                            GetParam());
+}
+
+}  // namespace
+}  // namespace mirilla::test
