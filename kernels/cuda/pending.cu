@@ -4,9 +4,6 @@
 
 namespace mirilla::MIRILLA_PLATFORM {
 
-void CudaBackend::sum(ConstView, View) { missing("sum"); }
-void CudaBackend::sum_rows(ConstView, View) { missing("sum_rows"); }
-void CudaBackend::argmax(ConstView, View) { missing("argmax"); }
 void CudaBackend::matmul(ConstView, ConstView, const MatmulSpec&, View) { missing("matmul"); }
 void CudaBackend::conv2d(ConstView, ConstView, ConstView, const Conv2dSpec&, View) { missing("conv2d"); }
 void CudaBackend::conv2d_backward_data(ConstView, ConstView, const Conv2dSpec&, View) { missing("conv2d_backward_data"); }
