@@ -19,8 +19,6 @@ void CudaBackend::adaptive_max_pool2d(ConstView, View, View) { missing("adaptive
 void CudaBackend::adaptive_max_pool2d_backward(ConstView, ConstView, View) { missing("adaptive_max_pool2d_backward"); }
 void CudaBackend::concat(ConstView, ConstView, View) { missing("concat"); }
 void CudaBackend::split(ConstView, View, View) { missing("split"); }
-void CudaBackend::softmax(ConstView, View) { missing("softmax"); }
-void CudaBackend::cross_entropy(ConstView, ConstView, View, View) { missing("cross_entropy"); }
 void CudaBackend::check_finite(std::span<const ConstView>, View) { missing("check_finite"); }
 void CudaBackend::adam(std::span<const AdamTensor>, const AdamSpec&, ConstView) { missing("adam"); }
 void CudaBackend::update_scale(View, const ScalerSpec&) { missing("update_scale"); }
