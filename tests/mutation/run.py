@@ -6,13 +6,16 @@
 
 PROGRAM is test_mutants. Each mutant is run under the tests that reach it, the quick ones first, until one fails; a crash, a hang and a
 failure all count. A mutant that lives must stand in EQUIVALENT.txt with its reason, and one that stands there must live. Exits 1 otherwise.
-A line there: FILE <tab> KIND <tab> SOURCE LINE (trimmed) <tab> REASON; it covers every mutant of that kind on such a line of that file.
+A line there: FILE <tab> KIND <tab> PATTERN <tab> REASON; it covers the mutants of that kind on lines that the regular expression PATTERN
+matches whole, in files that the glob FILE matches.
 """
 import argparse
 import collections
 import concurrent.futures
+import fnmatch
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -74,11 +77,11 @@ def main():
     for line in options.mutants.read_text().splitlines():
         number, *rest = line.split("\t")
         mutants[int(number)] = tuple(rest)
-    listed = {}
+    listed = []
     for line in options.equivalent.read_text().splitlines():
         if line and not line.startswith("#"):
-            file, kind, text, reason = line.split("\t")
-            listed[file, kind, text] = reason
+            file, kind, pattern, _reason = line.split("\t")
+            listed.append((file, kind, pattern))
 
     start = time.time()
     reaching, cost = trace(options.program)
@@ -94,15 +97,16 @@ def main():
     wrong = 0
     for mutant in alive:
         file, line, kind, text = mutants[mutant]
-        if (file, kind, text) in listed:
-            used.add((file, kind, text))
+        entries = {e for e in listed if e[1] == kind and fnmatch.fnmatch(file, e[0]) and re.fullmatch(e[2], text)}
+        used |= entries
+        if entries:
             continue
         wrong += 1
         print(f"NOT CAUGHT {mutant}: {file}:{line}: '{kind}' in: {text}")
     if not options.only:
-        for key in listed.keys() - used:
+        for entry in set(listed) - used:
             wrong += 1
-            print(f"LISTED as equivalent, but caught or gone: {key[0]}: '{key[1]}' in: {key[2]}")
+            print(f"LISTED as equivalent, but caught or gone: {entry[0]}: '{entry[1]}' in: {entry[2]}")
     print(f"{len(chosen) - len(alive)} of {len(chosen)} mutants caught, {len(alive)} alive, {len(listed)} lines of equivalents; "
           f"{time.time() - start:.0f} s")
     sys.exit(1 if wrong else 0)
