@@ -8,9 +8,6 @@ void CudaBackend::matmul(ConstView, ConstView, const MatmulSpec&, View) { missin
 void CudaBackend::conv2d(ConstView, ConstView, ConstView, const Conv2dSpec&, View) { missing("conv2d"); }
 void CudaBackend::conv2d_backward_data(ConstView, ConstView, const Conv2dSpec&, View) { missing("conv2d_backward_data"); }
 void CudaBackend::conv2d_backward_weight(ConstView, ConstView, const Conv2dSpec&, View) { missing("conv2d_backward_weight"); }
-void CudaBackend::batch_norm_statistics(const BatchNormStatistics&) { missing("batch_norm_statistics"); }
-void CudaBackend::batch_norm_apply(const BatchNormApply&) { missing("batch_norm_apply"); }
-void CudaBackend::batch_norm_backward(const BatchNormBackward&) { missing("batch_norm_backward"); }
 void CudaBackend::max_pool2d(ConstView, const Pool2dSpec&, View, View) { missing("max_pool2d"); }
 void CudaBackend::max_pool2d_backward(ConstView, ConstView, const Pool2dSpec&, View) { missing("max_pool2d_backward"); }
 void CudaBackend::adaptive_avg_pool2d(ConstView, View) { missing("adaptive_avg_pool2d"); }

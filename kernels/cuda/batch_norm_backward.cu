@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/batch_norm.h"
+
+// With g = dy where y > 0 and else 0 (dy without ReLU), xhat = (x - mean) inv_std:
+//
+//   dbias = sum g;  dweight = sum g xhat;  dx = weight inv_std (g - 1/n dbias - 1/n xhat dweight);  dresidual = g
+//
+// Two passes, since each dx needs the sums of all rows: one finds both sums, one dx and dresidual. Neither stores g; the second makes it
+// again, which costs the bytes of dy instead of a write and a read of g.
+//
+// Bytes, of n elements of s bytes: read 2 n s in each pass (of ReLU n s more each from y, or n / 8 from the mask), write n s (2 n s with a
+// residual). Given statistics need no sums for dx, and no x.
+// Launch: as batch_norm_statistics.cu and batch_norm.cu.
+namespace mirilla::MIRILLA_PLATFORM {
+
+namespace {
+
+constexpr int kResident = 3;  // blocks a multiprocessor, with 80 registers a thread
+
+/// Rows whose loads a thread has on their way together: 32 bytes a tensor.
+template <class T>
+constexpr int kRowsAtOnce = 4 / sizeof(T);
+
+enum class Relu { none, by_y, by_mask };
+
+/// Where g comes from: y and mask where R asks for them.
+template <class T, Relu R>
+struct Upstream {
+  const T* dy;
+  const T* y;
+  const uint8_t* mask;
+};
+
+/// W of g on their way.
+template <class T, int W, Relu R>
+struct Gradient {
+  Raw<T, W> dy, y;
+  unsigned bits;
+
+  __device__ __forceinline__ float operator[](int k) const {
+    const bool passes = R == Relu::none || (R == Relu::by_y ? y[k] > 0 : (bits >> k & 1u) != 0);
+    return passes ? dy[k] : 0.0f;
+  }
+};
+
+template <int W, class T, Relu R>
+__device__ __forceinline__ Gradient<T, W, R> load_gradient(const Upstream<T, R>& from, int64_t at) {
+  Gradient<T, W, R> g{load_channels<W>(from.dy + at), {}, 0};
+  if constexpr (R == Relu::by_y) g.y = load_channels<W>(from.y + at);
+  if constexpr (R == Relu::by_mask) g.bits = static_cast<unsigned>(from.mask[at / kOctet]) >> at % kOctet;
+  return g;
+}
+
+/// Of an octet that the tensor's end may cut short.
+template <bool Aligned, class T, Relu R>
+__device__ __forceinline__ Gradient<T, kOctet, R> load_gradient_octet(const Upstream<T, R>& from, int64_t at, int64_t count) {
+  if constexpr (Aligned) return load_gradient<kOctet>(from, at);
+  Gradient<T, kOctet, R> g{load_octet<false>(from.dy + at, count), {}, 0};
+  if constexpr (R == Relu::by_y) g.y = load_octet<false>(from.y + at, count);
+  if constexpr (R == Relu::by_mask) g.bits = from.mask[at / kOctet];
+  return g;
+}
+
+// --- The sums ----------------------------------------------------------------------------------------------------------------------------
+
+template <int W>
+struct Sums {
+  Vector<float, W> g, moved;  // of g, of g (x - mean)
+
+  __device__ void merge(const Sums& other) {
+#pragma unroll
+    for (int c = 0; c < W; ++c) {
+      g[c] += other.g[c];
+      moved[c] += other.moved[c];
+    }
+  }
+  template <class T, Relu R>
+  __device__ __forceinline__ void add(const Gradient<T, W, R>& gradient, const Raw<T, W>& x, const Vector<float, W>& mean) {
+#pragma unroll
+    for (int c = 0; c < W; ++c) {
+      const float each = gradient[c];
+      g[c] += each;
+      moved[c] = fmaf(each, x[c] - mean[c], moved[c]);
+    }
+  }
+};
+
+template <int W, class T, Relu R>
+__global__ void __launch_bounds__(kBlock, kResident)
+    sums_kernel(Upstream<T, R> from, const T* __restrict__ x, const float* __restrict__ mean, int64_t rows, int64_t stretch,
+                int64_t channels, float* __restrict__ parts) {
+  constexpr int kRows = kRowsAtOnce<T>;
+  __shared__ Sums<W> room[kBlock];
+  const int channel = first_channel<W>();
+  Sums<W> mine{};
+  if (channel < channels) {
+    Vector<float, W> middle;
+    for (int c = 0; c < W; ++c) middle[c] = mean[channel + c];
+    for (Walk walk = Walk::in_stretch(rows, stretch, channels, channel); walk.left > 0; walk.go(kRows)) {
+      Gradient<T, W, R> g[kRows];
+      Raw<T, W> value[kRows];
+#pragma unroll
+      for (int k = 0; k < kRows; ++k) {
+        if (k >= walk.left) continue;
+        g[k] = load_gradient<W>(from, walk.at + k * walk.step);
+        value[k] = load_channels<W>(x + walk.at + k * walk.step);
+      }
+#pragma unroll
+      for (int k = 0; k < kRows; ++k)
+        if (k < walk.left) mine.add(g[k], value[k], middle);
+    }
+  }
+  merge_rows(mine, room);
+  if (threadIdx.y == 0 && channel < channels) {
+    store(parts + 2 * blockIdx.x * channels + channel, mine.g);
+    store(parts + (2 * blockIdx.x + 1) * channels + channel, mine.moved);
+  }
+}
+
+/// What becomes of the sums: the gradients of bias and weight, and dx = weight inv_std (g - offset - slope (x - mean)).
+struct Gradients {
+  float *dbias, *dweight, *offset, *slope;  // each may be null
+};
+
+__global__ void gradients_kernel(const float* __restrict__ parts, int count, const float* __restrict__ inv_std, int64_t rows,
+                                 int64_t channels, Gradients out) {
+  __shared__ Sums<1> room[kBlock];
+  const int c = first_channel<1>();
+  Sums<1> mine{};
+  if (c < channels)
+    for (int part = static_cast<int>(threadIdx.y); part < count; part += static_cast<int>(blockDim.y)) {
+      const int64_t at = int64_t{2} * part * channels + c;
+      mine.merge({{parts[at]}, {parts[at + channels]}});
+    }
+  merge_rows(mine, room);
+  if (threadIdx.y > 0 || c >= channels) return;
+  const float dweight = mine.moved[0] * inv_std[c], n = static_cast<float>(rows);
+  if (out.dbias) out.dbias[c] = mine.g[0];
+  if (out.dweight) out.dweight[c] = dweight;
+  if (out.offset) out.offset[c] = mine.g[0] / n;
+  if (out.slope) out.slope[c] = dweight * inv_std[c] / n;
+}
+
+template <class T, Relu R>
+void find_sums(Stream& stream, const Upstream<T, R>& from, const BatchNormBackward& call, const Gradients& out) {
+  const T* const x = call.x.data<T>();
+  const float *const mean = call.mean.data<float>(), *const inv_std = call.inv_std.data<float>();
+  const int64_t rows = rows_of(call.x), channels = channels_of(call.x);
+  const auto run = [&]<int W>() {
+    const RowBlock block(channels, W);
+    const Stretches parts(rows, block, kRowsAtOnce<T>, kResident);
+    const Scratch scratch(stream, size_t{2} * parts.count * static_cast<size_t>(channels) * sizeof(float));
+    auto* const sums = scratch.as<float>();
+    if (rows > 0)
+      launch<sums_kernel<W, T, R>>(stream, {dim3(parts.count, block.blocks_across), block.threads}, from, x, mean, rows, parts.stretch,
+                                   channels, sums);
+    launch<gradients_kernel>(stream, shape_for_parts(channels, parts.count), sums, static_cast<int>(parts.count), inv_std, rows, channels,
+                             out);
+  };
+  if (in_octets(channels, {from.dy, from.y, x}))
+    run.template operator()<kOctet>();
+  else
+    run.template operator()<1>();
+}
+
+// --- dx and dresidual --------------------------------------------------------------------------------------------------------------------
+
+template <class T, Relu R>
+struct Back {
+  Upstream<T, R> from;
+  const T* x;                            // null where dx does not need it
+  const float *mean, *inv_std, *weight;  // null without dx
+  const float *offset, *slope;           // null where the statistics were given
+  T *dx, *dresidual;                     // each may be null
+  int64_t rows, channels;
+};
+
+struct Factors {
+  Octet mean, factor, offset, slope;
+};
+
+template <bool Aligned, class T, Relu R>
+__device__ __forceinline__ Factors factors_of(const Back<T, R>& call, int64_t channel) {
+  Factors f{};
+  if (!call.dx) return f;
+  f.factor = of_channels<Aligned>(call.inv_std, channel, call.channels);
+  const Octet weight = of_channels<Aligned>(call.weight, channel, call.channels);
+  for (int k = 0; k < kOctet; ++k) f.factor[k] *= weight[k];
+  if (!call.x) return f;
+  f.mean = of_channels<Aligned>(call.mean, channel, call.channels);
+  f.offset = of_channels<Aligned>(call.offset, channel, call.channels);
+  f.slope = of_channels<Aligned>(call.slope, channel, call.channels);
+  return f;
+}
+
+template <class T, Relu R>
+struct Operands {
+  Gradient<T, kOctet, R> g;
+  Raw<T, kOctet> x;
+};
+
+template <bool Aligned, class T, Relu R>
+__device__ __forceinline__ Operands<T, R> load_operands(const Back<T, R>& call, int64_t at, int64_t count) {
+  Operands<T, R> o{load_gradient_octet<Aligned>(call.from, at, count), {}};
+  if (call.x) o.x = load_octet<Aligned>(call.x + at, count);
+  return o;
+}
+
+template <bool Aligned, class T, Relu R>
+__device__ __forceinline__ void back_octet(const Back<T, R>& call, const Factors& f, const Operands<T, R>& o, int64_t at, int64_t count) {
+  Octet g;
+#pragma unroll
+  for (int k = 0; k < kOctet; ++k) g[k] = o.g[k];
+  if (call.dresidual) store_octet<Aligned>(call.dresidual + at, g, count);
+  if (!call.dx) return;
+#pragma unroll
+  for (int k = 0; k < kOctet; ++k) {
+    if (call.x) g[k] = fmaf(-f.slope[k], o.x[k] - f.mean[k], g[k] - f.offset[k]);
+    g[k] *= f.factor[k];
+  }
+  store_octet<Aligned>(call.dx + at, g, count);
+}
+
+template <class T, Relu R>
+__global__ void __launch_bounds__(kBlock, kResident) back_rows_kernel(Back<T, R> call) {
+  constexpr int kRows = kRowsAtOnce<T>;
+  const int channel = first_channel<kOctet>();
+  if (channel >= call.channels) return;
+  const Factors factors = factors_of<true>(call, channel);
+  for (Walk walk = Walk::in_turns(call.rows, call.channels, channel); walk.left > 0; walk.go(kRows)) {
+    Operands<T, R> operands[kRows];
+#pragma unroll
+    for (int k = 0; k < kRows; ++k)
+      if (k < walk.left) operands[k] = load_operands<true>(call, walk.at + k * walk.step, kOctet);
+#pragma unroll
+    for (int k = 0; k < kRows; ++k)
+      if (k < walk.left) back_octet<true>(call, factors, operands[k], walk.at + k * walk.step, kOctet);
+  }
+}
+
+template <class T, Relu R>
+__global__ void __launch_bounds__(kBlock) back_flat_kernel(Back<T, R> call) {
+  const int64_t n = call.rows * call.channels;
+  for (int64_t at = thread_in_grid() * kOctet; at < n; at += threads_in_grid() * kOctet) {
+    const Factors factors = factors_of<false>(call, at % call.channels);
+    back_octet<false>(call, factors, load_operands<false>(call, at, n - at), at, n - at);
+  }
+}
+
+template <class T, Relu R>
+void go_back(Stream& stream, const Back<T, R>& back) {
+  if (in_octets(back.channels, {back.from.dy, back.from.y, back.x, back.dx, back.dresidual})) {
+    const RowBlock block(back.channels, kOctet);
+    const dim3 grid(block.blocks_down(back.rows, kRowsAtOnce<T>, kResident), block.blocks_across);
+    launch<back_rows_kernel<T, R>>(stream, {grid, block.threads}, back);
+  } else {
+    launch<back_flat_kernel<T, R>>(stream, {blocks_for(back.rows * back.channels, kBlock * kOctet), kBlock}, back);
+  }
+}
+
+template <class T, Relu R>
+void run_backward(Stream& stream, const BatchNormBackward& call) {
+  const int64_t rows = rows_of(call.dy), channels = channels_of(call.dy);
+  const bool through_statistics = call.training && call.dx;
+  const Scratch scratch(stream, through_statistics ? 2 * static_cast<size_t>(channels) * sizeof(float) : 0);
+  auto* const offset = through_statistics ? scratch.as<float>() : nullptr;
+  auto* const slope = through_statistics ? offset + channels : nullptr;
+  const Upstream<T, R> from{.dy = call.dy.data<T>(),
+                            .y = R == Relu::by_y ? call.y.data<T>() : nullptr,
+                            .mask = R == Relu::by_mask ? call.mask.data<uint8_t>() : nullptr};
+  if (call.dweight || call.dbias || through_statistics)
+    find_sums(stream, from, call,
+              {.dbias = data_or_null<float>(call.dbias), .dweight = data_or_null<float>(call.dweight), .offset = offset, .slope = slope});
+  if ((!call.dx && !call.dresidual) || rows == 0) return;
+  go_back<T, R>(stream, {.from = from,
+                         .x = through_statistics ? call.x.data<T>() : nullptr,
+                         .mean = call.mean.data<float>(),
+                         .inv_std = call.inv_std.data<float>(),
+                         .weight = call.weight.data<float>(),
+                         .offset = offset,
+                         .slope = slope,
+                         .dx = data_or_null<T>(call.dx),
+                         .dresidual = data_or_null<T>(call.dresidual),
+                         .rows = rows,
+                         .channels = channels});
+}
+
+}  // namespace
+
+void CudaBackend::batch_norm_backward(const BatchNormBackward& call) {
+  if (channels_of(call.dy) == 0) return;
+  dispatch(call.dy.dtype, "batch_norm_backward", [&]<class T>() {
+    if (!call.relu)
+      run_backward<T, Relu::none>(stream_, call);
+    else if (call.y)
+      run_backward<T, Relu::by_y>(stream_, call);
+    else
+      run_backward<T, Relu::by_mask>(stream_, call);
+  });
+}
+
+}  // namespace mirilla::MIRILLA_PLATFORM

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/batch_norm.h"
+
+// mean = 1/n sum x, inv_std = 1 / sqrt(1/n sum (x - mean)^2 + eps) of each channel; running statistics. Sums are f32 for every dtype.
+//
+// One read. A thread takes a few rows at a time, finds their mean and their sum of squares about it in registers, and merges that into what
+// it has; threads, and then blocks, are merged by the same formula. E[x^2] - E[x]^2 would also need one read, and cancels: of channels with
+// mean 1000 and deviation 0.01 nothing would be left. So that even the mean keeps its digits, everything is relative to a value of the
+// channel itself. An infinity or a NaN in a channel makes its mean and its inv_std NaN.
+//
+// Bytes: read n elements once; the parts are 8 bytes a channel and block.
+// Launch: blocks of up to 256 threads, channels along x and rows along y, as many as run at the same time; then one small block for 8
+// channels.
+namespace mirilla::MIRILLA_PLATFORM {
+
+namespace {
+
+constexpr int kResident = 4;  // blocks a multiprocessor, with 64 registers a thread
+
+/// Rows whose loads a thread has on their way together: 64 bytes in octets.
+template <class T>
+constexpr int kRowsAtOnce = 8 / sizeof(T);
+
+/// Of `count` values a channel: their mean and sum of squares about it.
+template <int W>
+struct Moments {
+  float count;
+  Vector<float, W> mean, squares;
+
+  /// What both hold together.                                                                          [Chan, Golub, LeVeque 1979]
+  __device__ void merge(const Moments& other) {
+    if (other.count == 0) return;
+    const float total = count + other.count, share = other.count / total;
+#pragma unroll
+    for (int c = 0; c < W; ++c) {
+      const float apart = other.mean[c] - mean[c];
+      mean[c] = fmaf(apart, share, mean[c]);
+      squares[c] += fmaf(apart * apart, count * share, other.squares[c]);
+    }
+    count = total;
+  }
+};
+
+/// A value near the mean of each channel: the median of three rows, so that one outlier does no harm. x minus it is mostly exact.
+template <int W, class T>
+__device__ __forceinline__ Vector<float, W> shift_of(const T* x, int64_t rows, int64_t channels) {
+  const Vector<float, W> a = widen(load_channels<W>(x)), b = widen(load_channels<W>(x + rows / 2 * channels)),
+                         c = widen(load_channels<W>(x + (rows - 1) * channels));
+  Vector<float, W> median;
+  for (int k = 0; k < W; ++k) median[k] = fmaxf(fminf(a[k], b[k]), fminf(fmaxf(a[k], b[k]), c[k]));
+  return median;
+}
+
+/// K rows, `step` elements apart.
+template <int K, int W, class T>
+__device__ __forceinline__ Moments<W> moments_of(const T* x, int64_t step, const Vector<float, W>& shift) {
+  Vector<float, W> rows[K];
+#pragma unroll
+  for (int k = 0; k < K; ++k) rows[k] = widen(load_channels<W>(x + k * step));
+  Moments<W> found{K, {}, {}};
+#pragma unroll
+  for (int c = 0; c < W; ++c) {
+    for (int k = 0; k < K; ++k) found.mean[c] += rows[k][c] - shift[c];
+    found.mean[c] *= 1.0f / K;
+    for (int k = 0; k < K; ++k) {
+      const float apart = rows[k][c] - shift[c] - found.mean[c];
+      found.squares[c] = fmaf(apart, apart, found.squares[c]);
+    }
+  }
+  return found;
+}
+
+template <int W, class T>
+__global__ void __launch_bounds__(kBlock, kResident)
+    moments_kernel(const T* __restrict__ x, int64_t rows, int64_t stretch, int64_t channels, float* __restrict__ means,
+                   float* __restrict__ squares) {
+  __shared__ Moments<W> room[kBlock];
+  const int channel = first_channel<W>();
+  Moments<W> mine{};
+  if (channel < channels) {
+    const Vector<float, W> shift = shift_of<W>(x + channel, rows, channels);
+    constexpr int kRows = kRowsAtOnce<T>;
+    Walk walk = Walk::in_stretch(rows, stretch, channels, channel);
+    for (; walk.left >= kRows; walk.go(kRows)) mine.merge(moments_of<kRows>(x + walk.at, walk.step, shift));
+    for (; walk.left > 0; walk.go(1)) mine.merge(moments_of<1>(x + walk.at, walk.step, shift));
+  }
+  merge_rows(mine, room);
+  if (threadIdx.y == 0 && channel < channels) {
+    store(means + blockIdx.x * channels + channel, mine.mean);
+    store(squares + blockIdx.x * channels + channel, mine.squares);
+  }
+}
+
+struct Found {
+  float *mean, *inv_std;
+  float *running_mean, *running_var;  // may be null
+  float eps, keep, momentum, momentum_var;
+};
+
+/// From the blocks' parts to the statistics. Of no rows at all they are NaN.
+template <class T>
+__global__ void statistics_kernel(const T* __restrict__ x, const float* __restrict__ means, const float* __restrict__ squares, int parts,
+                                  int64_t rows, int64_t stretch, int64_t channels, Found found) {
+  __shared__ Moments<1> room[kBlock];
+  const int c = first_channel<1>();
+  Moments<1> mine{};
+  if (c < channels)
+    for (int part = static_cast<int>(threadIdx.y); part < parts; part += static_cast<int>(blockDim.y)) {
+      const auto count = static_cast<float>(min(stretch, rows - part * stretch));
+      mine.merge({count, {means[part * channels + c]}, {squares[part * channels + c]}});
+    }
+  merge_rows(mine, room);
+  if (threadIdx.y > 0 || c >= channels) return;
+  const float var = mine.squares[0] / static_cast<float>(rows);
+  const float mean = rows > 0 ? shift_of<1>(x + c, rows, channels)[0] + mine.mean[0] : var;
+  found.mean[c] = mean;
+  found.inv_std[c] = 1.0f / sqrtf(var + found.eps);
+  if (!found.running_mean) return;
+  found.running_mean[c] = fmaf(found.momentum, mean, found.keep * found.running_mean[c]);
+  found.running_var[c] = fmaf(found.momentum_var, var, found.keep * found.running_var[c]);
+}
+
+template <int W, class T>
+void find_statistics(Stream& stream, const T* x, int64_t rows, int64_t channels, const Found& found) {
+  const RowBlock block(channels, W);
+  const Stretches parts(rows, block, kRowsAtOnce<T>, kResident);
+  const Scratch scratch(stream, size_t{2} * parts.count * static_cast<size_t>(channels) * sizeof(float));
+  float* const means = scratch.as<float>();
+  float* const squares = means + parts.count * channels;
+  if (rows > 0)
+    launch<moments_kernel<W, T>>(stream, {dim3(parts.count, block.blocks_across), block.threads}, x, rows, parts.stretch, channels, means,
+                                 squares);
+  launch<statistics_kernel<T>>(stream, shape_for_parts(channels, parts.count), x, means, squares, static_cast<int>(parts.count), rows,
+                               parts.stretch, channels, found);
+}
+
+}  // namespace
+
+void CudaBackend::batch_norm_statistics(const BatchNormStatistics& call) {
+  const int64_t rows = rows_of(call.x), channels = channels_of(call.x);
+  if (channels == 0) return;
+  const auto n = static_cast<double>(rows);
+  const Found found{.mean = call.mean.data<float>(),
+                    .inv_std = call.inv_std.data<float>(),
+                    .running_mean = data_or_null<float>(call.running_mean),
+                    .running_var = data_or_null<float>(call.running_var),
+                    .eps = static_cast<float>(call.eps),
+                    .keep = static_cast<float>(1 - call.momentum),
+                    .momentum = static_cast<float>(call.momentum),
+                    .momentum_var = static_cast<float>(call.momentum * n / (n - 1))};
+  dispatch(call.x.dtype, "batch_norm_statistics", [&]<class T>() {
+    const T* const x = call.x.data<T>();
+    if (in_octets(channels, {x}))
+      find_statistics<kOctet>(stream_, x, rows, channels, found);
+    else
+      find_statistics<1>(stream_, x, rows, channels, found);
+  });
+}
+
+}  // namespace mirilla::MIRILLA_PLATFORM

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+#include <array>
+#include <cmath>
+
+#include "kernels/simt/executor.h"
+#include "tests/kernels/cuda/batch_norm_cases.h"
+
+namespace mirilla::test::batch_norm {
+namespace {
+
+enum class Relu { none, by_y, by_mask };
+constexpr std::array kEveryRelu{Relu::none, Relu::by_y, Relu::by_mask};
+
+class CudaBatchNormBackward : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(, CudaBatchNormBackward, testing::ValuesIn(float_types()),
+                         [](const auto& i) { return std::string(name_of(i.param)); });
+
+/// Where y > 0, as batch_norm_apply leaves it.
+Values mask_of(const Values& y) {
+  Values mask{{(y.shape.numel() + 7) / 8}, std::vector<double>((y.values.size() + 7) / 8), DType::u8};
+  for (size_t i = 0; i < y.values.size(); ++i)
+    if (y.values[i] > 0) mask.values[i / 8] += 1 << i % 8;
+  return mask;
+}
+
+/// dy, x, mean, inv_std, weight, y, mask
+std::vector<Values> operands(const Shape& shape) {
+  const int64_t c = shape[-1];
+  const Values y = uniform(shape, 6);
+  return {uniform(shape, 1), uniform(shape, 2, -1, 3), uniform_f32({c}, 3, 0.8, 1.2), uniform_f32({c}, 4, 0.5, 2), uniform_f32({c}, 5), y,
+          mask_of(y)};
+}
+
+BatchNormBackward backward_call(std::span<const ConstView> in, std::span<const View> out, Relu relu, bool training) {
+  return {.dy = in[0],
+          .x = in[1],
+          .mean = in[2],
+          .inv_std = in[3],
+          .weight = in[4],
+          .y = relu == Relu::by_y ? in[5] : ConstView{},
+          .mask = relu == Relu::by_mask ? in[6] : ConstView{},
+          .relu = relu != Relu::none,
+          .training = training,
+          .dx = out[0],
+          .dresidual = out[1],
+          .dweight = out[2],
+          .dbias = out[3]};
+}
+
+/// The sums of absolute terms of dx, dresidual (which is exact), dweight, dbias.
+std::vector<std::vector<double>> sizes_of(const std::vector<Values>& in, bool relu, bool training) {
+  const size_t n = in[0].values.size(), c = in[2].values.size();
+  std::vector<double> g(n), xhat(n), dweight(c), dbias(c), dx(n);
+  for (size_t i = 0; i < n; ++i) {
+    g[i] = relu && !(in[5].values[i] > 0) ? 0 : std::abs(in[0].values[i]);
+    xhat[i] = std::abs((in[1].values[i] - in[2].values[i % c]) * in[3].values[i % c]);
+    dbias[i % c] += g[i];
+    dweight[i % c] += g[i] * xhat[i];
+  }
+  const double rows = static_cast<double>(n / c);
+  for (size_t i = 0; i < n; ++i)
+    dx[i] =
+        std::abs(in[4].values[i % c]) * in[3].values[i % c] * (g[i] + (training ? (dbias[i % c] + xhat[i] * dweight[i % c]) / rows : 0));
+  return {dx, std::vector<double>(n), dweight, dbias};
+}
+
+/// On the reference dresidual takes g first, and the plain form then goes on from it.
+Case backward_case(const Shape& shape, Relu relu, bool training) {
+  const std::vector<Values> in = operands(shape);
+  const int64_t c = shape[-1];
+  return {.name = "backward" + to_string(shape) + " relu " + std::to_string(static_cast<int>(relu)) + (training ? " training" : ""),
+          .in = in,
+          .out = {room(shape), room(shape), room({c}, DType::f32), room({c}, DType::f32)},
+          .run =
+              [=](Backend& b, auto views, auto out) {
+                BatchNormBackward call = backward_call(views, out, relu, training);
+                if (!b.has(Fused::batch_norm_add_relu)) {
+                  if (relu == Relu::none)
+                    b.cast(views[0], out[1]);
+                  else
+                    b.relu_backward(views[0], views[5], out[1]);
+                  call.dy = out[1], call.relu = false, call.dresidual = {}, call.y = call.mask = {};
+                }
+                b.batch_norm_backward(call);
+              },
+          .magnitudes = [=](const auto&) { return sizes_of(in, relu != Relu::none, training); }};
+}
+
+TEST_P(CudaBatchNormBackward, EqualsTheReference) {
+  for (const Shape& shape : shapes())
+    for (const Relu relu : kEveryRelu)
+      for (const bool training : {false, true}) expect_equal_to_reference(backward_case(shape, relu, training), GetParam());
+}
+
+TEST_P(CudaBatchNormBackward, ByYAndByMaskAreTheSameBits) {
+  for (const Shape& shape : {Shape{40, 24}, Shape{31, 33}}) {
+    const auto by_y = run_on(device_under_test(), backward_case(shape, Relu::by_y, true), GetParam());
+    EXPECT_EQ(by_y, run_on(device_under_test(), backward_case(shape, Relu::by_mask, true), GetParam()));
+  }
+}
+
+TEST_P(CudaBatchNormBackward, GradientsThatNobodyWantsChangeNoneOfTheOthers) {
+  for (const Shape& shape : {Shape{8, 9, 40}, Shape{50, 3}})
+    for (const bool training : {false, true}) {
+      const Case all = backward_case(shape, Relu::by_mask, training);
+      const auto want = run_on(device_under_test(), all, GetParam());
+      for (size_t wanted = 0; wanted < 4; ++wanted) {
+        Case one = all;
+        for (size_t o = 0; o < 4; ++o)
+          if (o != wanted) one = without(one, {o});
+        EXPECT_EQ(run_on(device_under_test(), one, GetParam())[wanted], want[wanted]) << "output " << wanted;
+      }
+    }
+}
+
+TEST_P(CudaBatchNormBackward, OfNoRowsIsZero) {
+  for (const Relu relu : kEveryRelu) {
+    expect_equal_to_reference(backward_case({0, 4, 4, 8}, relu, true), GetParam());
+    expect_equal_to_reference(backward_case({0, 3}, relu, false), GetParam());
+  }
+}
+
+// Given statistics, dx is no matter of x: an infinity there stays where it is.
+TEST_P(CudaBatchNormBackward, GivenStatisticsNeedNoXForDx) {
+  Case c = without(backward_case({40, 24}, Relu::by_y, false), {2, 3});
+  const auto want = run_on(device_under_test(), c, GetParam());
+  c.in[1] = room({40, 24});  // poisoned: NaN everywhere
+  const auto got = run_on(device_under_test(), c, GetParam());
+  EXPECT_EQ(got[0], want[0]);
+  EXPECT_EQ(got[1], want[1]);
+}
+
+TEST_P(CudaBatchNormBackward, OnASliceThatSuitsNoVector) {
+  const Shape shape{21, 16};
+  const Case aligned = backward_case(shape, Relu::by_y, true);
+  Case c = aligned;
+  for (const size_t i : {0, 1, 5}) c.in[i] = moved_by_one(c.in[i]);
+  c.out[0].shape = c.out[1].shape = flat_and_one(shape);
+  c.run = [shape](Backend& b, auto in, auto out) {
+    BatchNormBackward call = backward_call(in, out, Relu::by_y, true);
+    call.dy = one_further(call.dy, shape), call.x = one_further(call.x, shape), call.y = one_further(call.y, shape);
+    call.dx = one_further(call.dx, shape), call.dresidual = one_further(call.dresidual, shape);
+    b.batch_norm_backward(call);
+  };
+  const auto want = run_on(device_under_test(), aligned, GetParam()), got = run_on(device_under_test(), c, GetParam());
+  EXPECT_EQ(std::vector(got[1].begin() + 1, got[1].end()), want[1]);
+  EXPECT_TRUE(std::isnan(got[0][0]) && std::isnan(got[1][0])) << "written before the slice";
+  // Sums are taken in another order here, so dx may differ by what the order costs.
+  const auto sizes = sizes_of(aligned.in, true, true);
+  const double unit = GetParam() == DType::f32 ? 0x1p-24 : GetParam() == DType::f16 ? 0x1p-11 : 0x1p-8;
+  for (size_t i = 0; i < want[0].size(); ++i)
+    EXPECT_NEAR(got[0][i + 1], want[0][i], 2 * unit * std::abs(want[0][i]) + 1e-5 * sizes[0][i] + 0x1p-24);
+}
+
+// --- Order -------------------------------------------------------------------------------------------------------------------------------
+
+// Whatever the order in which threads and blocks run: a race would show.
+TEST_P(CudaBatchNormBackward, AnyScheduleGivesTheSameBits) {
+  for (const Shape& shape : {Shape{300, 16}, Shape{90, 5}}) {
+    const int64_t c = shape[-1];
+    const Case backward = backward_case(shape, Relu::by_mask, true);
+    const Case forward{.name = {},
+                       .in = {uniform(shape, 1), uniform_f32({c}, 2), uniform_f32({c}, 3), uniform(shape, 4)},
+                       .out = {room({c}, DType::f32), room({c}, DType::f32), room(shape), room({(shape.numel() + 7) / 8}, DType::u8)},
+                       .run = [](Backend& b, auto in, auto out) {
+                         b.batch_norm_statistics({.x = in[0], .mean = out[0], .inv_std = out[1], .running_mean = {}, .running_var = {}});
+                         b.batch_norm_apply({.x = in[0],
+                                             .mean = out[0],
+                                             .inv_std = out[1],
+                                             .weight = in[1],
+                                             .bias = in[2],
+                                             .residual = in[3],
+                                             .relu = true,
+                                             .y = out[2],
+                                             .normalized = {},
+                                             .mask = out[3]});
+                       }};
+    const auto want_forward = run_on(device_under_test(), forward, GetParam());
+    const auto want_backward = run_on(device_under_test(), backward, GetParam());
+    for (const uint64_t seed : {1, 2, 3}) {
+      simt::set_schedule_seed(seed);
+      EXPECT_EQ(run_on(device_under_test(), forward, GetParam()), want_forward) << seed;
+      EXPECT_EQ(run_on(device_under_test(), backward, GetParam()), want_backward) << seed;
+    }
+    simt::set_schedule_seed(0);
+  }
+}
+
+}  // namespace
+}  // namespace mirilla::test::batch_norm

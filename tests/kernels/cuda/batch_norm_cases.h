@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <initializer_list>
+#include <type_traits>
+#include <vector>
+
+#include "tests/kernels/cuda/support.h"
+
+/// What the tests of batch norm's ways forward and back share.
+namespace mirilla::test::batch_norm {
+
+/// Odd channels, octets, one row, more rows than the grid takes in one turn, more channels than a block is wide (64 threads of 8 or 1).
+inline const std::vector<Shape>& shapes() {
+  static const std::vector<Shape> all{{2, 1},        {1, 3},         {2, 3},   {33, 5},    {31, 33},
+                                      {1, 1, 1, 8},  {3, 5, 7, 16},  {7, 130}, {5, 520},   {2, 3, 3, 24},
+                                      {4, 8, 8, 64}, {2, 32, 32, 8}, {600, 3}, {2000, 40}, {3, 31, 29, 5}};
+  return all;
+}
+
+/// The view one element further: a slice whose address suits no vector. Its tensor is flat_and_one.
+template <class V>
+V one_further(V view, const Shape& shape) {
+  using Byte = std::conditional_t<std::is_same_v<V, View>, std::byte, const std::byte>;
+  view.address = static_cast<Byte*>(view.address) + size_of(view.dtype);
+  view.shape = shape;
+  return view;
+}
+inline Shape flat_and_one(const Shape& shape) { return {shape.numel() + 1}; }
+inline Values moved_by_one(Values values) {
+  values.shape = flat_and_one(values.shape);
+  values.values.insert(values.values.begin(), 7.0);
+  return values;
+}
+
+/// The case with some outputs absent: their room stays as poisoned as it was.
+inline Case without(Case c, std::initializer_list<size_t> outputs) {
+  c.run = [run = c.run, absent = std::vector(outputs)](Backend& b, std::span<const ConstView> in, std::span<const View> out) {
+    std::vector<View> left(out.begin(), out.end());
+    for (const size_t o : absent) left[o] = {};
+    run(b, in, left);
+  };
+  return c;
+}
+
+}  // namespace mirilla::test::batch_norm
