@@ -200,6 +200,9 @@ inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 using std::fmaf;
 using std::fmaxf;
 using std::fminf;
+using std::isfinite;
+using std::pow;
+using std::sqrt;
 template <class T>
 constexpr T min(T a, T b) {
   return b < a ? b : a;

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+#include <array>
+#include <cmath>
+#include <limits>
+
+#include "tests/kernels/cuda/order.h"
+
+namespace mirilla::test {
+namespace {
+
+constexpr AdamSpec kSpec{.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-5};
+constexpr double kRate = 1e-2;
+
+Values number(double value, DType kind) { return {{1}, {value}, kind}; }
+Values scaler(double scale, double overflow) { return {{kScalerState}, {scale, 1 / scale, overflow, 3}, DType::f32}; }
+
+// A step of tensors of these sizes. Inputs: the scaler's state, then gradients; outputs: parameter, m, v, t and the half copy of each.
+struct Step {
+  std::vector<int64_t> sizes;
+  double scale = 1, overflow = 0;
+  DType copy = DType::f16;
+  bool has_state = true;
+  bool sliced = false;  // without the first element, so that nothing is aligned
+
+  Case as_case(const std::string& name) const {
+    Case c{.name = name};
+    c.in.push_back(scaler(scale, overflow));
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      c.in.push_back(uniform_f32({sizes[i]}, 10 + i, -scale, scale));
+      c.out.push_back(uniform_f32({sizes[i]}, 100 + i));
+      c.out.push_back(uniform_f32({sizes[i]}, 200 + i));
+      c.out.push_back(uniform_f32({sizes[i]}, 300 + i, 0, 1));
+      c.out.push_back(number(static_cast<double>(i * i * 40), DType::i64));
+      c.out.push_back(room({sizes[i]}, copy));
+      if (overflow != 0) c.out.back().values.assign(static_cast<size_t>(sizes[i]), 0.25);
+    }
+    c.run = [step = *this](Backend& backend, auto in, auto out) { step.run(backend, in, out); };
+    // A parameter is a difference of |p| and about the rate; m is a sum of |m| and |g|, both below 1.
+    c.magnitudes = [step_of_copy = copy == DType::f16 ? 0x1p-10 : 0x1p-7](const auto& want) {
+      auto magnitudes = want;
+      for (size_t o = 0; o < want.size(); ++o)
+        for (double& x : magnitudes[o]) x = o % 5 == 0 ? std::abs(x) + kRate : o % 5 == 1 ? 1 : std::abs(x);
+      // The copy is the parameter rounded (CopiesTheParameterRounded holds it to that). Where f32 and f64 fall on two sides of a tie, it is
+      // one step of its type apart.
+      for (size_t o = 4; o < want.size(); o += 5)
+        for (double& x : magnitudes[o]) x = 1e5 * step_of_copy * std::abs(x);
+      return magnitudes;
+    };
+    return c;
+  }
+
+  void run(Backend& backend, std::span<const ConstView> in, std::span<const View> out) const {
+    std::vector<AdamTensor> tensors;
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      AdamTensor t{.parameter = out[5 * i],
+                   .gradient = in[1 + i],
+                   .m = out[5 * i + 1],
+                   .v = out[5 * i + 2],
+                   .learning_rate = kRate,
+                   .weight_decay = i % 2 == 0 ? 0.1 : 0,
+                   .step = out[5 * i + 3],
+                   .copy = i % 3 == 2 ? View{} : out[5 * i + 4]};
+      if (sliced) {
+        t.parameter = tail(t.parameter);
+        t.gradient = tail(t.gradient);
+        t.m = tail(t.m);
+        t.v = tail(t.v);
+        if (t.copy) t.copy = tail(t.copy);
+      }
+      tensors.push_back(t);
+    }
+    if (!has_state) return backend.adam(tensors, kSpec, {});
+    if (in[0].dtype == DType::f32) return backend.adam(tensors, kSpec, in[0]);
+    std::array<float, kScalerState> state{};  // the reference's, whose other numbers are f64; its memory is the host's
+    for (size_t i = 0; i < state.size(); ++i) state[i] = static_cast<float>(in[0].data<double>()[i]);
+    backend.adam(tensors, kSpec, ConstView{state.data(), {kScalerState}, DType::f32, 0, 0, true});
+  }
+};
+
+TEST(CudaAdam, EqualsTheReferenceAtEverySize) {
+  for (DType copy : {DType::f16, DType::bf16}) {
+    const Step step{.sizes = awkward_sizes(), .scale = 1024, .copy = copy};
+    expect_equal_to_reference(step.as_case("all sizes in one call"), DType::f32);
+    expect_same_in_any_order(step.as_case("in any order"), DType::f32);
+  }
+  expect_equal_to_reference(Step{.sizes = awkward_sizes(), .has_state = false}.as_case("without a scaler"), DType::f32);
+  expect_equal_to_reference(Step{.sizes = {2, 33, 4099, 8193}, .scale = 4, .sliced = true}.as_case("slices"), DType::f32);
+  expect_equal_to_reference(Step{.sizes = {4096, 4097, 0, 5}}.as_case("around a chunk, and one without elements"), DType::f32);
+}
+
+TEST(CudaAdam, TakesMoreTensorsThanALaunchHolds) {
+  expect_equal_to_reference(Step{.sizes = std::vector<int64_t>(380, 3)}.as_case("as many as a launch holds"), DType::f32);
+  expect_equal_to_reference(Step{.sizes = std::vector<int64_t>(800, 3)}.as_case("and more"), DType::f32);
+}
+
+TEST(CudaAdam, OfNothingIsNoStep) { EXPECT_NO_THROW(device_under_test().backend().adam({}, kSpec, {})); }
+
+// No decay, no moments, no count, no copy: every bit stays.
+TEST(CudaAdam, SkipsEverythingAfterAnOverflow) {
+  const Case c = Step{.sizes = {1, 33, 4099}, .scale = 2, .overflow = 1}.as_case("overflow");
+  const auto after = run_on(device_under_test(), c, DType::f32);
+  for (size_t o = 0; o < after.size(); ++o) {
+    for (size_t i = 0; i < after[o].size(); ++i) {
+      const double before = c.out[o].values[i];
+      EXPECT_EQ(after[o][i], c.out[o].kind == DType::f32 ? double{static_cast<float>(before)} : before) << o << " " << i;
+    }
+  }
+}
+
+TEST(CudaAdam, CopiesTheParameterRounded) {
+  const auto after = run_on(device_under_test(), Step{.sizes = {1025}}.as_case("copy"), DType::f32);
+  for (size_t i = 0; i < after[0].size(); ++i) ASSERT_EQ(after[4][i], double{static_cast<float>(Half(static_cast<float>(after[0][i])))});
+}
+
+TEST(CudaAdam, RefusesACopyThatIsNoHalf) {
+  Case c = Step{.sizes = {8}, .copy = DType::f32}.as_case("an f32 copy");
+  EXPECT_THROW(run_on(device_under_test(), c, DType::f32), DeviceError);
+}
+
+// --- The scaler --------------------------------------------------------------------------------------------------------------------------
+
+double overflow_of(std::vector<Values> gradients, DType type, bool sliced = false) {
+  Case c{.name = "check_finite", .in = std::move(gradients), .out = {scaler(8, 1)}};
+  c.run = [sliced](Backend& backend, std::span<const ConstView> in, std::span<const View> out) {
+    std::vector<ConstView> all(in.begin(), in.end());
+    if (sliced)
+      for (ConstView& gradient : all) gradient = tail(gradient);
+    backend.check_finite(all, out[0]);
+  };
+  const auto state = run_on(device_under_test(), c, type)[0];
+  EXPECT_EQ(state[0], 8);
+  EXPECT_EQ(state[1], 0.125);
+  EXPECT_EQ(state[3], 3);
+  return state[2];
+}
+
+class CudaCheckFinite : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(, CudaCheckFinite, testing::ValuesIn(float_types()), [](const auto& i) { return std::string(name_of(i.param)); });
+
+TEST_P(CudaCheckFinite, SeesOneBadElementWhereverItIs) {
+  for (double bad : {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), std::nan("")}) {
+    for (int64_t n : {1, 5, 33, 4096, 4099}) {
+      for (int64_t at : {int64_t{0}, n / 2, n - 1}) {
+        std::vector<Values> gradients{uniform({7}, 1), uniform({n}, 2), uniform({65}, 3)};
+        gradients[1].values[static_cast<size_t>(at)] = bad;
+        ASSERT_EQ(overflow_of(gradients, GetParam()), 1) << n << " " << at;
+        if (n > 1) ASSERT_EQ(overflow_of(gradients, GetParam(), true), at == 0 ? 0 : 1) << "slice " << n << " " << at;
+      }
+    }
+  }
+}
+
+TEST_P(CudaCheckFinite, ClearsTheFlagWhereAllIsWell) {
+  EXPECT_EQ(overflow_of({uniform({4099}, 1), uniform({0}, 1), uniform({3}, 2)}, GetParam()), 0);
+  EXPECT_EQ(overflow_of({}, GetParam()), 0);
+  EXPECT_EQ(overflow_of(std::vector<Values>(1000, uniform({3}, 2)), GetParam()), 0);
+}
+
+TEST_P(CudaCheckFinite, SeesTheLastOfMoreTensorsThanALaunchHolds) {
+  std::vector<Values> gradients(1700, uniform({3}, 2));
+  gradients.back().values[2] = std::nan("");
+  EXPECT_EQ(overflow_of(gradients, GetParam()), 1);
+}
+
+TEST(CudaUpdateScale, FollowsTheRuleStepByStep) {
+  Device& device = device_under_test();
+  const ScalerSpec spec{.growth = 2, .backoff = 0.5, .interval = 3};
+  float want[kScalerState] = {65536, 1 / 65536.0f, 0, 0};
+  const DeviceTensor state(device, {{kScalerState}, {65536, 1 / 65536.0, 0, 0}, DType::f32}, DType::f32);
+  for (int overflow : {0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0}) {
+    want[2] = static_cast<float>(overflow);
+    const auto flag = static_cast<float>(overflow);
+    device.copy_from_host(static_cast<float*>(state.view().address) + 2, &flag, sizeof flag);
+    step_scaler(want, spec);
+    device.backend().update_scale(state.view(), spec);
+    const auto got = state.read();
+    for (size_t i = 0; i < kScalerState; ++i) ASSERT_EQ(got[i], double{want[i]});
+  }
+  EXPECT_EQ(want[0], 65536 * 2 / 2 / 2 / 2 * 2);
+}
+
+}  // namespace
+}  // namespace mirilla::test
