@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/simt/executor.h"
+#include "tests/kernels/cuda/support.h"
+
+namespace mirilla::test {
+namespace {
+
+class CudaConv2d : public testing::TestWithParam<DType> {};
+INSTANTIATE_TEST_SUITE_P(, CudaConv2d, testing::ValuesIn(float_types()), [](const auto& i) { return std::string(name_of(i.param)); });
+
+// Square pictures and filters, but for `wider`, which the pictures are wider than high.
+struct Layer {
+  int64_t n, h, c, k, r;
+  Conv2dSpec spec;
+  int64_t wider = 0;
+
+  int64_t out(int64_t in) const { return (in + 2 * spec.padding - spec.dilation * (r - 1) - 1) / spec.stride + 1; }
+  Shape x() const { return {n, h, h + wider, c}; }
+  Shape w() const { return {k, r, r, c}; }
+  Shape y() const { return {n, out(h), out(h + wider), k}; }
+  std::string name() const {
+    return std::to_string(n) + "x" + std::to_string(h) + "x" + std::to_string(h + wider) + "x" + std::to_string(c) + " to " +
+           std::to_string(k) + ", filter " + std::to_string(r) + ", stride " + std::to_string(spec.stride) + ", padding " +
+           std::to_string(spec.padding) + ", dilation " + std::to_string(spec.dilation);
+  }
+};
+
+// Each size at least once with most others: batches, channels and filters around the chunks of 4 and 8 and the tiles of 16, 64 and 128,
+// filters larger than the picture, strides that leave pixels unread.
+const Layer kLayers[] = {
+    {1, 1, 1, 1, 1, {1, 0, 1}},   {2, 5, 3, 2, 3, {1, 1, 1}},     {3, 6, 5, 8, 3, {2, 1, 1}, 1},  {1, 9, 8, 16, 3, {1, 1, 2}},
+    {2, 7, 16, 33, 1, {2, 0, 1}}, {1, 8, 31, 1, 3, {2, 0, 1}, 3}, {2, 4, 33, 64, 3, {1, 1, 1}},   {3, 3, 64, 8, 1, {1, 0, 1}},
+    {1, 11, 3, 16, 7, {2, 3, 1}}, {2, 10, 8, 8, 3, {2, 3, 2}, 1}, {1, 8, 16, 64, 7, {1, 3, 1}},   {2, 9, 64, 16, 3, {2, 1, 1}, 2},
+    {1, 13, 1, 64, 7, {2, 0, 1}}, {2, 2, 8, 24, 3, {1, 1, 1}},    {1, 12, 16, 8, 3, {2, 0, 2}},   {3, 7, 24, 16, 1, {2, 1, 1}, 1},
+    {1, 7, 8, 16, 3, {3, 1, 1}},  {1, 9, 16, 8, 3, {3, 2, 2}},    {1, 17, 8, 8, 3, {4, 1, 2}, 2},
+};
+
+// The distinct convolutions of ResNet18, a quarter of their channels, on pictures of 32 pixels.
+const Layer kResNet18[] = {
+    {2, 32, 3, 16, 7, {2, 3, 1}},  {2, 8, 16, 16, 3, {1, 1, 1}},  {2, 8, 16, 32, 3, {2, 1, 1}},   {2, 8, 16, 32, 1, {2, 0, 1}},
+    {2, 4, 32, 32, 3, {1, 1, 1}},  {2, 4, 32, 64, 3, {2, 1, 1}},  {2, 4, 32, 64, 1, {2, 0, 1}},   {2, 2, 64, 64, 3, {1, 1, 1}},
+    {2, 2, 64, 128, 3, {2, 1, 1}}, {2, 2, 64, 128, 1, {2, 0, 1}}, {2, 1, 128, 128, 3, {1, 1, 1}},
+};
+
+// Large enough for the largest tiles, in each pass, and for a backward pass in several parts.
+const Layer kLarge[] = {{2, 16, 32, 136, 3, {1, 1, 1}}, {1, 24, 136, 32, 3, {2, 1, 1}}, {2, 24, 16, 128, 3, {1, 1, 1}}};
+
+enum class Pass { forward, data, weight };
+constexpr Pass kPasses[] = {Pass::forward, Pass::data, Pass::weight};
+
+Case conv(const Layer& z, Pass pass, DType type, DType dw_kind = DType::f64) {
+  const Values x = uniform(z.x(), 1), w = uniform(z.w(), 2), dy = uniform(z.y(), 3);
+  const Conv2dSpec spec = z.spec;
+  Case c;
+  if (pass == Pass::forward)
+    c = {.name = "conv2d " + z.name(), .in = {x, w}, .out = {room(z.y())}, .run = [spec](Backend& b, auto in, auto out) {
+           b.conv2d(in[0], in[1], {}, spec, out[0]);
+         }};
+  else if (pass == Pass::data)
+    c = {.name = "conv2d_backward_data " + z.name(), .in = {dy, w}, .out = {room(z.x())}, .run = [spec](Backend& b, auto in, auto out) {
+           b.conv2d_backward_data(in[0], in[1], spec, out[0]);
+         }};
+  else
+    c = {.name = "conv2d_backward_weight " + z.name(),
+         .in = {x, dy},
+         .out = {room(z.w(), dw_kind)},
+         .run = [spec](Backend& b, auto in, auto out) { b.conv2d_backward_weight(in[0], in[1], spec, out[0]); }};
+  c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
+  return c;
+}
+
+TEST_P(CudaConv2d, EqualsTheReferenceInAllShapes) {
+  for (const Layer& z : kLayers) expect_equal_to_reference(conv(z, Pass::forward, GetParam()), GetParam());
+}
+TEST_P(CudaConv2d, GoesBackToTheDataInAllShapes) {
+  for (const Layer& z : kLayers) expect_equal_to_reference(conv(z, Pass::data, GetParam()), GetParam());
+}
+TEST_P(CudaConv2d, GoesBackToTheWeightsInAllShapes) {
+  for (const Layer& z : kLayers) expect_equal_to_reference(conv(z, Pass::weight, GetParam()), GetParam());
+}
+TEST_P(CudaConv2d, RunsTheLayersOfResNet18) {
+  for (const Layer& z : kResNet18)
+    for (Pass pass : kPasses) expect_equal_to_reference(conv(z, pass, GetParam()), GetParam());
+}
+TEST_P(CudaConv2d, UsesLargeTilesToo) {
+  for (const Layer& z : kLarge)
+    for (Pass pass : kPasses) expect_equal_to_reference(conv(z, pass, GetParam()), GetParam());
+}
+TEST_P(CudaConv2d, WritesWeightGradientsInF32) {
+  for (const Layer& z : {kLayers[1], kLayers[3], kResNet18[1], kLarge[2]})
+    expect_equal_to_reference(conv(z, Pass::weight, GetParam(), DType::f32), GetParam());
+}
+
+TEST_P(CudaConv2d, OfAnEmptyBatchIsEmptyAndMovesNoWeight) {
+  for (const Layer& z : {Layer{0, 8, 8, 16, 3, {2, 1, 1}}, Layer{0, 5, 3, 5, 3, {1, 1, 1}}})
+    for (Pass pass : kPasses) expect_equal_to_reference(conv(z, pass, GetParam()), GetParam());
+}
+
+// A pixel that no output reads has no gradient, and not whatever its memory held: here every odd row and column, and the last.
+TEST_P(CudaConv2d, LeavesUnreadPixelsWithoutGradient) {
+  const Layer z{1, 6, 8, 8, 1, {2, 0, 1}};
+  const auto dx = run_on(device_under_test(), conv(z, Pass::data, GetParam()), GetParam())[0];
+  for (int64_t h = 0; h < 6; ++h)
+    for (int64_t w = 0; w < 6; ++w)
+      for (int64_t c = 0; c < 8; ++c)
+        if (h % 2 == 1 || w % 2 == 1) {
+          EXPECT_EQ(dx[static_cast<size_t>((h * 6 + w) * 8 + c)], 0) << h << ", " << w;
+        }
+}
+
+// Bias in f32, in the values' type or absent, residual and ReLU in each combination, wide and not.
+TEST_P(CudaConv2d, AddsBiasAndResidualAndEndsInRelu) {
+  for (const Layer& z : {Layer{2, 5, 8, 16, 3, {1, 1, 1}}, Layer{1, 6, 3, 7, 3, {2, 1, 1}}})
+    for (int variant = 0; variant < 12; ++variant) {
+      const bool relu = variant % 2 == 1, with_residual = variant / 2 % 2 == 1;
+      const int bias_kind = variant / 4;
+      Case c{.name = "conv2d_bias_add_relu " + z.name() + ", variant " + std::to_string(variant),
+             .in = {uniform(z.x(), 1), uniform(z.w(), 2), bias_kind == 1 ? uniform({z.k}, 4) : uniform_f32({z.k}, 4), uniform(z.y(), 5)},
+             .out = {room(z.y())},
+             .run = [=](Backend& b, auto in, auto out) {
+               const ConstView bias = bias_kind == 0 ? ConstView{} : in[2], residual = with_residual ? in[3] : ConstView{};
+               if (b.has(Fused::conv2d_bias_add_relu))
+                 return b.conv2d_bias_add_relu(
+                     {.x = in[0], .w = in[1], .bias = bias, .residual = residual, .relu = relu, .spec = z.spec, .y = out[0]});
+               b.conv2d(in[0], in[1], bias, z.spec, out[0]);  // the reference has the parts only, and the formula is theirs
+               if (residual) b.add(out[0], residual, out[0]);
+               if (relu) b.relu(out[0], out[0]);
+             }};
+      c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
+      expect_equal_to_reference(c, GetParam());
+    }
+}
+
+TEST_P(CudaConv2d, PassesNanThroughTheRelu) {
+  Case c{.name = "conv2d_bias_add_relu of a NaN",
+         .in = {uniform({1, 2, 2, 8}, 1), uniform({8, 1, 1, 8}, 2), uniform({1, 2, 2, 8}, 3)},
+         .out = {room({1, 2, 2, 8})},
+         .run = [](Backend& b, auto in, auto out) {
+           b.conv2d_bias_add_relu({.x = in[0], .w = in[1], .residual = in[2], .relu = true, .y = out[0]});
+         }};
+  c.in[2].values[11] = std::nan("");
+  const auto y = run_on(device_under_test(), c, GetParam())[0];
+  for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i == 11) << i;
+}
+
+// The sums are taken in one order, whichever thread, block or part of the pixels comes first.
+TEST_P(CudaConv2d, DoesNotDependOnTheScheduleNorOnChance) {
+  for (const Layer& z : {kLayers[2], kLayers[11], kResNet18[0], kLarge[2]})
+    for (Pass pass : kPasses) {
+      const Case c = conv(z, pass, GetParam());
+      const auto want = run_on(device_under_test(), c, GetParam());
+      for (uint64_t seed = 0; seed <= 3; ++seed) {
+        simt::set_schedule_seed(seed);
+        EXPECT_EQ(run_on(device_under_test(), c, GetParam()), want) << c.name << ", seed " << seed;
+      }
+      simt::set_schedule_seed(0);
+    }
+}
+
+}  // namespace
+}  // namespace mirilla::test
