@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "apps/command.h"
 #include "data/libraries.h"
+#include "kernels/cuda/device.h"
 #include "kernels/device.h"
 
 namespace mirilla::apps {
@@ -8,7 +9,8 @@ namespace mirilla::apps {
 std::string version_text() {
   std::string text = fmt::format("mirilla {}\n\ndevices\n", MIRILLA_VERSION);
   for (const std::string& name : device_names()) text += fmt::format("  {}\n", open_device(name).description());
-  text += fmt::format("  cuda: not in this build\n\nlibraries\n");
+  if (!cuda::unavailable().empty()) text += fmt::format("  {}\n", cuda::version_line());
+  text += "\nlibraries\n";
   for (const auto& [name, version] : data::libraries()) text += fmt::format("  {} {}\n", name, version);
   text += fmt::format("  nlohmann-json {}.{}.{}\n  CLI11 {}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR,
                       NLOHMANN_JSON_VERSION_PATCH, CLI11_VERSION);

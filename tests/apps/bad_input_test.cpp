@@ -6,6 +6,7 @@
 
 #include "data/png_write.h"
 #include "data/scenes.h"
+#include "kernels/cuda/device.h"
 #include "tests/apps/program.h"
 
 namespace mirilla::apps {
@@ -60,9 +61,20 @@ TEST(Usage, HelpIsEverywhere) {
   EXPECT_NE(run({"--version"}).out.find("libjpeg-turbo"), std::string::npos);
 }
 
+TEST(Usage, VersionTellsOfEachDeviceAndWhyOneIsMissing) {
+  const std::string text = run({"--version"}).out;
+  for (const char* device : {"\n  cuda: ", "\n  cpu: ", "\n  simt: ", "\n  reference: "}) {
+    const size_t found = text.find(device);
+    ASSERT_NE(found, std::string::npos) << device << " is missing in\n" << text;
+    EXPECT_EQ(text.find(device, found + 1), std::string::npos) << "twice in\n" << text;
+  }
+  EXPECT_NE(text.find(cuda::unavailable().empty() ? "sm_" : cuda::version_line()), std::string::npos) << text;
+}
+
 TEST(Usage, ADeviceThatIsNotThereIsAnErrorAndNoFallback) {
   const Folder folder;
-  expect_failure(run({"train", "--device", "cuda", "--out", folder / "out"}), 1, {"cuda"});
+  if (!cuda::unavailable().empty())
+    expect_failure(run({"train", "--device", "cuda", "--out", folder / "out"}), 1, {"the device 'cuda'", cuda::unavailable()});
   expect_failure(run({"train", "--device", "abacus", "--out", folder / "out"}), 1, {"abacus", "cpu"});
 }
 
