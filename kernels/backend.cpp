@@ -18,6 +18,7 @@ void Backend::missing(std::string_view operation) const {
                     "ask has() first, or call the operator in engine/ops, which composes it from the core");
 }
 
+void Backend::transpose(ConstView, View) { missing("transpose"); }
 void Backend::conv2d_bias_add_relu(const Conv2dBiasAddRelu&) { missing("conv2d_bias_add_relu"); }
 void Backend::adaptive_concat_pool2d(ConstView, View, View) { missing("adaptive_concat_pool2d"); }
 void Backend::adaptive_concat_pool2d_backward(ConstView, ConstView, View) { missing("adaptive_concat_pool2d_backward"); }

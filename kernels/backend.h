@@ -234,6 +234,7 @@ class Backend {
   virtual void adaptive_max_pool2d_backward(ConstView dy, ConstView index, View dx) = 0;
   virtual void concat(ConstView a, ConstView b, View y) = 0;  // along the last dimension
   virtual void split(ConstView y, View a, View b) = 0;        // the way back; each of a and b may be absent
+  virtual void transpose(ConstView x, View y);                // x (A,B,C) to y (A,C,B), any dtype; the default throws
 
   // --- Loss -----------------------------------------------------------------------------------------------------------------------
   virtual void softmax(ConstView x, View y) = 0;  // over the last dimension of (N,C)

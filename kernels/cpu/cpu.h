@@ -62,6 +62,7 @@ class CpuBackend : public Backend {
   void adaptive_max_pool2d_backward(ConstView dy, ConstView index, View dx) override;
   void concat(ConstView a, ConstView b, View y) override;
   void split(ConstView y, View a, View b) override;
+  void transpose(ConstView x, View y) override;
 
   void softmax(ConstView x, View y) override;
   void cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) override;

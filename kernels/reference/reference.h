@@ -47,6 +47,7 @@ class ReferenceBackend final : public Backend {
   void adaptive_max_pool2d_backward(ConstView dy, ConstView index, View dx) override;
   void concat(ConstView a, ConstView b, View y) override;
   void split(ConstView y, View a, View b) override;
+  void transpose(ConstView x, View y) override;
 
   void softmax(ConstView x, View y) override;
   void cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) override;

@@ -51,6 +51,7 @@ class WideningBackend final : public Backend {
   void adaptive_max_pool2d_backward(ConstView dy, ConstView index, View dx) override;
   void concat(ConstView a, ConstView b, View y) override;
   void split(ConstView y, View a, View b) override;
+  void transpose(ConstView x, View y) override { inner_->transpose(x, y); }  // moves any element
 
   void softmax(ConstView x, View y) override;
   void cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) override;

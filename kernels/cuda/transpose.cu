@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/common.h"
+
+// y(a,c,b) = x(a,b,c): A matrices of B x C, each turned. Elements are only moved, so their size is all that counts.
+//
+// Bytes: read n, write n elements. A block turns squares of 32 x 32 in shared memory, so that it reads rows of x and writes rows of y;
+// where B or C is below 32 (the 9 taps of a filter), that share of its threads has nothing to do. Launch: 32 x 8 threads a block, a square
+// at a time, grid-stride over the squares of all matrices.
+namespace mirilla::MIRILLA_PLATFORM {
+
+namespace {
+
+constexpr int kSquare = 32, kRowsAtOnce = 8;
+
+template <class T>
+__global__ void __launch_bounds__(kSquare* kRowsAtOnce)
+    transpose_kernel(const T* __restrict__ x, T* __restrict__ y, int64_t matrices, int64_t rows, int64_t columns) {
+  constexpr int kPitch = kSquare + (sizeof(T) < 4 ? 4 / sizeof(T) : 1);  // an odd number of words: a column lies in 32 banks
+  __shared__ T square[kSquare][kPitch];
+  const int64_t down = (rows + kSquare - 1) / kSquare, across = (columns + kSquare - 1) / kSquare;
+  const int lane = static_cast<int>(threadIdx.x), first = static_cast<int>(threadIdx.y);
+  for (int64_t i = blockIdx.x; i < matrices * down * across; i += gridDim.x) {
+    const int64_t column = i % across * kSquare, row = i / across % down * kSquare, matrix = i / across / down * rows * columns;
+    for (int r = first; r < kSquare; r += kRowsAtOnce)
+      if (row + r < rows && column + lane < columns) square[r][lane] = x[matrix + (row + r) * columns + column + lane];
+    __syncthreads();
+    for (int c = first; c < kSquare; c += kRowsAtOnce)
+      if (column + c < columns && row + lane < rows) y[matrix + (column + c) * rows + row + lane] = square[lane][c];
+    __syncthreads();
+  }
+}
+
+template <class T>
+void run(Stream& stream, const ConstView& x, const View& y) {
+  const int64_t matrices = x.shape[0], rows = x.shape[1], columns = x.shape[2];
+  const unsigned blocks = blocks_for(matrices * ceil_div(rows, kSquare) * ceil_div(columns, kSquare), 1);
+  launch<transpose_kernel<T>>(stream, {blocks, {kSquare, kRowsAtOnce}}, static_cast<const T*>(x.address), static_cast<T*>(y.address),
+                              matrices, rows, columns);
+}
+
+}  // namespace
+
+void CudaBackend::transpose(ConstView x, View y) {
+  if (x.numel() == 0) return;
+  switch (size_of(x.dtype)) {
+    case 1: return run<uint8_t>(stream_, x, y);
+    case 2: return run<uint16_t>(stream_, x, y);
+    case 4: return run<uint32_t>(stream_, x, y);
+    default: return run<uint64_t>(stream_, x, y);
+  }
+}
+
+}  // namespace mirilla::MIRILLA_PLATFORM
