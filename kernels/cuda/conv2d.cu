@@ -43,8 +43,9 @@ struct Conv2d {
   __device__ void enter(unsigned) {}
   __device__ int first_depth() const { return 0; }
   __device__ int last_depth() const { return b.extent; }
-  __device__ __forceinline__ void put(int64_t m, int64_t n, typename Result<T>::Values values) const {
+  __device__ __forceinline__ void put(int64_t m, int64_t n, const typename Result<T>::Values& sums) const {
     if (m >= rows || n >= columns) return;
+    typename Result<T>::Values values = sums;
     const int64_t count = columns - n, at = m * columns + n;
 #pragma unroll
     for (int i = 0; i < kChunk<T>; ++i) {
