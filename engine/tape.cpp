@@ -98,17 +98,7 @@ class Pending {
   std::unordered_map<GradState*, Tensor> slots_;
 };
 
-void deposit(GradState& state, const Tensor& gradient) {
-  if (state.keep || !state.grad) {
-    state.grad = gradient;
-    return;
-  }
-  Tensor total = empty_like(gradient);
-  total.backend().add(state.grad, gradient, total);
-  state.grad = total;
-}
-
-Tensor seed_of(const Tensor& root, const BackwardOptions& options) {
+Tensor plain_seed(const Tensor& root, const BackwardOptions& options) {
   if (options.seed) {
     if (options.seed.shape() != root.shape() || options.seed.dtype() != root.dtype())
       throw ShapeError(fmt::format("backward: the seed ({}) must be like the root ({})", describe(options.seed), describe(root)));
@@ -118,6 +108,17 @@ Tensor seed_of(const Tensor& root, const BackwardOptions& options) {
     throw ShapeError(fmt::format("backward starts at one number and the root has the shape {}", to_string(root.shape())),
                      "reduce it to a loss, or give BackwardOptions a seed");
   return full(root.shape(), 1, root.dtype(), root.device());
+}
+
+Tensor seed_of(const Tensor& root, const BackwardOptions& options, const amp::GradScale* scale) {
+  if (!scale) return plain_seed(root, options);
+  if (root.dtype() != DType::f32)
+    throw ShapeError(fmt::format("backward: a scaled loss must be f32 and is {}", describe(root)),
+                     "cross_entropy gives f32 for half logits");
+  if (!options.seed && root.numel() == 1) return scale->factor.view(root.shape());
+  Tensor seed = empty_like(root);
+  seed.backend().multiply(plain_seed(root, options), scale->factor, seed);
+  return seed;
 }
 
 std::vector<bool> needs_of(const Node& node, const Plan& plan) {
@@ -199,7 +200,9 @@ void backward(const Tensor& root, const BackwardOptions& options) {
   if (!state)
     throw Error("backward was called on a tensor that no operator recorded",
                 "does anything require a gradient, and is a NoGrad scope open?");
-  const Tensor seed = seed_of(root, options);
+  const auto scale = options.scale ? amp::grad_scale_of(options.scale) : nullptr;
+  const Tensor seed = seed_of(root, options, scale.get());
+  const auto deposit = [&](GradState& to, const Tensor& gradient) { amp::accumulate(to, gradient, scale); };
   const NoGrad no_grad;
   Pending pending;
   pending.add(state.get(), seed);

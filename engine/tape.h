@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/amp/scaled_gradient.h"
 #include "engine/tensor.h"
 
 /// The gradient tape: operators write down what they did, backward reads it in reverse.
@@ -54,11 +55,18 @@ inline Saved save(const Tensor& tensor) { return tensor ? Saved(tensor) : Saved(
 
 /// What the tape knows of one tensor.
 struct GradState {
-  bool requires_grad = false;  // a leaf that gathers its gradient
-  bool keep = false;           // watched: keeps the gradient that passes
-  bool observed = false;       // watched, or computed from something watched: recorded even under NoGrad
-  Tensor grad;
-  std::shared_ptr<Node> producer;  // none for a leaf
+  bool requires_grad = false;                   // a leaf that gathers its gradient
+  bool keep = false;                            // watched: keeps the gradient that passes
+  bool observed = false;                        // watched, or computed from something watched: recorded even under NoGrad
+  Tensor grad;                                  // as it came: times the scale, if there was one
+  std::shared_ptr<const amp::GradScale> scale;  // that it came under
+  Tensor unscaled;                              // once somebody asked
+  std::shared_ptr<Node> producer;               // none for a leaf
+
+  void clear() {
+    grad = unscaled = Tensor();
+    scale = nullptr;
+  }
 };
 
 struct Node {
@@ -98,6 +106,7 @@ struct BackwardOptions {
   Tensor seed = {};  // d(objective)/d(root), like root; may be absent if root has one element: then 1
   std::vector<Tensor> targets =
       {};               // compute these gradients only, and nothing that does not lead to them; empty: every leaf and kept tensor
+  Tensor scale = {};    // a gradient scaler's state: the seed is multiplied by the scale it says, and grad() divides by it
   bool retain = false;  // keep the saved tensors, for another backward through the same nodes
 };
 

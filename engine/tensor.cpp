@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "engine/amp/scaled_gradient.h"
 #include "engine/tape.h"
 
 namespace mirilla {
@@ -29,7 +30,7 @@ Tensor::operator View() {
 
 Tensor Tensor::view_of(int64_t offset, const Shape& shape) const {
   Tensor result;
-  result.impl_ = std::make_shared<Impl>(Impl{impl().storage, offset, shape, dtype(), nullptr});
+  result.impl_ = std::make_shared<Impl>(Impl{impl().storage, offset, shape, dtype(), nullptr, nullptr});
   return result;
 }
 
@@ -143,23 +144,35 @@ Tensor& Tensor::set_requires_grad(bool on) {
   return *this;
 }
 
-Tensor Tensor::grad() const { return impl().grad_state ? impl().grad_state->grad : Tensor(); }
+Tensor Tensor::grad() const {
+  const auto& state = impl().grad_state;
+  if (!state || !state->grad) return {};
+  if (!state->scale) return state->grad;
+  if (!state->unscaled) state->unscaled = amp::unscaled(state->grad, *state->scale);
+  return state->unscaled;
+}
 
 void Tensor::set_grad(const Tensor& grad) {
   if (grad && (grad.shape() != shape() || grad.dtype() != dtype()))
     throw ShapeError(fmt::format("a gradient like the tensor ({}) was expected and {} came", describe(*this), describe(grad)));
   if (!impl().grad_state) impl().grad_state = std::make_shared<tape::GradState>();
+  impl().grad_state->clear();
   impl().grad_state->grad = grad;
 }
 
 void Tensor::clear_grad() {
-  if (impl().grad_state) impl().grad_state->grad = Tensor();
+  if (impl().grad_state) impl().grad_state->clear();
+}
+
+HalfCopy& Tensor::half_copy() const {
+  if (!impl().half_copy) impl().half_copy = std::make_shared<HalfCopy>();
+  return *impl().half_copy;
 }
 
 Tensor empty(const Shape& shape, DType dtype, Device& device) {
   Tensor tensor;
   const size_t bytes = static_cast<size_t>(shape.numel()) * size_of(dtype);
-  tensor.impl_ = std::make_shared<Tensor::Impl>(Tensor::Impl{std::make_shared<Storage>(device, bytes), 0, shape, dtype, nullptr});
+  tensor.impl_ = std::make_shared<Tensor::Impl>(Tensor::Impl{std::make_shared<Storage>(device, bytes), 0, shape, dtype, nullptr, nullptr});
   return tensor;
 }
 

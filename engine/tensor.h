@@ -16,6 +16,7 @@
 namespace mirilla {
 
 class Tensor;
+struct HalfCopy;
 
 namespace tape {
 struct Node;
@@ -91,7 +92,8 @@ class Tensor {
   /// Makes this a leaf that gathers its gradient, or stops that. Throws for a tensor that an operator recorded.
   Tensor& set_requires_grad(bool on = true);
   /// The gradient that backward left: of a leaf (added up until clear_grad), or of a tensor under tape::keep_gradient (the last). No tensor
-  /// if there is none.
+  /// if there is none. After a backward under a gradient scaler it comes divided by the scale, and that of a half tensor in f32, since a
+  /// half might not hold it. Read it, do not write into it.
   Tensor grad() const;
   void set_grad(const Tensor& grad);
   void clear_grad();
@@ -99,6 +101,8 @@ class Tensor {
   /// For the tape.
   const std::shared_ptr<tape::GradState>& grad_state() const { return impl().grad_state; }
   void set_grad_state(std::shared_ptr<tape::GradState> state) { impl().grad_state = std::move(state); }
+  /// For amp::half_copy, whoever holds the tensor.
+  HalfCopy& half_copy() const;
 
  private:
   friend Tensor empty(const Shape& shape, DType dtype, Device& device);
@@ -109,6 +113,7 @@ class Tensor {
     Shape shape;
     DType dtype = DType::f32;
     std::shared_ptr<tape::GradState> grad_state;
+    std::shared_ptr<HalfCopy> half_copy;  // none until asked for
   };
 
   Impl& impl() const;
@@ -117,6 +122,12 @@ class Tensor {
   void read(void* to) const;
 
   std::shared_ptr<Impl> impl_;
+};
+
+/// A tensor's values in half precision, and the version of its storage that they were taken from.
+struct HalfCopy {
+  Tensor tensor;
+  uint64_t version = 0;
 };
 
 /// Uninitialised.

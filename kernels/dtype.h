@@ -25,6 +25,7 @@ constexpr size_t size_of(DType dtype) {
 }
 
 constexpr bool is_float(DType dtype) { return dtype <= DType::bf16; }
+constexpr bool is_half(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
 
 template <class T>
 inline constexpr DType kDTypeOf = [] {

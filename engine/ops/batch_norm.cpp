@@ -19,34 +19,45 @@ struct Statistics {
 void check_state(const Tensor& x, const BatchNormState& state, bool training) {
   if (x.shape().rank() < 2) throw ShapeError(fmt::format("batch_norm: wants (N,H,W,C) or (N,C) and got {}", to_string(x.shape())));
   const int64_t channels = x.size(-1);
-  check::vector_of("batch_norm", "the weight", state.weight, channels);
-  check::vector_of("batch_norm", "the bias", state.bias, channels);
-  check::vector_of("batch_norm", "the running mean", state.running_mean, channels);
-  check::vector_of("batch_norm", "the running variance", state.running_var, channels);
+  const auto check_one = [&](std::string_view name, const Tensor& tensor) {
+    check::vector_of("batch_norm", name, tensor, channels);
+    check::parameter_of("batch_norm", name, x, tensor);
+  };
+  check_one("the weight", state.weight);
+  check_one("the bias", state.bias);
+  check_one("the running mean", state.running_mean);
+  check_one("the running variance", state.running_var);
   if (training && channels > 0 && x.numel() / channels == 1)
     throw ShapeError(fmt::format("batch_norm: more than one value a channel is needed in training and {} has one", to_string(x.shape())),
                      "use a batch of at least 2, or evaluation mode");
 }
 
-Statistics statistics_of(const Tensor& x, BatchNormState& state, bool training) {
-  Statistics statistics{empty_like(state.running_mean), empty_like(state.running_var)};
-  if (training) {
-    x.backend().batch_norm_statistics({.x = x,
-                                       .eps = state.eps,
-                                       .momentum = state.momentum,
-                                       .mean = statistics.mean,
-                                       .inv_std = statistics.inv_std,
-                                       .running_mean = state.running_mean,
-                                       .running_var = state.running_var});
-    return statistics;
-  }
-  // 1 / sqrt(var + eps) of C numbers; on the host, so that no device needs an operation for it.
-  std::vector<double> inv_std = state.running_var.to_doubles();
+// 1 / sqrt(var + eps) of C numbers, for evaluation; on the host, so that no device needs an operation for it. Reading the variance waits
+// for the device, so it is done once for each version of it.
+Tensor evaluation_inv_std(BatchNormState& state) {
+  const Tensor& var = state.running_var;
+  BatchNormState::Evaluation& kept = state.evaluation;
+  if (kept.inv_std && kept.storage_id == var.storage()->id() && kept.version == var.version() && kept.eps == state.eps &&
+      kept.inv_std.shape() == var.shape())
+    return kept.inv_std;
+  kept = {.storage_id = var.storage()->id(), .version = var.version(), .eps = state.eps};
+  std::vector<double> inv_std = var.to_doubles();
   for (double& value : inv_std) value = 1 / std::sqrt(value + state.eps);
-  statistics.mean.copy_from(state.running_mean);
-  dispatch_real(x.dtype(), "batch_norm", [&]<class T>() {
-    statistics.inv_std.copy_from(from_host(std::vector<T>(inv_std.begin(), inv_std.end()), state.running_var.shape(), x.device()));
-  });
+  dispatch_real(var.dtype(), "batch_norm",
+                [&]<class T>() { kept.inv_std = from_host(std::vector<T>(inv_std.begin(), inv_std.end()), var.shape(), var.device()); });
+  return kept.inv_std;
+}
+
+Statistics statistics_of(const Tensor& x, BatchNormState& state, bool training) {
+  if (!training) return {state.running_mean.clone(), evaluation_inv_std(state)};
+  Statistics statistics{empty_like(state.running_mean), empty_like(state.running_var)};
+  x.backend().batch_norm_statistics({.x = x,
+                                     .eps = state.eps,
+                                     .momentum = state.momentum,
+                                     .mean = statistics.mean,
+                                     .inv_std = statistics.inv_std,
+                                     .running_mean = state.running_mean,
+                                     .running_var = state.running_var});
   return statistics;
 }
 

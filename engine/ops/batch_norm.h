@@ -11,11 +11,19 @@ struct BatchNormState {
   Tensor weight, bias, running_mean, running_var;
   double eps = 1e-5;
   double momentum = 0.1;
+
+  /// 1 / sqrt(running_var + eps) for evaluation, kept until running_var is written to, and what it was computed from.
+  struct Evaluation {
+    Tensor inv_std;
+    uint64_t storage_id = 0, version = 0;
+    double eps = 0;
+  };
+  Evaluation evaluation = {};
 };
 
 /// y = (x - mean) / sqrt(var + eps) weight + bias, over all dimensions but the last.                [torch.nn.functional.batch_norm]
 ///
-///   x  (N,H,W,C) or (N,C);  y  like x
+///   x  (N,H,W,C) or (N,C), f32 (f64), f16, bf16;  y  like x; the state f32 where x is half
 ///
 /// Training: mean and (biased) variance of this batch, and running statistics moved by `momentum` towards them (variance unbiased).
 /// Evaluation: the running statistics. Backward: see BatchNormBackward in kernels/backend.h. Does not wait for the device. Throws

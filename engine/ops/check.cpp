@@ -6,7 +6,17 @@ namespace mirilla::check {
 void same_kind(std::string_view op, const Tensor& a, const Tensor& b) {
   if (&a.device() != &b.device() || a.dtype() != b.dtype())
     throw ShapeError(fmt::format("{}: its inputs must be of one dtype on one device, and {} meets {}", op, describe(a), describe(b)),
-                     "cast() changes the dtype, Tensor::to the device");
+                     is_half(a.dtype()) || is_half(b.dtype())
+                         ? "an amp::Autocast scope brings inputs and weights together; cast() changes one dtype"
+                         : "cast() changes the dtype, Tensor::to the device");
+}
+
+void parameter_of(std::string_view op, std::string_view name, const Tensor& x, const Tensor& p) {
+  const DType wanted = is_half(x.dtype()) ? DType::f32 : x.dtype();
+  if (&x.device() != &p.device() || p.dtype() != wanted)
+    throw ShapeError(
+        fmt::format("{}: beside {}, {} must be {} on the same device and is {}", op, describe(x), name, name_of(wanted), describe(p)),
+        "parameters stay f32 where pictures are f16 or bf16; Tensor::to changes dtype and device");
 }
 
 void same(std::string_view op, const Tensor& a, const Tensor& b) {

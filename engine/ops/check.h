@@ -12,6 +12,9 @@ namespace mirilla::check {
 void same_kind(std::string_view op, const Tensor& a, const Tensor& b);
 /// ... and of one shape.
 void same(std::string_view op, const Tensor& a, const Tensor& b);
+/// Throws ShapeError unless p, called `name`, is on x's device and of the dtype that parameters have beside x: f32 where x is half, else
+/// x's own.
+void parameter_of(std::string_view op, std::string_view name, const Tensor& x, const Tensor& p);
 /// Throws ShapeError unless x has this many dimensions; `form` is what they are: "(N,H,W,C)".
 void rank(std::string_view op, const Tensor& x, int rank, std::string_view form);
 /// Throws ShapeError unless x, called `name`, is (extent).

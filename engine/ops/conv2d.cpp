@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/ops/conv2d.h"
 
+#include "engine/amp/autocast.h"
 #include "engine/ops/add.h"
 #include "engine/ops/check.h"
 #include "engine/ops/relu.h"
@@ -25,7 +26,7 @@ Shape output_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const C
   if (spec.stride < 1 || spec.padding < 0 || spec.dilation < 1)
     throw ShapeError(fmt::format("conv2d: stride {}, padding {}, dilation {} make no sense", spec.stride, spec.padding, spec.dilation));
   if (bias) {
-    check::same_kind("conv2d", x, bias);
+    check::parameter_of("conv2d", "the bias", x, bias);
     check::vector_of("conv2d", "the bias", bias, w.size(0));
   }
   const int64_t reach_h = spec.dilation * (w.size(1) - 1) + 1, reach_w = spec.dilation * (w.size(2) - 1) + 1;
@@ -38,35 +39,38 @@ Shape output_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const C
 
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec) {
+Tensor conv2d(const Tensor& given, const Tensor& master, const Tensor& bias, const Conv2dSpec& spec) {
+  const Tensor x = amp::input("conv2d", given), w = amp::weight("conv2d", master);
   Tensor y = empty(output_shape(x, w, bias, spec), x.dtype(), x.device());
   x.backend().conv2d(x, w, bias, spec, y);
-  return tape::record(
-      "conv2d", {x, w, bias}, y,
-      [x = tape::save(x), w = tape::save(w), spec, has_bias = static_cast<bool>(bias)](const Tensor& dy, const tape::Needs& needs) {
-        Tensor dx, dw, dbias;
-        if (needs[0]) {
-          dx = empty_like(x.get());
-          dy.backend().conv2d_backward_data(dy, w.get(), spec, dx);
-        }
-        if (needs[1]) {
-          dw = empty_like(w.get());
-          dy.backend().conv2d_backward_weight(x.get(), dy, spec, dw);
-        }
-        if (has_bias && needs[2]) {
-          dbias = empty({dy.size(-1)}, dy.dtype(), dy.device());
-          dy.backend().sum_rows(dy, dbias);
-        }
-        return tape::Gradients{dx, dw, dbias};
-      });
+  return tape::record("conv2d", {x, master, bias}, y,
+                      [x = tape::save(x), w = tape::save(w), spec, dtype = master.dtype(), has_bias = static_cast<bool>(bias)](
+                          const Tensor& dy, const tape::Needs& needs) {
+                        Tensor dx, dw, dbias;
+                        if (needs[0]) {
+                          dx = empty_like(x.get());
+                          dy.backend().conv2d_backward_data(dy, w.get(), spec, dx);
+                        }
+                        if (needs[1]) {
+                          dw = empty(w.get().shape(), dtype, dy.device());
+                          dy.backend().conv2d_backward_weight(x.get(), dy, spec, dw);
+                        }
+                        if (has_bias && needs[2]) {
+                          dbias = empty({dy.size(-1)}, is_half(dy.dtype()) ? DType::f32 : dy.dtype(), dy.device());
+                          dy.backend().sum_rows(dy, dbias);
+                        }
+                        return tape::Gradients{dx, dw, dbias};
+                      });
 }
 
-Tensor conv2d_bias_add_relu(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool with_relu,
+Tensor conv2d_bias_add_relu(const Tensor& given, const Tensor& master, const Tensor& bias, const Tensor& given_residual, bool with_relu,
                             const Conv2dSpec& spec) {
-  if (tape::recording({x, w, bias, residual}))
+  constexpr std::string_view kName = "conv2d_bias_add_relu";
+  if (tape::recording({given, master, bias, given_residual}))
     throw Error("conv2d_bias_add_relu is for inference and a gradient would be needed here", "run conv2d, batch_norm_add_relu instead");
+  const Tensor x = amp::input(kName, given), w = amp::weight(kName, master), residual = amp::input(kName, given_residual);
   const Shape shape = output_shape(x, w, bias, spec);
-  if (residual) check::same_kind("conv2d_bias_add_relu", x, residual);
+  if (residual) check::same_kind(kName, x, residual);
   if (residual && residual.shape() != shape)
     throw ShapeError(fmt::format("conv2d_bias_add_relu: the residual must be {} and is {}", to_string(shape), to_string(residual.shape())));
   if (x.backend().has(Fused::conv2d_bias_add_relu)) {

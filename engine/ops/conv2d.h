@@ -8,12 +8,13 @@ namespace mirilla {
 /// y[n,p,q,k] = bias[k] + sum over r,s,c of x[n, p stride - padding + r dilation, q stride - padding + s dilation, c] w[k,r,s,c], pictures
 /// being zero outside.                                                                                   [torch.nn.functional.conv2d]
 ///
-///   x     (N,H,W,C)  f32 (f64 on the reference device)
-///   w     (K,R,S,C)  like x
-///   bias  (K), or no tensor
+///   x     (N,H,W,C)  f32 (f64 on the reference device), f16, bf16
+///   w     (K,R,S,C)  like x; under amp::Autocast f32, of which the half copy is read
+///   bias  (K), or no tensor; f32 where x is half
 ///   y     (N,P,Q,K)  P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1, Q likewise
 ///
-/// Backward: dx by conv2d_backward_data, dw by conv2d_backward_weight, dbias = sum over (n,p,q) of dy; each only if it is wanted.
+/// Backward: dx by conv2d_backward_data, dw by conv2d_backward_weight, dbias = sum over (n,p,q) of dy; each only if it is wanted and like
+/// its input; dw of a half copy is f32.
 /// Does not wait for the device. Throws ShapeError where the channels differ or the window is larger than the padded picture.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec);
 

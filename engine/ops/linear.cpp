@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "engine/ops/linear.h"
 
+#include "engine/amp/autocast.h"
 #include "engine/ops/check.h"
 #include "engine/tape.h"
 
 namespace mirilla {
 
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
+Tensor linear(const Tensor& given, const Tensor& master, const Tensor& bias) {
+  const Tensor x = amp::input("linear", given), w = amp::weight("linear", master);
   check::rank("linear", x, 2, "(N,I)");
   check::rank("linear", w, 2, "weights (O,I)");
   check::same_kind("linear", x, w);
@@ -14,30 +16,30 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
     throw ShapeError(fmt::format("linear: the input {} has {} features and the weights {} want {}", to_string(x.shape()), x.size(1),
                                  to_string(w.shape()), w.size(1)));
   if (bias) {
-    check::same_kind("linear", x, bias);
+    check::parameter_of("linear", "the bias", x, bias);
     check::vector_of("linear", "the bias", bias, w.size(0));
   }
   Tensor y = empty({x.size(0), w.size(0)}, x.dtype(), x.device());
   x.backend().matmul(x, w, {.transpose_b = true}, y);
   if (bias) x.backend().add_bias(y, bias, y);
-  return tape::record(
-      "linear", {x, w, bias}, y,
-      [x = tape::save(x), w = tape::save(w), has_bias = static_cast<bool>(bias)](const Tensor& dy, const tape::Needs& needs) {
-        Tensor dx, dw, dbias;
-        if (needs[0]) {
-          dx = empty_like(x.get());
-          dy.backend().matmul(dy, w.get(), {}, dx);  // (N,O) (O,I)
-        }
-        if (needs[1]) {
-          dw = empty_like(w.get());
-          dy.backend().matmul(dy, x.get(), {.transpose_a = true}, dw);  // (O,N) (N,I)
-        }
-        if (has_bias && needs[2]) {
-          dbias = empty({dy.size(1)}, dy.dtype(), dy.device());
-          dy.backend().sum_rows(dy, dbias);
-        }
-        return tape::Gradients{dx, dw, dbias};
-      });
+  return tape::record("linear", {x, master, bias}, y,
+                      [x = tape::save(x), w = tape::save(w), dtype = master.dtype(), has_bias = static_cast<bool>(bias)](
+                          const Tensor& dy, const tape::Needs& needs) {
+                        Tensor dx, dw, dbias;
+                        if (needs[0]) {
+                          dx = empty_like(x.get());
+                          dy.backend().matmul(dy, w.get(), {}, dx);  // (N,O) (O,I)
+                        }
+                        if (needs[1]) {
+                          dw = empty(w.get().shape(), dtype, dy.device());
+                          dy.backend().matmul(dy, x.get(), {.transpose_a = true}, dw);  // (O,N) (N,I)
+                        }
+                        if (has_bias && needs[2]) {
+                          dbias = empty({dy.size(1)}, is_half(dy.dtype()) ? DType::f32 : dy.dtype(), dy.device());
+                          dy.backend().sum_rows(dy, dbias);
+                        }
+                        return tape::Gradients{dx, dw, dbias};
+                      });
 }
 
 Tensor flatten(const Tensor& x) {

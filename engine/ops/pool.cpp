@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/ops/pool.h"
 
+#include "engine/amp/autocast.h"
 #include "engine/ops/check.h"
 #include "engine/tape.h"
 
@@ -76,7 +77,8 @@ Tensor adaptive_concat_pool2d(const Tensor& x, int h, int w) {
   });
 }
 
-Tensor concat(const Tensor& a, const Tensor& b) {
+Tensor concat(const Tensor& left, const Tensor& right) {
+  const auto [a, b] = amp::inputs("concat", left, right);
   check::same_kind("concat", a, b);
   std::vector<int64_t> extents(a.shape().begin(), a.shape().end()), others(b.shape().begin(), b.shape().end());
   if (extents.empty() || extents.size() != others.size() || !std::equal(extents.begin(), extents.end() - 1, others.begin()))

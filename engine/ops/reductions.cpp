@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "engine/ops/reductions.h"
 
+#include "engine/amp/autocast.h"
 #include "engine/ops/check.h"
 #include "engine/tape.h"
 
@@ -8,27 +9,35 @@ namespace mirilla {
 
 namespace {
 
-// dy () times factor, everywhere.
-Tensor spread(const Tensor& dy, double factor, const Shape& shape) {
+// dy () times factor, everywhere, as `dtype`.
+Tensor spread(const Tensor& dy, double factor, const Shape& shape, DType dtype) {
   Tensor dx = full(shape, factor, dy.dtype(), dy.device());
-  dy.backend().multiply(dx, dy, dx);
-  return dx;
+  Tensor out = dtype == dy.dtype() ? dx : empty(shape, dtype, dy.device());
+  dy.backend().multiply(dx, dy, out);
+  return out;
+}
+
+// () for the sum of x by an operator of this name.
+Tensor total_of(std::string_view op, const Tensor& x) {
+  Tensor y = empty({}, amp::answers_in_f32(op, x) ? DType::f32 : x.dtype(), x.device());
+  x.backend().sum(x, y);
+  return y;
 }
 
 }  // namespace
 
 Tensor sum(const Tensor& x) {
-  Tensor y = empty({}, x.dtype(), x.device());
-  x.backend().sum(x, y);
-  return tape::record("sum", {x}, y, [shape = x.shape()](const Tensor& dy) { return tape::Gradients{spread(dy, 1, shape)}; });
+  return tape::record("sum", {x}, total_of("sum", x),
+                      [shape = x.shape(), dtype = x.dtype()](const Tensor& dy) { return tape::Gradients{spread(dy, 1, shape, dtype)}; });
 }
 
 Tensor mean(const Tensor& x) {
   const double factor = 1.0 / static_cast<double>(x.numel());  // 0/0 = NaN for no elements, as PyTorch
-  Tensor y = empty({}, x.dtype(), x.device());
-  x.backend().sum(x, y);
+  Tensor y = total_of("mean", x);
   x.backend().scale(y, factor, y);
-  return tape::record("mean", {x}, y, [shape = x.shape(), factor](const Tensor& dy) { return tape::Gradients{spread(dy, factor, shape)}; });
+  return tape::record("mean", {x}, y, [shape = x.shape(), dtype = x.dtype(), factor](const Tensor& dy) {
+    return tape::Gradients{spread(dy, factor, shape, dtype)};
+  });
 }
 
 Tensor argmax(const Tensor& x) {

@@ -6,12 +6,6 @@
 
 namespace mirilla {
 
-namespace {
-
-bool is_half(DType dtype) { return dtype == DType::f16 || dtype == DType::bf16; }
-
-}  // namespace
-
 /// The views of one call as the inner backend sees them.
 class WideningBackend::Widened {
  public:
