@@ -97,7 +97,7 @@ __device__ bool all_finite(const Gradient& g, int64_t begin) {
 
 __global__ void clear_overflow_kernel(float* state) { state[2] = 0; }
 
-// Any thread that sees an overflow writes the same 1, so the order does not matter.
+// Every thread that sees an overflow writes the same 1, so the order does not matter.
 __global__ void check_finite_kernel(const __grid_constant__ GradientTable table, float* state) {
   const int tensor = table.tensor_of(blockIdx.x);
   const Gradient& g = table.entries[tensor];
@@ -109,7 +109,7 @@ __global__ void check_finite_kernel(const __grid_constant__ GradientTable table,
     finite = all_finite<Half>(g, begin);
   else
     finite = all_finite<BFloat16>(g, begin);
-  if (!finite) state[2] = 1;
+  if (!finite) atomicExch(&state[2], 1.0f);
 }
 
 // What is the same for every element of a tensor.

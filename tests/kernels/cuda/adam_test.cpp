@@ -144,7 +144,9 @@ TEST_P(CudaCheckFinite, SeesOneBadElementWhereverItIs) {
         std::vector<Values> gradients{uniform({7}, 1), uniform({n}, 2), uniform({65}, 3)};
         gradients[1].values[static_cast<size_t>(at)] = bad;
         ASSERT_EQ(overflow_of(gradients, GetParam()), 1) << n << " " << at;
-        if (n > 1) ASSERT_EQ(overflow_of(gradients, GetParam(), true), at == 0 ? 0 : 1) << "slice " << n << " " << at;
+        if (n > 1) {
+          ASSERT_EQ(overflow_of(gradients, GetParam(), true), at == 0 ? 0 : 1) << "slice " << n << " " << at;
+        }
       }
     }
   }

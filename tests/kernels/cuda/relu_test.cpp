@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "tests/kernels/cuda/support.h"
+#include "tests/kernels/cuda/order.h"
 
 namespace mirilla::test {
 namespace {
@@ -37,6 +37,18 @@ TEST_P(CudaRelu, LetsNanPassAndStopsAtTheKink) {
                              .in = {uniform({5}, 3), x},
                              .out = {room({5})},
                              .run = [](Backend& b, auto in, auto out) { b.relu_backward(in[0], in[1], out[0]); }},
+                            GetParam());
+}
+
+TEST_P(CudaRelu, TakesASliceThatNoVectorMayStartAt) {
+  expect_equal_to_reference({.name = "a slice",
+                             .in = {uniform({1026}, 1), uniform({1026}, 2)},
+                             .out = {uniform({1026}, 3), uniform({1026}, 3)},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.relu(tail(in[0]), tail(out[0]));
+                                   b.relu_backward(tail(in[1]), tail(in[0]), tail(out[1]));
+                                 }},
                             GetParam());
 }
 

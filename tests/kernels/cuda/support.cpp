@@ -128,10 +128,8 @@ Values integers(const Shape& shape, uint64_t seed, int64_t below, DType kind) {
 }
 
 Values room(const Shape& shape, DType kind) { return {shape, {}, kind}; }
-Values absent() { return {Shape{-1}, {}, DType::u8}; }
 
 DeviceTensor::DeviceTensor(Device& device, const Values& values, DType float_type) : device_(device) {
-  if (values.shape.rank() == 1 && values.shape[0] < 0) return;  // absent
   const DType type = type_of(values, float_type);
   const size_t bytes = static_cast<size_t>(values.shape.numel()) * size_of(type);
   view_ = {device.allocate(std::max<size_t>(bytes, 1)), values.shape, type, true};
@@ -147,11 +145,10 @@ DeviceTensor::DeviceTensor(Device& device, const Values& values, DType float_typ
 }
 
 DeviceTensor::~DeviceTensor() {
-  if (view_) device_.release(view_.address, std::max<size_t>(static_cast<size_t>(view_.numel()) * size_of(view_.dtype), 1));
+  device_.release(view_.address, std::max<size_t>(static_cast<size_t>(view_.numel()) * size_of(view_.dtype), 1));
 }
 
 std::vector<double> DeviceTensor::read() const {
-  if (!view_) return {};
   std::vector<double> all(static_cast<size_t>(view_.numel()));
   dispatch_any(view_.dtype, [&]<class T>() {
     std::vector<T> host(all.size());

@@ -32,8 +32,6 @@ Values uniform_f32(const Shape& shape, uint64_t seed, double low = -1, double hi
 Values integers(const Shape& shape, uint64_t seed, int64_t below, DType kind = DType::i64);
 /// Room for an output: shape and kind, no values.
 Values room(const Shape& shape, DType kind = DType::f64);
-/// An absent view.
-Values absent();
 
 /// A tensor in a device's memory, freed with it. Fresh memory is full of 0xFF bytes: NaN in each float type.
 class DeviceTensor {
