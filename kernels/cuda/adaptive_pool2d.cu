@@ -45,45 +45,43 @@ __global__ void adaptive_pool2d_kernel(const T* __restrict__ x, Pictures p, Cell
   __shared__ int places[Max ? kBlock * N : 1];
   const int lanes = static_cast<int>(blockDim.x), groups = static_cast<int>(blockDim.y), width = lanes * N;
   const int group = static_cast<int>(threadIdx.y), thread = group * lanes + static_cast<int>(threadIdx.x);
-  const int first = static_cast<int>(blockIdx.x) * width, channel = first + static_cast<int>(threadIdx.x) * N;
+  const int first = static_cast<int>(blockIdx.y) * width, channel = first + static_cast<int>(threadIdx.x) * N;
   const int64_t in_a_picture = static_cast<int64_t>(y.cells.height) * y.cells.width;
-  for (int64_t cell = blockIdx.y; cell < p.count * in_a_picture; cell += gridDim.y) {  // the same for the whole block
-    const int n = static_cast<int>(cell / in_a_picture), at = static_cast<int>(cell % in_a_picture);
-    const int i = at / y.cells.width, j = at % y.cells.width;
-    const Span rows = span_of(i, p.height, y.cells.height), columns = span_of(j, p.width, y.cells.width);
-    float sum[N] = {};
-    Candidate<int> best[N];
-    int row = rows.begin, column = columns.begin + group;
-    while (channel < p.channels) {
-      for (; column >= columns.end; column -= columns.end - columns.begin) ++row;
-      if (row >= rows.end) break;
-      const auto v = widen(load<Vector<T, N>>(x + p.at(n, row, column) + channel));
-      for (int k = 0; k < N; ++k) {
-        if (Average) sum[k] += v[k];
-        if (Max) best[k].meet(v[k], row * p.width + column);
-      }
-      column += groups;
-    }
+  const int64_t cell = blockIdx.x;
+  const int n = static_cast<int>(cell / in_a_picture), at = static_cast<int>(cell % in_a_picture);
+  const int i = at / y.cells.width, j = at % y.cells.width;
+  const Span rows = span_of(i, p.height, y.cells.height), columns = span_of(j, p.width, y.cells.width);
+  float sum[N] = {};
+  Candidate<int> best[N];
+  int row = rows.begin, column = columns.begin + group;
+  while (channel < p.channels) {
+    for (; column >= columns.end; column -= columns.end - columns.begin) ++row;
+    if (row >= rows.end) break;
+    const auto v = widen(load<Vector<T, N>>(x + p.at(n, row, column) + channel));
     for (int k = 0; k < N; ++k) {
-      if (Average) sums[thread * N + k] = sum[k];
-      if (Max) values[thread * N + k] = best[k].value, places[thread * N + k] = best[k].place;
+      if (Average) sum[k] += v[k];
+      if (Max) best[k].meet(v[k], row * p.width + column);
     }
-    __syncthreads();
-    for (int c = thread; c < width && first + c < p.channels; c += lanes * groups) {
-      float total = 0;
-      Candidate<int> winner;
-      for (int g = 0; g < groups; ++g) {
-        if (Average) total += sums[g * width + c];
-        if (Max) winner.meet(values[g * width + c], places[g * width + c]);
-      }
-      const int area = (rows.end - rows.begin) * (columns.end - columns.begin);
-      if (Average) y.average[cell * y.pitch + first + c] = narrow<T>(total / static_cast<float>(area));
-      if (Max) {
-        y.largest[cell * y.pitch + first + c] = narrow<T>(winner.value);
-        index[cell * p.channels + first + c] = winner.place;
-      }
+    column += groups;
+  }
+  for (int k = 0; k < N; ++k) {
+    if (Average) sums[thread * N + k] = sum[k];
+    if (Max) values[thread * N + k] = best[k].value, places[thread * N + k] = best[k].place;
+  }
+  __syncthreads();
+  for (int c = thread; c < width && first + c < p.channels; c += lanes * groups) {
+    float total = 0;
+    Candidate<int> winner;
+    for (int g = 0; g < groups; ++g) {
+      if (Average) total += sums[g * width + c];
+      if (Max) winner.meet(values[g * width + c], places[g * width + c]);
     }
-    __syncthreads();
+    const int area = (rows.end - rows.begin) * (columns.end - columns.begin);
+    if (Average) y.average[cell * y.pitch + first + c] = narrow<T>(total / static_cast<float>(area));
+    if (Max) {
+      y.largest[cell * y.pitch + first + c] = narrow<T>(winner.value);
+      index[cell * p.channels + first + c] = winner.place;
+    }
   }
 }
 
@@ -112,8 +110,11 @@ __global__ void adaptive_pool2d_backward_kernel(Cells<const T> dy, const int64_t
   });
 }
 
-// Spans are computed in 32 bits.
+// Spans are computed in 32 bits, and a grid has as many blocks as they can count.
 void check_sides(const ConstView& x, const ConstView& y) {
+  if (rows_of(y) > std::numeric_limits<int32_t>::max())
+    throw DeviceError(fmt::format("the device '{}' pools to at most 2^31 - 1 cells and {} were asked for", kDeviceName, rows_of(y)),
+                      "split the batch");
   for (int side : {1, 2})
     if ((x.shape[side] + 1) * (y.shape[side] + 1) > std::numeric_limits<int32_t>::max())
       throw DeviceError(fmt::format("the device '{}' pools a side of {} to {} cells only where their product is below 2^31", kDeviceName,
@@ -142,8 +143,8 @@ void pool(Stream& stream, std::string_view operation, const ConstView& x, const 
       const unsigned lanes = std::min(unsigned{kWarpSize}, std::bit_ceil(vectors));
       const int64_t area = (ceil_div(p.height, cells.cells.height) + 1) * (ceil_div(p.width, cells.cells.width) + 1);
       const unsigned groups = std::min(kBlock / lanes, std::bit_floor(static_cast<unsigned>(area)));
-      const int64_t blocks = std::min(int64_t{cells.cells.count} * cells.cells.height * cells.cells.width, kLargestGridSide);
-      const LaunchShape shape{{static_cast<unsigned>(ceil_div(vectors, lanes)), static_cast<unsigned>(blocks)}, {lanes, groups}};
+      const int64_t blocks = int64_t{cells.cells.count} * cells.cells.height * cells.cells.width;
+      const LaunchShape shape{{static_cast<unsigned>(blocks), static_cast<unsigned>(ceil_div(vectors, lanes))}, {lanes, groups}};
       launch<adaptive_pool2d_kernel<T, N, Max, Average>>(stream, shape, x.data<T>(), p, cells, data_or_null<int64_t>(index));
     });
   });

@@ -16,20 +16,17 @@ namespace {
 template <class T>
 __global__ void grad_cam_weights_kernel(const T* __restrict__ gradient, Pictures p, float* __restrict__ weights) {
   __shared__ float room[kBlock];
-  const int pixels = p.height * p.width, channel = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
-  const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
-  for (int n = static_cast<int>(blockIdx.y); n < p.count; n += static_cast<int>(gridDim.y)) {
-    float sum = 0;
-    if (channel < p.channels)
-      for (int pixel = static_cast<int>(threadIdx.y); pixel < pixels; pixel += static_cast<int>(blockDim.y))
-        sum += widen(gradient[p.at(n, 0, pixel) + channel]);
-    room[thread] = sum;
-    __syncthreads();
-    if (threadIdx.y == 0 && channel < p.channels) {
-      for (int group = 1; group < static_cast<int>(blockDim.y); ++group) sum += room[group * static_cast<int>(blockDim.x) + thread];
-      weights[static_cast<int64_t>(n) * p.channels + channel] = sum / static_cast<float>(pixels);
-    }
-    __syncthreads();
+  const int pixels = p.height * p.width, channel = static_cast<int>(blockIdx.y * blockDim.x + threadIdx.x);
+  const int n = static_cast<int>(blockIdx.x), thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+  float sum = 0;
+  if (channel < p.channels)
+    for (int pixel = static_cast<int>(threadIdx.y); pixel < pixels; pixel += static_cast<int>(blockDim.y))
+      sum += widen(gradient[p.at(n, 0, pixel) + channel]);
+  room[thread] = sum;
+  __syncthreads();
+  if (threadIdx.y == 0 && channel < p.channels) {
+    for (int group = 1; group < static_cast<int>(blockDim.y); ++group) sum += room[group * static_cast<int>(blockDim.x) + thread];
+    weights[static_cast<int64_t>(n) * p.channels + channel] = sum / static_cast<float>(pixels);
   }
 }
 
@@ -57,9 +54,7 @@ void CudaBackend::grad_cam(ConstView activation, ConstView gradient, View weight
   dispatch(activation.dtype, "grad_cam", [&]<class T>() {
     const unsigned lanes = std::min(64u, std::bit_ceil(static_cast<unsigned>(p.channels)));
     const unsigned groups = std::min(kBlock / lanes, std::bit_ceil(static_cast<unsigned>(p.height * p.width)));
-    const LaunchShape shape{
-        {static_cast<unsigned>(ceil_div(p.channels, lanes)), static_cast<unsigned>(std::min<int64_t>(p.count, kLargestGridSide))},
-        {lanes, groups}};
+    const LaunchShape shape{{static_cast<unsigned>(p.count), static_cast<unsigned>(ceil_div(p.channels, lanes))}, {lanes, groups}};
     launch<grad_cam_weights_kernel<T>>(stream_, shape, gradient.data<T>(), p, weights.data<float>());
     const auto blocks = static_cast<unsigned>(ceil_div(map.numel(), kBlock / kWarpSize));
     dispatch_vector<T>(p.channels, is_aligned(activation.address, 16), [&]<int N>() {

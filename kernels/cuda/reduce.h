@@ -24,8 +24,8 @@ __device__ __forceinline__ T warp_max(T value) {
   return value;
 }
 
-/// Sum over a block of one dimension whose size is a multiple of 32, in every thread. `room` is shared memory for one T a warp; it may be
-/// used again after the call, which ends in a barrier.
+/// Sum over a block of one dimension whose size is a multiple of 32, in every thread. `room` is shared memory for one T a warp; between
+/// this call and another use of it stands a barrier.
 template <class T>
 __device__ __forceinline__ T block_sum(T value, T* room) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
@@ -35,7 +35,6 @@ __device__ __forceinline__ T block_sum(T value, T* room) {
   __syncthreads();
   T sum{};
   for (int i = 0; i < warps; ++i) sum += room[i];
-  __syncthreads();
   return sum;
 }
 

@@ -10,6 +10,7 @@ environment variable MIRILLA_MUTANT says which of them is alive (tests/mutation/
 Mutated is what runs on a device: functions marked __global__ or __device__. A bound is a comparison of integers by <, <=, > or >=; which
 comparisons are of integers is known to the compiler only, so the others are marked too and drop out when they run.
 """
+import collections
 import pathlib
 import re
 import sys
@@ -83,10 +84,12 @@ def main():
         text = path.read_text()
         code = blank_comments(text)
         edits = sorted(e for r in device_ranges(code) for e in edits_of(code, *r))
-        pieces, done = [], 0
+        pieces, done, seen = [], 0, collections.Counter()
         for position, length, kind, replacement in edits:
             number += 1
             line = text.count("\n", 0, position) + 1
+            seen[line, kind] += 1  # the second of its kind on a line is called <#2
+            kind += f"#{seen[line, kind]}" if seen[line, kind] > 1 else ""
             rows.append(f"{number}\t{name}\t{line}\t{kind}\t{text.splitlines()[line - 1].strip()}")
             pieces += [text[done:position], replacement.replace("{id}", str(number))]
             done = position + length

@@ -6,7 +6,7 @@
 
 PROGRAM is test_mutants. Each mutant is run under the tests that reach it, the quick ones first, until one fails; a crash, a hang and a
 failure all count. A mutant that lives must stand in EQUIVALENT.txt with its reason, and one that stands there must live. Exits 1 otherwise.
-A line there: FILE <tab> KIND <tab> PATTERN <tab> REASON; it covers the mutants of that kind on lines that the regular expression PATTERN
+A line there: FILE <tab> KIND (<#2 is the second < of a line) <tab> PATTERN <tab> REASON; it covers the mutants of that kind on lines that the regular expression PATTERN
 matches whole, in files that the glob FILE matches.
 """
 import argparse

@@ -168,6 +168,8 @@ TEST(CudaAdaptivePool2dLimits, SaysWhichSidesAreTooLong) {
   Backend& backend = device_under_test().backend();
   const View x{nullptr, {1, 1 << 20, 1, 1}, DType::f32, true}, y{nullptr, {1, 1 << 12, 1, 1}, DType::f32, true};
   EXPECT_THROW(backend.adaptive_avg_pool2d(x, y), DeviceError);
+  const View many{nullptr, {1 << 20, 1 << 7, 1 << 7, 1}, DType::f32, true};
+  EXPECT_THROW(backend.adaptive_avg_pool2d(many, many), DeviceError);
 }
 
 }  // namespace

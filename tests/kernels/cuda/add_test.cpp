@@ -97,6 +97,15 @@ TEST_P(CudaAdd, WorksOnSlicesThatStartAnywhere) {
                               GetParam());
 }
 
+// Each element once, also where no vector fits and several blocks share the work.
+TEST_P(CudaAdd, ScalesALongSliceInPlace) {
+  expect_equal_to_reference({.name = "a slice in place",
+                             .in = {},
+                             .out = {uniform({20001}, 1)},
+                             .run = [](Backend& b, auto, auto out) { b.scale(tail(out[0]), 2, tail(out[0])); }},
+                            GetParam());
+}
+
 TEST_P(CudaAdd, TakesWhatIsNotFinite) {
   const Values x{{6}, {kNaN, kInfinity, -kInfinity, kInfinity, 0, 1}}, z{{6}, {1, -kInfinity, -kInfinity, 0, kInfinity, kNaN}};
   expect_equal_to_reference({.name = "not finite",

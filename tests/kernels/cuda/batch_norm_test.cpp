@@ -228,6 +228,16 @@ TEST_P(CudaBatchNorm, TheMaskHasABitForEachPositiveElement) {
     }
 }
 
+// A bias that makes whatever is read as 0 positive.
+TEST_P(CudaBatchNorm, TheMaskHasNoBitBehindTheEnd) {
+  for (const Shape& shape : {Shape{3, 3}, Shape{2, 1}, Shape{5, 5}}) {
+    std::vector<Values> in = operands(shape);
+    for (double& x : in[4].values) x = 100;
+    const auto got = masked(shape, in, false, GetParam());
+    EXPECT_EQ(got[1].back(), (1 << shape.numel() % 8) - 1) << to_string(shape);
+  }
+}
+
 TEST_P(CudaBatchNorm, TheMaskIsOfWhatIsStored) {
   const double nan = std::nan(""), tiny = 1e-8;  // which rounds to 0 in f16
   for (const int64_t c : {int64_t{8}, int64_t{4}}) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <limits>
+
 #include "kernels/simt/executor.h"
 #include "tests/kernels/cuda/support.h"
 
@@ -144,6 +146,22 @@ TEST_P(CudaConv2d, PassesNanThroughTheRelu) {
 }
 
 // The sums are taken in one order, whichever thread, block or part of the pixels comes first.
+// What fills up the last step of a sum must be nothing, and not something times 0.
+TEST_P(CudaConv2d, LetsANanReachOnlyWhatSeesIt) {
+  for (const Layer& z : {Layer{1, 9, 3, 4, 3, {1, 1, 1}}, Layer{1, 9, 1, 8, 3, {1, 0, 1}}, Layer{1, 9, 8, 8, 3, {1, 1, 1}}}) {
+    for (Pass pass : kPasses) {
+      Case c = conv(z, pass, GetParam());
+      c.in[0].values[c.in[0].values.size() / 2] = std::numeric_limits<double>::quiet_NaN();
+      c.magnitudes = [](const auto& want) {  // of sums of at most a hundred products below 1
+        auto magnitudes = want;
+        for (double& x : magnitudes[0]) x = 100;
+        return magnitudes;
+      };
+      expect_equal_to_reference(c, GetParam());
+    }
+  }
+}
+
 TEST_P(CudaConv2d, DoesNotDependOnTheScheduleNorOnChance) {
   for (const Layer& z : {kLayers[2], kLayers[11], kResNet18[0], kLarge[2]})
     for (Pass pass : kPasses) {
@@ -155,6 +173,24 @@ TEST_P(CudaConv2d, DoesNotDependOnTheScheduleNorOnChance) {
       }
       simt::set_schedule_seed(0);
     }
+}
+
+// Offsets of pixels and taps are 32 bits wide; no memory is touched before that is known to be enough.
+TEST(CudaConv2dLimits, SaysWhatIsTooMany) {
+  Device& device = device_under_test();
+  const DeviceTensor dot(device, room({1}), DType::f32);
+  const auto shaped = [&](const Shape& shape) {
+    View view = dot.view();
+    view.shape = shape;
+    return view;
+  };
+  const Shape huge{1, 40000, 40000, 1};
+  try {
+    device.backend().conv2d(shaped(huge), shaped({1, 1, 1, 1}), {}, {}, shaped(huge));
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(error.message().find("conv2d: 1600000000 pixels or taps are too many"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/philox.h"
 #include "tests/kernels/cuda/order.h"
 
 namespace mirilla::test {
@@ -28,6 +29,15 @@ TEST_P(CudaDropout, KeepsThemAtAProbabilityThatF32DoesNotHold) {
     Case c = dropout(4099, p);
     c.magnitudes = magnitudes_of_results;
     expect_equal_to_reference(c, GetParam(), 0x1p-24);
+  }
+}
+
+// A draw that is p to the last bit keeps its element.
+TEST_P(CudaDropout, KeepsADrawThatIsExactlyP) {
+  const RandomKey key{.seed = 0x123456789abcdef, .purpose = Purpose::kDropout, .step = 3, .item = 2};
+  for (uint32_t i : {0u, 3u, 6u}) {
+    const auto got = run_on(device_under_test(), dropout(9, double{to_unit(key.bits(i))}), GetParam());
+    EXPECT_NE(got[0][i], 0) << i;
   }
 }
 
