@@ -49,6 +49,20 @@ Device& open(const CommonOptions& options) {
   return open_device(options.device);
 }
 
+void add_precision(CLI::App& command, std::string& precision) {
+  command
+      .add_option("--precision", precision,
+                  "fp32, fp16 or bf16: what the network computes in; fp16 on a GPU and fp32 elsewhere if not said")
+      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
+      ->type_name("NAME");
+}
+
+amp::Precision precision_of(const std::string& precision, const Device& device) {
+  for (const amp::Precision known : {amp::Precision::fp32, amp::Precision::fp16, amp::Precision::bf16})
+    if (precision == amp::name_of(known)) return known;
+  return amp::usual_precision(device);
+}
+
 nn::Console make_console(const CommonOptions& options) {
   const int file = options.json ? STDERR_FILENO : STDOUT_FILENO;
   return {options.json ? std::cerr : std::cout, isatty(file) == 1, terminal_columns(file)};

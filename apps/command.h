@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/amp/precision.h"
 #include "nn/console.h"
 #include "nn/model_file.h"
 
@@ -28,6 +29,10 @@ void add_common(CLI::App& command, CommonOptions& options);
 
 /// Opens the device that was asked for and sets the threads.
 Device& open(const CommonOptions& options);
+
+/// Adds --precision; what it says on this device.
+void add_precision(CLI::App& command, std::string& precision);
+amp::Precision precision_of(const std::string& precision, const Device& device);
 
 /// People's lines: stdout, or stderr where stdout is for JSON.
 nn::Console make_console(const CommonOptions& options);

@@ -17,6 +17,7 @@ struct Options {
   int64_t batch_size = 32;
   int64_t limit = 0;
   bool pointing = false;
+  std::string precision;
   std::string layer = "layer3";  // layer4 has 3x3 places at 96 px, too few to point with
 };
 
@@ -56,9 +57,11 @@ void run(const Options& options) {
 
   nn::LoaderBatches batches(dataset, {.batch_size = options.batch_size, .training = false, .threads = host_threads()});
   int64_t done = 0;
-  const nn::Evaluation evaluation = nn::evaluate(
-      *loaded.model, batches, loaded.info,
-      {.after_batch = [&](int64_t, int64_t n) { progress(done += n, batches.pictures_per_epoch()); }, .interrupt = &interrupt_flag()});
+  const nn::Evaluation evaluation =
+      nn::evaluate(*loaded.model, batches, loaded.info,
+                   {.after_batch = [&](int64_t, int64_t n) { progress(done += n, batches.pictures_per_epoch()); },
+                    .interrupt = &interrupt_flag(),
+                    .precision = precision_of(options.precision, device)});
   nlohmann::ordered_json document{{"n", evaluation.n},       {"correct", evaluation.correct},   {"accuracy", evaluation.accuracy},
                                   {"loss", evaluation.loss}, {"vocab", loaded.info.vocabulary}, {"confusion", rows_of(evaluation)}};
   std::string text = to_text(evaluation, loaded.info.vocabulary);
@@ -95,6 +98,7 @@ void add_eval(CLI::App& app) {
       ->type_name("N");
   command->add_flag("--pointing", options->pointing, "also: does Grad-CAM's maximum lie in the mask of the evidence (scenes have them)?");
   command->add_option("--layer", options->layer, "where --pointing takes its map from")->capture_default_str()->type_name("NAME");
+  add_precision(*command, options->precision);
   add_common(*command, options->common);
   command->callback([options] { run(*options); });
 }

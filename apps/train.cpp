@@ -34,6 +34,7 @@ struct Options {
   int patience = 3;
   int64_t limit = 0;
   std::string out = "mirilla-out";
+  std::string precision;
 };
 
 fs::path made_folder(const std::string& out) {
@@ -113,6 +114,7 @@ nlohmann::ordered_json config_of(const Options& options, const std::string& data
           {"limit", options.limit},
           {"seed", options.common.seed},
           {"device", device.name()},
+          {"precision", amp::name_of(precision_of(options.precision, device))},
           {"threads", host_threads()},
           {"version", MIRILLA_VERSION},
           {"vocab", dataset.vocabulary()},
@@ -165,9 +167,12 @@ void run(const Options& options) {
   nn::ResNet model({.arch = options.arch, .classes = classes, .seed = options.common.seed}, {.device = device});
   import_weights(options, model, console);
   const nn::ModelInfo info{.vocabulary = dataset->vocabulary(), .resize = options.resize, .size = options.size};
-  nn::Learner learner = nn::make_learner(
-      model, dataset, info,
-      {.seed = options.common.seed, .interrupt = &interrupt_flag(), .batch_size = options.batch_size, .loader_threads = host_threads()});
+  nn::Learner learner = nn::make_learner(model, dataset, info,
+                                         {.seed = options.common.seed,
+                                          .precision = precision_of(options.precision, device),
+                                          .interrupt = &interrupt_flag(),
+                                          .batch_size = options.batch_size,
+                                          .loader_threads = host_threads()});
   console.line(fmt::format("device: {}", device.description()));
   console.line(fmt::format("time: about {}", rough_time(learner.estimate_seconds(phases, options.batch_size, options.resize))));
 
@@ -223,6 +228,7 @@ void add_training_options(CLI::App& command, Options& options) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20).description(""))
       ->type_name("N");
+  add_precision(command, options.precision);
   command.add_option("--patience", options.patience, "stop after so many epochs without a better one")
       ->capture_default_str()
       ->type_name("N");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nn/adam.h"
 
+#include "engine/amp/autocast.h"
 #include "kernels/error.h"
 
 namespace mirilla::nn {
@@ -10,19 +11,23 @@ Adam::Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& opti
     for (const NamedTensor& parameter : group) slots_.push_back({.name = parameter.name});
 }
 
-void Adam::step(const Rates& rates) {
+void Adam::step(const Rates& rates, amp::GradScaler* scaler) {
   if (rates.lr.size() != groups_.size())
     throw Error(fmt::format("Adam: {} learning rates came for {} parameter groups", rates.lr.size(), groups_.size()),
                 "a schedule has one rate a group");
   std::vector<AdamTensor> calls;
+  std::vector<Tensor> gradients, copied;  // the first keeps what the calls point into, the second has its copy written
   calls.reserve(slots_.size());
   Backend* backend = nullptr;
   size_t index = 0;
   for (size_t g = 0; g < groups_.size(); ++g) {
     for (NamedTensor& parameter : groups_[g]) {
       AdamSlot& slot = slots_[index++];
-      const Tensor gradient = parameter.tensor.grad();
+      const Tensor gradient = scaler ? amp::gradient_under(parameter.tensor, scaler->state()) : parameter.tensor.grad();
       if (!gradient) continue;
+      gradients.push_back(gradient);
+      Tensor half_copy = amp::current_half_copy(parameter.tensor);
+      if (half_copy) copied.push_back(parameter.tensor);
       if (!slot.m) {
         slot.m = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());
         slot.v = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());
@@ -35,10 +40,14 @@ void Adam::step(const Rates& rates) {
                        .v = slot.v,
                        .learning_rate = rates.lr[g],
                        .weight_decay = parameter.tensor.shape().rank() > 1 ? options_.weight_decay : 0,
-                       .step = slot.step});
+                       .step = slot.step,
+                       .copy = half_copy});
     }
   }
-  if (backend) backend->adam(calls, {.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps}, {});
+  if (!backend) return;
+  const AdamSpec spec{.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps};
+  scaler ? scaler->step(calls, spec) : backend->adam(calls, spec, {});
+  for (const Tensor& parameter : copied) amp::mark_half_copy_current(parameter);
 }
 
 void Adam::zero_grad() {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/amp/grad_scaler.h"
 #include "nn/module.h"
 #include "nn/schedule.h"
 
@@ -32,8 +33,9 @@ class Adam {
   explicit Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& options = {});
 
   /// One step of every parameter that has a gradient, in one call of the device. Does not wait for it. Throws Error where rates.lr has not
-  /// one rate a group.
-  void step(const Rates& rates);
+  /// one rate a group. With a scaler, gradients are read under its scale, and where one is not finite nothing is written but the scale. A
+  /// half copy (amp::half_copy) that was up to date is written beside its parameter and stays so.
+  void step(const Rates& rates, amp::GradScaler* scaler = nullptr);
   /// Forgets the gradients.
   void zero_grad();
   /// Forgets moments and counts of steps, as fastai's freeze and unfreeze do. [fastai.optimizer.Optimizer.clear_state]

@@ -3,6 +3,7 @@
 
 #include <limits>
 
+#include "engine/amp/autocast.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/reductions.h"
 #include "kernels/error.h"
@@ -19,8 +20,9 @@ void check_labels(const data::Batch& batch, int64_t classes) {
 }
 
 // Adds one batch; returns the sum of its losses.
-double add_batch(ResNet& model, const data::Batch& batch, const ModelInfo& info, Evaluation& evaluation) {
-  const Placement placement = placement_of(model);
+double add_batch(ResNet& model, const data::Batch& batch, const ModelInfo& info, amp::Precision precision, Evaluation& evaluation) {
+  const Placement placement = input_placement(model, precision);
+  const amp::Autocast autocast(amp::dtype_of(precision));
   const std::vector<float> parameters = data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size);
   const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
   const Tensor logits = model(to_input(pixels, batch.n, batch.size, batch.size, parameters, false, info, placement));
@@ -54,6 +56,12 @@ Placement placement_of(const Module& model) {
   return {.device = parameters[0].tensor.device(), .dtype = parameters[0].tensor.dtype()};
 }
 
+Placement input_placement(const Module& model, amp::Precision precision) {
+  Placement placement = placement_of(model);
+  if (precision != amp::Precision::fp32) placement.dtype = amp::dtype_of(precision);
+  return placement;
+}
+
 Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int width, std::span<const float> parameters, bool lighting,
                 const ModelInfo& info, Placement placement) {
   const Tensor pictures = from_host(pixels, {n, height, width, 3}, placement.device);
@@ -73,7 +81,7 @@ Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, cons
   batches.start(0);
   while (const data::Batch* batch = batches.next()) {
     if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
-    sum += add_batch(model, *batch, info, evaluation);
+    sum += add_batch(model, *batch, info, options.precision, evaluation);
     if (options.after_batch) options.after_batch(iteration, batch->n);
     ++iteration;
   }

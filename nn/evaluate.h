@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/amp/precision.h"
 #include "nn/batches.h"
 #include "nn/model_file.h"
 
@@ -34,6 +35,7 @@ struct Evaluation {
 struct EvaluateOptions {
   std::function<void(int64_t iteration, int64_t pictures)> after_batch = {};
   const std::atomic<bool>* interrupt = nullptr;
+  amp::Precision precision = amp::Precision::fp32;
 };
 
 /// Runs the model in evaluation mode, without the tape, over one epoch of `batches` with validation's transforms; the mode is put back
@@ -42,6 +44,9 @@ Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, cons
 
 /// The device and dtype a model's parameters have.
 Placement placement_of(const Module& model);
+
+/// Where and in what its input is made: a half's network sees halves.
+Placement input_placement(const Module& model, amp::Precision precision);
 
 /// 8-bit pictures to network input, as Augment says: pixels (n,h,w,3) and a row of parameters a picture.
 Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int width, std::span<const float> parameters, bool lighting,

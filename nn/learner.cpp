@@ -5,6 +5,7 @@
 #include <array>
 #include <chrono>
 
+#include "engine/amp/autocast.h"
 #include "engine/ops/loss.h"
 #include "engine/tape.h"
 #include "kernels/error.h"
@@ -31,9 +32,10 @@ Learner::Learner(ResNet& model, std::unique_ptr<Batches> train, std::unique_ptr<
       valid_(std::move(valid)),
       info_(std::move(info)),
       options_(std::move(options)),
-      placement_(placement_of(model)),
+      placement_(input_placement(model, options_.precision)),
       optimizer_(groups_of(model), options_.adam) {
   options_.augment.size = info_.size;
+  if (options_.precision == amp::Precision::fp16) scaler_.emplace(placement_.device, options_.scaler);
 }
 
 void Learner::add(Callback& callback) {
@@ -95,7 +97,8 @@ Verdict Learner::run_epoch(const Phase& phase, int epoch) {
                  .epoch = epoch, .iteration = iteration, .pictures = pictures, .train_loss = std::numeric_limits<double>::quiet_NaN()};
              for (Callback* callback : callbacks_) callback->after_validation_batch(report);
            },
-       .interrupt = options_.interrupt});
+       .interrupt = options_.interrupt,
+       .precision = options_.precision});
   recorder_.add_epoch({.fit = recorder_.fits() - 1,
                        .epoch = epoch,
                        .train_loss = recorder_.train_loss(),
@@ -127,7 +130,7 @@ void Learner::train_epoch(const Phase& phase, int epoch) {
 double Learner::train_batch(const data::Batch& batch, const Rates& rates) {
   model_.begin_step(options_.seed, static_cast<uint32_t>(step_));
   const double loss = forward_backward(training_input(batch), batch.labels);
-  optimizer_.step(rates);
+  optimizer_.step(rates, scaler_ ? &*scaler_ : nullptr);
   optimizer_.zero_grad();  // so that no gradient lives through validation
   ++step_;
   return loss;
@@ -144,15 +147,16 @@ Tensor Learner::training_input(const data::Batch& batch) const {
 
 double Learner::forward_backward(const Tensor& input, std::span<const int64_t> labels) {
   const Tensor targets = from_host(labels, {static_cast<int64_t>(labels.size())}, placement_.device);
+  const amp::Autocast autocast(amp::dtype_of(options_.precision));
   const Tensor logits = model_(input);
   const auto outside = std::find_if(labels.begin(), labels.end(), [&](int64_t label) { return label < 0 || label >= logits.size(1); });
   if (outside != labels.end()) throw ShapeError(fmt::format("the label {} came for a model of {} classes", *outside, logits.size(1)));
   const Tensor loss = cross_entropy(logits, targets).loss;
-  tape::backward(loss);
+  tape::backward(loss, {.scale = scaler_ ? scaler_->state() : Tensor()});
   return loss.item();
 }
 
-Evaluation Learner::evaluate() { return validate({.interrupt = options_.interrupt}); }
+Evaluation Learner::evaluate() { return validate({.interrupt = options_.interrupt, .precision = options_.precision}); }
 
 Evaluation Learner::validate(const EvaluateOptions& options) { return nn::evaluate(model_, *valid_, info_, options); }
 
@@ -180,6 +184,7 @@ double Learner::time_training_step(const Tensor& input, std::span<const int64_t>
 double Learner::time_validation_batch(const Tensor& input) {
   const EvaluationMode mode(model_);
   const tape::NoGrad no_grad;
+  const amp::Autocast autocast(amp::dtype_of(options_.precision));
   double seconds = 0;
   for (int run = 0; run < 2; ++run) {
     const Clock::time_point start = Clock::now();

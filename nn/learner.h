@@ -4,11 +4,13 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "data/augment.h"
 #include "data/dataset.h"
+#include "engine/amp/precision.h"
 #include "nn/adam.h"
 #include "nn/batches.h"
 #include "nn/callback.h"
@@ -24,7 +26,9 @@ struct LearnerOptions {
   data::AugmentSpec augment;  // augment.size is overridden by info.size
   bool augmentation = true;   // off: training sees validation's transforms
   AdamOptions adam;
-  const std::atomic<bool>* interrupt = nullptr;  // raised by a signal handler; looked at before every batch
+  amp::Precision precision = amp::Precision::fp32;  // of training and validation
+  amp::GradScalerOptions scaler;                    // in fp16
+  const std::atomic<bool>* interrupt = nullptr;     // raised by a signal handler; looked at before every batch
   // For make_learner:
   int64_t batch_size = 128;
   int loader_threads = 1;
@@ -35,6 +39,10 @@ struct LearnerOptions {
 ///
 /// Random numbers are keyed by (seed, purpose, step, item), the step counting over all fits, so the same seed gives the same run to the bit
 /// on the same device with the same number of threads. Every step waits for its loss.
+///
+/// In half precision the network sees halves and runs under amp::Autocast; weights and Adam's moments stay f32, the loss is f32. In fp16 it
+/// is scaled, and a step whose gradients overflowed leaves weights and moments as they are, while the schedule goes on.
+/// [fastai.callback.fp16.MixedPrecision]
 class Learner {
  public:
   Learner(ResNet& model, std::unique_ptr<Batches> train, std::unique_ptr<Batches> valid, ModelInfo info, LearnerOptions options = {});
@@ -57,6 +65,8 @@ class Learner {
   const ModelInfo& info() const { return info_; }
   const Recorder& recorder() const { return recorder_; }
   Adam& optimizer() { return optimizer_; }
+  /// Null but in fp16.
+  const amp::GradScaler* scaler() const { return scaler_ ? &*scaler_ : nullptr; }
   int64_t steps() const { return step_; }
 
   /// About how long these phases take, in seconds, loading left out: a training step and a validation batch on noise are timed. Changes
@@ -82,6 +92,7 @@ class Learner {
   LearnerOptions options_;
   Placement placement_;
   Adam optimizer_;
+  std::optional<amp::GradScaler> scaler_;
   Recorder recorder_;
   std::vector<Callback*> callbacks_;
   int64_t step_ = 0;   // of the run

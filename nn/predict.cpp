@@ -5,6 +5,7 @@
 
 #include "data/decode.h"
 #include "data/resize.h"
+#include "engine/amp/autocast.h"
 #include "engine/ops/loss.h"
 #include "kernels/error.h"
 #include "nn/evaluate.h"
@@ -18,11 +19,13 @@ constexpr size_t kMostReasons = 3;
 constexpr double kCentre = 0.5;
 
 // Probabilities of pictures that are resized already and lie one after another.
-std::vector<Prediction> predict_resized(ResNet& model, std::span<const uint8_t> pixels, int64_t n, const ModelInfo& info) {
+std::vector<Prediction> predict_resized(ResNet& model, std::span<const uint8_t> pixels, int64_t n, const ModelInfo& info,
+                                        amp::Precision precision) {
   const EvaluationMode mode(model);
   const tape::NoGrad no_grad;
+  const amp::Autocast autocast(amp::dtype_of(precision));
   const std::vector<float> parameters = data::validation_parameters(static_cast<int>(n), info.resize, info.resize);
-  const Tensor logits = model(to_input(pixels, n, info.resize, info.resize, parameters, false, info, placement_of(model)));
+  const Tensor logits = model(to_input(pixels, n, info.resize, info.resize, parameters, false, info, input_placement(model, precision)));
   const std::vector<double> all = softmax(logits).to_doubles();
   const auto classes = static_cast<size_t>(logits.size(1));
   std::vector<Prediction> predictions;
@@ -54,9 +57,9 @@ struct Pending {
   std::vector<std::string> files;
 };
 
-void flush(ResNet& model, const ModelInfo& info, Pending& pending, std::vector<Prediction>& predictions) {
+void flush(ResNet& model, const ModelInfo& info, amp::Precision precision, Pending& pending, std::vector<Prediction>& predictions) {
   if (pending.files.empty()) return;
-  std::vector<Prediction> some = predict_resized(model, pending.pixels, static_cast<int64_t>(pending.files.size()), info);
+  std::vector<Prediction> some = predict_resized(model, pending.pixels, static_cast<int64_t>(pending.files.size()), info, precision);
   for (size_t i = 0; i < some.size(); ++i) {
     some[i].file = std::move(pending.files[i]);
     predictions.push_back(std::move(some[i]));
@@ -83,11 +86,11 @@ Tensor prepare(const data::Picture& picture, const ModelInfo& info, Placement pl
   return to_input(resized.pixels, 1, info.resize, info.resize, parameters, false, info, placement);
 }
 
-std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info) {
+std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info, amp::Precision precision) {
   if (pictures.empty()) return {};
   std::vector<uint8_t> pixels;
   for (const data::Picture& picture : pictures) append_resized(picture, info, pixels);
-  return predict_resized(model, pixels, static_cast<int64_t>(pictures.size()), info);
+  return predict_resized(model, pixels, static_cast<int64_t>(pictures.size()), info, precision);
 }
 
 Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
@@ -103,11 +106,12 @@ Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> 
     } catch (const DataError& error) {
       predictions.bad.push_back({.file = file.string(), .reason = error.message()});
     }
-    if (static_cast<int64_t>(pending.files.size()) == options.batch_size) flush(model, info, pending, predictions.pictures);
+    if (static_cast<int64_t>(pending.files.size()) == options.batch_size)
+      flush(model, info, options.precision, pending, predictions.pictures);
     if (options.progress) options.progress(++done, static_cast<int64_t>(files.size()));
   }
   check_share(predictions.bad, files.size());
-  flush(model, info, pending, predictions.pictures);
+  flush(model, info, options.precision, pending, predictions.pictures);
   return predictions;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/picture.h"
+#include "engine/amp/precision.h"
 #include "nn/model_file.h"
 
 namespace mirilla::nn {
@@ -37,10 +38,12 @@ struct Predictions {
 
 /// Probabilities of each picture, evaluation mode, validation's transforms.                                                 [fastai
 /// Learner.predict]
-std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info);
+std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info,
+                                amp::Precision precision = amp::Precision::fp32);
 
 struct PredictOptions {
   int64_t batch_size = 32;
+  amp::Precision precision = amp::Precision::fp32;
   std::function<void(int64_t done, int64_t total)> progress = {};
 };
 

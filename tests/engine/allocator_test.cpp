@@ -208,7 +208,9 @@ TEST_P(EveryDeviceMemory, DoesNotGrowFromStepToStep) {
   const MemoryStatistics after = Allocator::of(device_).statistics();
   EXPECT_EQ(after.current, before.current);
   EXPECT_EQ(after.peak, before.peak);
-  EXPECT_EQ(after.device_allocations, before.device_allocations) << "a step asks for the sizes of the last one";
+  if (!device_.exact_blocks()) {  // which are the device's own each time
+    EXPECT_EQ(after.device_allocations, before.device_allocations) << "a step asks for the sizes of the last one";
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Here, EveryDeviceMemory, ::testing::ValuesIn(device_names()), [](const auto& which) { return which.param; });

@@ -2,7 +2,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
+#include "engine/amp/autocast.h"
+#include "engine/amp/grad_scaler.h"
 #include "engine/ops/loss.h"
 #include "engine/tape.h"
 #include "kernels/philox.h"
@@ -140,6 +143,50 @@ TEST(SimtTraining, RepeatsToTheBit) {
   Trained first("simt"), second("simt");
   for (uint32_t number = 0; number < 2; ++number) EXPECT_EQ(first.step(number), second.step(number));
   EXPECT_EQ(distance(first, second), 0);
+}
+
+// In fp16, with a gradient of the fourth step made infinite on its way to the optimizer.
+TEST(SimtTraining, LeavesOutAnOverflowInHalfPrecisionAndGoesOn) {
+  Device& device = open_device("simt");
+  ResNet model({.classes = kClasses, .seed = 5}, {device});
+  Adam adam({model.parameters()});
+  amp::GradScaler scaler(device, {.initial = 1024});
+  const Tensor targets = from_host(std::vector<int64_t>{0, 1, 2, 3, 4, 5, 0, 1}, {kPictures}, device);
+  const auto values = [&] {
+    std::vector<std::vector<float>> all;
+    for (const NamedTensor& parameter : model.parameters()) all.push_back(parameter.tensor.to_vector<float>());
+    for (const AdamSlot& slot : adam.state()) {
+      if (!slot.m) continue;
+      all.push_back(slot.m.to_vector<float>());
+      all.push_back(slot.v.to_vector<float>());
+      all.push_back({static_cast<float>(slot.step.to_vector<int64_t>()[0])});
+    }
+    return all;
+  };
+  model.train();
+  for (uint32_t number = 0; number < 5; ++number) {
+    const bool planted = number == 3;
+    model.begin_step(1, number);
+    adam.zero_grad();
+    const Tensor x = from_host(pictures(number), {kPictures, kSide, kSide, 3}, device).to(DType::f16);
+    const Tensor loss = [&] {
+      const amp::Autocast half(DType::f16);
+      return cross_entropy(model(x), targets).loss;
+    }();
+    EXPECT_TRUE(std::isfinite(loss.item()));
+    tape::backward(loss, {.scale = scaler.state()});
+    Tensor victim = model.parameters()[20].tensor;
+    if (planted) victim.set_grad(full(victim.shape(), std::numeric_limits<double>::infinity(), DType::f32, device));
+    const auto before = values();
+    const double scale = scaler.scale();
+    adam.step({.lr = {1e-3}, .momentum = 0.9}, &scaler);
+    EXPECT_EQ(scaler.overflowed(), planted) << "step " << number;
+    EXPECT_EQ(scaler.scale(), planted ? scale / 2 : scale);
+    if (planted)
+      EXPECT_EQ(values(), before);
+    else
+      EXPECT_NE(values(), before);
+  }
 }
 
 }  // namespace
