@@ -181,8 +181,8 @@ std::string_view name_of(Fused operation);
 /// (K,R,S,C) = (out, height, width, in). Shapes and dtypes were checked by engine/ops; a kernel relies on them. Views do not overlap unless
 /// it says so. No function waits for the device; a device without an operation or dtype throws DeviceError naming both.
 ///
-/// Half precision. Where values are f16 or bf16, all arithmetic and every sum is f32 and is rounded once, when it is stored. All float views
-/// of a call have one dtype, but for these:
+/// Half precision. Where values are f16 or bf16, all arithmetic and every sum is f32 and is rounded once, when it is stored. All float
+/// views of a call have one dtype, but for these:
 ///
 ///   f32 beside a half x      batch norm's mean, inv_std, weight, bias, running statistics, dweight, dbias; the bias of conv2d and add_bias
 ///   f32 from half inputs     may be written by conv2d_backward_weight (dw), matmul, sum and sum_rows (y)

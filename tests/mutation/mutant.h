@@ -11,9 +11,9 @@ namespace mirilla::mutation {
 
 inline constexpr int kMost = 4096;
 
-extern const int g_alive;                                   // from MIRILLA_MUTANT; 0: none
-extern const bool g_tracing;                                // from MIRILLA_MUTANT_TRACE
-extern std::array<std::atomic<bool>, kMost> g_reached;      // since the running test began
+extern const int g_alive;                               // from MIRILLA_MUTANT; 0: none
+extern const bool g_tracing;                            // from MIRILLA_MUTANT_TRACE
+extern std::array<std::atomic<bool>, kMost> g_reached;  // since the running test began
 
 inline bool alive(int number) {
   if (g_tracing) g_reached[static_cast<size_t>(number)].store(true, std::memory_order_relaxed);
