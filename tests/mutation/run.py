@@ -5,7 +5,8 @@
     run.py PROGRAM MUTANTS.tsv EQUIVALENT.txt [--jobs N] [--only NUMBER...]
 
 PROGRAM is test_mutants. Each mutant is run under the tests that reach it, the quick ones first, until one fails; a crash, a hang and a
-failure all count. A mutant that lives must stand in EQUIVALENT.txt with its reason, and one that stands there must live. Exits 1 otherwise.
+failure all count. A mutant that lives must stand in EQUIVALENT.txt with its reason, and one that stands there must live: under its quickest tests, or, with
+--thorough, under all that reach it. Exits 1 otherwise.
 A line there: FILE <tab> KIND (<#2 is the second < of a line) <tab> PATTERN <tab> REASON; it covers the mutants of that kind on lines that the regular expression PATTERN
 matches whole, in files that the glob FILE matches.
 """
@@ -22,6 +23,7 @@ import tempfile
 import time
 
 FIRST = 6  # tests tried before the rest
+ENOUGH = 40  # for a mutant that is expected to live
 
 
 def run(program, tests, mutant, limit_s):
@@ -71,6 +73,7 @@ def main():
     parser.add_argument("equivalent", type=pathlib.Path)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--only", type=int, nargs="*")
+    parser.add_argument("--thorough", action="store_true")
     options = parser.parse_args()
 
     mutants = {}
@@ -88,16 +91,25 @@ def main():
     print(f"{len(cost)} tests reach {len(reaching)} of {len(mutants)} mutants; {time.time() - start:.0f} s")
     # What no test reaches is a comparison of floats, or code that no test runs: the coverage test tells those.
     chosen = [m for m in mutants if m in reaching and (not options.only or m in options.only)]
+
+    def entries_of(mutant):
+        file, _line, kind, text = mutants[mutant]
+        return {e for e in listed if e[1] == kind and fnmatch.fnmatch(file, e[0]) and re.fullmatch(e[2], text)}
+
+    def dies(mutant):
+        tests = reaching[mutant]
+        return caught(options.program, mutant, tests[:ENOUGH] if entries_of(mutant) and not options.thorough else tests, cost)
+
     alive = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        for mutant, dead in zip(chosen, pool.map(lambda m: caught(options.program, m, reaching[m], cost), chosen)):
+        for mutant, dead in zip(chosen, pool.map(dies, chosen)):
             if not dead:
                 alive.append(mutant)
     used = set()
     wrong = 0
     for mutant in alive:
         file, line, kind, text = mutants[mutant]
-        entries = {e for e in listed if e[1] == kind and fnmatch.fnmatch(file, e[0]) and re.fullmatch(e[2], text)}
+        entries = entries_of(mutant)
         used |= entries
         if entries:
             continue
