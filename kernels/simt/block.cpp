@@ -47,8 +47,6 @@ BlockRunner& BlockRunner::of_this_thread() {
   return runner;
 }
 
-BlockRunner* BlockRunner::running() { return t_running; }
-
 BlockRunner::~BlockRunner() {
   closing_ = true;  // every fiber's loop ends when it is resumed once more
   for (const auto& fiber : fibers_) fiber->resume();

@@ -20,8 +20,6 @@ namespace mirilla::simt {
 class BlockRunner {
  public:
   static BlockRunner& of_this_thread();
-  /// Null outside a kernel.
-  static BlockRunner* running();
 
   BlockRunner() = default;
   ~BlockRunner();
@@ -61,7 +59,6 @@ class BlockRunner {
   void check_shared_guard();
   void prepare(uint64_t block, uint64_t seed);
   void schedule();
-  void start_next_on(size_t fiber);
   void fiber_loop(size_t fiber);
   void run_threads_of(size_t fiber);
   size_t idle_fiber();

@@ -25,7 +25,6 @@ class Fiber {
 
  private:
   boost::context::fiber run(boost::context::fiber outside);
-  void entered();
 
   std::function<void()> body_;
   std::byte* stack_ = nullptr;
