@@ -109,19 +109,4 @@ Scratch::~Scratch() {
   stream_.recording_->push_back([kept] {});
 }
 
-namespace detail {
-
-std::string_view kernel_in(std::string_view function) {
-  constexpr std::string_view kBefore = "Kernel = ";
-  const size_t start = function.find(kBefore);
-  if (start == std::string_view::npos) return function;
-  std::string_view name = function.substr(start + kBefore.size());
-  name = name.substr(0, name.find_first_of(";]"));
-  for (std::string_view noise : {"mirilla::simt::", "mirilla::cuda::", "{anonymous}::", "(anonymous namespace)::", "<unnamed>::"})
-    if (name.starts_with(noise)) name.remove_prefix(noise.size());
-  return name;
-}
-
-}  // namespace detail
-
 }  // namespace mirilla::simt

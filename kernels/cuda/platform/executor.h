@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/cuda/platform/facts.h"
+#include "kernels/cuda/platform/kernel_name.h"
 #include "kernels/half.h"
 #include "kernels/simt/executor.h"
 #include "kernels/simt/half_arithmetic.h"
@@ -97,9 +98,6 @@ struct LaunchShape {
 };
 
 namespace detail {
-/// "void mirilla::simt::f() [with auto Kernel = relu_kernel<float>; ...]" to "relu_kernel<float>".
-std::string_view kernel_in(std::string_view function);
-
 template <auto Kernel>
 std::string_view kernel_name() {
   static const std::string_view name = kernel_in(__PRETTY_FUNCTION__);

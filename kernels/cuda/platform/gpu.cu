@@ -182,17 +182,6 @@ void keep_for_later(cudaError_t status, std::string_view call, std::string_view 
   later().keep(sentence(status, call, purpose));
 }
 
-std::string_view kernel_in(std::string_view function) {
-  constexpr std::string_view kBefore = "Kernel = ";
-  const size_t start = function.find(kBefore);
-  if (start == std::string_view::npos) return function;
-  std::string_view name = function.substr(start + kBefore.size());
-  name = name.substr(0, name.find_first_of(";]"));
-  const size_t scope = name.substr(0, name.find('<')).rfind("::");  // namespaces, of which a file's own has a name of nvcc's making
-  if (scope != std::string_view::npos) name.remove_prefix(scope + 2);
-  return name;
-}
-
 void allow_shared_bytes(const void* kernel, std::string_view name, size_t bytes) {
   const cudaError_t status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes));
   if (status == cudaSuccess) return;

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "kernels/cuda/platform/facts.h"
+#include "kernels/cuda/platform/kernel_name.h"
 #include "kernels/half.h"
 
 /// The GPU's side of the seam: CUDA's runtime, on the machine's first GPU (CUDA_VISIBLE_DEVICES says which that is). Calls return while the
@@ -128,9 +129,6 @@ struct LaunchShape {
 };
 
 namespace detail {
-/// "void mirilla::cuda::f() [with auto Kernel = relu_kernel<float>; ...]" to "relu_kernel<float>".
-std::string_view kernel_in(std::string_view function);
-
 void launch(Stream& stream, const LaunchShape& shape, const void* kernel, std::string_view name, void** args);
 void allow_shared_bytes(const void* kernel, std::string_view name, size_t bytes);
 
