@@ -7,41 +7,12 @@
 #include "engine/tape.h"
 #include "nn/grad_cam.h"
 #include "nn/resnet.h"
+#include "tests/oracle/named_values.h"
 #include "weights/safetensors.h"
 
 // The whole network against torchvision's in float64. tests/oracle/make_resnet.py says where the values come from.
 namespace mirilla::nn {
 namespace {
-
-uint64_t fnv1a64(std::string_view text) {
-  uint64_t hash = 0xCBF29CE484222325u;
-  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3u;
-  return hash;
-}
-
-std::vector<double> units(std::string_view name, int64_t n) {
-  const RandomKey key{.seed = fnv1a64(name), .purpose = Purpose::kTest};
-  std::vector<double> values;
-  for (uint32_t block = 0; static_cast<int64_t>(values.size()) < n; ++block)
-    for (const uint32_t word : key.block(block)) values.push_back(to_unit(word));
-  values.resize(static_cast<size_t>(n));
-  return values;
-}
-
-std::vector<float> values_for(const std::string& name, const Shape& shape) {
-  std::vector<float> values;
-  const double fan_in = shape.rank() > 1 ? static_cast<double>(shape.numel() / shape[0]) : 1;
-  const double shift = name.ends_with("weight") ? 1 : 0;
-  for (const double u : units(name, shape.numel())) {
-    if (shape.rank() > 1)
-      values.push_back(static_cast<float>(std::sqrt(3 / fan_in) * (2 * u - 1)));
-    else if (name.ends_with("running_var"))
-      values.push_back(static_cast<float>(1 + 0.5 * u));
-    else
-      values.push_back(static_cast<float>(0.1 * (2 * u - 1) + shift));
-  }
-  return values;
-}
 
 double norm(std::span<const double> values) {
   double sum = 0;
@@ -68,16 +39,13 @@ class ResNetOracle : public testing::TestWithParam<Case> {
   const std::vector<int64_t> targets_{0, 3, 5, 2};
 
   ResNetOracle() {
-    for (auto* all : {&parameters_, &buffers_})
-      for (NamedTensor& named : *all) named.tensor.copy_from(tensor(named.name, named.tensor.shape()));
-    for (const auto& [path, module] : model_.modules())
-      if (auto* dropout = dynamic_cast<Dropout*>(module)) dropout->set_p(0);
+    test::fill_by_name(model_);
+    test::set_dropout(model_, 0);
   }
 
-  Tensor tensor(const std::string& name, const Shape& shape) { return from_host(values_for(name, shape), shape, device_); }
   Tensor pictures() {
     std::vector<float> values;
-    for (const double u : units("input", kPictures * kSide * kSide * 3)) values.push_back(static_cast<float>(2 * (2 * u - 1)));
+    for (const double u : test::units("input", kPictures * kSide * kSide * 3)) values.push_back(static_cast<float>(2 * (2 * u - 1)));
     return from_host(values, {kPictures, kSide, kSide, 3}, device_).to(GetParam().dtype);
   }
   // The oracle's numbers, compared within `tolerance` of `scale`.
