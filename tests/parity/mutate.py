@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Sees that every row of docs/parity.md turns red when the code is wrong in one named way.
 
-    mutate.py [--row ID]... [--results FILE.jsonl] [-- OPTIONS OF photos.py AND statistics.py]
+    mutate.py [--row ID]... [--results FILE.jsonl] [--photos ZIP --weights PTH [--reference CSV]]
 
 The tree is copied to build/parity-mutants and built there. Then, one after another, each mutation of mutations/*.json is made in the copy,
 what depends on it is built, the tests of its row run, and the row must be red, or the program not get that far. Exits 1 where a mutation
 leaves its row green, where one no longer fits the code, where a row has none, or where a row is red without any.
-Rows on real photos join where --photos and --weights (and --reference, for the statistics) are given; otherwise they are named and left out.
+Rows on real photos join where --photos and --weights (and --reference, for whole trainings) are given; otherwise they are named and left out.
 """
 import argparse
 import json
@@ -71,17 +71,26 @@ def run_tests(tests, limit_s=600):
     return rows.read(file) if file.exists() else {}
 
 
-def run_script(id, photos):
-    """The row of that name from photos.py or statistics.py."""
+def script_for(id, options):
+    """The command that measures a row on real photos; nothing where what it wants was not given."""
+    if not options.photos:
+        return None
+    photos = ["--photos", options.photos.resolve(), "--weights", options.weights.resolve()]
+    if not id.startswith("statistics."):
+        return ["photos.py", "--only", id, *photos]
+    return ["statistics.py", "--epochs", "1", "--reference", options.reference.resolve(), *photos] if options.reference else None
+
+
+def run_script(command):
+    """The rows that photos.py or statistics.py report."""
     file = WORK / "rows.jsonl"
     file.unlink(missing_ok=True)
-    script = ["statistics.py", "--epochs", "1"] if id.startswith("statistics.") else ["photos.py", "--only", id]
-    subprocess.run([sys.executable, ROOT / "tests" / "parity" / script[0], *script[1:], *photos, "--program", BUILD / "bin" / "mirilla", "--rows",
-                    file], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=WORK)
+    subprocess.run([sys.executable, ROOT / "tests" / "parity" / command[0], *command[1:], "--program", BUILD / "bin" / "mirilla", "--rows", file],
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=WORK)
     return rows.read(file) if file.exists() else {}
 
 
-def try_mutation(mutation, baseline, photos):
+def try_mutation(mutation, baseline, options):
     """What came of it: "red", or what is wrong."""
     path = TREE / mutation["file"]
     text = path.read_text()
@@ -92,7 +101,7 @@ def try_mutation(mutation, baseline, photos):
         if not build():
             return "does not build"
         known = baseline.get(mutation["row"])
-        found = run_tests([known["test"]]) if known else run_script(mutation["row"], photos)
+        found = run_tests([known["test"]]) if known else run_script(script_for(mutation["row"], options))
         row = found.get(mutation["row"])
         return "red" if row is None or not row["green"] else f"GREEN: {row['measured']:.3g} of {row['tolerance']:.3g} {row['unit']}"
     finally:
@@ -112,7 +121,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--row", action="append", help="only the mutations of this row; may be given several times")
     parser.add_argument("--results", help="a file that gets a line for each")
-    parser.add_argument("photos", nargs="*", help="after --: options for the rows on real photos")
+    for name in ("photos", "weights", "reference"):
+        parser.add_argument("--" + name, type=pathlib.Path)
     options = parser.parse_args()
     prepare()
     baseline = run_tests([])
@@ -120,12 +130,12 @@ def main():
     wanted = [m for m in mutations() if not options.row or m["row"] in options.row]
     if not options.row:
         failures += [f"{id}: has no mutation" for id in baseline if id not in {m["row"] for m in wanted}]
-    left_out = [m["row"] for m in wanted if m["row"] not in baseline and not options.photos]
+    left_out = [m["row"] for m in wanted if m["row"] not in baseline and not script_for(m["row"], options)]
     for mutation in wanted:
         if mutation["row"] in left_out:
             continue
         start = time.monotonic()
-        outcome = try_mutation(mutation, baseline, options.photos)
+        outcome = try_mutation(mutation, baseline, options)
         print(f"{outcome:8} {mutation['row']}: {mutation['name']}  ({time.monotonic() - start:.0f} s)", flush=True)
         if outcome != "red":
             failures.append(f"{mutation['row']}: {mutation['name']}: {outcome}")
