@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-OUT = Path(sys.argv[1])
+OUT = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "data")
 OUT.mkdir(parents=True, exist_ok=True)
 RNG = np.random.default_rng(7)
 

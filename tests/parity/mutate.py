@@ -78,11 +78,11 @@ def script_for(id, options):
     photos = ["--photos", options.photos.resolve(), "--weights", options.weights.resolve()]
     if not id.startswith("statistics."):
         return ["photos.py", "--only", id, *photos]
-    return ["statistics.py", "--epochs", "1", "--reference", options.reference.resolve(), *photos] if options.reference else None
+    return ["trainings.py", "--epochs", "1", "--reference", options.reference.resolve(), *photos] if options.reference else None
 
 
 def run_script(command):
-    """The rows that photos.py or statistics.py report."""
+    """The rows that photos.py or trainings.py report."""
     file = WORK / "rows.jsonl"
     file.unlink(missing_ok=True)
     subprocess.run([sys.executable, ROOT / "tests" / "parity" / command[0], *command[1:], "--program", BUILD / "bin" / "mirilla", "--rows", file],

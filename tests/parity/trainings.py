@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Whole trainings on real photos, several seeds, beside fastai's: the same curves within their spread, epoch by epoch.
 
-    statistics.py --photos ZIP --weights PTH --reference CSV --program mirilla --rows FILE.jsonl [--test-accuracy A A A]
+    trainings.py --photos ZIP --weights PTH --reference CSV --program mirilla --rows FILE.jsonl [--test-accuracy A A A]
                   [--picture PNG] [--seeds 3] [--epochs N]
 
 CSV is what fastai gave: a line an epoch, "seed,phase,epoch,train_loss,valid_loss,accuracy", phase frozen or unfrozen; --test-accuracy says
@@ -76,16 +76,15 @@ def first_epochs(options, seed):
 
 
 def distances(curve, theirs, ours, epochs):
-    """|difference of the means| in standard errors, an epoch each. The deviation is pooled over the epochs that trained the same way, since a
-    few seeds say little about one."""
+    """|difference of the means| in standard errors, an epoch each. The deviation is pooled over all epochs, since a few seeds say little about one."""
     def values(runs, epoch):
         return [run[epoch][curve] for run in runs if len(run) > epoch]
 
-    def pooled(among):
-        variances = [(len(v) - 1, st.variance(v)) for epoch in among for v in (values(theirs, epoch), values(ours, epoch)) if len(v) > 1]
+    def pooled():
+        variances = [(len(v) - 1, st.variance(v)) for e in range(epochs) for v in (values(theirs, e), values(ours, e)) if len(v) > 1]
         return (sum(n * s for n, s in variances) / sum(n for n, _ in variances)) ** .5
 
-    deviation = pooled(range(epochs))
+    deviation = pooled()
     out = []
     for epoch in range(epochs):
         a, b = values(theirs, epoch), values(ours, epoch)
@@ -101,7 +100,7 @@ def report(options, theirs, ours, tests):
 
     def add(id, what, measured, tolerance, unit, because):
         nonlocal good
-        good = row(options.rows, "statistics." + id, what, against, measured, tolerance, unit, because, "statistics.py") and good
+        good = row(options.rows, "statistics." + id, what, against, measured, tolerance, unit, because, "trainings.py") and good
 
     for curve, name in CURVES.items():
         apart = distances(curve, theirs, ours, epochs)
