@@ -77,6 +77,15 @@ void print_json(const nlohmann::ordered_json& document) {
   print(document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
+std::filesystem::path made_folder(const std::string& out) {
+  std::error_code error;
+  std::filesystem::create_directories(out, error);
+  if (error || !std::filesystem::is_directory(out))
+    throw Error(fmt::format("{}: the folder for the results cannot be made: {}", out, error ? error.message() : "a file stands there"),
+                "--out names another place");
+  return out;
+}
+
 const std::atomic<bool>& interrupt_flag() {
   static const bool installed = [] { return std::signal(SIGINT, on_interrupt) != SIG_ERR; }();
   static_cast<void>(installed);

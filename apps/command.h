@@ -42,6 +42,9 @@ void print_json(const nlohmann::ordered_json& document);
 /// The same for plain text.
 void print(std::string_view text);
 
+/// The folder for results that --out names, made where it is missing. Throws Error where it cannot be.
+std::filesystem::path made_folder(const std::string& out);
+
 /// Raised by the first Ctrl-C; the second ends the program at once.
 const std::atomic<bool>& interrupt_flag();
 
@@ -76,6 +79,7 @@ class ProgressLine {
 void add_train(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_interpret(CLI::App& app);
 void add_gradcam(CLI::App& app);
 void add_scenes(CLI::App& app);
 void add_summary(CLI::App& app);

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <iostream>
 
-#include "apps/command.h"
-#include "data/dataset.h"
+#include "apps/evaluation.h"
 #include "nn/pointing.h"
 
 namespace mirilla::apps {
@@ -13,21 +11,10 @@ namespace {
 struct Options {
   CommonOptions common;
   ModelOptions model;
-  std::string data;
-  int64_t batch_size = 32;
-  int64_t limit = 0;
+  EvaluationOptions evaluation;
   bool pointing = false;
-  std::string precision;
   std::string layer = "layer3";  // layer4 has 3x3 places at 96 px, too few to point with
 };
-
-nlohmann::ordered_json rows_of(const nn::Evaluation& evaluation) {
-  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  for (int64_t row = 0; row < evaluation.classes; ++row)
-    rows.push_back(std::vector<int64_t>(evaluation.confusion.begin() + row * evaluation.classes,
-                                        evaluation.confusion.begin() + (row + 1) * evaluation.classes));
-  return rows;
-}
 
 std::string to_text(const nn::Evaluation& evaluation, const std::vector<std::string>& vocabulary) {
   size_t width = 8;
@@ -48,22 +35,11 @@ std::string to_text(const nn::Evaluation& evaluation, const std::vector<std::str
 void run(const Options& options) {
   Device& device = open(options.common);
   const nn::LoadedModel loaded = load(options.model, device);
-  const auto dataset = data::open_evaluation(data::open_source(options.data),
-                                             {.resize = loaded.info.resize, .vocabulary = loaded.info.vocabulary}, options.limit);
   nn::Console console = make_console(options.common);
   ProgressLine progress(console, "evaluating");
-  const auto bad = dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
-  for (const data::BadPicture& picture : bad) std::cerr << fmt::format("skipped {}: {}\n", picture.path, picture.reason);
-
-  nn::LoaderBatches batches(dataset, {.batch_size = options.batch_size, .training = false, .threads = host_threads()});
-  int64_t done = 0;
-  const nn::Evaluation evaluation =
-      nn::evaluate(*loaded.model, batches, loaded.info,
-                   {.after_batch = [&](int64_t, int64_t n) { progress(done += n, batches.pictures_per_epoch()); },
-                    .interrupt = &interrupt_flag(),
-                    .precision = precision_of(options.precision, device)});
+  const auto [dataset, evaluation] = evaluate(options.evaluation, options.model, loaded, device, progress);
   nlohmann::ordered_json document{{"n", evaluation.n},       {"correct", evaluation.correct},   {"accuracy", evaluation.accuracy},
-                                  {"loss", evaluation.loss}, {"vocab", loaded.info.vocabulary}, {"confusion", rows_of(evaluation)}};
+                                  {"loss", evaluation.loss}, {"vocab", loaded.info.vocabulary}, {"confusion", confusion_rows(evaluation)}};
   std::string text = to_text(evaluation, loaded.info.vocabulary);
   if (options.pointing) {
     const nn::Pointing pointing = nn::play_pointing(*loaded.model, *dataset, evaluation, loaded.info, loaded.model->resolve(options.layer),
@@ -85,20 +61,9 @@ void add_eval(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("eval", "measure a model on labelled pictures");
   add_model(*command, options->model);
-  command->add_option("--data", options->data, "a zip or folder of <class>/<picture>; its test/ part where it has one")
-      ->required()
-      ->type_name("ZIP|DIR");
-  command->add_option("--batch-size", options->batch_size, "pictures at a time")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20).description(""))
-      ->type_name("N");
-  command->add_option("--limit", options->limit, "the first N of each class; 0: all")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber.description(""))
-      ->type_name("N");
+  add_evaluation(*command, options->evaluation);
   command->add_flag("--pointing", options->pointing, "also: does Grad-CAM's maximum lie in the mask of the evidence (scenes have them)?");
   command->add_option("--layer", options->layer, "where --pointing takes its map from")->capture_default_str()->type_name("NAME");
-  add_precision(*command, options->precision);
   add_common(*command, options->common);
   command->callback([options] { run(*options); });
 }

@@ -61,12 +61,10 @@ std::string npy_path(const std::string& wanted, const std::string& layer, size_t
   return (path.parent_path() / (path.stem().string() + "." + layer + path.extension().string())).string();
 }
 
-data::Picture draw(const data::Picture& shown, const nn::GradCam& cam, const nn::ModelInfo& info, bool paper) {
+data::Picture draw(const data::Picture& shown, const nn::GradCam& cam, const nn::ModelInfo& info, nn::CamStyle style) {
   std::vector<data::Panel> panels{{shown, "picture"}};
   for (const nn::CamMap& map : cam.maps)
-    panels.push_back(
-        {data::overlay(shown, map.values, map.height, map.width, {.range = paper ? data::MapRange::kPaper : data::MapRange::kCourse}),
-         fmt::format("{} ({}x{})", map.layer, map.height, map.width)});
+    panels.push_back({nn::overlay(shown, map, style), fmt::format("{} ({}x{})", map.layer, map.height, map.width)});
   const double probability = softmax_of(cam.logits)[static_cast<size_t>(cam.target)];
   return data::figure(panels, {.title = fmt::format("{}: {:.1f} %", info.vocabulary[static_cast<size_t>(cam.target)], 100 * probability)});
 }
@@ -91,12 +89,11 @@ void run(const Options& options) {
   const data::Picture picture = data::load_picture(options.picture);
   const nn::LoadedModel loaded = load(options.model, device);
   const std::vector<std::string> layers = options.layers.empty() ? std::vector<std::string>{"layer4", "layer3"} : options.layers;
-  const bool paper = options.style == "paper";
-  const nn::GradCam cam =
-      nn::grad_cam(*loaded.model, nn::prepare(picture, loaded.info, {.device = device}), layers,
-                   class_index(options.target, loaded.info.vocabulary), paper ? nn::CamStyle::paper : nn::CamStyle::course);
+  const nn::CamStyle style = options.style == "paper" ? nn::CamStyle::paper : nn::CamStyle::course;
+  const nn::GradCam cam = nn::grad_cam(*loaded.model, nn::prepare(picture, loaded.info, {.device = device}), layers,
+                                       class_index(options.target, loaded.info.vocabulary), style);
   const std::string out = options.out.empty() ? default_out(options.picture) : options.out;
-  data::write_png(out, draw(nn::resized_picture(picture, loaded.info), cam, loaded.info, paper));
+  data::write_png(out, draw(nn::resized_picture(picture, loaded.info), cam, loaded.info, style));
   if (!options.npy.empty())
     for (const nn::CamMap& map : cam.maps)
       data::write_npy(npy_path(options.npy, map.layer, cam.maps.size()), map.values, map.height, map.width);

@@ -22,6 +22,7 @@ int run(int argc, char** argv) {
   mirilla::apps::add_train(app);
   mirilla::apps::add_predict(app);
   mirilla::apps::add_eval(app);
+  mirilla::apps::add_interpret(app);
   mirilla::apps::add_gradcam(app);
   mirilla::apps::add_scenes(app);
   mirilla::apps::add_summary(app);

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "apps/command.h"
+#include "data/csv.h"
 #include "data/items.h"
 
 namespace mirilla::apps {
@@ -59,20 +60,12 @@ nlohmann::ordered_json to_json(const nn::Prediction& prediction, const std::vect
           {"probabilities", probabilities}};
 }
 
-// RFC 4180: quoted where it holds a comma, a quote or a line's end.
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) quoted += c == '"' ? std::string("\"\"") : std::string(1, c);
-  return quoted + '"';
-}
-
 std::string to_csv(const std::vector<nn::Prediction>& predictions, const std::vector<std::string>& vocabulary) {
   std::string text = "file,label,index";
-  for (const std::string& name : vocabulary) text += "," + csv_field(name);
+  for (const std::string& name : vocabulary) text += "," + data::csv_field(name);
   text += '\n';
   for (const nn::Prediction& p : predictions) {
-    text += fmt::format("{},{},{}", csv_field(p.file), csv_field(vocabulary[static_cast<size_t>(p.index)]), p.index);
+    text += fmt::format("{},{},{}", data::csv_field(p.file), data::csv_field(vocabulary[static_cast<size_t>(p.index)]), p.index);
     for (const float probability : p.probabilities) text += fmt::format(",{:.6f}", probability);
     text += '\n';
   }

@@ -37,15 +37,6 @@ struct Options {
   std::string precision;
 };
 
-fs::path made_folder(const std::string& out) {
-  std::error_code error;
-  fs::create_directories(out, error);
-  if (error || !fs::is_directory(out))
-    throw Error(fmt::format("{}: the folder for the results cannot be made: {}", out, error ? error.message() : "a file stands there"),
-                "--out names another place");
-  return out;
-}
-
 // The archive to train on; without --data the scenes, drawn into the results' folder so that eval and predict find them.
 std::string data_path(const Options& options, const fs::path& out, nn::Console& console) {
   if (!options.data.empty()) return options.data;

@@ -232,4 +232,12 @@ int text_width(std::string_view line, int scale) {
 
 int text_height(int scale) { return kGlyphHeight * scale; }
 
+std::string shortened(std::string_view line, int width, int scale) {
+  constexpr std::string_view kDots = "...";
+  if (text_width(line, scale) <= width) return std::string(line);
+  std::string cut(line);
+  while (!cut.empty() && text_width(cut + std::string(kDots), scale) > width) cut.pop_back();
+  return cut + std::string(kDots);
+}
+
 }  // namespace mirilla::data

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -123,6 +124,8 @@ class Canvas {
 /// The size that Canvas::text takes: 6 font pixels a character (5 and a gap; none after the last), 7 high; tails hang 2 lower.
 int text_width(std::string_view line, int scale = 1);
 int text_height(int scale = 1);
+/// The line where it is no wider than `width` pixels, else its beginning and three dots.
+std::string shortened(std::string_view line, int width, int scale = 1);
 
 template <class Paint>
 void Canvas::lay(const Coverage& shape, float alpha, Paint paint) {

@@ -14,6 +14,8 @@ using Colormap = std::array<Rgb8, 256>;
 /// Perceptually uniform maps by N. Smith and S. van der Walt (CC0), the numbers that matplotlib publishes.   [matplotlib _cm_listed.py]
 extern const Colormap kMagma;
 extern const Colormap kViridis;
+/// White to dark blue, by Cynthia Brewer (http://colorbrewer.org), interpolated as matplotlib does.                 [matplotlib _cm.py]
+extern const Colormap kBlues;
 
 /// The colour of a value: entry int(value * 256), the last one for 1; clipped to the ends outside [0, 1]; NaN takes the first.
 /// [matplotlib.colors.Colormap.__call__]

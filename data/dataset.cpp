@@ -248,10 +248,18 @@ void Dataset::drop_bad() {
 
 // ---- what the program opens ----
 
+namespace {
+
+Split split_of(const std::vector<Item>& items, const TrainingData& wanted) {
+  return wanted.split_file.empty() ? random_split(static_cast<int64_t>(items.size()), wanted.valid_pct, wanted.split_seed)
+                                   : file_split(items, read_split_file(wanted.split_file));
+}
+
+}  // namespace
+
 std::shared_ptr<Dataset> open_training(std::shared_ptr<const Source> source, const TrainingData& wanted) {
   ItemList list = find_items(*source, {.part = "train", .limit_per_class = wanted.limit_per_class});
-  Split split = wanted.split_file.empty() ? random_split(static_cast<int64_t>(list.items.size()), wanted.valid_pct, wanted.split_seed)
-                                          : file_split(list.items, read_split_file(wanted.split_file));
+  Split split = split_of(list.items, wanted);
   return std::make_shared<Dataset>(std::move(source), std::move(list.items), std::move(split), wanted.options);
 }
 
@@ -262,6 +270,17 @@ std::shared_ptr<Dataset> open_evaluation(std::shared_ptr<const Source> source, D
   split.valid.resize(list.items.size());
   std::iota(split.valid.begin(), split.valid.end(), int64_t{0});
   return std::make_shared<Dataset>(std::move(source), std::move(list.items), std::move(split), std::move(options));
+}
+
+std::shared_ptr<Dataset> open_validation(std::shared_ptr<const Source> source, const TrainingData& wanted) {
+  if (wanted.options.vocabulary.empty()) throw UsageError("open_validation: it wants the model's vocabulary");
+  ItemList list = find_items(*source, {.part = "train", .limit_per_class = wanted.limit_per_class});
+  Split split = split_of(list.items, wanted);
+  if (split.valid.empty())
+    throw DataError(fmt::format("{}: of {} pictures the split leaves none to validate with", source->name(), list.items.size()),
+                    "more pictures, a larger --valid-pct, or a --split-file");
+  split.train.clear();
+  return std::make_shared<Dataset>(std::move(source), std::move(list.items), std::move(split), wanted.options);
 }
 
 }  // namespace mirilla::data

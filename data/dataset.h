@@ -118,4 +118,8 @@ std::shared_ptr<Dataset> open_training(std::shared_ptr<const Source> source, con
 /// DataError for a label outside it.
 std::shared_ptr<Dataset> open_evaluation(std::shared_ptr<const Source> source, DatasetOptions options, int64_t limit_per_class = 0);
 
+/// The pictures that open_training of the same values validates with, in the same order, and no others: to look again at what a training
+/// saw. Under a model's vocabulary (wanted.options). Throws DataError for a label outside it, or where the split leaves none.
+std::shared_ptr<Dataset> open_validation(std::shared_ptr<const Source> source, const TrainingData& wanted);
+
 }  // namespace mirilla::data

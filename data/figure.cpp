@@ -54,9 +54,7 @@ Caption fit(const std::string& title, int width) {
   for (const int scale : {2, 1}) {
     if (text_width(title, scale) <= width) return {title, scale};
   }
-  std::string cut = title;
-  while (!cut.empty() && text_width(cut + "...", 1) > width) cut.pop_back();
-  return {cut + "...", 1};
+  return {shortened(title, width, 1), 1};
 }
 
 Picture scaled(const Picture& picture, int longer_side) {
@@ -126,6 +124,16 @@ Picture stretch(const Picture& picture, int width, int height) {
     }
   }
   return out;
+}
+
+Picture beside(const Picture& left, const Picture& right) {
+  check_picture(left);
+  check_picture(right);
+  constexpr int kBetween = 4;
+  Canvas canvas(left.width + kBetween + right.width, std::max(left.height, right.height), kWhite);
+  canvas.picture(left, 0, 0);
+  canvas.picture(right, left.width + kBetween, 0);
+  return canvas.to_picture();
 }
 
 Picture figure(std::span<const Panel> panels, const FigureOptions& options) {

@@ -38,6 +38,9 @@ std::vector<float> stretch_map(std::span<const float> map, int height, int width
 /// Another size, interpolated between pixel centres, edges held. For showing pictures larger; it does not filter when shrinking.
 Picture stretch(const Picture& picture, int width, int height);
 
+/// Two pictures as one, side by side with a thin white line between: what belongs together under one title.
+Picture beside(const Picture& left, const Picture& right);
+
 struct Panel {
   Picture picture;
   std::string title;  // ASCII; other bytes show as '?'

@@ -2,6 +2,7 @@
 #include "nn/evaluate.h"
 
 #include <limits>
+#include <utility>
 
 #include "engine/amp/autocast.h"
 #include "engine/ops/loss.h"
@@ -12,40 +13,19 @@ namespace mirilla::nn {
 
 namespace {
 
-void check_labels(const data::Batch& batch, int64_t classes) {
-  for (const int64_t label : batch.labels)
+void check_labels(std::span<const int64_t> labels, int64_t classes) {
+  for (const int64_t label : labels)
     if (label < 0 || label >= classes)
       throw ShapeError(fmt::format("evaluate: the label {} came for a model of {} classes", label, classes),
                        "open the data under the model's vocabulary");
 }
 
-// Adds one batch; returns the sum of its losses.
-double add_batch(ResNet& model, const data::Batch& batch, const ModelInfo& info, amp::Precision precision, Evaluation& evaluation) {
-  const Placement placement = input_placement(model, precision);
+std::vector<ItemResult> evaluate_batch(ResNet& model, const data::Batch& batch, const ModelInfo& info, amp::Precision precision) {
   const amp::Autocast autocast(amp::dtype_of(precision));
   const std::vector<float> parameters = data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size);
   const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
-  const Tensor logits = model(to_input(pixels, batch.n, batch.size, batch.size, parameters, false, info, placement));
-  const int64_t classes = logits.size(1);
-  check_labels(batch, classes);
-  const Tensor targets = from_host(std::span<const int64_t>(batch.labels), {batch.n}, placement.device);
-  const std::vector<double> losses = cross_entropy(logits, targets).losses.to_doubles();
-  const std::vector<double> probabilities = softmax(logits).to_doubles();
-  const std::vector<int64_t> predicted = argmax(logits).to_vector<int64_t>();
-  double sum = 0;
-  for (size_t i = 0; i < predicted.size(); ++i) {
-    const int64_t actual = batch.labels[i];
-    evaluation.items.push_back({.item = batch.items[i],
-                                .actual = actual,
-                                .predicted = predicted[i],
-                                .loss = losses[i],
-                                .probability = probabilities[i * static_cast<size_t>(classes) + static_cast<size_t>(predicted[i])]});
-    ++evaluation.confusion[static_cast<size_t>(actual * classes + predicted[i])];
-    evaluation.correct += actual == predicted[i];
-    sum += losses[i];
-  }
-  evaluation.n += batch.n;
-  return sum;
+  const Tensor input = to_input(pixels, batch.n, batch.size, batch.size, parameters, false, info, input_placement(model, precision));
+  return results_of(model(input), batch.labels, batch.items);
 }
 
 }  // namespace
@@ -71,24 +51,56 @@ Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int widt
   return input;
 }
 
-Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options) {
-  const EvaluationMode mode(model);
-  const tape::NoGrad no_grad;
-  Evaluation evaluation{.classes = model.spec().classes};
-  evaluation.confusion.resize(static_cast<size_t>(evaluation.classes * evaluation.classes));
+std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items) {
+  const auto n = static_cast<int64_t>(labels.size());
+  if (logits.shape().rank() != 2 || logits.size(0) != n || items.size() != labels.size())
+    throw ShapeError(fmt::format("evaluate: logits {} came for {} labels of {} items", to_string(logits.shape()), n, items.size()));
+  const auto classes = static_cast<size_t>(logits.size(1));
+  check_labels(labels, logits.size(1));
+  const Tensor targets = from_host(labels, {n}, logits.device());
+  const std::vector<double> losses = cross_entropy(logits, targets).losses.to_doubles();
+  const std::vector<double> probabilities = softmax(logits).to_doubles();
+  const std::vector<int64_t> predicted = argmax(logits).to_vector<int64_t>();
+  std::vector<ItemResult> results;
+  for (size_t i = 0; i < labels.size(); ++i)
+    results.push_back({.item = items[i],
+                       .actual = labels[i],
+                       .predicted = predicted[i],
+                       .loss = losses[i],
+                       .probability = probabilities[i * classes + static_cast<size_t>(predicted[i])]});
+  return results;
+}
+
+Evaluation summarize(int64_t classes, std::vector<ItemResult> items) {
+  Evaluation evaluation{.n = static_cast<int64_t>(items.size()), .classes = classes};
+  evaluation.confusion.resize(static_cast<size_t>(classes * classes));
   double sum = 0;
-  int64_t iteration = 0;
-  batches.start(0);
-  while (const data::Batch* batch = batches.next()) {
-    if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
-    sum += add_batch(model, *batch, info, options.precision, evaluation);
-    if (options.after_batch) options.after_batch(iteration, batch->n);
-    ++iteration;
+  for (const ItemResult& result : items) {
+    ++evaluation.confusion[static_cast<size_t>(result.actual * classes + result.predicted)];
+    evaluation.correct += result.actual == result.predicted;
+    sum += result.loss;
   }
   const auto n = static_cast<double>(evaluation.n);
   evaluation.accuracy = evaluation.n > 0 ? static_cast<double>(evaluation.correct) / n : std::numeric_limits<double>::quiet_NaN();
   evaluation.loss = evaluation.n > 0 ? sum / n : std::numeric_limits<double>::quiet_NaN();
+  evaluation.items = std::move(items);
   return evaluation;
+}
+
+Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options) {
+  const EvaluationMode mode(model);
+  const tape::NoGrad no_grad;
+  std::vector<ItemResult> items;
+  int64_t iteration = 0;
+  batches.start(0);
+  while (const data::Batch* batch = batches.next()) {
+    if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
+    const std::vector<ItemResult> some = evaluate_batch(model, *batch, info, options.precision);
+    items.insert(items.end(), some.begin(), some.end());
+    if (options.after_batch) options.after_batch(iteration, batch->n);
+    ++iteration;
+  }
+  return summarize(model.spec().classes, std::move(items));
 }
 
 }  // namespace mirilla::nn

@@ -32,6 +32,16 @@ struct Evaluation {
   std::vector<ItemResult> items;   // in the order of the batches
 };
 
+/// What logits say of each picture: cross entropy, the likeliest class (the first of equals), its probability.
+///
+///   logits  (n,classes);  labels, items  (n)
+///
+/// Waits for the device. Throws ShapeError for a label outside the classes, or sizes that differ.
+std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items);
+
+/// Counts the results up.
+Evaluation summarize(int64_t classes, std::vector<ItemResult> items);
+
 struct EvaluateOptions {
   std::function<void(int64_t iteration, int64_t pictures)> after_batch = {};
   const std::atomic<bool>* interrupt = nullptr;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "data/figure.h"
 #include "engine/ops/reductions.h"
 
 namespace mirilla::nn {
@@ -45,6 +46,11 @@ GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::st
   tape::backward(pick(logits, result.target), {.targets = targets});
   for (const Watch& watch : watches) result.maps.push_back(map_of(watch, style));
   return result;
+}
+
+data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style) {
+  return data::overlay(picture, map.values, map.height, map.width,
+                       {.range = style == CamStyle::paper ? data::MapRange::kPaper : data::MapRange::kCourse});
 }
 
 }  // namespace mirilla::nn

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "data/picture.h"
 #include "nn/resnet.h"
 
 namespace mirilla::nn {
@@ -41,5 +42,8 @@ struct GradCam {
 /// matter, nor does a NoGrad around the call. Waits for the device. Throws UsageError for an unknown layer or class, Error for a layer
 /// without a spatial extent.
 GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
+
+/// The map over the picture, in the colours of its style (data/figure.h).
+data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style);
 
 }  // namespace mirilla::nn

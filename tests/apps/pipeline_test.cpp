@@ -17,6 +17,13 @@ namespace {
 
 using Json = nlohmann::json;
 
+std::vector<std::string> files_in(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 // A small set of scenes and a model trained on it, once for all tests below.
 class Pipeline : public testing::Test {
  protected:
@@ -52,10 +59,7 @@ TEST_F(Pipeline, TrainPrintsFastaisTableAndSaysWhatToRunNext) {
 }
 
 TEST_F(Pipeline, TrainLeavesItsFourFilesAndNoOthers) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(*folder / "out")) names.push_back(entry.path().filename());
-  std::sort(names.begin(), names.end());
-  EXPECT_EQ(names, (std::vector<std::string>{"config.json", "history.csv", "loss.png", "model.safetensors"}));
+  EXPECT_EQ(files_in(*folder / "out"), (std::vector<std::string>{"config.json", "history.csv", "loss.png", "model.safetensors"}));
   const Json config = Json::parse(slurp(*folder / "out/config.json"));
   EXPECT_EQ(config["size"], 32);
   EXPECT_EQ(config["vocab"].size(), 6u);
@@ -131,6 +135,81 @@ TEST_F(Pipeline, EvalPlaysThePointingGame) {
   EXPECT_LE(pointing["hits"], pointing["n"]);
   EXPECT_GT(pointing["random"].get<double>(), 0.05);
   EXPECT_LT(pointing["random"].get<double>(), 0.35);
+}
+
+TEST_F(Pipeline, InterpretSaysWhereTheModelIsWrong) {
+  const Outcome outcome = run(
+      {"interpret", model(), "--data", zip(), "--size", "64", "--out", *folder / "why", "--top", "4", "--layer", "model[0][-2]", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json document = Json::parse(outcome.out), eval = Json::parse(run({"eval", model(), "--data", zip(), "--size", "64", "--json"}).out);
+  for (const char* key : {"n", "correct", "accuracy", "loss", "confusion"}) EXPECT_EQ(document[key], eval[key]) << key;
+  EXPECT_EQ(document["classes"]["sea"]["support"], 4);
+  int confused = 0;
+  for (const Json& pair : document["most_confused"]) confused += pair["count"].get<int>();
+  EXPECT_EQ(confused, 24 - eval["correct"].get<int>());
+  const Json& losses = document["top_losses"];
+  ASSERT_EQ(losses.size(), 4u);
+  EXPECT_GE(losses[0]["loss"].get<double>(), losses[3]["loss"].get<double>());
+  EXPECT_NE(losses[0]["path"].get<std::string>().find("test/" + losses[0]["actual"].get<std::string>() + "/"), std::string::npos);
+  EXPECT_EQ(files_in(*folder / "why"), (std::vector<std::string>{"confusion.csv", "confusion.png", "most_confused.csv", "report.csv",
+                                                                 "top_losses.csv", "top_losses.png"}));
+  const data::Picture sheet = data::load_picture(*folder / "why/top_losses.png");
+  EXPECT_GT(sheet.width, 3 * 400);
+  EXPECT_EQ(slurp(*folder / "why/confusion.csv").find("actual\\predicted,buildings,forest,glacier,mountain,sea,street\nbuildings,"), 0u);
+}
+
+TEST_F(Pipeline, InterpretPrintsScikitLearnsReport) {
+  const Outcome outcome = run({"interpret", model(), "--data", zip(), "--size", "64", "--out", *folder / "report", "--normalize"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* words : {"of 24 right: accuracy ", "\n              precision    recall  f1-score   support\n\n   buildings  ",
+                            "\nweighted avg  ", "confusion.png"})
+    EXPECT_NE(outcome.out.find(words), std::string::npos) << words << " is missing in\n" << outcome.out;
+}
+
+TEST_F(Pipeline, InterpretSaysWhatItCannotDo) {
+  const auto refused = [&](std::vector<std::string> more, int code, std::string_view word) {
+    more.insert(more.begin(), {"interpret", model(), "--data", zip()});
+    const Outcome outcome = run(more);
+    EXPECT_EQ(outcome.code, code) << outcome.out << outcome.err;
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << outcome.err;
+  };
+  refused({}, 2, "--out");
+  refused({"--out", *folder / "no", "--layer", "layer9"}, 2, "layer9");
+  refused({"--out", *folder / "no", "--valid-pct", "0.3"}, 2, "--part valid");
+  refused({"--out", *folder / "no", "--top", "0"}, 2, "--top");
+  refused({"--out", model()}, 1, "--out names another place");
+  EXPECT_FALSE(std::filesystem::exists(*folder / "no/confusion.csv"));
+  std::filesystem::create_directories(*folder / "odd");
+  std::filesystem::copy_file(model(), *folder / "odd/model.safetensors");
+  for (const char* config : {"not JSON", R"({"valid_pct": "much"})"}) {
+    spill(*folder / "odd/config.json", config);
+    const Outcome outcome = run({"eval", *folder / "odd/model.safetensors", "--data", zip(), "--part", "valid"});
+    EXPECT_EQ(outcome.code, 1) << config;
+    EXPECT_NE(outcome.err.find("config.json"), std::string::npos) << outcome.err;
+  }
+}
+
+TEST_F(Pipeline, EvalOfTheValidationPartGivesTheAccuracyThatTrainingSaw) {
+  const Outcome outcome = run({"eval", model(), "--data", zip(), "--part", "valid", "--json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json document = Json::parse(outcome.out), config = Json::parse(slurp(*folder / "out/config.json"));
+  EXPECT_EQ(document["n"], config["valid"]);
+  const std::string said = fmt::format("validation accuracy {:.4f}", document["accuracy"].get<double>());
+  EXPECT_NE(trained.out.find(said), std::string::npos) << said << " is missing in\n" << trained.out;
+  EXPECT_NE(outcome.err.find("a share of 0.2"), std::string::npos) << outcome.err;
+
+  // What config.json beside the model says is what counts, and the options count more.
+  std::filesystem::create_directories(*folder / "moved");
+  std::filesystem::copy_file(model(), *folder / "moved/model.safetensors");
+  spill(*folder / "moved/config.json", R"({"valid_pct": 0.5, "limit": 4})");
+  const auto pictures = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"eval", *folder / "moved/model.safetensors", "--data", zip(), "--part", "valid", "--json"});
+    return Json::parse(run(more).out)["n"].get<int>();
+  };
+  EXPECT_EQ(pictures({}), 12);
+  EXPECT_EQ(pictures({"--valid-pct", "0.25", "--limit", "0"}), 24);
+  spill(*folder / "list.txt", "train/sea/0000.png\ntrain/street/0001.png\n");
+  EXPECT_EQ(pictures({"--split-file", *folder / "list.txt"}), 2);
 }
 
 // height, width and values of a .npy of ours

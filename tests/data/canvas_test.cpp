@@ -141,6 +141,13 @@ TEST(CanvasText, ReadsUpwardsAsTheSameLineTurned) {
   }
 }
 
+TEST(CanvasText, IsShortenedToTheWidthThereIs) {
+  EXPECT_EQ(shortened("mountain", 100), "mountain");
+  EXPECT_EQ(shortened("mountain", text_width("mou..."), 1), "mou...");
+  EXPECT_EQ(shortened("mountain", text_width("mou...", 2) + 3, 2), "mou...");
+  EXPECT_EQ(shortened("mountain", 0), "...");
+}
+
 TEST(Png, ComesBackAsItWasWritten) {
   Picture picture(13, 7);
   for (size_t i = 0; i < picture.pixels.size(); ++i) picture.pixels[i] = static_cast<uint8_t>(i * 37 % 251);
@@ -161,6 +168,9 @@ TEST(Colormap, PicksEntriesAsMatplotlibDoes) {
   EXPECT_EQ(color_of(kMagma, 1.0), (Rgb8{251, 252, 191}));
   EXPECT_EQ(color_of(kViridis, 0.0), (Rgb8{68, 1, 84}));
   EXPECT_EQ(color_of(kViridis, 1.0), (Rgb8{253, 231, 36}));
+  EXPECT_EQ(color_of(kBlues, 0.0), (Rgb8{247, 251, 255}));
+  EXPECT_EQ(color_of(kBlues, 0.5), (Rgb8{106, 173, 213}));
+  EXPECT_EQ(color_of(kBlues, 1.0), (Rgb8{8, 48, 107}));
   EXPECT_EQ(color_of(kMagma, -3), kMagma[0]);
   EXPECT_EQ(color_of(kMagma, 7), kMagma[255]);
   EXPECT_EQ(color_of(kMagma, std::nan("")), kMagma[0]);

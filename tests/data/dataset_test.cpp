@@ -152,6 +152,23 @@ TEST(Evaluation, TakesTheTestPartUnderTheModelsVocabulary) {
   EXPECT_THROW(open_evaluation(source, {.resize = 8}), UsageError);
 }
 
+TEST(OpenValidation, HasThePicturesThatTrainingValidatesWithInTheirOrder) {
+  const auto source = pictures(40, 8, 8);
+  for (const double share : {0.2, 0.4}) {
+    TrainingData wanted{.limit_per_class = 15, .valid_pct = share, .options = {.resize = 8}};
+    const auto training = open_training(source, wanted);
+    wanted.options.vocabulary = {"odd", "even"};  // a model's own order
+    const auto validation = open_validation(source, wanted);
+    EXPECT_TRUE(validation->train().empty());
+    ASSERT_EQ(validation->valid(), training->valid());
+    EXPECT_EQ(validation->items(), training->items());
+    EXPECT_EQ(validation->label(validation->valid()[0]), 1 - training->label(training->valid()[0]));
+  }
+  EXPECT_THROW(open_validation(source, {.valid_pct = 0, .options = {.vocabulary = {"even", "odd"}}}), DataError);
+  EXPECT_THROW(open_validation(source, {.options = {.vocabulary = {"even"}}}), DataError);
+  EXPECT_THROW(open_validation(source, {}), UsageError);
+}
+
 TEST(Training, TakesTheSplitFile) {
   const test::TempFolder folder;
   const auto path = folder.write("valid.txt", test::text("even/0002.ppm\nodd/0005.ppm\n"));

@@ -126,6 +126,18 @@ TEST(Figure, PutsPanelsSideBySideUnderTheirTitles) {
   EXPECT_EQ(grey, 100 * 50);
 }
 
+TEST(Beside, IsBothPicturesWithALineBetween) {
+  const Picture left = counting_picture(6, 4), right = counting_picture(5, 8);
+  const Picture both = beside(left, right);
+  EXPECT_EQ(both.width, 6 + 4 + 5);
+  EXPECT_EQ(both.height, 8);
+  EXPECT_EQ(both.at(5, 3)[1], left.at(5, 3)[1]);
+  EXPECT_EQ(both.at(8, 3)[1], 255);
+  EXPECT_EQ(both.at(3, 6)[1], 255);
+  EXPECT_EQ(both.at(10, 7)[1], right.at(0, 7)[1]);
+  EXPECT_THROW(beside(left, Picture()), UsageError);
+}
+
 TEST(Figure, RefusesToBeMadeOfNothing) {
   EXPECT_THROW(figure({}), UsageError);
   const Panel empty[1] = {{Picture(), "empty"}};

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#include "apps/evaluation.h"
+
+#include <fstream>
+#include <iostream>
+
+namespace mirilla::apps {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kTest = "test", kValid = "valid";
+
+// What `mirilla train` wrote beside the model; an empty object where it wrote nothing.
+nlohmann::json training_config(const std::string& model) {
+  const fs::path path = fs::path(model).parent_path() / "config.json";
+  std::ifstream file(path);
+  if (!file) return nlohmann::json::object();
+  nlohmann::json config = nlohmann::json::parse(file, nullptr, false);
+  if (!config.is_object())
+    throw DataError(fmt::format("{}: it was to say how the training split its pictures, and is not JSON", path.string()),
+                    "--valid-pct, --split-file and --limit say it too, once the file is out of the way");
+  return config;
+}
+
+// The value of a key, where the file has it as it ought to be.
+template <class T>
+T config_value(const nlohmann::json& config, const char* key, T otherwise) {
+  const auto found = config.find(key);
+  if (found == config.end()) return otherwise;
+  try {
+    return found->get<T>();
+  } catch (const nlohmann::json::exception&) {
+    throw DataError(fmt::format("config.json beside the model has '{}': {}, which is not what training writes there", key, found->dump()),
+                    "--valid-pct, --split-file and --limit say it too, once the file is out of the way");
+  }
+}
+
+data::TrainingData training_data(const EvaluationOptions& options, const std::string& model, data::DatasetOptions dataset) {
+  const nlohmann::json config = training_config(model);
+  data::TrainingData wanted{.limit_per_class = options.limit.value_or(config_value(config, "limit", int64_t{0})),
+                            .valid_pct = options.valid_pct.value_or(config_value(config, "valid_pct", 0.2)),
+                            .split_file = options.split_file,
+                            .options = std::move(dataset)};
+  if (wanted.split_file.empty() && !options.valid_pct) wanted.split_file = config_value(config, "split_file", std::string());
+  std::cerr << fmt::format("validation part: {}{}\n",
+                           wanted.split_file.empty() ? fmt::format("a share of {}", wanted.valid_pct) : "the list " + wanted.split_file,
+                           wanted.limit_per_class > 0 ? fmt::format(" of the first {} of each class", wanted.limit_per_class) : "");
+  return wanted;
+}
+
+std::shared_ptr<data::Dataset> open_data(const EvaluationOptions& options, const std::string& model, const nn::ModelInfo& info) {
+  const data::DatasetOptions dataset{.resize = info.resize, .vocabulary = info.vocabulary};
+  if (options.part == kValid) return data::open_validation(data::open_source(options.data), training_data(options, model, dataset));
+  if (options.valid_pct || !options.split_file.empty())
+    throw UsageError("--valid-pct and --split-file say which pictures training validated with, and the test part was asked for",
+                     "--part valid looks at those");
+  return data::open_evaluation(data::open_source(options.data), dataset, options.limit.value_or(0));
+}
+
+}  // namespace
+
+void add_evaluation(CLI::App& command, EvaluationOptions& options) {
+  command.add_option("--data", options.data, "a zip or folder of <class>/<picture>; its test/ part where it has one")
+      ->required()
+      ->type_name("ZIP|DIR");
+  command
+      .add_option("--part", options.part,
+                  "test: the test/ part; valid: what training validated with, as config.json beside the model or the next two options say")
+      ->capture_default_str()
+      ->check(CLI::IsMember({std::string(kTest), std::string(kValid)}))
+      ->type_name("PART");
+  command.add_option("--valid-pct", options.valid_pct, "with --part valid: the share that training validated with")->type_name("SHARE");
+  command.add_option("--split-file", options.split_file, "with --part valid: the list that training validated with")
+      ->excludes("--valid-pct")
+      ->type_name("FILE");
+  command.add_option("--limit", options.limit, "the first N of each class; 0: all. With --part valid: training's --limit")
+      ->check(CLI::NonNegativeNumber.description(""))
+      ->type_name("N");
+  command.add_option("--batch-size", options.batch_size, "pictures at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20).description(""))
+      ->type_name("N");
+  add_precision(command, options.precision);
+}
+
+Evaluated evaluate(const EvaluationOptions& options, const ModelOptions& model, const nn::LoadedModel& loaded, Device& device,
+                   ProgressLine& progress) {
+  const auto dataset = open_data(options, model.path, loaded.info);
+  const auto bad = dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
+  for (const data::BadPicture& picture : bad) std::cerr << fmt::format("skipped {}: {}\n", picture.path, picture.reason);
+
+  nn::LoaderBatches batches(dataset, {.batch_size = options.batch_size, .training = false, .threads = host_threads()});
+  int64_t done = 0;
+  nn::Evaluation evaluation = nn::evaluate(*loaded.model, batches, loaded.info,
+                                           {.after_batch = [&](int64_t, int64_t n) { progress(done += n, batches.pictures_per_epoch()); },
+                                            .interrupt = &interrupt_flag(),
+                                            .precision = precision_of(options.precision, device)});
+  return {dataset, std::move(evaluation)};
+}
+
+nlohmann::ordered_json confusion_rows(const nn::Evaluation& evaluation) {
+  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
+  for (int64_t row = 0; row < evaluation.classes; ++row)
+    rows.push_back(std::vector<int64_t>(evaluation.confusion.begin() + row * evaluation.classes,
+                                        evaluation.confusion.begin() + (row + 1) * evaluation.classes));
+  return rows;
+}
+
+}  // namespace mirilla::apps
