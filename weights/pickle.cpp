@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <limits>
 #include <unordered_map>
 
 #include "kernels/error.h"
@@ -41,6 +42,10 @@ constexpr std::string_view kRebuildTensor = "torch._utils._rebuild_tensor_v2";
 constexpr std::string_view kRebuildParameter = "torch._utils._rebuild_parameter";
 constexpr std::string_view kSize = "torch.Size";
 constexpr std::string_view kFastcoreList = "fastcore.foundation.L";
+constexpr std::string_view kNumpyType = "numpy.dtype";
+constexpr std::string_view kNumpyScalar = "numpy._core.multiarray.scalar";
+constexpr std::string_view kNumpyScalarBefore2 = "numpy.core.multiarray.scalar";
+constexpr std::string_view kEncode = "_codecs.encode";  // bytes, in protocols below 3
 
 bool is_storage_type(std::string_view global) {
   return global.starts_with("torch.") && global.ends_with("Storage") && global.find('.', 6) == global.npos;
@@ -51,7 +56,8 @@ bool is_set_type(std::string_view global) {
 }
 
 bool is_allowed(std::string_view global) {
-  constexpr std::array kAllowed = {kOrderedDict, kRebuildTensor, kRebuildParameter, kSize, kFastcoreList};
+  constexpr std::array kAllowed = {kOrderedDict, kRebuildTensor, kRebuildParameter,   kSize,  kFastcoreList,
+                                   kNumpyType,   kNumpyScalar,   kNumpyScalarBefore2, kEncode};
   return std::find(kAllowed.begin(), kAllowed.end(), global) != kAllowed.end() || is_storage_type(global) || is_set_type(global);
 }
 
@@ -330,8 +336,8 @@ class Machine {
         return true;
       }
       case BUILD: {
-        pop();  // attributes: `_metadata` of a state dict, the items of an L
-        if (const Kind kind = top()->kind; kind != Kind::dict && kind != Kind::list)
+        pop();  // attributes: `_metadata` of a state dict, the items of an L, a number type's byte order
+        if (const Kind kind = top()->kind; kind != Kind::dict && kind != Kind::list && kind != Kind::number_type)
           fail(fmt::format("it sets attributes of {}", name_of(kind)));
         return true;
       }
@@ -361,7 +367,27 @@ class Machine {
     if (is_set_type(callable.text)) return sequence(Kind::set, callable.text, given);
     if (callable.text == kSize) return sequence(Kind::tuple, callable.text, given);
     if (callable.text == kFastcoreList) return sequence(Kind::list, callable.text, given);
+    if (callable.text == kNumpyType) return number_type(given);
+    if (callable.text == kNumpyScalar || callable.text == kNumpyScalarBefore2) return numpy_scalar(given);
+    if (callable.text == kEncode) return encoded(given);
     refuse(callable.text);
+  }
+
+  void number_type(const std::vector<const Node*>& given) {
+    if (given.empty() || given[0]->kind != Kind::text) fail("a number's type is not named by a text");
+    push(Kind::number_type);
+  }
+
+  void numpy_scalar(const std::vector<const Node*>& given) {
+    if (given.size() != 2 || given[0]->kind != Kind::number_type || given[1]->kind != Kind::bytes)
+      fail("a number of numpy's is not made of its type and its bytes");
+    push(Kind::real).real = std::numeric_limits<double>::quiet_NaN();
+  }
+
+  void encoded(const std::vector<const Node*>& given) {
+    if (given.size() != 2 || given[0]->kind != Kind::text || given[1]->kind != Kind::text)
+      fail("bytes are made of something else than text");
+    push(Kind::bytes);  // a number of numpy's, whose value is passed over
   }
 
   void same_again(const Node& node) {
@@ -432,8 +458,9 @@ class Machine {
 }  // namespace
 
 std::string_view name_of(Kind kind) {
-  constexpr std::string_view kKindNames[] = {"None",   "a boolean", "a number", "a number", "a number", "a text",    "bytes",
-                                             "a list", "a tuple",   "a set",    "a dict",   "a class",  "a storage", "a tensor"};
+  constexpr std::string_view kKindNames[] = {"None",   "a boolean", "a number",  "a number", "a number",
+                                             "a text", "bytes",     "a list",    "a tuple",  "a set",
+                                             "a dict", "a class",   "a storage", "a tensor", "a type of numbers"};
   return kKindNames[static_cast<size_t>(kind)];
 }
 

@@ -10,7 +10,23 @@
 
 namespace mirilla::weights::pickle {
 
-enum class Kind : uint8_t { none, boolean, integer, big_integer, real, text, bytes, list, tuple, set, dict, global, storage, tensor };
+enum class Kind : uint8_t {
+  none,
+  boolean,
+  integer,
+  big_integer,
+  real,
+  text,
+  bytes,
+  list,
+  tuple,
+  set,
+  dict,
+  global,
+  storage,
+  tensor,
+  number_type
+};
 
 /// "a number", "a list": what a value is called in a sentence.
 std::string_view name_of(Kind kind);
@@ -33,7 +49,8 @@ struct Result {
 
 /// Runs a pickle (protocols 2 to 5) as PyTorch writes them, on a machine that knows only plain values, plain containers and tensors: the
 /// globals collections.OrderedDict, set and frozenset, torch.Size, torch.*Storage, torch._utils._rebuild_tensor_v2 and _rebuild_parameter,
-/// and fastcore's L (a list, in fastai's optimizer state). A storage is only named here, nothing is read, and no size is believed.
+/// and what fastai's optimizer state is made of: fastcore's L (a list) and numpy's scalars (after fine_tune, the groups' rates), which
+/// become a real of value NaN, since nobody asks for it. A storage is only named here, nothing is read, and no size is believed.
 ///   [Python's Lib/pickletools.py for the opcodes; torch/_weights_only_unpickler.py for the idea]
 ///
 /// Throws WeightsError naming `origin`: for any other global (by its name), for other opcodes, for a pickle that is cut or ill-formed, and
