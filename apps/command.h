@@ -76,6 +76,7 @@ class ProgressLine {
 };
 
 // One a file; each adds its subcommand, whose callback does the work.
+void add_show_batch(CLI::App& app);
 void add_train(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_eval(CLI::App& app);

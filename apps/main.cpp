@@ -19,6 +19,7 @@ int run(int argc, char** argv) {
       "--version", [] { return mirilla::apps::version_text(); }, "devices, libraries, versions");
   app.require_subcommand(1);
   app.get_formatter()->column_width(34);
+  mirilla::apps::add_show_batch(app);
   mirilla::apps::add_train(app);
   mirilla::apps::add_predict(app);
   mirilla::apps::add_eval(app);

@@ -20,12 +20,14 @@ void check_labels(std::span<const int64_t> labels, int64_t classes) {
                        "open the data under the model's vocabulary");
 }
 
+Tensor batch_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info, Placement placement) {
+  const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
+  return to_input(pixels, batch.n, batch.size, batch.size, parameters, lighting, info, placement);
+}
+
 std::vector<ItemResult> evaluate_batch(ResNet& model, const data::Batch& batch, const ModelInfo& info, amp::Precision precision) {
   const amp::Autocast autocast(amp::dtype_of(precision));
-  const std::vector<float> parameters = data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size);
-  const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
-  const Tensor input = to_input(pixels, batch.n, batch.size, batch.size, parameters, false, info, input_placement(model, precision));
-  return results_of(model(input), batch.labels, batch.items);
+  return results_of(model(validation_input(batch, info, input_placement(model, precision))), batch.labels, batch.items);
 }
 
 }  // namespace
@@ -49,6 +51,15 @@ Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int widt
   Tensor input = empty({n, info.size, info.size, 3}, placement.dtype, placement.device);
   input.backend().augment({.pictures = pictures, .parameters = rows, .lighting = lighting, .mean = info.mean, .std = info.std, .y = input});
   return input;
+}
+
+Tensor training_input(const data::Batch& batch, const data::AugmentSpec& spec, uint64_t seed, uint32_t step, const ModelInfo& info,
+                      Placement placement) {
+  return batch_input(batch, data::draw_parameters(spec, seed, step, batch.items, batch.size, batch.size), true, info, placement);
+}
+
+Tensor validation_input(const data::Batch& batch, const ModelInfo& info, Placement placement) {
+  return batch_input(batch, data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size), false, info, placement);
 }
 
 std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items) {

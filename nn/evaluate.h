@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "data/augment.h"
 #include "engine/amp/precision.h"
 #include "nn/batches.h"
 #include "nn/model_file.h"
@@ -61,5 +62,11 @@ Placement input_placement(const Module& model, amp::Precision precision);
 /// 8-bit pictures to network input, as Augment says: pixels (n,h,w,3) and a row of parameters a picture.
 Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int width, std::span<const float> parameters, bool lighting,
                 const ModelInfo& info, Placement placement);
+
+/// What training shows of a batch at a step: spec's draws for (seed, step) and each item, one crop for all; spec.size is info.size.
+Tensor training_input(const data::Batch& batch, const data::AugmentSpec& spec, uint64_t seed, uint32_t step, const ModelInfo& info,
+                      Placement placement);
+/// What validation shows of it: the square in the middle, for square pictures all of it.
+Tensor validation_input(const data::Batch& batch, const ModelInfo& info, Placement placement);
 
 }  // namespace mirilla::nn

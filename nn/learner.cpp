@@ -137,12 +137,8 @@ double Learner::train_batch(const data::Batch& batch, const Rates& rates) {
 }
 
 Tensor Learner::training_input(const data::Batch& batch) const {
-  const std::vector<float> parameters =
-      options_.augmentation
-          ? data::draw_parameters(options_.augment, options_.seed, static_cast<uint32_t>(step_), batch.items, batch.size, batch.size)
-          : data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size);
-  const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
-  return to_input(pixels, batch.n, batch.size, batch.size, parameters, options_.augmentation, info_, placement_);
+  if (!options_.augmentation) return validation_input(batch, info_, placement_);
+  return nn::training_input(batch, options_.augment, options_.seed, static_cast<uint32_t>(step_), info_, placement_);
 }
 
 double Learner::forward_backward(const Tensor& input, std::span<const int64_t> labels) {

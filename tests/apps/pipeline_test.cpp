@@ -79,6 +79,35 @@ TEST_F(Pipeline, TheSameSeedAndThreadsGiveTheSameModelToTheByte) {
   EXPECT_TRUE(document["best"]["accuracy"].is_number());
 }
 
+TEST_F(Pipeline, ShowBatchDrawsWhatTrainingShowsFirst) {
+  const std::vector<std::string> data{"show-batch", "--data", zip(), "--resize", "40", "--size", "32", "--batch-size", "16"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), data.begin(), data.end());
+    return run(more);
+  };
+  const Outcome outcome = with({"--n", "4", "--json", "--out", *folder / "batch.png"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json document = Json::parse(outcome.out);
+  EXPECT_EQ(document["part"], "train");
+  EXPECT_EQ(document["batch"], 16);
+  ASSERT_EQ(document["pictures"].size(), 4u);
+  for (const Json& one : document["pictures"]) {
+    EXPECT_NE(one["file"].get<std::string>().find("train/" + one["class"].get<std::string>() + "/"), std::string::npos) << one;
+    EXPECT_TRUE(one["draw"]["degrees"].is_number());
+  }
+  EXPECT_GE(data::load_picture(*folder / "batch.png").width, 2 * 256);  // small pictures are drawn large
+  const Json variants = Json::parse(with({"--unique", "3", "--json", "--out", *folder / "unique.png"}).out);
+  EXPECT_EQ(variants["pictures"].size(), 3u);
+  EXPECT_EQ(variants["pictures"][0]["file"], variants["pictures"][2]["file"]);
+  const Outcome valid = with({"--valid", "--out", *folder / "valid.png"});
+  EXPECT_NE(valid.out.find("valid.png: 9 of the 16 pictures of the first validation batch"), std::string::npos) << valid.out << valid.err;
+  EXPECT_EQ(with({"--valid", "--unique", "3"}).code, 2);
+  EXPECT_NE(run({"show-batch", "--help"}).out.find("--unique"), std::string::npos);
+  const Outcome large = run({"show-batch", "--data", zip(), "--out", *folder / "large.png"});
+  EXPECT_EQ(large.code, 1);
+  EXPECT_NE(large.err.find("fewer than one batch of 128"), std::string::npos) << large.err;
+}
+
 TEST_F(Pipeline, PredictGivesEachClassItsProbability) {
   const Outcome outcome = run({"predict", model(), photo(), *folder / "photos/test/street", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include "nn/show_batch.h"
+
+#include <iostream>
+
+#include "apps/command.h"
+#include "data/dataset.h"
+#include "data/png_write.h"
+
+namespace mirilla::apps {
+
+namespace {
+
+struct Options {
+  CommonOptions common;
+  std::string data;
+  int64_t n = 9;
+  int64_t unique = 0;
+  bool valid = false;
+  int64_t batch_size = 128;
+  int resize = 256;
+  int size = 128;
+  double valid_pct = 0.2;
+  std::string split_file;
+  int64_t limit = 0;
+  std::string out = "batch.png";
+};
+
+std::shared_ptr<data::Dataset> open_data(const Options& options, nn::Console& console) {
+  auto dataset = data::open_training(data::open_source(options.data), {.limit_per_class = options.limit,
+                                                                       .valid_pct = options.valid_pct,
+                                                                       .split_file = options.split_file,
+                                                                       .options = {.resize = options.resize}});
+  ProgressLine progress(console, "decoding");
+  dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
+  return dataset;
+}
+
+nlohmann::ordered_json to_json(const Options& options, const nn::ShownBatch& batch, const data::Dataset& dataset) {
+  nlohmann::ordered_json pictures = nlohmann::ordered_json::array();
+  for (const nn::ShownPicture& one : batch.pictures) {
+    const data::Item& item = dataset.items()[static_cast<size_t>(one.item)];
+    nlohmann::ordered_json line{{"file", item.path}, {"class", item.label}};
+    if (!options.valid)
+      line["draw"] = {{"flip", one.draw.flip},     {"degrees", one.draw.degrees},       {"zoom", one.draw.zoom},
+                      {"zoom_x", one.draw.zoom_x}, {"zoom_y", one.draw.zoom_y},         {"warp_x", one.draw.warp_x},
+                      {"warp_y", one.draw.warp_y}, {"brightness", one.draw.brightness}, {"contrast", one.draw.contrast}};
+    pictures.push_back(line);
+  }
+  return {{"out", options.out},
+          {"part", options.valid ? "valid" : "train"},
+          {"batch", batch.n},
+          {"resize", options.resize},
+          {"size", options.size},
+          {"crop", {{"x", batch.crop.x}, {"y", batch.crop.y}, {"width", batch.crop.width}, {"height", batch.crop.height}}},
+          {"pictures", pictures}};
+}
+
+std::string describe(const Options& options, const nn::ShownBatch& batch, const data::Dataset& dataset) {
+  if (options.unique > 0)
+    return fmt::format("{}: {} as training would show it", options.out,
+                       dataset.items()[static_cast<size_t>(batch.pictures.front().item)].path);
+  return fmt::format("{}: {} of the {} pictures of the first {} batch, each as the network sees it", options.out, batch.pictures.size(),
+                     batch.n, options.valid ? "validation" : "training");
+}
+
+void run(const Options& options) {
+  Device& device = open(options.common);
+  nn::Console console = make_console(options.common);
+  const auto dataset = open_data(options, console);
+  for (const data::BadPicture& bad : dataset->bad_pictures()) std::cerr << fmt::format("skipped {}: {}\n", bad.path, bad.reason);
+  const nn::ModelInfo info{.vocabulary = dataset->vocabulary(), .resize = options.resize, .size = options.size};
+  const nn::ShownBatch batch = nn::show_batch(dataset, info,
+                                              {.pictures = options.n,
+                                               .batch_size = options.batch_size,
+                                               .training = !options.valid,
+                                               .variants = options.unique,
+                                               .seed = options.common.seed,
+                                               .augment = {},
+                                               .loader_threads = host_threads()},
+                                              {.device = device});
+  data::write_png(options.out, nn::figure_of(batch, *dataset));
+  if (options.common.json)
+    print_json(to_json(options, batch, *dataset));
+  else
+    console.line(describe(options, batch, *dataset));
+}
+
+void add_data_options(CLI::App& command, Options& options) {
+  command.add_option("--data", options.data, "a zip or folder of <class>/<picture>; its train/ part where it has one")
+      ->required()
+      ->type_name("ZIP|DIR");
+  command.add_option("--resize", options.resize, "crop and resize pictures to this first, in pixels")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 8192).description(""))
+      ->type_name("PX");
+  command.add_option("--size", options.size, "what the network sees, in pixels")
+      ->capture_default_str()
+      ->check(CLI::Range(32, 4096).description(""))
+      ->type_name("PX");
+  command.add_option("--batch-size", options.batch_size, "pictures a step: they share one crop")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20).description(""))
+      ->type_name("N");
+  command.add_option("--valid-pct", options.valid_pct, "the share of pictures to validate with")->capture_default_str()->type_name("SHARE");
+  command.add_option("--split-file", options.split_file, "the pictures to validate with, one a line")->type_name("FILE");
+  command.add_option("--limit", options.limit, "the first N pictures of each class; 0: all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber.description(""))
+      ->type_name("N");
+}
+
+}  // namespace
+
+void add_show_batch(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("show-batch", "show pictures as `train` with the same options first shows them to the network");
+  add_data_options(*command, *options);
+  constexpr int kMost = 1024;
+  command->add_option("--n", options->n, "how many pictures")
+      ->capture_default_str()
+      ->check(CLI::Range(1, kMost).description(""))
+      ->type_name("N");
+  CLI::Option* unique = command->add_option("--unique", options->unique, "one picture so many times, each time drawn anew")
+                            ->check(CLI::Range(1, kMost).description(""))
+                            ->type_name("N");
+  command->add_flag("--valid", options->valid, "validation's pictures, for which nothing is drawn")->excludes(unique);
+  command->add_option("--out", options->out, "the picture to write")->capture_default_str()->type_name("PNG");
+  add_common(*command, options->common);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace mirilla::apps
