@@ -12,7 +12,7 @@
 
 #include "kernels/error.h"
 #include "kernels/reference/reference.h"
-#include "tests/oracle/augment/cases.h"
+#include "tests/data/oracle_draw.h"
 
 namespace mirilla::data {
 namespace {
@@ -57,40 +57,22 @@ std::vector<double> each(const std::vector<PictureDraw>& draws, const std::funct
   return values;
 }
 
-PictureDraw draw_of(const test::OracleDraw& d) {
-  return {.flip = d.flip,
-          .degrees = d.degrees,
-          .zoom = d.zoom,
-          .zoom_x = d.zoom_x,
-          .zoom_y = d.zoom_y,
-          .warp_x = d.warp_x,
-          .warp_y = d.warp_y,
-          .brightness = d.brightness,
-          .contrast = d.contrast};
-}
-
 TEST(AugmentCompose, GivesFastaisMatricesAndHomographies) {
-  for (const test::AugmentCase& c : test::augment_cases()) {
+  for (const mirilla::test::AugmentCase& c : mirilla::test::augment_cases()) {
     SCOPED_TRACE(c.name);
+    const std::vector<float> rows = test::composed_rows(c);
     for (size_t n = 0; n < c.draws.size(); ++n) {
-      const Box crop{c.crop[0], c.crop[1], c.crop[2], c.crop[3]};
-      const AugmentRow row = compose(draw_of(c.draws[n]), crop, static_cast<int>(c.height), static_cast<int>(c.width));
       for (size_t i = 0; i < (c.validation ? 18u : 20u); ++i)
-        EXPECT_NEAR(row[i], c.rows[n * 20 + i], 1e-6) << "row " << n << " entry " << i;
+        EXPECT_NEAR(rows[n * 20 + i], c.rows[n * 20 + i], 1e-6) << "row " << n << " entry " << i;
     }
   }
 }
 
 TEST(AugmentCompose, LeadsFromDrawsToFastaisPictures) {
   ReferenceBackend backend;
-  for (const test::AugmentCase& c : test::augment_cases()) {
+  for (const mirilla::test::AugmentCase& c : mirilla::test::augment_cases()) {
     SCOPED_TRACE(c.name);
-    std::vector<float> rows;
-    for (const test::OracleDraw& d : c.draws) {
-      const AugmentRow row =
-          compose(draw_of(d), {c.crop[0], c.crop[1], c.crop[2], c.crop[3]}, static_cast<int>(c.height), static_cast<int>(c.width));
-      rows.insert(rows.end(), row.begin(), row.end());
-    }
+    std::vector<float> rows = test::composed_rows(c);
     std::vector<float> y(c.expected.size());
     backend.augment({.pictures = {c.pictures.data(), {c.n, c.height, c.width, 3}, DType::u8, 0, 0, true},
                      .parameters = {rows.data(), {c.n, kAugmentParameters}, DType::f32, 0, 0, true},

@@ -28,6 +28,9 @@ struct AugmentCase {
   std::vector<float> rows;        // (n,20)
   std::vector<uint8_t> pictures;  // (n,height,width,3)
   std::vector<float> expected;    // (n,out_height,out_width,3)
+  bool expected_is_f64 = false;   // fastai's coordinates in f32 cost more than 5e-6 here, so these are its results in f64
+  double f32_error = 0;           // fastai's own: its f32 result against its f64 one
+  std::string made_with;          // "fastai 2.8.12"
 };
 
 template <class T>
@@ -59,6 +62,8 @@ inline std::vector<AugmentCase> augment_cases() {
     for (const auto& row : j.at("rows")) {
       for (const auto& value : row) c.rows.push_back(value.get<float>());
     }
+    c.made_with = "fastai " + document.at("made_with").at("fastai").get<std::string>();
+    c.expected_is_f64 = j.at("expected_is") == "f64", c.f32_error = j.at("f32_error");
     c.n = static_cast<int64_t>(c.draws.size());
     const auto pictures_at = pictures.begin() + j.at("pictures_at").get<int64_t>();
     const auto expected_at = expected.begin() + j.at("expected_at").get<int64_t>();
