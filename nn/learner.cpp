@@ -17,6 +17,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+// fastai's mean is an f32 in every precision; in double, where we check ourselves, nothing is rounded.
+double as_recorded(double loss, DType dtype) { return dtype == DType::f64 ? loss : static_cast<float>(loss); }
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 std::vector<std::vector<NamedTensor>> groups_of(const ResNet& model) {
@@ -102,7 +105,7 @@ Verdict Learner::run_epoch(const Phase& phase, int epoch) {
   recorder_.add_epoch({.fit = recorder_.fits() - 1,
                        .epoch = epoch,
                        .train_loss = recorder_.train_loss(),
-                       .valid_loss = static_cast<float>(evaluation.loss),  // fastai's mean is an f32
+                       .valid_loss = as_recorded(evaluation.loss, placement_.dtype),
                        .accuracy = evaluation.accuracy,
                        .seconds = seconds_since(start)});
   Verdict verdict = Verdict::go_on;

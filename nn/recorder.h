@@ -16,7 +16,7 @@ struct EpochRow {
   int fit = 0;    // 0, 1, ... in the order in which fits were started
   int epoch = 0;  // within its fit
   double train_loss = 0;
-  double valid_loss = 0;  // NaN where nothing validates; the value of an f32, as fastai's
+  double valid_loss = 0;  // NaN where nothing validates; rounded to f32, as fastai's mean is, unless the network is in f64
   double accuracy = 0;
   double seconds = 0;
   int64_t step = 0;  // training steps of the whole run up to the end of this epoch
