@@ -112,11 +112,16 @@ class Trainings(unittest.TestCase):
 
 
 class Live(WithFolder):
-    def tensors(self, name, values, dtype="F64"):
-        raw = struct.pack(f"<{len(values)}{dict(F64='d', F32='f', I64='q')[dtype]}", *values)
-        header = json.dumps({"x": {"dtype": dtype, "shape": [len(values)], "data_offsets": [0, len(raw)]}}).encode()
+    def tensors(self, name, values, dtype="F64", twin=None):
+        header, data = {}, b""
+        for tensor, numbers in (("x", values), ("x.channels_last", twin)):
+            if numbers:
+                raw = struct.pack(f"<{len(numbers)}{dict(F64='d', F32='f', I64='q')[dtype]}", *numbers)
+                header[tensor] = {"dtype": dtype, "shape": [len(numbers)], "data_offsets": [len(data), len(data) + len(raw)]}
+                data += raw
+        text = json.dumps(header).encode()
         path = self.folder / name
-        path.write_bytes(struct.pack("<Q", len(header)) + header + raw)
+        path.write_bytes(struct.pack("<Q", len(text)) + text + data)
         return path
 
     def test_last_digits_may_differ_and_no_more(self):
@@ -126,6 +131,12 @@ class Live(WithFolder):
         self.assertIn("x:", live.compare(stored, self.tensors("b.safetensors", [1.0, float("nan")])))
         self.assertIn("F32", live.compare(stored, self.tensors("b.safetensors", [1.0, 2.0], "F32")))
         self.assertIn("other values", live.compare(self.tensors("a.safetensors", [1], "I64"), self.tensors("b.safetensors", [2], "I64")))
+
+    def test_a_run_in_two_layouts_says_how_far_another_may_be(self):
+        stored = self.tensors("a.safetensors", [1.0, 2.0], twin=[1.0, 2.01])
+        self.assertIsNone(live.compare(stored, self.tensors("b.safetensors", [1.0, 2.09], twin=[1.0, 1.92])))
+        self.assertIn("x:", live.compare(stored, self.tensors("b.safetensors", [1.0, 2.11], twin=[1.0, 2.01])))
+        self.assertIn("x.channels_last:", live.compare(stored, self.tensors("b.safetensors", [1.0, 2.0], twin=[1.0, 2.12])))
 
     def test_other_files_are_compared_by_what_they_are(self):
         def file(name, text):
