@@ -11,6 +11,8 @@ namespace {
 
 // How deep this thread is in modules running modules; at 0 a new pass begins and earlier outputs are forgotten.
 thread_local int running_depth = 0;
+// How many outputs this thread's pass has left with watches.
+thread_local size_t observed = 0;
 
 struct Running {
   Running() { ++running_depth; }
@@ -23,11 +25,20 @@ std::string join(const std::string& prefix, const std::string& name) { return pr
 
 }  // namespace
 
-Tensor Watch::activation(size_t call) const {
+void Watch::check(size_t call) const {
   if (call >= calls())
     throw Error(fmt::format("'{}' is watched, and ran {} times, so there is no call {}", name_, calls(), call),
                 "run the model while the watch lives");
+}
+
+Tensor Watch::activation(size_t call) const {
+  check(call);
   return capture_->outputs[call];
+}
+
+size_t Watch::place(size_t call) const {
+  check(call);
+  return capture_->places[call];
 }
 
 Tensor Watch::gradient(size_t call) const {
@@ -37,7 +48,10 @@ Tensor Watch::gradient(size_t call) const {
 }
 
 Tensor Module::operator()(const Tensor& x) {
-  if (running_depth == 0) forget_outputs();
+  if (running_depth == 0) {
+    forget_outputs();
+    observed = 0;
+  }
   const Running running;
   Tensor y = forward(x);
   observe(y);
@@ -49,10 +63,11 @@ void Module::observe(Tensor output) {
   if (!capture) return;
   tape::keep_gradient(output);
   capture->outputs.push_back(std::move(output));
+  capture->places.push_back(observed++);
 }
 
 void Module::forget_outputs() {
-  if (const auto capture = capture_.lock()) capture->outputs.clear();
+  if (const auto capture = capture_.lock()) *capture = {};
   for (const Child& child : children_) child.module->forget_outputs();
 }
 

@@ -24,6 +24,7 @@ struct NamedTensor {
 /// What a watched module left behind: one output a call, in the order of the calls since the root module last began to run.
 struct Capture {
   std::vector<Tensor> outputs;
+  std::vector<size_t> places;  // each output's among those of all watched modules
 };
 
 /// A window into a module, as long as the handle lives. A module without a handle keeps nothing; no callback is stored anywhere.
@@ -38,8 +39,13 @@ class Watch {
   Tensor activation(size_t call = 0) const;
   /// The gradient of that output, after tape::backward. Throws Error where none came.
   Tensor gradient(size_t call = 0) const;
+  /// How many outputs of watched modules came before this one since the root last began: sorts several watches into the order of
+  /// execution, a module's children before itself. Throws Error where there was no such call.
+  size_t place(size_t call = 0) const;
 
  private:
+  void check(size_t call) const;
+
   std::shared_ptr<Capture> capture_;
   std::string name_;
 };
