@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
 #include "apps/command.h"
 
+#include <fmt/ranges.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <iostream>
 
+#include "data/items.h"
 #include "kernels/device.h"
 
 namespace mirilla::apps {
@@ -94,6 +97,10 @@ const std::atomic<bool>& interrupt_flag() {
 
 void add_model(CLI::App& command, ModelOptions& options) {
   command.add_option("MODEL", options.path, "a model.safetensors of `mirilla train`, or a .pth of torchvision or fastai")->required();
+  add_overrides(command, options);
+}
+
+void add_overrides(CLI::App& command, ModelOptions& options) {
   command.add_option("--vocab", options.vocabulary, "the classes' names, a,b,c, where the file has none")
       ->delimiter(',')
       ->type_name("NAMES");
@@ -105,11 +112,23 @@ void add_model(CLI::App& command, ModelOptions& options) {
       ->type_name("PX");
 }
 
-nn::LoadedModel load(const ModelOptions& options, Device& device) {
+std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary) {
+  if (wanted.empty()) return std::nullopt;
+  if (const int64_t index = data::index_in(vocabulary, wanted); index >= 0) return static_cast<int>(index);
+  int index = -1;
+  const auto [end, error] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), index);
+  if (error == std::errc() && end == wanted.data() + wanted.size() && index >= 0 && index < static_cast<int>(vocabulary.size()))
+    return index;
+  throw UsageError(fmt::format("--class wants a class's name or a number from 0 to {} and got '{}'", vocabulary.size() - 1, wanted),
+                   fmt::format("the classes are {}", fmt::join(vocabulary, ", ")));
+}
+
+nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype) {
   nn::ModelOverrides overrides{.vocabulary = std::nullopt, .resize = options.resize, .size = options.size};
   if (!options.vocabulary.empty()) overrides.vocabulary = options.vocabulary;
-  nn::LoadedModel loaded = nn::load_model(options.path, overrides, {.device = device});
-  for (const std::string& note : loaded.notes) std::cerr << note << '\n';
+  nn::LoadedModel loaded = nn::load_model(options.path, overrides, {.device = device, .dtype = dtype});
+  if (!options.quiet)
+    for (const std::string& note : loaded.notes) std::cerr << note << '\n';
   return loaded;
 }
 

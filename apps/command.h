@@ -53,10 +53,15 @@ struct ModelOptions {
   std::string path;
   std::vector<std::string> vocabulary;
   std::optional<int> resize, size;
+  bool quiet = false;  // its notes were told before
 };
 void add_model(CLI::App& command, ModelOptions& options);
+/// The three alone.
+void add_overrides(CLI::App& command, ModelOptions& options);
+/// What --class says: a class's name, or its number; none for "". Throws UsageError for another.
+std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary);
 /// Loads it, and prints its notes to stderr.
-nn::LoadedModel load(const ModelOptions& options, Device& device);
+nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype = DType::f32);
 
 /// Says on the console how far something came, where it is a terminal; a line every ten seconds where it is not.
 class ProgressLine {
@@ -75,6 +80,12 @@ class ProgressLine {
   double said_s_ = 0;
 };
 
+/// What the program ends with. A command whose answer is an exit code too says so here.
+struct ExitCodes {
+  int success = 0;
+  int failure = 1;
+};
+
 // One a file; each adds its subcommand, whose callback does the work.
 void add_show_batch(CLI::App& app);
 void add_train(CLI::App& app);
@@ -84,6 +95,7 @@ void add_interpret(CLI::App& app);
 void add_gradcam(CLI::App& app);
 void add_scenes(CLI::App& app);
 void add_summary(CLI::App& app);
+void add_diff(CLI::App& app, ExitCodes& codes);
 
 /// Devices, libraries, versions.
 std::string version_text();

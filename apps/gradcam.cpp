@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include <fmt/ranges.h>
-
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 
 #include "apps/command.h"
 #include "data/decode.h"
 #include "data/figure.h"
-#include "data/items.h"
 #include "data/npy.h"
 #include "data/png_write.h"
 #include "nn/grad_cam.h"
@@ -30,17 +26,6 @@ struct Options {
   std::string out;
   std::string npy;
 };
-
-std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary) {
-  if (wanted.empty()) return std::nullopt;
-  if (const int64_t index = data::index_in(vocabulary, wanted); index >= 0) return static_cast<int>(index);
-  int index = -1;
-  const auto [end, error] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), index);
-  if (error == std::errc() && end == wanted.data() + wanted.size() && index >= 0 && index < static_cast<int>(vocabulary.size()))
-    return index;
-  throw UsageError(fmt::format("--class wants a class's name or a number from 0 to {} and got '{}'", vocabulary.size() - 1, wanted),
-                   fmt::format("the classes are {}", fmt::join(vocabulary, ", ")));
-}
 
 std::vector<double> softmax_of(const std::vector<double>& logits) {
   const double largest = *std::max_element(logits.begin(), logits.end());

@@ -6,14 +6,14 @@
 
 namespace {
 
-constexpr int kFailed = 1, kWrongUsage = 2, kInterrupted = 130;
+constexpr int kWrongUsage = 2, kInterrupted = 130;
 
 int report(const mirilla::Error& error, int code) {
   std::cerr << "mirilla: " << error.what() << '\n';
   return code;
 }
 
-int run(int argc, char** argv) {
+int run(int argc, char** argv, mirilla::apps::ExitCodes& codes) {
   CLI::App app("Mirilla: train a ResNet on your photos, and see what it looks at.", "mirilla");
   app.set_version_flag(
       "--version", [] { return mirilla::apps::version_text(); }, "devices, libraries, versions");
@@ -27,6 +27,7 @@ int run(int argc, char** argv) {
   mirilla::apps::add_gradcam(app);
   mirilla::apps::add_scenes(app);
   mirilla::apps::add_summary(app);
+  mirilla::apps::add_diff(app, codes);
   app.footer("`mirilla COMMAND --help` tells a command's options. Exit code: 0, 1 where it failed, 2 for wrong usage.");
   try {
     app.parse(argc, argv);
@@ -36,23 +37,24 @@ int run(int argc, char** argv) {
     const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
     return report(mirilla::UsageError(error.what(), "`mirilla" + command + " --help` tells what is expected"), kWrongUsage);
   }
-  return 0;
+  return codes.success;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  mirilla::apps::ExitCodes codes;
   try {
-    return run(argc, argv);
+    return run(argc, argv, codes);
   } catch (const mirilla::UsageError& error) {
     return report(error, kWrongUsage);
   } catch (const mirilla::Interrupted& error) {
     return report(error, kInterrupted);
   } catch (const mirilla::Error& error) {
-    return report(error, kFailed);
+    return report(error, codes.failure);
   } catch (const std::bad_alloc&) {
-    return report(mirilla::Error("the host has no memory left for this", "a smaller --batch-size or --size needs less"), kFailed);
+    return report(mirilla::Error("the host has no memory left for this", "a smaller --batch-size or --size needs less"), codes.failure);
   } catch (const std::exception& error) {
-    return report(mirilla::Error(error.what()), kFailed);
+    return report(mirilla::Error(error.what()), codes.failure);
   }
 }

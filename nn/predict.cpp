@@ -81,9 +81,15 @@ data::Picture resized_picture(const data::Picture& picture, const ModelInfo& inf
 }
 
 Tensor prepare(const data::Picture& picture, const ModelInfo& info, Placement placement) {
-  const data::Picture resized = resized_picture(picture, info);
-  const std::vector<float> parameters = data::validation_parameters(1, info.resize, info.resize);
-  return to_input(resized.pixels, 1, info.resize, info.resize, parameters, false, info, placement);
+  return prepare(std::span(&picture, 1), info, placement);
+}
+
+Tensor prepare(std::span<const data::Picture> pictures, const ModelInfo& info, Placement placement) {
+  std::vector<uint8_t> pixels;
+  for (const data::Picture& picture : pictures) append_resized(picture, info, pixels);
+  const auto n = static_cast<int64_t>(pictures.size());
+  const std::vector<float> parameters = data::validation_parameters(static_cast<int>(n), info.resize, info.resize);
+  return to_input(pixels, n, info.resize, info.resize, parameters, false, info, placement);
 }
 
 std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info, amp::Precision precision) {

@@ -16,6 +16,8 @@ namespace mirilla::nn {
 /// One decoded picture as the network sees it in validation: Resize(info.resize) with the centre crop, then to info.size, normalised:
 /// (1,size,size,3).
 Tensor prepare(const data::Picture& picture, const ModelInfo& info, Placement placement);
+/// Several as one batch: (N,size,size,3).
+Tensor prepare(std::span<const data::Picture> pictures, const ModelInfo& info, Placement placement);
 /// The resized picture alone (info.resize square): what a figure shows under a Grad-CAM map.
 data::Picture resized_picture(const data::Picture& picture, const ModelInfo& info);
 
