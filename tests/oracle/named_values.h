@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <fmt/format.h>
+
+#include <array>
 #include <cmath>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,18 +35,18 @@ inline std::vector<double> units(std::string_view name, int64_t n) {
   return values;
 }
 
-/// A parameter or buffer of a ResNet, in Mirilla's layout.
-inline std::vector<float> values_for(const std::string& name, const Shape& shape) {
+/// A parameter or buffer of a ResNet, in Mirilla's layout; `shift` is added to a bias.
+inline std::vector<float> values_for(const std::string& name, const Shape& shape, double shift = 0) {
   std::vector<float> values;
   const double fan_in = shape.rank() > 1 ? static_cast<double>(shape.numel() / shape[0]) : 1;
-  const double shift = name.ends_with("weight") ? 1 : 0;
+  const double middle = name.ends_with("bn2.weight") ? 0.25 : name.ends_with("weight") ? 1 : shift;
   for (const double u : units(name, shape.numel())) {
     if (shape.rank() > 1)
       values.push_back(static_cast<float>(std::sqrt(3 / fan_in) * (2 * u - 1)));
     else if (name.ends_with("running_var"))
       values.push_back(static_cast<float>(1 + 0.5 * u));
     else
-      values.push_back(static_cast<float>(0.1 * (2 * u - 1) + shift));
+      values.push_back(static_cast<float>(0.1 * (2 * u - 1) + middle));
   }
   return values;
 }
@@ -52,6 +56,29 @@ inline void fill_by_name(nn::Module& model) {
   for (const auto& all : {model.parameters(), model.buffers()})
     for (nn::NamedTensor named : all)
       named.tensor.copy_from(from_host(values_for(named.name, named.tensor.shape()), named.tensor.shape(), named.tensor.device()));
+}
+
+/// 8 dot products of a tensor with directions of +1 and -1, as oracle_file.py says.
+inline std::array<double, 8> projections(std::string_view name, std::span<const double> values) {
+  const RandomKey key{.seed = fnv1a64(fmt::format("{}.directions", name)), .purpose = Purpose::kTest};
+  std::array<double, 8> sums{};
+  for (size_t i = 0; i < values.size(); i += 4) {
+    const auto words = key.block(static_cast<uint32_t>(i / 4));
+    for (size_t j = 0; j < 4 && i + j < values.size(); ++j) {
+      const uint32_t bits = words[j] >> 8;
+      for (size_t k = 0; k < sums.size(); ++k) sums[k] += bits >> k & 1 ? values[i + j] : -values[i + j];
+    }
+  }
+  return sums;
+}
+
+/// How far a tensor is from another one of which only the projections are known: an estimate of the norm of their difference, good to
+/// a third or so, in which every element counts.
+inline double distance(std::string_view name, std::span<const double> values, std::span<const double> projections_of_other) {
+  const std::array<double, 8> own = projections(name, values);
+  double sum = 0;
+  for (size_t k = 0; k < own.size(); ++k) sum += (own[k] - projections_of_other[k]) * (own[k] - projections_of_other[k]);
+  return std::sqrt(sum / static_cast<double>(own.size()));
 }
 
 inline void set_dropout(nn::Module& model, double p) {

@@ -53,6 +53,15 @@ def units(name, n):
     return (words >> np.uint64(8)).astype(np.float64) * 2.0**-24
 
 
+def projections(name, array):
+    """8 dot products of a tensor with directions of +1 and -1: element i counts positive in the k-th where bit k of its Philox word, the one
+    that units(name + ".directions") takes, is set in the upper 24 bits. The root mean square of what two tensors' projections differ by
+    estimates the norm of what the tensors differ by: every element counts in full."""
+    values = np.asarray(array, np.float64).reshape(-1)
+    words = (units(name + ".directions", len(values)) * 2.0**24).astype(np.uint32)
+    return np.array([np.where(words >> k & 1, values, -values).sum() for k in range(8)])
+
+
 # Known answers of Random123's kat_vectors for philox4x32-10.
 assert [hex(w) for w in philox4x32(([0], [0], [0], [0]), (0, 0))[0]] == ["0x6627e8d5", "0xe169c58d", "0xbc57ac4c", "0x9b00dbd8"]
 assert [hex(w) for w in philox4x32(([0x243F6A88], [0x85A308D3], [0x13198A2E], [0x03707344]), (0xA4093822, 0x299F31D0))[0]] == [
