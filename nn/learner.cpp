@@ -74,6 +74,7 @@ void Learner::run_fit(const Phase& phase) {
   phase_ = phase;
   phase_epoch_ = 0;
   recorder_.begin_fit();
+  if (scaler_) scaler_.emplace(placement_.device, options_.scaler);  // what the last fit came to says nothing about this one
   const FitPlan plan{.fit = recorder_.fits() - 1,
                      .epochs = phase.epochs,
                      .frozen = phase.frozen,

@@ -41,7 +41,8 @@ struct LearnerOptions {
 /// on the same device with the same number of threads. Every step waits for its loss.
 ///
 /// In half precision the network sees halves and runs under amp::Autocast; weights and Adam's moments stay f32, the loss is f32. In fp16 it
-/// is scaled, and a step whose gradients overflowed leaves weights and moments as they are, while the schedule goes on.
+/// is scaled, by a scaler made anew for each fit, and a step whose gradients overflowed leaves weights and moments as they are, while the
+/// schedule goes on.
 /// [fastai.callback.fp16.MixedPrecision]
 class Learner {
  public:
