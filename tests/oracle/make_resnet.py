@@ -34,17 +34,16 @@ In the file, all F64 but for the shifts, for the training mode (train.) and the 
 A norm is L2. Projections are oracle_file.projections under the tensor's name, in Mirilla's layout: whoever is off by e anywhere has
 projections that are off by |e|, give or take a third.
 
-And how far PyTorch's own lower precisions are from that in training, in channels_last, the memory format of Mirilla. In f32 the distance of
-the logits, and that of the gradient which is furthest, of their norms:
+And in the metadata, since another processor has other ones, how far PyTorch's own lower precisions are from that in training, in channels_last,
+the memory format of Mirilla:
 
-  f32.logits (), f32.gradients ()
-
-Under torch.autocast("cpu"), for 4 batches whose pictures have the fine part "fine.3" .. "fine.6", root mean squares over the tensors; in f16 the
-loss is multiplied by f16.scale (), where a GradScaler that begins at 65536 comes to rest:
-
-  <half>.logits, <half>.statistics, <half>.gradients, <half>.head (4)   head: the gradients behind the last ReLU, of head.6 and head.8
+  f32          {logits, gradients}: the distance of the logits, and that of the gradient which is furthest, of their norms
+  f16, bf16    under torch.autocast("cpu"), for 4 batches whose pictures have the fine part "fine.3" .. "fine.6": {logits, statistics, gradients,
+               head} of each batch, root mean squares over the tensors; head: the gradients behind the last ReLU, of head.6 and head.8. In f16 the
+               loss is multiplied by `scale`, where a GradScaler that begins at 65536 comes to rest
 """
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -222,14 +221,14 @@ def lower_precision(state, x, truth, autocast=None, scale=1):
 
 
 def root_mean_square(values):
-    return torch.tensor(list(values)).double().square().mean().sqrt()
+    return torch.tensor(list(values)).double().square().mean().sqrt().item()
 
 
 def by_kind(distances):
     statistics = [x for name, x in distances.items() if "running" in name]
     gradients = {name: x for name, x in distances.items() if name.endswith(("weight", "bias"))}
     head = [x for name, x in gradients.items() if name.startswith(("head.6", "head.8"))]
-    return {"logits": root_mean_square([distances["logits"]]), "statistics": root_mean_square(statistics),
+    return {"logits": distances["logits"], "statistics": root_mean_square(statistics),
             "gradients": root_mean_square(gradients.values()), "head": root_mean_square(head)}
 
 
@@ -240,13 +239,13 @@ def halves(state):
         logits, loss, _, _ = run(network, pictures(name))
         truths.append(named(network, logits, loss))
     out, scale = {}, 2 * 65536.
-    while not out or not torch.isfinite(out["f16.gradients"]).all():
+    while not out or not math.isfinite(sum(out["f16"]["gradients"])):
         scale /= 2
-        out = {"f16.scale": torch.tensor(scale).double()}
         for half, autocast in ("f16", torch.float16), ("bf16", torch.bfloat16):
             batches = [by_kind(lower_precision(state, pictures(name), truth, autocast, scale if half == "f16" else 1)[0])
                        for name, truth in zip(FINE, truths)]
-            out |= {f"{half}.{kind}": torch.stack([batch[kind] for batch in batches]) for kind in batches[0]}
+            out[half] = {kind: [float(f"{batch[kind]:.4g}") for batch in batches] for kind in batches[0]}
+    out["f16"]["scale"] = scale
     return out
 
 
@@ -256,9 +255,8 @@ def train(state, x):
     truth = named(network, logits, loss)
     out = facts("train", logits, loss, outputs | {name: x for name, x in truth.items() if name not in ("logits", "loss")})
     distances, others_kinks = lower_precision(state, x, truth)
-    out["f32.logits"] = torch.tensor(distances["logits"]).double()
-    out["f32.gradients"] = torch.tensor(max(x for name, x in distances.items() if name.endswith(("weight", "bias")))).double()
-    return out, smallest_kink(kinks, others_kinks)
+    gradients = max(x for name, x in distances.items() if name.endswith(("weight", "bias")))
+    return out, smallest_kink(kinks, others_kinks), {"logits": float(f"{distances['logits']:.2g}"), "gradients": float(f"{gradients:.2g}")}
 
 
 def evaluate(state, x):
@@ -282,13 +280,14 @@ def main():
     state, x = named_state(), pictures()
     shifts = shift_away(network_of(state).train(), x)
     state |= {name: value_of(name, state[name].shape, shift) for name, shift in shifts.items()}
-    (tensors, margin), (evaluated, evaluation_margin) = train(state, x), evaluate(state, x)
-    tensors |= evaluated | halves(state) | {f"shift.{name}": torch.tensor(shift, dtype=torch.float32) for name, shift in shifts.items()}
+    (tensors, margin, single), (evaluated, evaluation_margin) = train(state, x), evaluate(state, x)
+    tensors |= evaluated | {f"shift.{name}": torch.tensor(shift, dtype=torch.float32) for name, shift in shifts.items()}
     assert margin >= KINKS and evaluation_margin >= KINKS, (margin, evaluation_margin)
     made_with = f"torch {torch.__version__.split('+')[0]}, torchvision {torchvision.__version__.split('+')[0]}"
-    kinks = json.dumps({"train": round(margin, 1), "eval": round(evaluation_margin, 1)})
+    about = {"kinks": {"train": round(margin, 1), "eval": round(evaluation_margin, 1)}, "f32": single} | halves(state)
     arrays = {name: x.contiguous().numpy() for name, x in tensors.items()}
-    write_safetensors(folder / "resnet18.safetensors", arrays, {"made_with": made_with, "kinks": kinks})
+    write_safetensors(folder / "resnet18.safetensors", arrays,
+                      {"made_with": made_with} | {name: json.dumps(value) for name, value in about.items()})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,8 @@ class ResNetTruth {
 
   double number(const std::string& name) const { return oracle_.at(name).values<double>()[0]; }
   std::span<const double> values(const std::string& name) const { return oracle_.at(name).values<double>(); }
+  /// What the metadata says of PyTorch's own f32, f16 or bf16.
+  nlohmann::json pytorchs_own(const std::string& precision) const { return nlohmann::json::parse(oracle_.metadata.at(precision)); }
   const std::string& made_with() const { return oracle_.metadata.at("made_with"); }
   std::vector<int64_t> targets() const { return {0, 1, 2, 3, 4, 5, 0, 1}; }
 

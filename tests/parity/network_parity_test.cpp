@@ -101,12 +101,13 @@ TEST(NetworkParity, InSingle) {
   const double folded = evaluate(network, true), plain = evaluate(network, false);
   network.model.train();
   const Distances trained = train(network, DType::f32);
+  const nlohmann::json pytorchs = network.truth.pytorchs_own("f32");
   const std::string against = network.truth.made_with() + " in float64";
   report({"network.train-f32", "a training step of ResNet18 in f32: logits, loss, layers", against, trained.forward(), kSingle, kOfNorm,
-          "f32 sums of up to 4608 products; PyTorch's own f32 has logits " + fmt::format("{:.1e}", network.truth.number("f32.logits")) +
+          "f32 sums of up to 4608 products; PyTorch's own f32 has logits " + fmt::format("{:.1e}", pytorchs["logits"].get<double>()) +
               " off"});
   report({"network.gradients-f32", "every named gradient of ResNet18 in f32", against, worst(trained.gradients), kSingle, kOfNorm,
-          fmt::format("f32 sums there and back; PyTorch's own f32 is {:.1e} off", network.truth.number("f32.gradients"))});
+          fmt::format("f32 sums there and back; PyTorch's own f32 is {:.1e} off", pytorchs["gradients"].get<double>())});
   report({"network.statistics-f32", "running means and variances after a training step in f32", against, worst(trained.statistics),
           kStatistics, kOfNorm, "a tenth of them is new, and has the error of f32's activations"});
   report({"network.eval-f32", "ResNet18 in evaluation in f32, batch norms folded and not: logits, loss, layers", against,
@@ -157,9 +158,9 @@ void report_half(const std::string& half, const Ours& ours, const test::ResNetTr
   const std::string against = truth.made_with() + "'s torch.autocast(\"cpu\")", unit = "of PyTorch's own distance from float64";
   const auto report_kind = [&](const std::string& kind, const std::vector<double>& distances, const std::string& what, double tolerance,
                                const std::string& because) {
-    const std::span<const double> theirs = truth.values(half + "." + kind);
+    const std::vector<double> theirs = truth.pytorchs_own(half)[kind];
     report({"network." + half + "-" + kind, what + " in training under autocast in " + half + ", root mean square over 4 batches", against,
-            root_mean_square(distances) / root_mean_square({theirs.begin(), theirs.end()}), tolerance, unit, because});
+            root_mean_square(distances) / root_mean_square(theirs), tolerance, unit, because});
   };
   report_kind("statistics", ours.statistics, "running means and variances", 1.03,
               "no further than PyTorch; over 4 batches PyTorch's two memory formats differ by 2 %");
@@ -177,7 +178,7 @@ TEST(NetworkParity, UnderAutocast) {
   for (const char* batch : test::ResNetTruth::kBatches) {
     const Step wanted = step_of("reference", DType::f64, DType::f64, batch);  // as PyTorch's float64: see InDouble
     for (Ours* ours : {&f16, &bf16}) {
-      const amp::GradScaler scaler(open_device("cpu"), {.initial = truth.number("f16.scale")});
+      const amp::GradScaler scaler(open_device("cpu"), {.initial = truth.pytorchs_own("f16")["scale"].get<double>()});
       const Step came =
           ours == &f16 ? step_of("cpu", DType::f32, DType::f16, batch, scaler.state()) : step_of("cpu", DType::f32, DType::bf16, batch);
       ours->logits.push_back(distance(came.logits, wanted.logits));
