@@ -132,6 +132,28 @@ nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype) {
   return loaded;
 }
 
+void add_tta(CLI::App& command, TtaFlags& flags) {
+  CLI::Option* on = command.add_flag("--tta", flags.on, "test-time augmentation: several passes under training's transforms, averaged");
+  command.add_option("--tta-n", flags.options.n, "how many such passes")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000).description(""))
+      ->needs(on)
+      ->type_name("N");
+  command.add_option("--tta-beta", flags.options.beta, "the share of the pass without them")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0).description(""))
+      ->needs(on)
+      ->type_name("SHARE");
+  command.add_flag("--tta-max", flags.options.use_max, "take each class's largest probability instead of averages")->needs(on);
+}
+
+std::optional<nn::TtaOptions> tta_of(const TtaFlags& flags, const CommonOptions& common) {
+  if (!flags.on) return std::nullopt;
+  nn::TtaOptions options = flags.options;
+  options.seed = common.seed;
+  return options;
+}
+
 void ProgressLine::operator()(int64_t done, int64_t total) {
   if (interrupt_flag().load()) throw Interrupted("interrupted");
   constexpr double kFirstWord_s = 1, kBetweenLines_s = 10;

@@ -13,6 +13,7 @@
 #include "engine/amp/precision.h"
 #include "nn/console.h"
 #include "nn/model_file.h"
+#include "nn/tta.h"
 
 /// What the subcommands share: options that all of them take, where their lines go, Ctrl-C.
 namespace mirilla::apps {
@@ -63,6 +64,15 @@ std::optional<int> class_index(const std::string& wanted, const std::vector<std:
 /// Loads it, and prints its notes to stderr.
 nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype = DType::f32);
 
+/// Test-time augmentation: --tta, --tta-n, --tta-beta, --tta-max.
+struct TtaFlags {
+  bool on = false;
+  nn::TtaOptions options;
+};
+void add_tta(CLI::App& command, TtaFlags& flags);
+/// Nothing where --tta was not said.
+std::optional<nn::TtaOptions> tta_of(const TtaFlags& flags, const CommonOptions& common);
+
 /// Says on the console how far something came, where it is a terminal; a line every ten seconds where it is not.
 class ProgressLine {
  public:
@@ -93,6 +103,7 @@ void add_predict(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_interpret(CLI::App& app);
 void add_gradcam(CLI::App& app);
+void add_lr_find(CLI::App& app);
 void add_scenes(CLI::App& app);
 void add_summary(CLI::App& app);
 void add_diff(CLI::App& app, ExitCodes& codes);

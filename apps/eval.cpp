@@ -12,6 +12,7 @@ struct Options {
   CommonOptions common;
   ModelOptions model;
   EvaluationOptions evaluation;
+  TtaFlags tta;
   bool pointing = false;
   std::string layer = "layer3";  // layer4 has 3x3 places at 96 px, too few to point with
 };
@@ -37,7 +38,9 @@ void run(const Options& options) {
   const nn::LoadedModel loaded = load(options.model, device);
   nn::Console console = make_console(options.common);
   ProgressLine progress(console, "evaluating");
-  const auto [dataset, evaluation] = evaluate(options.evaluation, options.model, loaded, device, progress);
+  EvaluationOptions evaluating = options.evaluation;
+  evaluating.tta = tta_of(options.tta, options.common);
+  const auto [dataset, evaluation] = evaluate(evaluating, options.model, loaded, device, progress);
   nlohmann::ordered_json document{{"n", evaluation.n},       {"correct", evaluation.correct},   {"accuracy", evaluation.accuracy},
                                   {"loss", evaluation.loss}, {"vocab", loaded.info.vocabulary}, {"confusion", confusion_rows(evaluation)}};
   std::string text = to_text(evaluation, loaded.info.vocabulary);
@@ -64,6 +67,7 @@ void add_eval(CLI::App& app) {
   add_evaluation(*command, options->evaluation);
   command->add_flag("--pointing", options->pointing, "also: does Grad-CAM's maximum lie in the mask of the evidence (scenes have them)?");
   command->add_option("--layer", options->layer, "where --pointing takes its map from")->capture_default_str()->type_name("NAME");
+  add_tta(*command, options->tta);
   add_common(*command, options->common);
   command->callback([options] { run(*options); });
 }

@@ -59,6 +59,21 @@ std::shared_ptr<data::Dataset> open_data(const EvaluationOptions& options, const
   return data::open_evaluation(data::open_source(options.data), dataset, options.limit.value_or(0));
 }
 
+nn::Evaluation run_evaluation(const EvaluationOptions& options, const nn::LoadedModel& loaded,
+                              const std::shared_ptr<data::Dataset>& dataset, amp::Precision precision, ProgressLine& progress) {
+  data::LoaderOptions loading{.batch_size = options.batch_size, .training = false, .threads = host_threads()};
+  nn::LoaderBatches batches(dataset, loading);
+  int64_t done = 0;
+  const int64_t total = batches.pictures_per_epoch() * (options.tta ? options.tta->n + 1 : 1);
+  const nn::EvaluateOptions evaluating{
+      .after_batch = [&](int64_t, int64_t n) { progress(done += n, total); }, .interrupt = &interrupt_flag(), .precision = precision};
+  if (!options.tta) return nn::evaluate(*loaded.model, batches, loaded.info, evaluating);
+  loading.random_crops = true;
+  loading.seed = options.tta->seed;
+  nn::LoaderBatches augmented(dataset, loading);
+  return nn::evaluate_tta(*loaded.model, augmented, batches, loaded.info, *options.tta, evaluating);
+}
+
 }  // namespace
 
 void add_evaluation(CLI::App& command, EvaluationOptions& options) {
@@ -91,12 +106,7 @@ Evaluated evaluate(const EvaluationOptions& options, const ModelOptions& model, 
   const auto bad = dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
   for (const data::BadPicture& picture : bad) std::cerr << fmt::format("skipped {}: {}\n", picture.path, picture.reason);
 
-  nn::LoaderBatches batches(dataset, {.batch_size = options.batch_size, .training = false, .threads = host_threads()});
-  int64_t done = 0;
-  nn::Evaluation evaluation = nn::evaluate(*loaded.model, batches, loaded.info,
-                                           {.after_batch = [&](int64_t, int64_t n) { progress(done += n, batches.pictures_per_epoch()); },
-                                            .interrupt = &interrupt_flag(),
-                                            .precision = precision_of(options.precision, device)});
+  nn::Evaluation evaluation = run_evaluation(options, loaded, dataset, precision_of(options.precision, device), progress);
   return {dataset, std::move(evaluation)};
 }
 

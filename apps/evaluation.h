@@ -16,6 +16,7 @@ struct EvaluationOptions {
   std::optional<int64_t> limit;
   int64_t batch_size = 32;
   std::string precision;
+  std::optional<nn::TtaOptions> tta;  // no option here: add_tta
 };
 
 /// Adds --data, --part with --valid-pct and --split-file, --limit, --batch-size and --precision.

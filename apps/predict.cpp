@@ -22,6 +22,7 @@ struct Options {
   int top_k = 3;
   bool csv = false;
   std::string precision;
+  TtaFlags tta;
 };
 
 // The pictures named, and those below the folders named, sorted by path.
@@ -91,9 +92,10 @@ void run(const Options& options) {
   nn::LoadedModel loaded = load(options.model, device);
   nn::Console console(std::cerr, false);
   ProgressLine progress(console, "predicting");
-  const nn::Predictions predictions = nn::predict_files(
-      *loaded.model, files, loaded.info,
-      {.precision = precision_of(options.precision, device), .progress = [&](int64_t done, int64_t total) { progress(done, total); }});
+  const nn::Predictions predictions = nn::predict_files(*loaded.model, files, loaded.info,
+                                                        {.precision = precision_of(options.precision, device),
+                                                         .progress = [&](int64_t done, int64_t total) { progress(done, total); },
+                                                         .tta = tta_of(options.tta, options.common)});
   for (const nn::BadFile& bad : predictions.bad) std::cerr << fmt::format("skipped {}: {}\n", bad.file, bad.reason);
 
   const std::vector<std::string>& vocabulary = loaded.info.vocabulary;
@@ -118,6 +120,7 @@ void add_predict(CLI::App& app) {
       ->check(CLI::Range(1, 1000000).description(""))
       ->type_name("K");
   command->add_flag("--csv", options->csv, "a line a picture: file, label, index, each class's probability");
+  add_tta(*command, options->tta);
   add_precision(*command, options->precision);
   add_common(*command, options->common);
   command->callback([options] { run(*options); });

@@ -148,7 +148,7 @@ class Loader::Impl {
     try {
       const size_t bytes = static_cast<size_t>(batch.size) * static_cast<size_t>(batch.size) * 3;
       const int64_t item = batch.items[static_cast<size_t>(place)];
-      const CropDraw draw = options_.training ? crop_draw(options_.seed, epoch, item) : CropDraw{};
+      const CropDraw draw = options_.training || options_.random_crops ? crop_draw(options_.seed, epoch, item) : CropDraw{};
       dataset_->resized(item, draw, std::span(batch.pixels).subspan(static_cast<size_t>(place) * bytes, bytes));
       return nullptr;
     } catch (...) {

@@ -24,6 +24,7 @@ struct LoaderOptions {
   int threads = 1;       // workers that decode and resize
   int prefetch = 2;      // batches made ahead of the one in use
   uint64_t seed = 42;
+  bool random_crops = false;  // also outside training, as test-time augmentation wants them
 };
 
 /// Batches of a data set's training or validation part, made ahead by worker threads.

@@ -5,8 +5,6 @@
 
 #include "data/decode.h"
 #include "data/resize.h"
-#include "engine/amp/autocast.h"
-#include "engine/ops/loss.h"
 #include "kernels/error.h"
 #include "nn/evaluate.h"
 
@@ -18,26 +16,23 @@ constexpr double kMostBad = 0.05;
 constexpr size_t kMostReasons = 3;
 constexpr double kCentre = 0.5;
 
-// Probabilities of pictures that are resized already and lie one after another.
-std::vector<Prediction> predict_resized(ResNet& model, std::span<const uint8_t> pixels, int64_t n, const ModelInfo& info,
-                                        amp::Precision precision) {
-  const EvaluationMode mode(model);
-  const tape::NoGrad no_grad;
-  const amp::Autocast autocast(amp::dtype_of(precision));
-  const std::vector<float> parameters = data::validation_parameters(static_cast<int>(n), info.resize, info.resize);
-  const Tensor logits = model(to_input(pixels, n, info.resize, info.resize, parameters, false, info, input_placement(model, precision)));
-  const std::vector<double> all = softmax(logits).to_doubles();
-  const auto classes = static_cast<size_t>(logits.size(1));
-  std::vector<Prediction> predictions;
-  for (size_t i = 0; i < static_cast<size_t>(n); ++i) {
-    Prediction prediction;
-    prediction.probabilities.assign(all.begin() + static_cast<std::ptrdiff_t>(i * classes),
-                                    all.begin() + static_cast<std::ptrdiff_t>((i + 1) * classes));
-    prediction.index =
-        std::max_element(prediction.probabilities.begin(), prediction.probabilities.end()) - prediction.probabilities.begin();
-    predictions.push_back(std::move(prediction));
+// Each picture's row of probabilities.
+std::vector<Prediction> predictions_of(std::span<const double> all, size_t n) {
+  const size_t classes = n == 0 ? 0 : all.size() / n;
+  std::vector<Prediction> predictions(n);
+  for (size_t i = 0; i < n; ++i) {
+    const std::span<const double> row = all.subspan(i * classes, classes);
+    predictions[i].probabilities.assign(row.begin(), row.end());
+    predictions[i].index = std::max_element(row.begin(), row.end()) - row.begin();
   }
   return predictions;
+}
+
+// Of pictures that are resized already and lie one after another.
+std::vector<double> plain_probabilities(ResNet& model, std::span<const uint8_t> pixels, int64_t n, const ModelInfo& info,
+                                        amp::Precision precision) {
+  const std::vector<float> rows = data::validation_parameters(static_cast<int>(n), info.resize, info.resize);
+  return probabilities(model, {.pixels = pixels, .n = n, .rows = rows}, info, precision);
 }
 
 size_t bytes_of(const ModelInfo& info) { return static_cast<size_t>(info.resize) * static_cast<size_t>(info.resize) * 3; }
@@ -51,28 +46,68 @@ void check_share(const std::vector<BadFile>& bad, size_t total) {
                               bad.size() > kMostReasons ? "; ..." : ""));
 }
 
-// Pictures gathered for one pass through the network.
-struct Pending {
-  std::vector<uint8_t> pixels;
-  std::vector<std::string> files;
-};
-
-void flush(ResNet& model, const ModelInfo& info, amp::Precision precision, Pending& pending, std::vector<Prediction>& predictions) {
-  if (pending.files.empty()) return;
-  std::vector<Prediction> some = predict_resized(model, pending.pixels, static_cast<int64_t>(pending.files.size()), info, precision);
-  for (size_t i = 0; i < some.size(); ++i) {
-    some[i].file = std::move(pending.files[i]);
-    predictions.push_back(std::move(some[i]));
-  }
-  pending.pixels.clear();
-  pending.files.clear();
-}
-
-void append_resized(const data::Picture& picture, const ModelInfo& info, std::vector<uint8_t>& pixels) {
+void append_resized(const data::Picture& picture, const ModelInfo& info, data::CropDraw draw, std::vector<uint8_t>& pixels) {
   const size_t begin = pixels.size();
   pixels.resize(begin + bytes_of(info));
-  data::resize_crop(picture, info.resize, kCentre, kCentre, std::span(pixels).subspan(begin));
+  data::resize_crop(picture, info.resize, draw.x, draw.y, std::span(pixels).subspan(begin));
 }
+
+// Files, read and resized, until they fill a batch.
+class Gatherer {
+ public:
+  Gatherer(ResNet& model, const ModelInfo& info, const PredictOptions& options) : model_(model), info_(info), options_(options) {
+    if (options.tta) {
+      check(*options.tta);
+      crops_.resize(static_cast<size_t>(options.tta->n));
+    }
+  }
+
+  void add(const std::filesystem::path& file) {
+    const data::Picture picture = data::load_picture(file);
+    append_resized(picture, info_, {}, pixels_);
+    for (size_t pass = 0; pass < crops_.size(); ++pass)
+      append_resized(picture, info_, data::crop_draw(options_.tta->seed, static_cast<int64_t>(pass), next_item_), crops_[pass]);
+    files_.push_back(file.string());
+    items_.push_back(next_item_++);
+  }
+  bool full() const { return static_cast<int64_t>(files_.size()) == options_.batch_size; }
+
+  void flush(std::vector<Prediction>& predictions) {
+    if (files_.empty()) return;
+    std::vector<Prediction> some = predictions_of(batch_probabilities(), files_.size());
+    for (size_t i = 0; i < some.size(); ++i) {
+      some[i].file = std::move(files_[i]);
+      predictions.push_back(std::move(some[i]));
+    }
+    for (std::vector<uint8_t>& crops : crops_) crops.clear();
+    pixels_.clear();
+    files_.clear();
+    items_.clear();
+    ++batch_;
+  }
+
+ private:
+  std::vector<double> batch_probabilities() {
+    const auto n = static_cast<int64_t>(files_.size());
+    std::vector<std::vector<double>> augmented;
+    for (size_t pass = 0; pass < crops_.size(); ++pass) {
+      const std::vector<float> rows = tta_rows(*options_.tta, info_, batch_, static_cast<int>(pass), items_);
+      augmented.push_back(
+          probabilities(model_, {.pixels = crops_[pass], .n = n, .rows = rows, .lighting = true}, info_, options_.precision));
+    }
+    std::vector<double> plain = plain_probabilities(model_, pixels_, n, info_, options_.precision);
+    return options_.tta ? combine_tta(augmented, plain, *options_.tta) : plain;
+  }
+
+  ResNet& model_;
+  const ModelInfo& info_;
+  const PredictOptions& options_;
+  std::vector<uint8_t> pixels_;              // centre crops
+  std::vector<std::vector<uint8_t>> crops_;  // random ones, of each pass
+  std::vector<std::string> files_;
+  std::vector<int64_t> items_;
+  int64_t next_item_ = 0, batch_ = 0;
+};
 
 }  // namespace
 
@@ -95,29 +130,27 @@ Tensor prepare(std::span<const data::Picture> pictures, const ModelInfo& info, P
 std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info, amp::Precision precision) {
   if (pictures.empty()) return {};
   std::vector<uint8_t> pixels;
-  for (const data::Picture& picture : pictures) append_resized(picture, info, pixels);
-  return predict_resized(model, pixels, static_cast<int64_t>(pictures.size()), info, precision);
+  for (const data::Picture& picture : pictures) append_resized(picture, info, {}, pixels);
+  return predictions_of(plain_probabilities(model, pixels, static_cast<int64_t>(pictures.size()), info, precision), pictures.size());
 }
 
 Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                           const PredictOptions& options) {
   if (options.batch_size < 1) throw UsageError(fmt::format("a batch of at least 1 was expected and {} came", options.batch_size));
   Predictions predictions;
-  Pending pending;
+  Gatherer gathered(model, info, options);
   int64_t done = 0;
   for (const std::filesystem::path& file : files) {
     try {
-      append_resized(data::load_picture(file), info, pending.pixels);
-      pending.files.push_back(file.string());
+      gathered.add(file);
     } catch (const DataError& error) {
       predictions.bad.push_back({.file = file.string(), .reason = error.message()});
     }
-    if (static_cast<int64_t>(pending.files.size()) == options.batch_size)
-      flush(model, info, options.precision, pending, predictions.pictures);
+    if (gathered.full()) gathered.flush(predictions.pictures);
     if (options.progress) options.progress(++done, static_cast<int64_t>(files.size()));
   }
   check_share(predictions.bad, files.size());
-  flush(model, info, options.precision, pending, predictions.pictures);
+  gathered.flush(predictions.pictures);
   return predictions;
 }
 

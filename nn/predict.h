@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "data/picture.h"
 #include "engine/amp/precision.h"
 #include "nn/model_file.h"
+#include "nn/tta.h"
 
 namespace mirilla::nn {
 
@@ -47,6 +49,7 @@ struct PredictOptions {
   int64_t batch_size = 32;
   amp::Precision precision = amp::Precision::fp32;
   std::function<void(int64_t done, int64_t total)> progress = {};
+  std::optional<TtaOptions> tta = {};  // picture i is the i-th that could be read, its batch i / batch_size
 };
 
 /// The same for files. A file that does not decode is listed in `bad` and passed over. Throws DataError where more than 5 % of them fail,

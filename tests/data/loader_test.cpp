@@ -107,6 +107,28 @@ TEST(Loader, ValidationKeepsOrderAndTheRaggedLastBatch) {
   }
 }
 
+TEST(Loader, RandomCropsOutsideTrainingKeepTheOrderAndMoveWithTheEpoch) {
+  const auto data = dataset(60);
+  Loader loader(data, {.batch_size = 8, .training = false, .threads = 2, .seed = 9, .random_crops = true});
+  std::vector<std::vector<uint8_t>> epochs;
+  for (int64_t epoch = 0; epoch < 2; ++epoch) {
+    std::vector<int64_t> items;
+    std::vector<uint8_t>& pixels = epochs.emplace_back();
+    for (const Copy& batch : epoch_of(loader, epoch)) {
+      items.insert(items.end(), batch.items.begin(), batch.items.end());
+      pixels.insert(pixels.end(), batch.pixels.begin(), batch.pixels.end());
+    }
+    EXPECT_EQ(items, data->valid());
+    for (size_t i = 0; i < items.size(); ++i) {
+      const CropDraw draw = crop_draw(9, epoch, items[i]);
+      const Picture expected = resize_crop(*data->picture(items[i]), kSize, draw.x, draw.y);
+      const size_t bytes = expected.pixels.size();
+      EXPECT_TRUE(std::equal(expected.pixels.begin(), expected.pixels.end(), pixels.begin() + static_cast<ptrdiff_t>(i * bytes))) << i;
+    }
+  }
+  EXPECT_NE(epochs[0], epochs[1]);
+}
+
 TEST(Loader, APartSmallerThanABatchGivesNoneInTrainingAndOneInValidation) {
   const auto data = dataset(10);
   Loader training(data, {.batch_size = 8});
