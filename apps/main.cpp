@@ -21,6 +21,7 @@ int run(int argc, char** argv, mirilla::apps::ExitCodes& codes) {
   app.get_formatter()->column_width(34);
   mirilla::apps::add_show_batch(app);
   mirilla::apps::add_train(app);
+  mirilla::apps::add_lr_find(app);
   mirilla::apps::add_predict(app);
   mirilla::apps::add_eval(app);
   mirilla::apps::add_interpret(app);

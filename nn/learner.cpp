@@ -57,9 +57,7 @@ void Learner::fit_one_cycle(int epochs, double lr) {
 }
 
 void Learner::run_phases(std::span<const Phase> phases, bool freezing) {
-  if (train_->batches_per_epoch() == 0)
-    throw DataError("the training part is smaller than one batch, so an epoch would have no step",
-                    fmt::format("--batch-size is {}; an incomplete last batch is dropped, as in fastai", options_.batch_size));
+  require_batches();
   try {
     for (const Phase& phase : phases) {
       if (freezing) freeze_to(model_, optimizer_, phase.frozen ? -1 : 0);
@@ -68,6 +66,12 @@ void Learner::run_phases(std::span<const Phase> phases, bool freezing) {
   } catch (const Interrupted&) {
     give_up();
   }
+}
+
+void Learner::require_batches() const {
+  if (train_->batches_per_epoch() == 0)
+    throw DataError("the training part is smaller than one batch, so an epoch would have no step",
+                    fmt::format("--batch-size is {}; an incomplete last batch is dropped, as in fastai", options_.batch_size));
 }
 
 void Learner::run_fit(const Phase& phase) {

@@ -34,6 +34,16 @@ struct LearnerOptions {
   int loader_threads = 1;
 };
 
+/// All that training moves, as copies: to try something and take it back.
+struct LearnerState {
+  std::vector<Tensor> values;  // the model's parameters, then its buffers
+  std::vector<AdamSlot> moments;
+  Tensor scaler;  // no tensor but in fp16
+  int64_t step = 0;
+  int64_t epoch = 0;
+  bool training = false;  // the model's mode
+};
+
 /// Trains a ResNet on batches: augment, forward, cross entropy, backward, Adam, along one-cycle schedules; validates after every epoch;
 /// tells its callbacks.
 ///
@@ -62,13 +72,28 @@ class Learner {
   /// On the validation part, as it is after every epoch.
   Evaluation evaluate();
 
+  /// What a fit is made of, for training of another kind: one step on a batch at these rates, outside any fit, unheard by recorder and
+  /// callbacks; returns its loss, for which it waits. The model is to be in training mode.
+  double train_batch(const data::Batch& batch, const Rates& rates);
+  Batches& training_part() { return *train_; }
+  /// Throws DataError where an epoch has no batch.
+  void require_batches() const;
+  /// In fp16 a new scaler, as each fit of fastai's has its own.
+  void renew_scaler();
+  LearnerState snapshot() const;
+  /// Puts all of it back, and forgets the gradients. What is frozen stays as it is now, and so does the recorder.
+  void restore(const LearnerState& state);
+
   ResNet& model() { return model_; }
   const ModelInfo& info() const { return info_; }
   const Recorder& recorder() const { return recorder_; }
   Adam& optimizer() { return optimizer_; }
   /// Null but in fp16.
   const amp::GradScaler* scaler() const { return scaler_ ? &*scaler_ : nullptr; }
+  const LearnerOptions& options() const { return options_; }
   int64_t steps() const { return step_; }
+  /// Passes over the training part that were begun: what the loader's random numbers count.
+  int64_t epochs() const { return epoch_; }
 
   /// About how long these phases take, in seconds, loading left out: a training step and a validation batch on noise are timed. Changes
   /// nothing.
@@ -79,7 +104,6 @@ class Learner {
   void run_fit(const Phase& phase);
   Verdict run_epoch(const Phase& phase, int epoch);
   void train_epoch(const Phase& phase, int epoch);
-  double train_batch(const data::Batch& batch, const Rates& rates);
   double forward_backward(const Tensor& input, std::span<const int64_t> labels);
   Tensor training_input(const data::Batch& batch) const;
   Evaluation validate(const EvaluateOptions& options);

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+#include "nn/lr_find.h"
+
+#include "apps/command.h"
+#include "apps/training.h"
+#include "data/png_write.h"
+#include "nn/callbacks.h"
+#include "nn/freeze.h"
+
+namespace mirilla::apps {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options : TrainingOptions {
+  bool unfrozen = false;
+  nn::LrFindOptions finding;
+  bool to_the_end = false;
+  std::vector<std::string> rules{nn::lr_rules().begin(), nn::lr_rules().end()};
+};
+
+bool is_frozen(const Options& options) { return !options.weights.empty() && !options.unfrozen; }
+
+nn::LrFindResult find(const Options& options, nn::Learner& learner, nn::Console& console) {
+  ProgressLine progress(console, "finding");
+  nn::LrFindOptions finding = options.finding;
+  finding.stop_at_blowup = !options.to_the_end;
+  finding.progress = [&](int64_t done, int64_t total, double) { progress(done, total); };
+  return nn::lr_find(learner, finding);
+}
+
+std::string next_steps(const Options& options, const std::string& data, const nn::LrSuggestion& chosen) {
+  if (!chosen.lr)
+    return "The curve is too short for a suggestion: the loss ran away at once, or was NaN. next: look at lr_find.png, or begin with a "
+           "smaller --start-lr";
+  const std::string weights = options.weights.empty() ? "" : fmt::format(" --weights {}", options.weights);
+  return fmt::format("next, with what {} says: mirilla train --data {}{} --lr {:.2g}", chosen.rule, data, weights, *chosen.lr);
+}
+
+nlohmann::ordered_json to_json(const Options& options, const nn::LrFindResult& result, const std::vector<nn::LrSuggestion>& suggestions) {
+  nlohmann::ordered_json by_rule = nlohmann::ordered_json::object();
+  for (const nn::LrSuggestion& suggestion : suggestions)
+    by_rule[suggestion.rule] = suggestion.lr ? nlohmann::ordered_json(*suggestion.lr) : nlohmann::ordered_json();
+  return {{"out", options.out},        {"suggestions", by_rule}, {"frozen", is_frozen(options)}, {"iterations", result.lrs.size()},
+          {"blew_up", result.blew_up}, {"lrs", result.lrs},      {"losses", result.losses}};
+}
+
+void run(const Options& options) {
+  Device& device = open(options.common);
+  nn::Console console = make_console(options.common);
+  const fs::path out = made_folder(options.out);
+  const std::string data = data_path(options, out, console);
+  const auto dataset = open_data(options, data, console);
+  describe_data(*dataset, data, console);
+
+  nn::ResNet model = make_network(options, *dataset, device);
+  import_weights(options, "weights: none given, so the network starts from random numbers, and all groups train", model, console);
+  nn::Learner learner = make_learner(options, model, dataset);
+  if (is_frozen(options)) {
+    nn::freeze(model, learner.optimizer());
+    console.line("frozen: the head trains, and of the body its norms, as in the first phase of `mirilla train`; --unfrozen for all of it");
+  }
+  console.line(fmt::format("device: {}", device.description()));
+
+  const nn::LrFindResult result = find(options, learner, console);
+  const std::vector<nn::LrSuggestion> suggestions = nn::suggest(result, options.finding.iterations, options.rules);
+  nn::write_lr_find(result, out / "lr_find.csv");
+  data::write_png((out / "lr_find.png").string(), nn::draw_lr_find(result, suggestions));
+  if (options.common.json) print_json(to_json(options, result, suggestions));
+  if (result.blew_up) console.line(fmt::format("The loss ran away after {} iterations, at {:.2g}.", result.lrs.size(), result.lrs.back()));
+  console.line(nn::to_string(suggestions));
+  console.line(fmt::format("lr_find.png and lr_find.csv are in {}.\n{}", options.out, next_steps(options, data, suggestions.front())));
+}
+
+void add_finding_options(CLI::App& command, Options& options) {
+  command.add_flag("--unfrozen", options.unfrozen, "train all groups also where there are --weights");
+  command.add_option("--start-lr", options.finding.start_lr, "the first rate")->capture_default_str()->type_name("RATE");
+  command.add_option("--end-lr", options.finding.end_lr, "the rate that would come after the last")
+      ->capture_default_str()
+      ->type_name("RATE");
+  command.add_option("--iterations", options.finding.iterations, "batches in all")->capture_default_str()->type_name("N");
+  command.add_flag("--to-the-end", options.to_the_end, "go on where the loss runs away (above 4 times its smallest)");
+  command.add_option("--suggest", options.rules, "the rules to suggest a rate by, the first for what to run next")
+      ->delimiter(',')
+      ->check(CLI::IsMember(std::vector<std::string>{nn::lr_rules().begin(), nn::lr_rules().end()}))
+      ->default_str("valley,slide,minimum,steep")
+      ->type_name("NAMES");
+  command.add_option("--out", options.out, "where the results go: lr_find.png, lr_find.csv")->capture_default_str()->type_name("DIR");
+}
+
+}  // namespace
+
+void add_lr_find(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("lr-find", "find a learning rate, as fastai's lr_find does");
+  add_data_options(*command, *options);
+  add_network_options(*command, *options);
+  add_finding_options(*command, *options);
+  add_common(*command, options->common);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace mirilla::apps

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+#include "apps/training.h"
+
+#include <fmt/ranges.h>
+
+#include <iostream>
+
+#include "data/scenes.h"
+#include "weights/match.h"
+
+namespace mirilla::apps {
+
+namespace fs = std::filesystem;
+
+void add_data_options(CLI::App& command, TrainingOptions& options) {
+  command
+      .add_option("--data", options.data, "a zip or folder of <class>/<picture>; its train/ part where it has one. Otherwise the scenes")
+      ->type_name("ZIP|DIR");
+  command.add_option("--resize", options.resize, "crop and resize pictures to this first, in pixels")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 8192).description(""))
+      ->type_name("PX");
+  command.add_option("--size", options.size, "what the network sees, in pixels")
+      ->capture_default_str()
+      ->check(CLI::Range(32, 4096).description(""))
+      ->type_name("PX");
+  command.add_option("--valid-pct", options.valid_pct, "the share of pictures to validate with")->capture_default_str()->type_name("SHARE");
+  command.add_option("--split-file", options.split_file, "the pictures to validate with, one a line")->type_name("FILE");
+  command.add_option("--limit", options.limit, "the first N pictures of each class; 0: all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber.description(""))
+      ->type_name("N");
+}
+
+void add_network_options(CLI::App& command, TrainingOptions& options) {
+  command.add_option("--weights", options.weights, "a pretrained body: .pth or .safetensors of torchvision, fastai or this program")
+      ->type_name("FILE");
+  command.add_option("--init-head", options.init_head, "the head's first values, from a file")->type_name("FILE");
+  command.add_option("--arch", options.arch, "the network")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"resnet18", "resnet34"}))
+      ->type_name("NAME");
+  command.add_option("--batch-size", options.batch_size, "pictures a step")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20).description(""))
+      ->type_name("N");
+  add_precision(command, options.precision);
+}
+
+std::string data_path(const TrainingOptions& options, const fs::path& out, nn::Console& console) {
+  if (!options.data.empty()) return options.data;
+  const std::string path = (out / "scenes.zip").string();
+  data::ScenesOptions scenes{.size = options.resize, .seed = options.common.seed, .threads = options.common.threads};
+  if (options.limit > 0) scenes.per_class = static_cast<int>(options.limit);
+  const data::ScenesReport report = data::write_scenes(path, scenes);
+  console.line(
+      fmt::format("data: no --data, so the scenes: {} training and {} test pictures drawn into {}", report.train, report.test, path));
+  return path;
+}
+
+std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const std::string& path, nn::Console& console) {
+  auto dataset = data::open_training(data::open_source(path), {.limit_per_class = options.limit,
+                                                               .valid_pct = options.valid_pct,
+                                                               .split_file = options.split_file,
+                                                               .options = {.resize = options.resize}});
+  {
+    ProgressLine progress(console, "decoding");
+    dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
+  }
+  if (dataset->valid().empty())
+    throw DataError(fmt::format("{}: of {} pictures none is left to validate with, and without validation no model is the best", path,
+                                dataset->train().size()),
+                    "more pictures, a larger --valid-pct, or a --split-file");
+  for (const data::BadPicture& bad : dataset->bad_pictures()) std::cerr << fmt::format("skipped {}: {}\n", bad.path, bad.reason);
+  return dataset;
+}
+
+void describe_data(const data::Dataset& dataset, const std::string& path, nn::Console& console) {
+  const std::vector<int64_t> train = dataset.class_counts(dataset.train()), valid = dataset.class_counts(dataset.valid());
+  std::vector<std::string> classes;
+  for (size_t c = 0; c < train.size(); ++c) classes.push_back(fmt::format("{} {}+{}", dataset.vocabulary()[c], train[c], valid[c]));
+  console.line(fmt::format("data: {}: {} pictures to train on, {} to validate with", path, dataset.train().size(), dataset.valid().size()));
+  console.line(fmt::format("classes (training+validation): {}", fmt::join(classes, ", ")));
+}
+
+nn::ResNet make_network(const TrainingOptions& options, const data::Dataset& dataset, Device& device) {
+  const int classes = static_cast<int>(dataset.vocabulary().size());
+  return nn::ResNet({.arch = options.arch, .classes = classes, .seed = options.common.seed}, {.device = device});
+}
+
+void import_weights(const TrainingOptions& options, std::string_view without_weights, nn::ResNet& model, nn::Console& console) {
+  if (options.weights.empty()) {
+    console.line(without_weights);
+  } else {
+    const weights::Report report = nn::import_body(model, options.weights);
+    console.line(fmt::format("weights: {}: {}", options.weights, weights::describe(report)));
+  }
+  if (!options.init_head.empty()) {
+    nn::load_head(model, options.init_head);
+    console.line(fmt::format("head: {}", options.init_head));
+  }
+}
+
+nn::Learner make_learner(const TrainingOptions& options, nn::ResNet& model, std::shared_ptr<const data::Dataset> dataset) {
+  const nn::ModelInfo info{.vocabulary = dataset->vocabulary(), .resize = options.resize, .size = options.size};
+  Device& device = nn::placement_of(model).device;
+  return nn::make_learner(model, std::move(dataset), info,
+                          {.seed = options.common.seed,
+                           .precision = precision_of(options.precision, device),
+                           .interrupt = &interrupt_flag(),
+                           .batch_size = options.batch_size,
+                           .loader_threads = host_threads()});
+}
+
+}  // namespace mirilla::apps

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "apps/command.h"
+#include "data/dataset.h"
+#include "nn/learner.h"
+
+/// What the commands that train have in common: `train`, `lr-find`.
+namespace mirilla::apps {
+
+/// The data, the network and how it is fed.
+struct TrainingOptions {
+  CommonOptions common;
+  std::string data;
+  std::string weights;
+  std::string arch = "resnet18";
+  int64_t batch_size = 128;
+  int resize = 256;
+  int size = 128;
+  double valid_pct = 0.2;
+  std::string split_file;
+  std::string init_head;
+  int64_t limit = 0;
+  std::string out = "mirilla-out";
+  std::string precision;
+};
+
+/// Adds --data, --resize, --size, --valid-pct, --split-file and --limit.
+void add_data_options(CLI::App& command, TrainingOptions& options);
+/// Adds --weights, --init-head, --arch, --batch-size and --precision.
+void add_network_options(CLI::App& command, TrainingOptions& options);
+
+/// The archive to train on; without --data the scenes, drawn into the results' folder so that eval and predict find them.
+std::string data_path(const TrainingOptions& options, const std::filesystem::path& out, nn::Console& console);
+
+/// The data set, scanned, with what it left out said on stderr. Throws DataError where nothing is left to validate with.
+std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const std::string& path, nn::Console& console);
+void describe_data(const data::Dataset& dataset, const std::string& path, nn::Console& console);
+
+nn::ResNet make_network(const TrainingOptions& options, const data::Dataset& dataset, Device& device);
+/// --weights and --init-head; says what fitted, or `without_weights` where there are none.
+void import_weights(const TrainingOptions& options, std::string_view without_weights, nn::ResNet& model, nn::Console& console);
+
+nn::Learner make_learner(const TrainingOptions& options, nn::ResNet& model, std::shared_ptr<const data::Dataset> dataset);
+
+}  // namespace mirilla::apps
