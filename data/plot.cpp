@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
+#include <utility>
 
 #include "data/canvas.h"
 #include "data/plot_axes.h"
@@ -102,17 +104,38 @@ void draw_series(Canvas& canvas, const Layout& layout, const Axes& axes, const S
   canvas.clear_clip();
 }
 
-void draw_legend(Canvas& canvas, const Layout& layout, std::span<const Series> series) {
+// Of the corners of the plane, the upper right first, the one where the legend covers the fewest points.
+Bounds place_legend(const Layout& layout, const Axes& axes, std::span<const Series> series, int width, int height) {
+  const Bounds& in = layout.inner;
+  const int gap = 5 * layout.text, right = in.right - width - gap, left = in.left + gap, top = in.top + gap,
+            bottom = in.bottom - height - gap;
+  Bounds best;
+  int fewest = std::numeric_limits<int>::max();
+  for (const auto& [x, y] : {std::pair{right, top}, {left, top}, {left, bottom}, {right, bottom}}) {
+    int covered = 0;
+    for (const Series& s : series)
+      for (const auto& run : shown_runs(s, axes))
+        for (const auto& [px, py] : run) {
+          const int at_x = static_cast<int>(layout.x(px)), at_y = static_cast<int>(layout.y(py));
+          covered += at_x > x - gap && at_x < x + width + gap && at_y > y - gap && at_y < y + height + gap;
+        }
+    if (covered >= fewest) continue;
+    fewest = covered;
+    best = {x, y, x + width, y + height};
+  }
+  return best;
+}
+
+void draw_legend(Canvas& canvas, const Layout& layout, const Axes& axes, std::span<const Series> series) {
   const int line = text_height(layout.text), gap = 5 * layout.text, sample = 14 * layout.text;
   int widest = 0;
   for (const Series& s : series) widest = std::max(widest, text_width(s.name, layout.text));
   if (widest == 0) return;
   const int width = gap + sample + gap + widest + gap, height = gap + static_cast<int>(series.size()) * (line + gap);
-  const int left = layout.inner.right - width - gap, top = layout.inner.top + gap;
+  const auto [left, top, right, bottom] = place_legend(layout, axes, series, width, height);
   canvas.rectangle({static_cast<float>(left - 1), static_cast<float>(top - 1)},
-                   {static_cast<float>(left + width + 1), static_cast<float>(top + height + 1)}, kGrid);
-  canvas.rectangle({static_cast<float>(left), static_cast<float>(top)},
-                   {static_cast<float>(left + width), static_cast<float>(top + height)}, kWhite);
+                   {static_cast<float>(right + 1), static_cast<float>(bottom + 1)}, kGrid);
+  canvas.rectangle({static_cast<float>(left), static_cast<float>(top)}, {static_cast<float>(right), static_cast<float>(bottom)}, kWhite);
   for (size_t i = 0; i < series.size(); ++i) {
     const int y = top + gap + static_cast<int>(i) * (line + gap);
     const float middle = static_cast<float>(y) + static_cast<float>(line) / 2, from = static_cast<float>(left + gap);
@@ -138,7 +161,7 @@ Picture plot(std::span<const Series> series, const PlotOptions& options) {
   Canvas canvas(options.width, options.height, kWhite);
   draw_axes(canvas, layout, axes, options);
   for (size_t i = 0; i < series.size(); ++i) draw_series(canvas, layout, axes, series[i], color_of_series(i));
-  draw_legend(canvas, layout, series);
+  draw_legend(canvas, layout, axes, series);
   return canvas.to_picture();
 }
 

@@ -29,8 +29,9 @@ struct PlotOptions {
   int height = 460;
 };
 
-/// Axes, ticks at round numbers, the series in the order given, a legend. Series without a finite point are named in the legend alone.
-/// Throws ShapeError where a series has more x than y or the reverse, UsageError for a picture smaller than 160 x 120.
+/// Axes, ticks at round numbers, the series in the order given, a legend in the corner where it covers least. Series without a finite point
+/// are named in the legend alone. Throws ShapeError where a series has more x than y or the reverse, UsageError for a picture smaller than
+/// 160 x 120.
 Picture plot(std::span<const Series> series, const PlotOptions& options = {});
 
 struct TerminalPlotOptions {

@@ -103,6 +103,16 @@ TEST(Plot, DrawsAFallingLineFromTheUpperLeftToTheLowerRight) {
   for (const auto& [x, y] : pixels) EXPECT_NEAR(y, left->second + slope * (x - left->first), 3) << x;
 }
 
+TEST(Plot, PutsItsLegendWhereItCoversLeast) {
+  Series rising{.name = "loss"};
+  for (int i = 0; i < 100; ++i) rising.x.push_back(i), rising.y.push_back(i);
+  const Picture picture = plot(std::vector{rising});
+  // The line's last tenth lies where the legend would be otherwise.
+  const auto blue = blue_pixels(picture);
+  EXPECT_TRUE(std::any_of(blue.begin(), blue.end(),
+                          [&](auto p) { return p.first > picture.width * 88 / 100 && p.second < picture.height * 16 / 100; }));
+}
+
 TEST(Plot, LeavesAGapWhereAValueIsNotFinite) {
   const Series whole{"", {0, 1, 2, 3, 4, 5}, {1, 1, 1, 1, 1, 1}};
   Series parted = whole;
