@@ -4,10 +4,10 @@
 
 Needs torch 2.11, torchvision 0.26 and fastai 2.8.12.
 
-suggestions.json   rates, those of LRFinder's 100 iterations; and curves: losses as the recorder holds them (f32 values, null is NaN), under the
-                   first of the rates for `iterations`, and expected, what Learner.lr_find suggests with each of its four functions: the
-                   rate, and the point (rate, loss) that its plot shows; null where fastai fails. lr_find itself cuts off the first
-                   num_it // 10, the last 5, and everything from the first NaN on.
+suggestions.json   rates, those of LRFinder's 100 iterations; and curves: losses as the recorder holds them (f32 values, null is NaN),
+                   under the first of the rates for `iterations`, and expected, what Learner.lr_find suggests with each of its four
+                   functions: the rate, and the point (rate, loss) that its plot shows; null where fastai fails. lr_find itself cuts off
+                   the first num_it // 10, the last 5, and everything from the first NaN on.
 curve.safetensors  runs of Learner.lr_find in f64 on ResNet18 with fastai's head for 6 classes: make_resnet.py's values from the tensors'
                    names, no dropout, no augmentation. The pictures (12,16,16,3) are floor(256 u) of units("lr_find.pictures"), normalised
                    with ImageNet's numbers in f32; the labels i mod 6; batches of 4 in order, so an epoch has 3.

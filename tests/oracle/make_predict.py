@@ -4,9 +4,9 @@
 
 Needs torch 2.11, torchvision 0.26, fastai 2.8.12 and pillow.
 
-A vision_learner of resnet18 for six classes with make_resnet.py's values from the tensors' names, in f32, but the last layer's from the name
-"predict.96", with which the pictures get four different labels; Resize(40), aug_transforms(size=32, min_scale=.75), Normalize with ImageNet's
-numbers; on some pictures of tests/oracle/data. The file holds
+A vision_learner of resnet18 for six classes with make_resnet.py's values from the tensors' names, in f32, but the last layer's from the
+name "predict.96", with which the pictures get four different labels; Resize(40), aug_transforms(size=32, min_scale=.75), Normalize with
+ImageNet's numbers; on some pictures of tests/oracle/data. The file holds
 
   files, vocab, resize, size
   predict        of each file, what learn.predict says: label, index, probabilities
@@ -58,7 +58,7 @@ class Draws:
     """Hands a batch transform its numbers, a batch a call."""
 
     def __init__(self, passes, key):
-        self.batches = [[p["draws"][i][key] for i in range(b, min(b + BATCH, len(FILES)))] for p in passes for b in range(0, len(FILES), BATCH)]
+        self.batches = [[draw[key] for draw in p["draws"][b:b + BATCH]] for p in passes for b in range(0, len(FILES), BATCH)]
         self.calls = 0
 
     def __call__(self, x):
@@ -121,7 +121,8 @@ def torchvision_name(name):
     if name == "1.8.weight":
         return LAST
     part, child, rest = name.split(".", 2)
-    return f"head.{child}.{rest}" if part == "1" else f"{dict(zip('014567', ['conv1', 'bn1', 'layer1', 'layer2', 'layer3', 'layer4']))[child]}.{rest}"
+    body = dict(zip("014567", ["conv1", "bn1", "layer1", "layer2", "layer3", "layer4"]))
+    return f"head.{child}.{rest}" if part == "1" else f"{body[child]}.{rest}"
 
 
 def learner_of(recipe):
@@ -163,8 +164,8 @@ def main():
                 "largest" if "use_max" in options else "mixed": preds}
     for entry in predict:
         print(entry["label"], np.round(entry["probabilities"], 3))
-    made_with = f"fastai {fastai.__version__}, torch {torch.__version__.split('+')[0]}, torchvision {torchvision.__version__.split('+')[0]}, "
-    made_with += f"pillow {PIL.__version__}"
+    torches = [module.__version__.split("+")[0] for module in (torch, torchvision)]
+    made_with = f"fastai {fastai.__version__}, torch {torches[0]}, torchvision {torches[1]}, pillow {PIL.__version__}"
     document = dict(made_with=made_with, files=FILES, vocab=VOCAB, resize=RESIZE, size=SIZE, batch_size=BATCH, predict=predict,
                     batch=rows(batch), passes=passes, tta={key: rows(x) for key, x in said.items()})
     (folder / "expected.json").write_text(json.dumps(document, indent=1) + "\n")
