@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nn/show_batch.h"
 
-#include <iostream>
-
-#include "apps/command.h"
+#include "apps/training.h"
 #include "data/dataset.h"
 #include "data/png_write.h"
 
@@ -12,29 +10,12 @@ namespace mirilla::apps {
 namespace {
 
 struct Options {
-  CommonOptions common;
-  std::string data;
+  TrainingOptions training;
   int64_t n = 9;
   int64_t unique = 0;
   bool valid = false;
-  int64_t batch_size = 128;
-  int resize = 256;
-  int size = 128;
-  double valid_pct = 0.2;
-  std::string split_file;
-  int64_t limit = 0;
   std::string out = "batch.png";
 };
-
-std::shared_ptr<data::Dataset> open_data(const Options& options, nn::Console& console) {
-  auto dataset = data::open_training(data::open_source(options.data), {.limit_per_class = options.limit,
-                                                                       .valid_pct = options.valid_pct,
-                                                                       .split_file = options.split_file,
-                                                                       .options = {.resize = options.resize}});
-  ProgressLine progress(console, "decoding");
-  dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
-  return dataset;
-}
 
 nlohmann::ordered_json to_json(const Options& options, const nn::ShownBatch& batch, const data::Dataset& dataset) {
   nlohmann::ordered_json pictures = nlohmann::ordered_json::array();
@@ -50,8 +31,8 @@ nlohmann::ordered_json to_json(const Options& options, const nn::ShownBatch& bat
   return {{"out", options.out},
           {"part", options.valid ? "valid" : "train"},
           {"batch", batch.n},
-          {"resize", options.resize},
-          {"size", options.size},
+          {"resize", options.training.resize},
+          {"size", options.training.size},
           {"crop", {{"x", batch.crop.x}, {"y", batch.crop.y}, {"width", batch.crop.width}, {"height", batch.crop.height}}},
           {"pictures", pictures}};
 }
@@ -65,49 +46,24 @@ std::string describe(const Options& options, const nn::ShownBatch& batch, const 
 }
 
 void run(const Options& options) {
-  Device& device = open(options.common);
-  nn::Console console = make_console(options.common);
-  const auto dataset = open_data(options, console);
-  for (const data::BadPicture& bad : dataset->bad_pictures()) std::cerr << fmt::format("skipped {}: {}\n", bad.path, bad.reason);
-  const nn::ModelInfo info{.vocabulary = dataset->vocabulary(), .resize = options.resize, .size = options.size};
+  Device& device = open(options.training.common);
+  nn::Console console = make_console(options.training.common);
+  const auto dataset = open_data(options.training, options.training.data, console);
+  const nn::ModelInfo info{.vocabulary = dataset->vocabulary(), .resize = options.training.resize, .size = options.training.size};
   const nn::ShownBatch batch = nn::show_batch(dataset, info,
                                               {.pictures = options.n,
-                                               .batch_size = options.batch_size,
+                                               .batch_size = options.training.batch_size,
                                                .training = !options.valid,
                                                .variants = options.unique,
-                                               .seed = options.common.seed,
+                                               .seed = options.training.common.seed,
                                                .augment = {},
                                                .loader_threads = host_threads()},
                                               {.device = device});
   data::write_png(options.out, nn::figure_of(batch, *dataset));
-  if (options.common.json)
+  if (options.training.common.json)
     print_json(to_json(options, batch, *dataset));
   else
     console.line(describe(options, batch, *dataset));
-}
-
-void add_data_options(CLI::App& command, Options& options) {
-  command.add_option("--data", options.data, "a zip or folder of <class>/<picture>; its train/ part where it has one")
-      ->required()
-      ->type_name("ZIP|DIR");
-  command.add_option("--resize", options.resize, "crop and resize pictures to this first, in pixels")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 8192).description(""))
-      ->type_name("PX");
-  command.add_option("--size", options.size, "what the network sees, in pixels")
-      ->capture_default_str()
-      ->check(CLI::Range(32, 4096).description(""))
-      ->type_name("PX");
-  command.add_option("--batch-size", options.batch_size, "pictures a step: they share one crop")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20).description(""))
-      ->type_name("N");
-  command.add_option("--valid-pct", options.valid_pct, "the share of pictures to validate with")->capture_default_str()->type_name("SHARE");
-  command.add_option("--split-file", options.split_file, "the pictures to validate with, one a line")->type_name("FILE");
-  command.add_option("--limit", options.limit, "the first N pictures of each class; 0: all")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber.description(""))
-      ->type_name("N");
 }
 
 }  // namespace
@@ -115,7 +71,12 @@ void add_data_options(CLI::App& command, Options& options) {
 void add_show_batch(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("show-batch", "show pictures as `train` with the same options first shows them to the network");
-  add_data_options(*command, *options);
+  add_data_options(*command, options->training);
+  command->get_option("--data")->required()->description("a zip or folder of <class>/<picture>; its train/ part where it has one");
+  command->add_option("--batch-size", options->training.batch_size, "pictures a step: they share one crop")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20).description(""))
+      ->type_name("N");
   constexpr int kMost = 1024;
   command->add_option("--n", options->n, "how many pictures")
       ->capture_default_str()
@@ -126,7 +87,7 @@ void add_show_batch(CLI::App& app) {
                             ->type_name("N");
   command->add_flag("--valid", options->valid, "validation's pictures, for which nothing is drawn")->excludes(unique);
   command->add_option("--out", options->out, "the picture to write")->capture_default_str()->type_name("PNG");
-  add_common(*command, options->common);
+  add_common(*command, options->training.common);
   command->callback([options] { run(*options); });
 }
 

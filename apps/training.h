@@ -9,7 +9,7 @@
 #include "data/dataset.h"
 #include "nn/learner.h"
 
-/// What the commands that train have in common: `train`, `lr-find`.
+/// What the commands that train have in common: `train`, `lr-find`; and `show-batch`, which opens the same data.
 namespace mirilla::apps {
 
 /// The data, the network and how it is fed.

@@ -121,7 +121,7 @@ Tensor prepare(const data::Picture& picture, const ModelInfo& info, Placement pl
 
 Tensor prepare(std::span<const data::Picture> pictures, const ModelInfo& info, Placement placement) {
   std::vector<uint8_t> pixels;
-  for (const data::Picture& picture : pictures) append_resized(picture, info, pixels);
+  for (const data::Picture& picture : pictures) append_resized(picture, info, {}, pixels);
   const auto n = static_cast<int64_t>(pictures.size());
   const std::vector<float> parameters = data::validation_parameters(static_cast<int>(n), info.resize, info.resize);
   return to_input(pixels, n, info.resize, info.resize, parameters, false, info, placement);
