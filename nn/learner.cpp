@@ -38,7 +38,7 @@ Learner::Learner(ResNet& model, std::unique_ptr<Batches> train, std::unique_ptr<
       placement_(input_placement(model, options_.precision)),
       optimizer_(groups_of(model), options_.adam) {
   options_.augment.size = info_.size;
-  if (options_.precision == amp::Precision::fp16) scaler_.emplace(placement_.device, options_.scaler);
+  renew_scaler();
 }
 
 void Learner::add(Callback& callback) {
@@ -78,7 +78,7 @@ void Learner::run_fit(const Phase& phase) {
   phase_ = phase;
   phase_epoch_ = 0;
   recorder_.begin_fit();
-  if (scaler_) scaler_.emplace(placement_.device, options_.scaler);  // what the last fit came to says nothing about this one
+  renew_scaler();  // what the last fit came to says nothing about this one
   const FitPlan plan{.fit = recorder_.fits() - 1,
                      .epochs = phase.epochs,
                      .frozen = phase.frozen,

@@ -33,7 +33,7 @@ from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from fastai.optimizer import Adam
-from make_resnet import Network, fresh_network
+from make_resnet import Network, named_state
 from oracle_file import units, write_safetensors
 
 RUNS = {"unfrozen": dict(num_it=12, start_lr=1e-7, end_lr=1e-3), "frozen": dict(num_it=12, start_lr=1e-5, end_lr=1),
@@ -131,7 +131,7 @@ def groups(network):
 
 def run(frozen, **options):
     network = OnlyLogits().double()
-    network.load_state_dict(fresh_network().state_dict())
+    network.load_state_dict(named_state())
     before = {name: x.clone() for name, x in network.state_dict().items()}
     with tempfile.TemporaryDirectory() as folder:
         learner = Learner(data(), network, loss_func=torch.nn.CrossEntropyLoss(), opt_func=Adam, splitter=groups, path=folder)
