@@ -12,7 +12,7 @@ import pathlib
 import re
 import sys
 
-SMALL = {".resize = 256": ".resize = 40", ".size = 128": ".size = 32", ".batch_size = 128": ".batch_size = 8", "fine_tune(10,": "fine_tune(1,"}
+SMALL = {".resize = 256": ".resize = 72", ".size = 128": ".size = 64", ".batch_size = 128": ".batch_size = 8", "fine_tune(10,": "fine_tune(1,"}
 
 
 def blocks(page, language):

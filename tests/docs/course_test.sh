@@ -19,7 +19,7 @@ done
 
 cd "$folder"
 "$program" scenes --out scenes.zip --per-class 12 --size 48 >/dev/null
-"$program" train --data scenes.zip --out first --resize 40 --size 32 --batch-size 8 --epochs 1 >/dev/null
+"$program" train --data scenes.zip --out first --resize 72 --size 64 --batch-size 8 --epochs 1 >/dev/null
 cp first/model.safetensors resnet18.pth  # a file is known by what it holds
 cp first/model.safetensors modelResnet18.pth
 python3 - <<'PYTHON'
@@ -32,19 +32,15 @@ with zipfile.ZipFile("scenes.zip") as scenes, zipfile.ZipFile("IntelImageClassif
             course.writestr("IntelImageClassification/test/mountain/20058.jpg", scenes.read(name))
 PYTHON
 
-# The course's sizes, made small: the last word counts, so what the page says goes first.
+# The course's sizes, made small: those that the page says are replaced, those that it leaves to the defaults are added.
 mirilla() {
-  local small=()
-  case $1 in
-    train | lr-find) small=(--resize 40 --size 32 --batch-size 8) ;;
-    show-batch) small=(--resize 40 --size 32 --batch-size 8) ;;
-  esac
-  local words=() word
+  local words=() small=()
+  case $1 in train | lr-find | show-batch) small=(--resize 72 --size 64 --batch-size 8) ;; esac
   while [ $# -gt 0 ]; do
     case $1 in
       --epochs) words+=(--epochs 1); shift 2 ;;
-      --resize) words+=(--resize 40); shift 2 ;;
-      --size) words+=(--size 32); shift 2 ;;
+      --resize) words+=(--resize 72); shift 2 ;;
+      --size) words+=(--size 64); shift 2 ;;
       *) words+=("$1"); shift ;;
     esac
   done
