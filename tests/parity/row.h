@@ -8,12 +8,12 @@ namespace mirilla::parity {
 
 /// One line of the page: how far Mirilla is from PyTorch, fastai or Pillow in one thing, and how far it may be.
 struct Row {
-  std::string id;         // "adam.fifty-steps": its section, and its name in mutations/*.json
-  std::string what;       // "50 steps of Adam over odd shapes, momentum changing with each"
-  std::string against;    // "fastai 2.8.12": from the oracle's own file where it says so
-  double measured = 0;    // 0 is equality
-  double tolerance = 0;   // the row is green where measured <= tolerance; NaN never is
-  std::string unit;       // "of the tensor's norm", "bytes that differ"
+  std::string id;                 // "adam.fifty-steps": its section, and its name in mutations/*.json
+  std::string what;               // "50 steps of Adam over odd shapes, momentum changing with each"
+  std::string against;            // "fastai 2.8.12": from the oracle's own file where it says so
+  double measured = 0;            // 0 is equality
+  double tolerance = 0;           // the row is green where measured <= tolerance; NaN never is
+  std::string unit;               // "of the tensor's norm", "bytes that differ"
   std::string tolerance_because;  // "two f32 sums in different order"
 };
 
