@@ -146,7 +146,7 @@ def main():
             failures.append(f"{mutation['row']}: {mutation['name']}: {outcome}")
         if options.results:
             with open(options.results, "a") as file:
-                file.write(json.dumps(dict(row=mutation["row"], name=mutation["name"], red=outcome == "red")) + "\n")
+                file.write(json.dumps(dict(row=mutation["row"], name=mutation["name"], red=outcome == "red", commit=rows.commit())) + "\n")
     print(f"{sum(m['row'] not in left_out for m in wanted)} mutations, {len(failures)} failures")
     for id in sorted(set(left_out)):
         print(f"left out: {id}")

@@ -2,6 +2,8 @@
 """A row of docs/parity.md, as row.cpp writes it: for the rows that are measured by running the program beside fastai."""
 import json
 import math
+import pathlib
+import subprocess
 
 
 def row(file, id, what, against, measured, tolerance, unit, because, test=None):
@@ -24,3 +26,9 @@ def read_lines(file):
 def read(file):
     """The rows of a file by their ids; the last of an id counts."""
     return {r["id"]: r for r in read_lines(file)}
+
+
+def commit():
+    """What this tree is called."""
+    described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=pathlib.Path(__file__).parent, stdout=subprocess.PIPE, text=True)
+    return described.stdout.strip() or "unknown"

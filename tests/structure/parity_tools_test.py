@@ -63,8 +63,8 @@ class Page(unittest.TestCase):
         self.assertNotIn("**FAIL**", self.text(True, {}))
 
     def test_says_which_mistake_stayed_green(self):
-        self.assertIn("(**STAYED GREEN**)", self.text(True, {"adam.x": [dict(name="n", red=False)]}))
-        self.assertNotIn("STAYED", self.text(True, {"adam.x": [dict(name="n", red=True)]}))
+        self.assertIn("(**STAYED GREEN**)", self.text(True, {"adam.x": [dict(name="n", red=False, commit="c")]}))
+        self.assertNotIn("STAYED", self.text(True, {"adam.x": [dict(name="n", red=True, commit="c")]}))
 
 
 class Mutations(WithFolder):
