@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Sees that every row of docs/parity.md turns red when the code is wrong in one named way.
 
-    mutate.py [--row ID]... [--results FILE.jsonl] [--photos ZIP --weights PTH [--reference CSV]]
+    mutate.py [--row ID]... [--results FILE.jsonl] [--photos ZIP --weights PTH [--reference CSV --test-accuracy A...]]
 
 The tree is copied to build/parity-mutants and built there. Then, one after another, each mutation of mutations/*.json is made in the copy,
 what depends on it is built, the tests of its row run, and the row must be red, or the program not get that far. Exits 1 where a mutation
@@ -78,7 +78,9 @@ def script_for(id, options):
     photos = ["--photos", options.photos.resolve(), "--weights", options.weights.resolve()]
     if not id.startswith("statistics."):
         return ["photos.py", "--only", id, *photos]
-    return ["trainings.py", "--epochs", "1", "--reference", options.reference.resolve(), *photos] if options.reference else None
+    whole = [] if id.endswith(("-final", "-test")) else ["--epochs", "1"]  # one seed, and no more epochs than show a mistake
+    accuracy = ["--test-accuracy", *options.test_accuracy] if options.test_accuracy else []
+    return ["trainings.py", "--seeds", "1", *whole, "--reference", options.reference.resolve(), *accuracy, *photos] if options.reference else None
 
 
 def run_script(command):
@@ -123,6 +125,7 @@ def main():
     parser.add_argument("--results", help="a file that gets a line for each")
     for name in ("photos", "weights", "reference"):
         parser.add_argument("--" + name, type=pathlib.Path)
+    parser.add_argument("--test-accuracy", nargs="*", default=[])
     options = parser.parse_args()
     prepare()
     baseline = run_tests([])
