@@ -76,18 +76,19 @@ def first_epochs(options, seed):
 
 
 def distances(curve, theirs, ours, epochs):
-    """|difference of the means| in standard errors, an epoch each. The deviation is pooled over all epochs, since a few seeds say little about one."""
+    """|difference of the means| in standard errors, an epoch each. The deviation is the frozen epoch's own, and for all epochs after it pooled,
+    since a few seeds say little about one."""
     def values(runs, epoch):
         return [run[epoch][curve] for run in runs if len(run) > epoch]
 
-    def pooled():
-        variances = [(len(v) - 1, st.variance(v)) for e in range(epochs) for v in (values(theirs, e), values(ours, e)) if len(v) > 1]
+    def pooled(among):
+        variances = [(len(v) - 1, st.variance(v)) for epoch in among for v in (values(theirs, epoch), values(ours, epoch)) if len(v) > 1]
         return (sum(n * s for n, s in variances) / sum(n for n, _ in variances)) ** .5
 
-    deviation = pooled()
     out = []
     for epoch in range(epochs):
         a, b = values(theirs, epoch), values(ours, epoch)
+        deviation = pooled(range(1, epochs) if epoch else range(1))
         out.append(abs(st.mean(a) - st.mean(b)) / (deviation * (1 / len(a) + 1 / len(b)) ** .5))
     return out
 
