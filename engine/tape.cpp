@@ -195,6 +195,30 @@ void keep_gradient(Tensor& tensor) {
   tensor.grad_state()->observed = true;
 }
 
+Tensor alias(const Tensor& x) {
+  return record("alias", {x}, x.detach(), [](const Tensor& dy) { return Gradients{dy}; });
+}
+
+Observed::Observed(Tensor tensor) : values_(tensor.detach()), version_(tensor.version()) {
+  keep_gradient(tensor);
+  place_ = tensor.grad_state();
+  window_ = tensor.grad_state()->window;
+  if (window_) return;  // seen before, as the output of a module inside
+  window_ = std::make_shared<GradState>();
+  window_->keep = true;
+  tensor.grad_state()->window = window_;
+}
+
+Tensor Observed::tensor() const {
+  if (values_.version() != version_)
+    throw Error(fmt::format("a watched tensor {} was overwritten since it was seen", to_string(values_.shape())),
+                "what comes after it writes in place: let it write to a tensor of its own, or read before it runs");
+  Tensor tensor = values_.detach();
+  const auto place = place_.lock();
+  tensor.set_grad_state(place ? place : window_);
+  return tensor;
+}
+
 void backward(const Tensor& root, const BackwardOptions& options) {
   const auto& state = root.grad_state();
   if (!state)
@@ -202,7 +226,7 @@ void backward(const Tensor& root, const BackwardOptions& options) {
                 "does anything require a gradient, and is a NoGrad scope open?");
   const auto scale = options.scale ? amp::grad_scale_of(options.scale) : nullptr;
   const Tensor seed = seed_of(root, options, scale.get());
-  const auto deposit = [&](GradState& to, const Tensor& gradient) { amp::accumulate(to, gradient, scale); };
+  const auto deposit = [&](GradState& to, const Tensor& gradient) { amp::accumulate(to.holder(), gradient, scale); };
   const NoGrad no_grad;
   Pending pending;
   pending.add(state.get(), seed);

@@ -62,7 +62,10 @@ struct GradState {
   std::shared_ptr<const amp::GradScale> scale;  // that it came under
   Tensor unscaled;                              // once somebody asked
   std::shared_ptr<Node> producer;               // none for a leaf
+  std::shared_ptr<GradState> window;            // of an Observed: holds the gradient in place of this, and outlives the tape
 
+  /// Where the gradient lies.
+  GradState& holder() { return window ? *window : *this; }
   void clear() {
     grad = unscaled = Tensor();
     scale = nullptr;
@@ -101,6 +104,26 @@ Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tenso
 /// Keeps the gradient that passes through this tensor at the next backward: read it with grad(). What is computed from the tensor from now
 /// on is recorded even if nothing requires a gradient, or under NoGrad.
 void keep_gradient(Tensor& tensor);
+
+/// The same values as a tensor of its own, so that what is kept of it is not kept of x. Backward: dx = dy, the same tensor.
+Tensor alias(const Tensor& x);
+
+/// A tensor under keep_gradient, held from outside the tape: its values and its gradient stay as long as this does, and nothing of what it
+/// was computed from.
+class Observed {
+ public:
+  /// Puts it under keep_gradient.
+  explicit Observed(Tensor tensor);
+  /// The tensor: at its place on the tape as long as something on the way to a root needs it (or the tensor itself lives), and after that
+  /// the values alone; its gradient either way. Throws Error where somebody wrote to the storage since.
+  Tensor tensor() const;
+
+ private:
+  Tensor values_;  // off the tape
+  uint64_t version_;
+  std::weak_ptr<GradState> place_;
+  std::shared_ptr<GradState> window_;
+};
 
 struct BackwardOptions {
   Tensor seed = {};  // d(objective)/d(root), like root; may be absent if root has one element: then 1

@@ -145,23 +145,24 @@ Tensor& Tensor::set_requires_grad(bool on) {
 }
 
 Tensor Tensor::grad() const {
-  const auto& state = impl().grad_state;
-  if (!state || !state->grad) return {};
-  if (!state->scale) return state->grad;
-  if (!state->unscaled) state->unscaled = amp::unscaled(state->grad, *state->scale);
-  return state->unscaled;
+  if (!impl().grad_state) return {};
+  tape::GradState& state = impl().grad_state->holder();
+  if (!state.grad || !state.scale) return state.grad;
+  if (!state.unscaled) state.unscaled = amp::unscaled(state.grad, *state.scale);
+  return state.unscaled;
 }
 
 void Tensor::set_grad(const Tensor& grad) {
   if (grad && (grad.shape() != shape() || grad.dtype() != dtype()))
     throw ShapeError(fmt::format("a gradient like the tensor ({}) was expected and {} came", describe(*this), describe(grad)));
   if (!impl().grad_state) impl().grad_state = std::make_shared<tape::GradState>();
-  impl().grad_state->clear();
-  impl().grad_state->grad = grad;
+  tape::GradState& state = impl().grad_state->holder();
+  state.clear();
+  state.grad = grad;
 }
 
 void Tensor::clear_grad() {
-  if (impl().grad_state) impl().grad_state->clear();
+  if (impl().grad_state) impl().grad_state->holder().clear();
 }
 
 HalfCopy& Tensor::half_copy() const {

@@ -10,7 +10,19 @@ namespace mirilla::nn {
 
 namespace {
 
-CamMap map_of(const Watch& watch, CamStyle style) {
+// Why there is nothing to see, if there is not: zeros are an answer, and should not be taken for a mistake.
+std::string note_on(const CamMap& map, int target, CamStyle style) {
+  const auto [low, high] = std::minmax_element(map.values.begin(), map.values.end());
+  if (*low == 0 && *high == 0)
+    return fmt::format("the map at '{}' is zero everywhere: class {} does not depend on what this layer found", map.layer, target);
+  if (style == CamStyle::paper && *high <= 0)
+    return fmt::format(
+        "the map at '{}' is negative everywhere, so zero: nothing there speaks for class {}, what there is speaks against it", map.layer,
+        target);
+  return {};
+}
+
+CamMap map_of(const Watch& watch, int target, CamStyle style) {
   const size_t last = watch.calls() - 1;
   const Tensor activation = watch.activation(last);  // (1,h,w,C)
   if (activation.shape().rank() != 4 || activation.size(1) * activation.size(2) <= 1)
@@ -19,9 +31,12 @@ CamMap map_of(const Watch& watch, CamStyle style) {
   Tensor weights = empty({1, activation.size(3)}, activation.dtype(), activation.device());
   Tensor map = empty({1, activation.size(1), activation.size(2)}, activation.dtype(), activation.device());
   activation.backend().grad_cam(activation, watch.gradient(last), weights, map);
-  CamMap result{.layer = watch.name(), .height = static_cast<int>(map.size(1)), .width = static_cast<int>(map.size(2)), .values = {}};
-  for (const double value : map.to_doubles())
-    result.values.push_back(static_cast<float>(style == CamStyle::paper ? std::max(value, 0.0) : value));
+  CamMap result{
+      .layer = watch.name(), .height = static_cast<int>(map.size(1)), .width = static_cast<int>(map.size(2)), .values = {}, .note = {}};
+  for (const double value : map.to_doubles()) result.values.push_back(static_cast<float>(value));
+  result.note = note_on(result, target, style);
+  if (style == CamStyle::paper)
+    for (float& value : result.values) value = std::max(value, 0.0f);
   return result;
 }
 
@@ -29,7 +44,7 @@ CamMap map_of(const Watch& watch, CamStyle style) {
 
 GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style) {
   std::vector<Watch> watches;
-  for (const std::string& layer : layers) watches.push_back(model.watch(model.resolve(layer)));
+  for (const std::string& layer : layers) watches.push_back(model.watch(model.resolve(layer)));  // "" is the model: no layer
   const EvaluationMode mode(model);
   const tape::NoGrad no_grad;            // the watches alone decide what is recorded
   const Tensor logits = model(picture);  // (1,classes)
@@ -44,7 +59,7 @@ GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::st
   std::vector<Tensor> targets;
   for (const Watch& watch : watches) targets.push_back(watch.activation(watch.calls() - 1));
   tape::backward(pick(logits, result.target), {.targets = targets});
-  for (const Watch& watch : watches) result.maps.push_back(map_of(watch, style));
+  for (const Watch& watch : watches) result.maps.push_back(map_of(watch, result.target, style));
   return result;
 }
 

@@ -22,6 +22,7 @@ struct CamMap {
   int height = 0;
   int width = 0;
   std::vector<float> values;  // (height, width)
+  std::string note;           // where the map shows nothing, why; else ""
 };
 
 struct GradCam {
@@ -37,6 +38,8 @@ struct GradCam {
 ///   picture  (1,H,W,3) normalised, on the model's device
 ///   layers   names that ResNet::resolve understands; a module that runs several times counts with its last run
 ///   target   the class to explain, or none for the likeliest
+///
+/// A map without a positive value is all zeros in the paper's style, and one without any is so in both; its note says what that means.
 ///
 /// In evaluation mode (the mode is put back afterwards), from the raw logit. No parameter's gradient is computed, frozen parameters do not
 /// matter, nor does a NoGrad around the call. Waits for the device. Throws UsageError for an unknown layer or class, Error for a layer

@@ -76,11 +76,24 @@ Tensor Sequential::forward(const Tensor& x) {
   return y;
 }
 
+std::optional<Module::Indexed> Sequential::indexed(std::span<const int> indices) const {
+  const int count = static_cast<int>(children().size()), index = indices[0];
+  if (index < -count || index >= count) return std::nullopt;
+  return Indexed{.child = children()[static_cast<size_t>((index + count) % count)].name, .used = 1};
+}
+
 namespace {
+
+// What the norm gives, seen beside the folded operation: cut off from x, whose gradient goes through the folded weights.
+Tensor norm_seen_apart(Conv2d& conv, BatchNorm& norm, const Tensor& x) {
+  if (!conv.watched() && !norm.watched()) return {};
+  return norm(conv(x.detach()));
+}
 
 Tensor run_folded(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
   const FoldedBatchNorm& folded = norm.folded_into(conv);
-  Tensor y = conv2d_bias_add_relu(x, folded.w, folded.bias, residual, relu != nullptr, conv.spec().conv);
+  const Tensor inside = norm_seen_apart(conv, norm, x);
+  Tensor y = conv2d_bias_add_relu(x, folded.w, folded.bias, residual, relu != nullptr, conv.spec().conv, inside);
   if (relu) relu->observe(y);
   return y;
 }
@@ -88,8 +101,8 @@ Tensor run_folded(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, co
 }  // namespace
 
 Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
-  const bool recorded = tape::recording({x, conv.weight(), norm.state().weight, norm.state().bias, residual});
-  if (!norm.training() && !recorded && !conv.watched() && !norm.watched()) return run_folded(conv, norm, relu, x, residual);
+  const bool trains = tape::recording({conv.weight(), conv.bias(), norm.state().weight, norm.state().bias});
+  if (!norm.training() && !trains) return run_folded(conv, norm, relu, x, residual);
   Tensor y = conv(x);
   if (!relu) {
     y = norm(y);

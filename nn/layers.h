@@ -161,11 +161,17 @@ class Sequential final : public Module {
 
  protected:
   Tensor forward(const Tensor& x) override;
+  std::optional<Indexed> indexed(std::span<const int> indices) const override;
 };
 
-/// relu(norm(conv(x)) + residual): the residual and the ReLU may be absent. In evaluation, where no gradient is wanted and neither conv nor
-/// norm is watched, the norm is folded into the convolution and all of it is one operation; else the convolution runs and norm, sum and
-/// ReLU are one. Watches on conv, norm and relu are served either way.
+/// relu(norm(conv(x)) + residual): the residual and the ReLU may be absent. In evaluation, where no gradient of conv's or norm's parameters
+/// is wanted, the norm is folded into the convolution and all of it is one operation; else the convolution runs and norm, sum and ReLU are
+/// one.
+///
+/// Watches on conv, norm and relu are served either way, and decide nothing: the result has the same bits with and without them. A folded
+/// convolution has no value between itself and its norm, so what a watch on conv or norm sees there is computed apart, from the same input:
+/// it differs from what the folded weights would give by rounding (f32: 1e-5 of the largest value), and its gradient is the folded
+/// operation's own.
 Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual = {});
 
 }  // namespace mirilla::nn

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
 
 namespace mirilla::nn {
 
@@ -11,49 +12,32 @@ namespace {
 
 // How deep this thread is in modules running modules; at 0 a new pass begins and earlier outputs are forgotten.
 thread_local int running_depth = 0;
-// How many outputs this thread's pass has left with watches.
+// Which pass this thread is in, a number that no other has, and how many outputs it has left with watches.
+thread_local uint64_t pass = 0;
 thread_local size_t observed = 0;
 
 struct Running {
-  Running() { ++running_depth; }
+  Running() {
+    static std::atomic<uint64_t> passes{0};
+    if (running_depth++ > 0) return;
+    pass = passes.fetch_add(1, std::memory_order_relaxed) + 1;
+    observed = 0;
+  }
   ~Running() { --running_depth; }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
 };
 
-std::string join(const std::string& prefix, const std::string& name) { return prefix.empty() ? name : prefix + "." + name; }
-
 }  // namespace
 
-void Watch::check(size_t call) const {
-  if (call >= calls())
-    throw Error(fmt::format("'{}' is watched, and ran {} times, so there is no call {}", name_, calls(), call),
-                "run the model while the watch lives");
-}
-
-Tensor Watch::activation(size_t call) const {
-  check(call);
-  return capture_->outputs[call];
-}
-
-size_t Watch::place(size_t call) const {
-  check(call);
-  return capture_->places[call];
-}
-
-Tensor Watch::gradient(size_t call) const {
-  const Tensor gradient = activation(call).grad();
-  if (!gradient) throw Error(fmt::format("no gradient came to '{}'", name_), "call tape::backward on something computed from its output");
-  return gradient;
-}
+std::string full_name(const std::string& prefix, const std::string& name) { return prefix.empty() ? name : prefix + "." + name; }
 
 Tensor Module::operator()(const Tensor& x) {
-  if (running_depth == 0) {
-    forget_outputs();
-    observed = 0;
-  }
+  if (running_depth == 0) forget_outputs();
   const Running running;
   Tensor y = forward(x);
+  if (!watched()) return y;
+  y = tape::alias(y);  // y may be x itself, or a child's output: what is kept of this module is kept of no other tensor
   observe(y);
   return y;
 }
@@ -61,13 +45,13 @@ Tensor Module::operator()(const Tensor& x) {
 void Module::observe(Tensor output) {
   const auto capture = capture_.lock();
   if (!capture) return;
-  tape::keep_gradient(output);
-  capture->outputs.push_back(std::move(output));
-  capture->places.push_back(observed++);
+  if (capture->pass != pass) capture->calls.clear();  // of a module that is no child of the root: nothing else forgets them
+  capture->pass = pass;
+  capture->calls.push_back({.output = tape::Observed(std::move(output)), .place = observed++});
 }
 
 void Module::forget_outputs() {
-  if (const auto capture = capture_.lock()) *capture = {};
+  if (const auto capture = capture_.lock()) capture->calls.clear();
   for (const Child& child : children_) child.module->forget_outputs();
 }
 
@@ -75,19 +59,24 @@ Module& Module::at(std::string_view path) {
   if (path.empty()) return *this;
   const size_t dot = path.find('.');
   const std::string_view first = path.substr(0, dot);
-  const auto child = std::find_if(children_.begin(), children_.end(), [&](const Child& c) { return c.name == first; });
-  if (child == children_.end()) {
+  Module* const below = child(first);
+  if (!below) {
     std::vector<std::string> names;
     for (const Child& c : children_) names.push_back(c.name);
     throw Error(fmt::format("a {} has no child '{}'", kind(), first),
                 names.empty() ? "it has none" : fmt::format("it has {}", fmt::join(names, ", ")));
   }
-  return child->module->at(dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1));
+  return below->at(dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1));
+}
+
+Module* Module::child(std::string_view name) {
+  const auto found = std::find_if(children_.begin(), children_.end(), [&](const Child& c) { return c.name == name; });
+  return found == children_.end() ? nullptr : found->module.get();
 }
 
 void Module::collect(const std::string& prefix, std::vector<std::pair<std::string, Module*>>& all) {
   all.emplace_back(prefix, this);
-  for (const Child& child : children_) child.module->collect(join(prefix, child.name), all);
+  for (const Child& child : children_) child.module->collect(full_name(prefix, child.name), all);
 }
 
 std::vector<std::pair<std::string, Module*>> Module::modules() {
@@ -102,14 +91,14 @@ std::vector<NamedTensor> Module::own_buffers() const { return {buffers_.begin(),
 std::vector<NamedTensor> Module::parameters() const {
   std::vector<NamedTensor> all = own_parameters();
   for (const Child& child : children_)
-    for (const NamedTensor& below : child.module->parameters()) all.push_back({join(child.name, below.name), below.tensor});
+    for (const NamedTensor& below : child.module->parameters()) all.push_back({full_name(child.name, below.name), below.tensor});
   return all;
 }
 
 std::vector<NamedTensor> Module::buffers() const {
   std::vector<NamedTensor> all = own_buffers();
   for (const Child& child : children_)
-    for (const NamedTensor& below : child.module->buffers()) all.push_back({join(child.name, below.name), below.tensor});
+    for (const NamedTensor& below : child.module->buffers()) all.push_back({full_name(child.name, below.name), below.tensor});
   return all;
 }
 
@@ -123,14 +112,25 @@ void Module::begin_step(uint64_t seed, uint32_t step) {
   for (const auto& [name, module] : modules()) module->on_step(seed, step, ordinal++);
 }
 
-Watch Module::watch(std::string_view path) {
+Watch Module::watch(std::string_view name) {
+  std::string path = name.empty() ? std::string() : resolve(name);
   Module& module = at(path);
   auto capture = module.capture_.lock();
   if (!capture) {
     capture = std::make_shared<Capture>();
     module.capture_ = capture;
   }
-  return Watch(std::move(capture), std::string(path));
+  return Watch(std::move(capture), std::move(path));
+}
+
+std::vector<Watch> Module::watch_all(const std::vector<std::string>& patterns) {
+  std::vector<std::string> names;
+  for (const std::string& pattern : patterns)
+    for (std::string& name : matching(pattern))
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+  std::vector<Watch> watches;
+  for (const std::string& name : names) watches.push_back(watch(name));
+  return watches;
 }
 
 bool Module::any_watched() const {

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <concepts>
 #include <deque>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include "engine/tape.h"
 #include "engine/tensor.h"
+#include "nn/watch.h"
 
 namespace mirilla::nn {
 
@@ -21,34 +24,8 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-/// What a watched module left behind: one output a call, in the order of the calls since the root module last began to run.
-struct Capture {
-  std::vector<Tensor> outputs;
-  std::vector<size_t> places;  // each output's among those of all watched modules
-};
-
-/// A window into a module, as long as the handle lives. A module without a handle keeps nothing; no callback is stored anywhere.
-class Watch {
- public:
-  explicit Watch(std::shared_ptr<Capture> capture, std::string name) : capture_(std::move(capture)), name_(std::move(name)) {}
-
-  const std::string& name() const { return name_; }
-  /// How often the module ran since the root last began.
-  size_t calls() const { return capture_->outputs.size(); }
-  /// The module's output at its call number `call`. Throws Error where there was none.
-  Tensor activation(size_t call = 0) const;
-  /// The gradient of that output, after tape::backward. Throws Error where none came.
-  Tensor gradient(size_t call = 0) const;
-  /// How many outputs of watched modules came before this one since the root last began: sorts several watches into the order of
-  /// execution, a module's children before itself. Throws Error where there was no such call.
-  size_t place(size_t call = 0) const;
-
- private:
-  void check(size_t call) const;
-
-  std::shared_ptr<Capture> capture_;
-  std::string name_;
-};
+/// The name of a part of `prefix`: "layer1" and "conv1" give "layer1.conv1".
+std::string full_name(const std::string& prefix, const std::string& name);
 
 /// A part of a network: named children, parameters (trained) and buffers (kept). operator() is the only way a module runs, so a watch
 /// sees every call; a block that runs several of its children in one fused operation leaves their outputs through observe().
@@ -88,17 +65,49 @@ class Module {
   /// Tells the random layers below which numbers are theirs in the coming step: (seed, step), and each layer's own ordinal as the item.
   void begin_step(uint64_t seed, uint32_t step);
 
-  /// Watches the module at `path`.
-  Watch watch(std::string_view path);
+  /// This library's name for a module below, torchvision's, whatever it is called by:
+  ///
+  ///   "layer4.1.relu"             torchvision's names pass unchanged
+  ///   "model[0][-2]", "head[-1]"  a number picks a child of a Sequential, from its end where it is negative, and of a ResNet as fastai's
+  ///                               Sequential(body, head) would; "model" is the model itself
+  ///   "0.4.0.conv1", "1.8"        the same numbers, as they stand in the names of fastai's state dict
+  ///
+  /// Throws UsageError with the names there are, also for the model itself.
+  std::string resolve(std::string_view name);
+  /// All names that a pattern fits, in the order of modules(): '*' is any text without a dot, '**' any text, '?' one character but a dot;
+  /// what stands before a wildcard may be an index path: "layer*.?.relu", "model[0][-1].*", "**.bn1". A name without wildcards is
+  /// resolve's. Throws UsageError where nothing fits.
+  std::vector<std::string> matching(std::string_view pattern);
+
+  /// Watches one module, by any name that resolve knows; "" is this one. Throws UsageError for an unknown name, and for a pattern.
+  Watch watch(std::string_view name);
+  /// Watches all modules that these patterns fit: in the order of the patterns, then of modules(), each once.
+  std::vector<Watch> watch_all(const std::vector<std::string>& patterns);
+  template <std::convertible_to<std::string_view>... Patterns>
+  std::vector<Watch> watch_all(const Patterns&... patterns) {
+    return watch_all(std::vector<std::string>{std::string(patterns)...});
+  }
   bool watched() const { return !capture_.expired(); }
   /// Whether this module or any below is watched.
   bool any_watched() const;
 
-  /// For a block that ran this child as part of a fused operation: leaves `output` as the child's. Nothing happens where nobody watches.
+  /// For a block that ran this child as part of a fused operation: leaves `output`, a tensor of the block's own, as the child's. Nothing
+  /// happens where nobody watches.
   void observe(Tensor output);
 
  protected:
   virtual Tensor forward(const Tensor& x) = 0;
+
+  /// The child that numbers mean, and how many of `indices` were needed to say so: for resolve. None: this kind has no numbered children.
+  struct Indexed {
+    std::string child;
+    size_t used = 1;
+  };
+  virtual std::optional<Indexed> indexed(std::span<const int> indices) const {
+    static_cast<void>(indices);
+    return std::nullopt;
+  }
+
   virtual void on_step(uint64_t seed, uint32_t step, uint32_t ordinal) {
     static_cast<void>(seed), static_cast<void>(step), static_cast<void>(ordinal);
   }
@@ -115,6 +124,7 @@ class Module {
   Tensor& add_buffer(std::string name, Tensor tensor);
 
  private:
+  Module* child(std::string_view name);
   void collect(const std::string& prefix, std::vector<std::pair<std::string, Module*>>& all);
   void forget_outputs();
 

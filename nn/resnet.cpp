@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "nn/resnet.h"
 
-#include <fmt/ranges.h>
-
-#include <charconv>
 #include <cmath>
 #include <numbers>
 
@@ -134,39 +131,15 @@ std::array<std::vector<NamedTensor>, 3> ResNet::parameter_groups() const {
   return groups;
 }
 
-std::string ResNet::resolve(std::string_view name) {
-  static constexpr std::string_view kBody[] = {"conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
-  constexpr int kChildren = 8;
-  const auto unknown = [&] {
-    return UsageError(fmt::format("the model has no module '{}'", name),
-                      "layer4 (model[0]), layer3 (model[0][-2]), layer2.0.bn1, head.8 are names it has; `mirilla summary` lists them all");
-  };
-  std::vector<std::string> parts;  // model[0][-2].conv1 and 0.6.conv1 alike
-  std::string part;
-  for (const char c : name) {
-    if (c == '[' || c == ']' || c == '.') {
-      if (!part.empty()) parts.push_back(std::exchange(part, {}));
-    } else {
-      part += c;
-    }
-  }
-  if (!part.empty()) parts.push_back(part);
-  if (!parts.empty() && parts[0] == "model") parts.erase(parts.begin());
-  if (parts.empty()) throw unknown();
-  if (parts[0] == "0" && parts.size() == 1) return "layer4";
-  if (parts[0] == "0") {
-    int index = kChildren;
-    const auto [end, error] = std::from_chars(parts[1].data(), parts[1].data() + parts[1].size(), index);
-    if (error != std::errc() || *end != '\0' || index < -kChildren || index >= kChildren) throw unknown();
-    parts.erase(parts.begin());
-    parts[0] = kBody[static_cast<size_t>((index + kChildren) % kChildren)];
-  } else if (parts[0] == "1") {
-    parts[0] = "head";
-  }
-  const std::string resolved = fmt::format("{}", fmt::join(parts, "."));
-  for (const auto& [path, module] : modules())
-    if (path == resolved) return resolved;
-  throw unknown();
+std::optional<Module::Indexed> ResNet::indexed(std::span<const int> indices) const {
+  static constexpr std::array<std::string_view, 8> kBody{"conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
+  constexpr int kChildren = static_cast<int>(kBody.size());
+  const bool body = indices[0] == 0 || indices[0] == -2, head = indices[0] == 1 || indices[0] == -1;
+  if (head && spec_.head == Head::fastai) return Indexed{.child = "head", .used = 1};
+  if (!body) return std::nullopt;
+  if (indices.size() == 1) return Indexed{.child = std::string(kBody.back()), .used = 1};
+  if (indices[1] < -kChildren || indices[1] >= kChildren) return std::nullopt;
+  return Indexed{.child = std::string(kBody[static_cast<size_t>((indices[1] + kChildren) % kChildren)]), .used = 2};
 }
 
 void initialise(Module& model, uint64_t seed) {

@@ -58,12 +58,10 @@ class ResNet final : public Module {
   /// fastai's three: [conv1..layer2], [layer3, layer4], [head].                                  [fastai.vision.learner._resnet_split]
   std::array<std::vector<NamedTensor>, 3> parameter_groups() const;
 
-  /// Our name for a module that may be called as fastai does: "model[0][-2]" is "layer3", "model[0]" is "layer4", "0.4.0.conv1" is
-  /// "layer1.0.conv1", "1.8" is "head.8". Our own names pass unchanged; an unknown one throws UsageError with those there are.
-  std::string resolve(std::string_view name);
-
  protected:
   Tensor forward(const Tensor& x) override;
+  /// As fastai's Sequential(body, head): model[0][-2] is layer3, model[0] what the body gives, so layer4, and model[1] the head.
+  std::optional<Indexed> indexed(std::span<const int> indices) const override;
 
  private:
   ResNetSpec spec_;

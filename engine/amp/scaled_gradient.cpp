@@ -54,10 +54,11 @@ void accumulate(tape::GradState& state, const Tensor& gradient, const std::share
 }
 
 Tensor gradient_under(const Tensor& leaf, const Tensor& state) {
-  const auto& known = leaf.grad_state();
-  if (!known || !known->grad) return {};
-  const bool is_under = known->scale && known->scale->storage_id == state.storage()->id() && known->scale->version == state.version();
-  if (is_under) return known->grad;
+  if (!leaf.grad_state()) return {};
+  const tape::GradState& known = leaf.grad_state()->holder();
+  if (!known.grad) return {};
+  const bool is_under = known.scale && known.scale->storage_id == state.storage()->id() && known.scale->version == state.version();
+  if (is_under) return known.grad;
   return times(leaf.grad(), state.slice(0, 1), leaf.dtype());
 }
 

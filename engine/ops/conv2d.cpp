@@ -37,50 +37,84 @@ Shape output_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const C
   return {x.size(0), extent_after(x.size(1), w.size(1), spec), extent_after(x.size(2), w.size(2), spec), w.size(0)};
 }
 
+// What the way back needs of a convolution. x itself only where w's gradient is wanted: of a frozen convolution nothing but its weights
+// stays.
+struct SavedConvolution {
+  SavedConvolution(const Tensor& input, const Tensor& weights, const Tensor& master, const Conv2dSpec& how)
+      : x_shape(input.shape()), w(tape::save(weights)), parameters(master.dtype()), spec(how) {
+    if (tape::recording({master})) x = tape::save(input);
+  }
+
+  tape::Gradients gradients(const Tensor& dy, bool needs_x, bool needs_w, bool needs_bias) const {
+    Tensor dx, dw, dbias;
+    if (needs_x) {
+      dx = empty(x_shape, dy.dtype(), dy.device());
+      dy.backend().conv2d_backward_data(dy, w.get(), spec, dx);
+    }
+    if (needs_w) {
+      dw = empty(w.get().shape(), parameters, dy.device());
+      dy.backend().conv2d_backward_weight(x.get(), dy, spec, dw);
+    }
+    if (needs_bias) {
+      dbias = empty({dy.size(-1)}, is_half(dy.dtype()) ? DType::f32 : dy.dtype(), dy.device());
+      dy.backend().sum_rows(dy, dbias);
+    }
+    return {dx, dw, dbias};
+  }
+
+  Shape x_shape;
+  tape::Saved x, w;
+  DType parameters;
+  Conv2dSpec spec;
+};
+
+// The operation in one pass, or from its parts.
+Tensor fused_or_composed(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool with_relu,
+                         const Conv2dSpec& spec, Tensor y) {
+  if (x.backend().has(Fused::conv2d_bias_add_relu)) {
+    x.backend().conv2d_bias_add_relu({.x = x, .w = w, .bias = bias, .residual = residual, .relu = with_relu, .spec = spec, .y = y});
+    return y;
+  }
+  x.backend().conv2d(x, w, bias, spec, y);
+  if (residual) y = add(y, residual.detach());  // y is on no tape
+  return with_relu ? relu(y) : y;
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& given, const Tensor& master, const Tensor& bias, const Conv2dSpec& spec) {
   const Tensor x = amp::input("conv2d", given), w = amp::weight("conv2d", master);
   Tensor y = empty(output_shape(x, w, bias, spec), x.dtype(), x.device());
   x.backend().conv2d(x, w, bias, spec, y);
-  return tape::record("conv2d", {x, master, bias}, y,
-                      [x = tape::save(x), w = tape::save(w), spec, dtype = master.dtype(), has_bias = static_cast<bool>(bias)](
-                          const Tensor& dy, const tape::Needs& needs) {
-                        Tensor dx, dw, dbias;
-                        if (needs[0]) {
-                          dx = empty_like(x.get());
-                          dy.backend().conv2d_backward_data(dy, w.get(), spec, dx);
-                        }
-                        if (needs[1]) {
-                          dw = empty(w.get().shape(), dtype, dy.device());
-                          dy.backend().conv2d_backward_weight(x.get(), dy, spec, dw);
-                        }
-                        if (has_bias && needs[2]) {
-                          dbias = empty({dy.size(-1)}, is_half(dy.dtype()) ? DType::f32 : dy.dtype(), dy.device());
-                          dy.backend().sum_rows(dy, dbias);
-                        }
-                        return tape::Gradients{dx, dw, dbias};
-                      });
+  return tape::record(
+      "conv2d", {x, master, bias}, y,
+      [saved = SavedConvolution(x, w, master, spec), has_bias = static_cast<bool>(bias)](const Tensor& dy, const tape::Needs& needs) {
+        return saved.gradients(dy, needs[0], needs[1], has_bias && needs[2]);
+      });
 }
 
 Tensor conv2d_bias_add_relu(const Tensor& given, const Tensor& master, const Tensor& bias, const Tensor& given_residual, bool with_relu,
-                            const Conv2dSpec& spec) {
+                            const Conv2dSpec& spec, const Tensor& inside) {
   constexpr std::string_view kName = "conv2d_bias_add_relu";
-  if (tape::recording({given, master, bias, given_residual}))
-    throw Error("conv2d_bias_add_relu is for inference and a gradient would be needed here", "run conv2d, batch_norm_add_relu instead");
   const Tensor x = amp::input(kName, given), w = amp::weight(kName, master), residual = amp::input(kName, given_residual);
   const Shape shape = output_shape(x, w, bias, spec);
   if (residual) check::same_kind(kName, x, residual);
   if (residual && residual.shape() != shape)
     throw ShapeError(fmt::format("conv2d_bias_add_relu: the residual must be {} and is {}", to_string(shape), to_string(residual.shape())));
-  if (x.backend().has(Fused::conv2d_bias_add_relu)) {
-    Tensor y = empty(shape, x.dtype(), x.device());
-    x.backend().conv2d_bias_add_relu({.x = x, .w = w, .bias = bias, .residual = residual, .relu = with_relu, .spec = spec, .y = y});
-    return y;
-  }
-  Tensor y = conv2d(x, w, bias, spec);
-  if (residual) y = add(y, residual);
-  return with_relu ? relu(y) : y;
+  const Tensor y = fused_or_composed(x, w, bias, residual, with_relu, spec, empty(shape, x.dtype(), x.device()));
+  return tape::record(kName, {x, master, bias, residual, inside}, y,
+                      [saved = SavedConvolution(x, w, master, spec), y = with_relu ? tape::save(y) : tape::Saved(),
+                       has_bias = static_cast<bool>(bias)](const Tensor& dy, const tape::Needs& needs) {
+                        Tensor dsum = dy;
+                        if (y) {
+                          dsum = empty_like(dy);
+                          dy.backend().relu_backward(dy, y.get(), dsum);
+                        }
+                        tape::Gradients gradients = saved.gradients(dsum, needs[0], needs[1], has_bias && needs[2]);
+                        gradients.push_back(dsum);
+                        gradients.push_back(dsum);
+                        return gradients;
+                      });
 }
 
 }  // namespace mirilla

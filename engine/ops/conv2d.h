@@ -18,10 +18,15 @@ namespace mirilla {
 /// Does not wait for the device. Throws ShapeError where the channels differ or the window is larger than the padded picture.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec);
 
-/// max(conv2d(x, w, bias) + residual, 0), the ReLU only if `relu`, the residual only if there is one: an inference step with the batch norm
-/// folded into w and bias. One pass where the device has Fused::conv2d_bias_add_relu, else composed. Not recorded: throws Error if a
-/// gradient would be needed.
-Tensor conv2d_bias_add_relu(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu,
-                            const Conv2dSpec& spec);
+/// y = max(conv2d(x, w, bias) + residual, 0), the ReLU only if `relu`, the residual only if there is one: an inference step with the batch
+/// norm folded into w and bias. One pass where the device has Fused::conv2d_bias_add_relu, else composed, with the same tape either way.
+///
+/// `inside` is the observation point between the norm and the sum, for a watch: a tensor like y that holds what the norm gives, computed
+/// apart. y does not depend on it, no bit changes; the way back gives it the gradient that this place has.
+///
+/// Backward: as conv2d, after dsum = dy where y > 0, else 0; dresidual = dinside = dsum. Keeps w, y where there is a ReLU, and x where w's
+/// gradient is wanted. Does not wait for the device.
+Tensor conv2d_bias_add_relu(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu, const Conv2dSpec& spec,
+                            const Tensor& inside = {});
 
 }  // namespace mirilla

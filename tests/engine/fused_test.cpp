@@ -195,10 +195,23 @@ TEST_P(FusedConvolution, HoldsAFoldedBatchNorm) {
   }
 }
 
-TEST_P(FusedConvolution, RefusesToBeTrained) {
-  const Tensor x = draw_tensor({1, 4, 4, 3}, 1), bias = draw_tensor({2}, 3);
-  const Tensor w = leaf({2, 3, 3, 3}, 2);
-  EXPECT_THROW(conv2d_bias_add_relu(x, w, bias, {}, true, {}), Error);
+TEST_P(FusedConvolution, GivesThePlaceBetweenNormAndSumItsGradientAndChangesNoBit) {
+  const Tensor x = leaf({2, 5, 6, 16}, 1), residual = leaf({2, 5, 6, 33}, 4), w = draw_tensor({33, 3, 3, 16}, 2),
+               bias = draw_tensor({33}, 3);
+  const Conv2dSpec spec{.padding = 1};
+  for (const bool with_relu : {true, false}) {
+    const Tensor alone = conv2d_bias_add_relu(x, w, bias, residual, with_relu, spec);
+    Tensor inside = conv2d(x.detach(), w, bias, spec), plain_inside = conv2d(x.detach(), w, bias, spec);
+    for (Tensor* tensor : {&inside, &plain_inside}) tape::keep_gradient(*tensor);
+    const Tensor y = conv2d_bias_add_relu(x, w, bias, residual, with_relu, spec, inside), sum = add(plain_inside, residual.detach());
+    EXPECT_EQ(y.to_doubles(), alone.to_doubles());
+    const Tensor seed = draw_tensor(y.shape(), 9);
+    tape::backward(y, {.seed = seed});
+    tape::backward(with_relu ? relu(sum) : sum, {.seed = seed});
+    expect_equal(inside.grad(), plain_inside.grad());
+    EXPECT_TRUE(x.grad());
+    EXPECT_FALSE(w.grad());
+  }
 }
 
 const auto kNames = [](const auto& which) { return which.param; };

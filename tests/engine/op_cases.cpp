@@ -134,11 +134,12 @@ std::vector<OpCase> convolutions() {
       {.name = "Conv2dBiasAddRelu",
        .inputs = {{{2, 5, 7, 3}, {8, 3, 3, 3}, {8}, {2, 5, 7, 8}}, {{1, 4, 4, 32}, {33, 3, 3, 32}, {33}}},
        .run = [](In in) { return conv2d_bias_add_relu(in[0], in[1], in[2], in.size() > 3 ? in[3] : Tensor(), true, {.padding = 1}); },
-       .recorded = false},
+       .saves = {0, 1},
+       .saves_output = true},
       {.name = "Conv2dBiasAdd",
        .inputs = {{{2, 6, 6, 16}, {8, 1, 1, 16}, {8}, {2, 3, 3, 8}}, {{1, 4, 4, 3}, {5, 1, 1, 3}, {5}}},
        .run = [](In in) { return conv2d_bias_add_relu(in[0], in[1], in[2], in.size() > 3 ? in[3] : Tensor(), false, {.stride = 2}); },
-       .recorded = false},
+       .saves = {0, 1}},
   };
 }
 
