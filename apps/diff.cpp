@@ -209,8 +209,8 @@ class's logit, and compares each module's output and its gradient:
 The first module whose relative difference (or max |a - b| / max |a|) is past the
 tolerance is marked, and on the way back the first gradient. A gradient that is past it
 only because a ReLU or a maximum near its threshold opened on one side alone gets a ~
-and counts as within. A watched batch norm is not folded into its convolution; the last
-line compares the logits of unwatched inference, which folds them. The tolerance, if not
+and counts as within. With --parameters no batch norm is folded into its convolution; the
+last line compares the logits of unwatched inference, which folds. The tolerance, if not
 said, is 1e-5 in fp32, 5e-3 where a side is fp16, 3e-2 where one is bf16, 1e-10 where
 both are fp64.
 

@@ -50,8 +50,9 @@ struct Trace {
   std::map<std::string, std::string> about;
 };
 
-/// Runs the model once forward and once backward with every module watched, so that no batch norm is folded; in evaluation mode once more
-/// without watches. The model is left as it was: mode, running statistics, gradients, dropout.
+/// Runs the model once forward and once backward with every module watched; in evaluation mode once more without watches. There a batch
+/// norm is folded into its convolution, unless the parameters' gradients are asked for, and what the two would give is computed apart. The
+/// model is left as it was: mode, running statistics, gradients, dropout.
 ///
 ///   input  (N,H,W,3) normalised, on the model's device; a half's network takes halves
 ///
