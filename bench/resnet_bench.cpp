@@ -5,7 +5,8 @@
 //   train_32_128_ms   forward, cross entropy, backward, Adam; batch 32 at 128 px; every parameter trained
 //   infer_32_128_ms   forward in evaluation mode
 //   infer_1_224_ms    the same for one picture at 224 px
-//   conv_only_*       the convolutions of each, see bench/convolutions.h
+//   gradcam_*_224_ms  Grad-CAM of one picture at 224 px, forward and back to the layer, and in turns with it forward_*_224_ms, the forward
+//   alone conv_only_*       the convolutions of each, see bench/convolutions.h
 #include <time.h>
 
 #include <algorithm>
@@ -27,6 +28,7 @@
 #include "kernels/error.h"
 #include "kernels/philox.h"
 #include "nn/adam.h"
+#include "nn/grad_cam.h"
 #include "nn/resnet.h"
 
 namespace mirilla::bench {
@@ -149,6 +151,22 @@ void infer(const Options& options, int64_t n, int64_t size, const char* name, co
              options, [&] { model(pictures).to_doubles(); }, [&] { alone.run(); }));
 }
 
+/// What an explanation costs beside the prediction that it explains.
+void explain(const Options& options, const char* layer, nlohmann::ordered_json& document) {
+  Device& device = open_device("cpu");
+  nn::ResNet model({}, {device});
+  model.evaluate();
+  const Tensor picture = random_pictures(1, 224, device);
+  const auto forward = [&] {
+    const tape::NoGrad no_grad;
+    model(picture).to_doubles();
+  };
+  const auto times = in_turns(
+      options, [&] { nn::grad_cam(model, picture, {layer}, 1, nn::CamStyle::course); }, forward);
+  document[fmt::format("gradcam_{}_224_ms", layer)] = times.first;
+  document[fmt::format("forward_{}_224_ms", layer)] = times.second;
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Times ResNet18 beside its convolutions alone."};
   Options options;
@@ -164,6 +182,8 @@ int run(int argc, char** argv) {
   train(options, document);
   infer(options, 32, 128, "infer_32_128_ms", "conv_only_infer_32_ms", document);
   infer(options, 1, 224, "infer_1_224_ms", "conv_only_infer_1_224_ms", document);
+  explain(options, "layer4", document);
+  explain(options, "layer3", document);
   std::puts(document.dump(2).c_str());
   return 0;
 }

@@ -10,19 +10,7 @@ namespace mirilla::nn {
 
 namespace {
 
-// Why there is nothing to see, if there is not: zeros are an answer, and should not be taken for a mistake.
-std::string note_on(const CamMap& map, int target, CamStyle style) {
-  const auto [low, high] = std::minmax_element(map.values.begin(), map.values.end());
-  if (*low == 0 && *high == 0)
-    return fmt::format("the map at '{}' is zero everywhere: class {} does not depend on what this layer found", map.layer, target);
-  if (style == CamStyle::paper && *high <= 0)
-    return fmt::format(
-        "the map at '{}' is negative everywhere, so zero: nothing there speaks for class {}, what there is speaks against it", map.layer,
-        target);
-  return {};
-}
-
-CamMap map_of(const Watch& watch, int target, CamStyle style) {
+CamMap map_of(const Watch& watch, CamStyle style) {
   const size_t last = watch.calls() - 1;
   const Tensor activation = watch.activation(last);  // (1,h,w,C)
   if (activation.shape().rank() != 4 || activation.size(1) * activation.size(2) <= 1)
@@ -34,7 +22,7 @@ CamMap map_of(const Watch& watch, int target, CamStyle style) {
   CamMap result{
       .layer = watch.name(), .height = static_cast<int>(map.size(1)), .width = static_cast<int>(map.size(2)), .values = {}, .note = {}};
   for (const double value : map.to_doubles()) result.values.push_back(static_cast<float>(value));
-  result.note = note_on(result, target, style);
+  result.note = note_on(result, style);
   if (style == CamStyle::paper)
     for (float& value : result.values) value = std::max(value, 0.0f);
   return result;
@@ -59,8 +47,18 @@ GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::st
   std::vector<Tensor> targets;
   for (const Watch& watch : watches) targets.push_back(watch.activation(watch.calls() - 1));
   tape::backward(pick(logits, result.target), {.targets = targets});
-  for (const Watch& watch : watches) result.maps.push_back(map_of(watch, result.target, style));
+  for (const Watch& watch : watches) result.maps.push_back(map_of(watch, style));
   return result;
+}
+
+std::string note_on(const CamMap& map, CamStyle style) {
+  const auto [low, high] = std::minmax_element(map.values.begin(), map.values.end());
+  if (*low == 0 && *high == 0)
+    return fmt::format("the map at '{}' is zero everywhere: the answer does not depend on what this layer found", map.layer);
+  if (style == CamStyle::paper && *high <= 0)
+    return fmt::format("the map at '{}' is negative everywhere, so zero in this style: all that this layer found speaks against the class",
+                       map.layer);
+  return {};
 }
 
 data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style) {

@@ -46,6 +46,9 @@ struct GradCam {
 /// without a spatial extent.
 GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
 
+/// What CamMap::note says of a map as the formula gave it, before its style: "" where there is something to see.
+std::string note_on(const CamMap& map, CamStyle style);
+
 /// The map over the picture, in the colours of its style (data/figure.h).
 data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style);
 
