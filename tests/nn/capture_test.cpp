@@ -270,16 +270,16 @@ TEST_F(Capturing, RepeatedModuleThatIsNoChildOfTheRoot) {
 
 TEST_F(Capturing, BatchOfDifferentTargets) {
   const std::vector<int64_t> targets{2, 0, 1};
-  const Watch layer1 = model_.watch("layer1");
+  const Watch block = model_.watch("layer1.0");
   const Tensor logits = model_(pictures_);
   std::vector<float> seed(static_cast<size_t>(logits.numel()), 0);
   for (size_t n = 0; n < targets.size(); ++n) seed[n * SmallNetwork::kClasses + static_cast<size_t>(targets[n])] = 1;
-  backward_to({&layer1, 1}, logits, {.seed = from_host(seed, logits.shape(), device_)});
-  const Tensor together = layer1.gradient();
+  backward_to({&block, 1}, logits, {.seed = from_host(seed, logits.shape(), device_)});
+  const Tensor together = block.gradient();
   for (int64_t n = 0; n < 3; ++n) {
     tape::backward(pick(model_(pictures_.slice(n, n + 1)), targets[static_cast<size_t>(n)]));
-    EXPECT_GT(largest_of(layer1.gradient().to_doubles()), 0);
-    EXPECT_LT(distance(together.slice(n, n + 1), layer1.gradient()), 1e-5) << "picture " << n;
+    EXPECT_GT(largest_of(block.gradient().to_doubles()), 0);
+    EXPECT_LT(distance(together.slice(n, n + 1), block.gradient()), 1e-5) << "picture " << n;
   }
 }
 
