@@ -21,10 +21,11 @@ CamMap map_of(const Watch& watch, CamStyle style) {
   activation.backend().grad_cam(activation, watch.gradient(last), weights, map);
   CamMap result{
       .layer = watch.name(), .height = static_cast<int>(map.size(1)), .width = static_cast<int>(map.size(2)), .values = {}, .note = {}};
-  for (const double value : map.to_doubles()) result.values.push_back(static_cast<float>(value));
+  const std::vector<double> values = map.to_doubles();
+  result.values.assign(values.begin(), values.end());
   result.note = note_on(result, style);
-  if (style == CamStyle::paper)
-    for (float& value : result.values) value = std::max(value, 0.0f);
+  std::transform(values.begin(), values.end(), result.values.begin(),
+                 [&](double value) { return static_cast<float>(style == CamStyle::paper ? std::max(value, 0.0) : value); });
   return result;
 }
 
