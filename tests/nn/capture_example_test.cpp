@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // docs/capture.md's example, word for word.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,17 +15,17 @@ namespace mirilla {
 namespace {
 
 std::string text_of(const std::string& path) {
-  std::ifstream file(std::string(MIRILLA_SOURCE_DIR) + "/" + path);
+  const std::ifstream file(fmt::format("{}/{}", MIRILLA_SOURCE_DIR, path));
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();
 }
 
-// Lines without the spaces around them, and with one space where there were several.
+// The words, with one space after each.
 std::string even(const std::string& text) {
   std::istringstream words(text);
   std::string all, word;
-  while (words >> word) all += word + " ";
+  while (words >> word) (all += word) += ' ';
   return all;
 }
 
@@ -34,19 +35,19 @@ TEST(CaptureExample, RunsAsItIsWritten) {
   const Tensor targets = from_host(std::vector<float>{0, 1, 0, 0, 0, 1}, {2, 3}, open_device("cpu"));
   testing::internal::CaptureStdout();
   // clang-format off
-const nn::Watch layer4 = model.watch("model[0]");  // or "layer4", as torchvision calls it
-const std::vector<nn::Watch> relus = model.watch_all("layer*.?.relu");
+  const nn::Watch layer4 = model.watch("model[0]");  // or "layer4", as torchvision calls it
+  const std::vector<nn::Watch> relus = model.watch_all("layer*.?.relu");
 
-const nn::EvaluationMode mode(model);
-const tape::NoGrad no_grad;                // nothing is recorded but what is watched
-const Tensor logits = model(pictures);     // (2,classes)
-tape::backward(logits, {.seed = targets});  // a one-hot row a picture: each its own class
+  const nn::EvaluationMode mode(model);
+  const tape::NoGrad no_grad;                // nothing is recorded but what is watched
+  const Tensor logits = model(pictures);     // (2,classes)
+  tape::backward(logits, {.seed = targets});  // a one-hot row a picture: each its own class
 
-const std::vector<float> activation = layer4.activation().to_vector<float>();  // (2,h,w,512)
-const std::vector<float> gradient = layer4.gradient().to_vector<float>();      // like it
-for (const nn::Watch& relu : relus)
-  for (size_t call = 0; call < relu.calls(); ++call)  // a block's ReLU runs twice
-    std::printf("%s, call %zu: %s\n", relu.name().c_str(), call, to_string(relu.gradient(call).shape()).c_str());
+  const std::vector<float> activation = layer4.activation().to_vector<float>();  // (2,h,w,512)
+  const std::vector<float> gradient = layer4.gradient().to_vector<float>();      // like it
+  for (const nn::Watch& relu : relus)
+    for (size_t call = 0; call < relu.calls(); ++call)  // a block's ReLU runs twice
+      std::printf("%s, call %zu: %s\n", relu.name().c_str(), call, to_string(relu.gradient(call).shape()).c_str());
   // clang-format on
   const std::string printed = testing::internal::GetCapturedStdout();
   EXPECT_EQ(activation.size(), 2u * 2 * 2 * 512);
