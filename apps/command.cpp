@@ -112,14 +112,14 @@ void add_overrides(CLI::App& command, ModelOptions& options) {
       ->type_name("PX");
 }
 
-std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary) {
+std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary, std::string_view option) {
   if (wanted.empty()) return std::nullopt;
   if (const int64_t index = data::index_in(vocabulary, wanted); index >= 0) return static_cast<int>(index);
   int index = -1;
   const auto [end, error] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), index);
   if (error == std::errc() && end == wanted.data() + wanted.size() && index >= 0 && index < static_cast<int>(vocabulary.size()))
     return index;
-  throw UsageError(fmt::format("--class wants a class's name or a number from 0 to {} and got '{}'", vocabulary.size() - 1, wanted),
+  throw UsageError(fmt::format("{} wants a class's name or a number from 0 to {} and got '{}'", option, vocabulary.size() - 1, wanted),
                    fmt::format("the classes are {}", fmt::join(vocabulary, ", ")));
 }
 

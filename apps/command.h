@@ -59,8 +59,8 @@ struct ModelOptions {
 void add_model(CLI::App& command, ModelOptions& options);
 /// The three alone.
 void add_overrides(CLI::App& command, ModelOptions& options);
-/// What --class says: a class's name, or its number; none for "". Throws UsageError for another.
-std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary);
+/// What --class says: a class's name, or its number; none for "". Throws UsageError for another, naming `option`.
+std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary, std::string_view option = "--class");
 /// Loads it, and prints its notes to stderr.
 nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype = DType::f32);
 

@@ -7,7 +7,7 @@
 #include "data/figure.h"
 #include "data/npy.h"
 #include "data/png_write.h"
-#include "nn/grad_cam.h"
+#include "nn/explain.h"
 #include "nn/predict.h"
 
 namespace mirilla::apps {
@@ -20,12 +20,39 @@ struct Options {
   CommonOptions common;
   ModelOptions model;
   std::string picture;
+  nn::ExplainOptions explain;
   std::vector<std::string> layers;
-  std::string target;
+  std::vector<std::string> classes;
+  std::string minus;
+  std::string fuse = "none";
   std::string style = "course";
   std::string out;
   std::string npy;
 };
+
+// One a --class, each minus the class of --minus; a single one that stands for the likeliest class where there is no --class.
+std::vector<nn::Target> targets_of(const Options& options, const std::vector<std::string>& vocabulary) {
+  const std::optional<int> minus = class_index(options.minus, vocabulary, "--minus");
+  std::vector<nn::Target> targets;
+  for (const std::string& name : options.classes) {
+    const std::optional<int> index = class_index(name, vocabulary);
+    if (!index) continue;
+    targets.push_back({{{*index}}});
+    if (minus) targets.back().terms.push_back({*minus, -1});
+  }
+  if (targets.empty() && minus)
+    throw UsageError("--minus wants a --class to compare with",
+                     "--class sea --minus glacier shows what speaks for sea rather than glacier");
+  if (targets.empty()) targets.emplace_back();
+  return targets;
+}
+
+// The picture once a target: one forward and one backward pass explain them all.
+Tensor repeated(const Tensor& picture, size_t times) {
+  Tensor batch = empty({static_cast<int64_t>(times), picture.size(1), picture.size(2), picture.size(3)}, picture.dtype(), picture.device());
+  for (int64_t i = 0; i < batch.size(0); ++i) batch.slice(i, i + 1).copy_from(picture);
+  return batch;
+}
 
 std::vector<double> softmax_of(const std::vector<double>& logits) {
   const double largest = *std::max_element(logits.begin(), logits.end());
@@ -39,55 +66,167 @@ std::vector<double> softmax_of(const std::vector<double>& logits) {
 // photos/20058.jpg -> 20058-gradcam.png, here
 std::string default_out(const std::string& picture) { return fs::path(picture).stem().string() + "-gradcam.png"; }
 
-// One file for one layer; with several, the layer's name goes before the extension.
-std::string npy_path(const std::string& wanted, const std::string& layer, size_t layers) {
-  if (layers == 1) return wanted;
+// One file for one map; with several, the class's name (of several) and the layer's (of several) go before the extension.
+std::string npy_path(const std::string& wanted, const std::string& name, const std::string& layer) {
   const fs::path path(wanted);
-  return (path.parent_path() / (path.stem().string() + "." + layer + path.extension().string())).string();
+  return (path.parent_path() / (path.stem().string() + name + layer + path.extension().string())).string();
 }
 
-data::Picture draw(const data::Picture& shown, const nn::GradCam& cam, const nn::ModelInfo& info, nn::CamStyle style) {
-  std::vector<data::Panel> panels{{shown, "picture"}};
-  for (const nn::CamMap& map : cam.maps)
-    panels.push_back({nn::overlay(shown, map, style), fmt::format("{} ({}x{})", map.layer, map.height, map.width)});
-  const double probability = softmax_of(cam.logits)[static_cast<size_t>(cam.target)];
-  return data::figure(panels, {.title = fmt::format("{}: {:.1f} %", info.vocabulary[static_cast<size_t>(cam.target)], 100 * probability)});
+struct Result {
+  const Options& options;
+  const nn::ModelInfo& info;
+  std::vector<nn::Explanation> explanations;
+  std::string out;
+};
+
+const std::string& class_of(const nn::Explanation& explanation, const nn::ModelInfo& info) {
+  return info.vocabulary[static_cast<size_t>(explanation.target.terms[0].index)];
 }
 
-nlohmann::ordered_json to_json(const Options& options, const nn::GradCam& cam, const nn::ModelInfo& info, const std::string& out) {
-  const std::vector<double> probabilities = softmax_of(cam.logits);
-  nlohmann::ordered_json by_class = nlohmann::ordered_json::object();
-  for (size_t c = 0; c < info.vocabulary.size(); ++c) by_class[info.vocabulary[c]] = probabilities[c];
-  nlohmann::ordered_json layers = nlohmann::ordered_json::array();
-  for (const nn::CamMap& map : cam.maps) {
-    const auto [low, high] = std::minmax_element(map.values.begin(), map.values.end());
-    layers.push_back({{"layer", map.layer}, {"height", map.height}, {"width", map.width}, {"min", *low}, {"max", *high}});
+double probability_of(const nn::Explanation& explanation) {
+  return softmax_of(explanation.logits)[static_cast<size_t>(explanation.target.terms[0].index)];
+}
+
+// "sea: 93.1 %", or "sea rather than glacier: 93.1 %"
+std::string caption_of(const nn::Explanation& explanation, const Result& result) {
+  return fmt::format("{}{}: {:.1f} %", class_of(explanation, result.info),
+                     result.options.minus.empty() ? "" : " rather than " + result.options.minus, 100 * probability_of(explanation));
+}
+
+data::Picture draw(const data::Picture& shown, const Result& result) {
+  const bool several = result.explanations.size() > 1;
+  std::vector<data::Panel> panels;
+  size_t columns = 0;
+  for (const nn::Explanation& explanation : result.explanations) {
+    panels.push_back({shown, several ? caption_of(explanation, result) : "picture"});
+    for (data::Panel& panel : nn::panels_of(explanation, shown, result.options.explain)) panels.push_back(std::move(panel));
+    if (columns == 0) columns = panels.size();
   }
-  return {{"file", options.picture},   {"class", info.vocabulary[static_cast<size_t>(cam.target)]},
-          {"index", cam.target},       {"logits", cam.logits},
-          {"probabilities", by_class}, {"style", options.style},
-          {"layers", layers},          {"out", out}};
+  data::FigureOptions figure{.title = several ? result.options.explain.method : caption_of(result.explanations[0], result)};
+  if (!several && result.options.explain.method != "gradcam") figure.title += "  " + result.options.explain.method;
+  if (several) figure.columns = static_cast<int>(columns);
+  return data::figure(panels, figure);
 }
 
-void run(const Options& options) {
+void write_maps(const Result& result) {
+  for (const nn::Explanation& explanation : result.explanations) {
+    const std::string name = result.explanations.size() > 1 ? "." + class_of(explanation, result.info) : "";
+    for (const nn::CamMap& map : explanation.maps)
+      data::write_npy(npy_path(result.options.npy, name, explanation.maps.size() > 1 ? "." + map.layer : ""), map.values, map.height,
+                      map.width);
+    if (const auto& pixels = explanation.pixels)
+      data::write_npy(npy_path(result.options.npy, name, ""), pixels->values, pixels->height, pixels->width, pixels->channels);
+  }
+}
+
+nlohmann::ordered_json extent_of(const std::vector<float>& values, int height, int width) {
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  return {{"height", height}, {"width", width}, {"min", *low}, {"max", *high}};
+}
+
+nlohmann::ordered_json maps_to_json(const nn::Explanation& explanation) {
+  nlohmann::ordered_json maps = nlohmann::ordered_json::array();
+  for (const nn::CamMap& map : explanation.maps) {
+    maps.push_back({{"layer", map.layer}});
+    maps.back().update(extent_of(map.values, map.height, map.width));
+  }
+  if (const auto& pixels = explanation.pixels) maps.push_back(extent_of(pixels->values, pixels->height, pixels->width));
+  return maps;
+}
+
+nlohmann::ordered_json to_json(const Result& result) {
+  const nn::Explanation& first = result.explanations[0];
+  const std::vector<double> probabilities = softmax_of(first.logits);
+  nlohmann::ordered_json by_class = nlohmann::ordered_json::object();
+  for (size_t c = 0; c < result.info.vocabulary.size(); ++c) by_class[result.info.vocabulary[c]] = probabilities[c];
+  nlohmann::ordered_json document = {{"file", result.options.picture},
+                                     {"class", class_of(first, result.info)},
+                                     {"index", first.target.terms[0].index},
+                                     {"logits", first.logits},
+                                     {"probabilities", by_class},
+                                     {"method", result.options.explain.method},
+                                     {"style", result.options.style},
+                                     {"layers", maps_to_json(first)},
+                                     {"out", result.out}};
+  if (!result.options.minus.empty()) document["minus"] = result.options.minus;
+  if (result.explanations.size() == 1) return document;
+  for (const nn::Explanation& explanation : result.explanations)
+    document["explanations"].push_back({{"class", class_of(explanation, result.info)},
+                                        {"index", explanation.target.terms[0].index},
+                                        {"layers", maps_to_json(explanation)}});
+  return document;
+}
+
+// The methods that ask the network often say how far they are.
+std::vector<nn::Explanation> explained(const Options& options, nn::LoadedModel& loaded, const data::Picture& picture, Device& device) {
+  nn::ExplainOptions explain = options.explain;
+  explain.targets = targets_of(options, loaded.info.vocabulary);
+  explain.seed = options.common.seed;
+  nn::Console console = make_console(options.common);
+  ProgressLine line(console, explain.method);
+  explain.batch.progress = [&line](int64_t done, int64_t total) { line(done, total); };
+  const Tensor input = nn::prepare(picture, loaded.info, {.device = device});
+  return nn::explain(*loaded.model, repeated(input, explain.targets.size()), explain);
+}
+
+void say(const Result& result) {
+  for (const nn::Explanation& explanation : result.explanations) {
+    print(fmt::format("{}: {} ({:.1f} %), why: {}\n", result.options.picture, class_of(explanation, result.info),
+                      100 * probability_of(explanation), result.out));
+    for (const nn::CamMap& map : explanation.maps)
+      if (result.options.explain.style == nn::CamStyle::paper && *std::max_element(map.values.begin(), map.values.end()) <= 0)
+        print(fmt::format("  nothing in {} speaks for {}: its map is 0 everywhere\n", map.layer, class_of(explanation, result.info)));
+  }
+}
+
+void run(Options& options) {
   Device& device = open(options.common);
   const data::Picture picture = data::load_picture(options.picture);
-  const nn::LoadedModel loaded = load(options.model, device);
-  const std::vector<std::string> layers = options.layers.empty() ? std::vector<std::string>{"layer4", "layer3"} : options.layers;
-  const nn::CamStyle style = options.style == "paper" ? nn::CamStyle::paper : nn::CamStyle::course;
-  const nn::GradCam cam = nn::grad_cam(*loaded.model, nn::prepare(picture, loaded.info, {.device = device}), layers,
-                                       class_index(options.target, loaded.info.vocabulary), style);
-  const std::string out = options.out.empty() ? default_out(options.picture) : options.out;
-  data::write_png(out, draw(nn::resized_picture(picture, loaded.info), cam, loaded.info, style));
-  if (!options.npy.empty())
-    for (const nn::CamMap& map : cam.maps)
-      data::write_npy(npy_path(options.npy, map.layer, cam.maps.size()), map.values, map.height, map.width);
+  nn::LoadedModel loaded = load(options.model, device);
+  nn::ExplainOptions& explain = options.explain;
+  explain.layers = !options.layers.empty()      ? options.layers
+                   : nn::is_cam(explain.method) ? std::vector<std::string>{"layer4", "layer3"}
+                                                : std::vector<std::string>{"layer4"};
+  explain.style = options.style == "paper" ? nn::CamStyle::paper : nn::CamStyle::course;
+  explain.fuse = options.fuse == "mean" ? nn::Fuse::mean : options.fuse == "max" ? nn::Fuse::max : nn::Fuse::none;
+  const Result result{.options = options,
+                      .info = loaded.info,
+                      .explanations = explained(options, loaded, picture, device),
+                      .out = options.out.empty() ? default_out(options.picture) : options.out};
+  data::write_png(result.out, draw(nn::resized_picture(picture, loaded.info), result));
+  if (!options.npy.empty()) write_maps(result);
   if (options.common.json) {
-    print_json(to_json(options, cam, loaded.info, out));
+    print_json(to_json(result));
   } else {
-    print(fmt::format("{}: {} ({:.1f} %), why: {}\n", options.picture, loaded.info.vocabulary[static_cast<size_t>(cam.target)],
-                      100 * softmax_of(cam.logits)[static_cast<size_t>(cam.target)], out));
+    say(result);
   }
+}
+
+void add_method_options(CLI::App& command, Options& options) {
+  const auto methods = nn::explanation_methods();
+  command
+      .add_option("--method", options.explain.method, "how to explain: a map for each layer (gradcam ... ablationcam), or one of pixels")
+      ->capture_default_str()
+      ->check(CLI::IsMember(std::vector<std::string>(methods.begin(), methods.end())))
+      ->type_name("METHOD");
+  command.add_option("--fuse", options.fuse, "the layers' maps as one: mean or max of them in [0,1]")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"none", "mean", "max"}))
+      ->type_name("HOW");
+  command.add_flag("--smooth", options.explain.smooth, "the mean map over the picture mirrored or not, times 0.9, 1 and 1.1");
+  command.add_option("--samples", options.explain.samples, "steps of integrated (50), noisy pictures of smoothgrad (25)")
+      ->check(CLI::Range(1, 100000))
+      ->type_name("N");
+  command.add_option("--window", options.explain.window, "pixels of the square that occlusion hides; a quarter of the picture otherwise")
+      ->check(CLI::Range(1, 100000))
+      ->type_name("PX");
+  command.add_option("--stride", options.explain.stride, "pixels from one such square to the next; half a window otherwise")
+      ->check(CLI::Range(1, 100000))
+      ->type_name("PX");
+  command.add_option("--batch", options.explain.batch.batch_size, "changed pictures at once, where a method needs many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000))
+      ->type_name("N");
 }
 
 }  // namespace
@@ -100,13 +239,20 @@ void add_gradcam(CLI::App& app) {
   command->add_option("--layer", options->layers, "a module, as layer3 or model[0][-2]; may be repeated; layer4 and layer3 otherwise")
       ->allow_extra_args(false)
       ->type_name("NAME");
-  command->add_option("--class", options->target, "the class to explain; the likeliest otherwise")->type_name("NAME|INDEX");
+  command->add_option("--class", options->classes, "the class to explain; may be repeated for a row each; the likeliest otherwise")
+      ->allow_extra_args(false)
+      ->type_name("NAME|INDEX");
+  command->add_option("--minus", options->minus, "what speaks for --class rather than for this one")->type_name("NAME|INDEX");
+  add_method_options(*command, *options);
   command->add_option("--style", options->style, "course: colours from the map's minimum to its maximum; paper: with a ReLU, from 0")
       ->capture_default_str()
       ->check(CLI::IsMember({"course", "paper"}))
       ->type_name("STYLE");
   command->add_option("--out", options->out, "the picture to write; <name>-gradcam.png here otherwise")->type_name("PNG");
-  command->add_option("--npy", options->npy, "also write the raw map as f32 (h,w); with several layers, a file each")->type_name("FILE");
+  command
+      ->add_option("--npy", options->npy,
+                   "also write the raw map as f32 (h,w), of pixels (h,w,3); with several layers or classes, a file each")
+      ->type_name("FILE");
   add_common(*command, options->common);
   command->callback([options] { run(*options); });
 }

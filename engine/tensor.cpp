@@ -199,6 +199,11 @@ Tensor from_bytes(std::span<const std::byte> bytes, const Shape& shape, DType dt
   return tensor;
 }
 
+Tensor from_doubles(std::span<const double> values, const Shape& shape, DType dtype, Device& device) {
+  if (dtype == DType::f64) return from_host(values, shape, device);
+  return from_host(std::vector<float>(values.begin(), values.end()), shape, device).to(dtype);
+}
+
 std::string describe(const Tensor& tensor) {
   if (!tensor) return "no tensor";
   return fmt::format("{} {} on {}", name_of(tensor.dtype()), to_string(tensor.shape()), tensor.device().name());

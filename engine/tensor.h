@@ -146,6 +146,8 @@ template <class T>
 Tensor from_host(const std::vector<T>& values, const Shape& shape, Device& device) {
   return from_host(std::span<const T>(values), shape, device);
 }
+/// The same from doubles, rounded to any float dtype: the way back of Tensor::to_doubles.
+Tensor from_doubles(std::span<const double> values, const Shape& shape, DType dtype, Device& device);
 
 /// "f32 (8,64,64,3) on cpu"
 std::string describe(const Tensor& tensor);

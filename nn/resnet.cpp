@@ -2,9 +2,9 @@
 #include "nn/resnet.h"
 
 #include <cmath>
-#include <numbers>
 
 #include "engine/ops/linear.h"
+#include "nn/normal_numbers.h"
 
 namespace mirilla::nn {
 
@@ -42,20 +42,6 @@ uint32_t hash_of(std::string_view name) {  // FNV-1a
   uint32_t hash = 2166136261u;
   for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
   return hash;
-}
-
-// Two normal numbers from two uniform ones each: Box and Muller.
-std::vector<double> normal_numbers(size_t n, double std, RandomKey key) {
-  std::vector<double> values(n);
-  for (size_t i = 0; i < n; i += 2) {
-    const auto words = key.block(static_cast<uint32_t>(i / 2));
-    const double u = (words[0] + 0.5) * 0x1p-32;
-    const double angle = 2 * std::numbers::pi * words[1] * 0x1p-32;
-    const double radius = std * std::sqrt(-2 * std::log(u));
-    values[i] = radius * std::cos(angle);
-    if (i + 1 < n) values[i + 1] = radius * std::sin(angle);
-  }
-  return values;
 }
 
 void set_values(Tensor tensor, const std::vector<double>& values) {

@@ -86,7 +86,8 @@ BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tenso
   // The observation point is an input of the node: its gradient is that of the sum, which is the residual's too.
   if (normalized) tape::keep_gradient(normalized);
   auto backward = [x = tape::save(x), y = tape::save(y), mean = statistics.mean, inv_std = statistics.inv_std,
-                   weight = tape::save(state.weight), training](const Tensor& dy, const tape::Needs& needs) {
+                   weight = tape::save(state.weight), training](const Tensor& arriving, const tape::Needs& needs) {
+    const Tensor dy = arriving_at_relu(arriving);
     Tensor dx = needs[0] ? empty_like(dy) : Tensor();
     Tensor dsum = needs[1] || needs[4] ? empty_like(dy) : Tensor();
     auto [dweight, dbias] = room_for(weight.get(), needs, 2, 3);

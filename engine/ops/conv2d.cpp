@@ -108,7 +108,7 @@ Tensor conv2d_bias_add_relu(const Tensor& given, const Tensor& master, const Ten
                         Tensor dsum = dy;
                         if (y) {
                           dsum = empty_like(dy);
-                          dy.backend().relu_backward(dy, y.get(), dsum);
+                          dy.backend().relu_backward(arriving_at_relu(dy), y.get(), dsum);
                         }
                         tape::Gradients gradients = saved.gradients(dsum, needs[0], needs[1], has_bias && needs[2]);
                         gradients.push_back(dsum);

@@ -13,4 +13,25 @@ namespace mirilla {
 /// Does not wait for the device.
 Tensor relu(const Tensor& x);
 
+/// Guided backpropagation: while it lives, backward on this thread passes through a ReLU only what is positive,    [Springenberg et al.
+/// 2015]
+///
+///   dx = dy where y > 0 and dy > 0, else 0
+///
+/// in relu, batch_norm_add_relu and conv2d_bias_add_relu, whose residual gets the same. It is asked when backward runs: the forward pass
+/// knows nothing of it, and a backward after it is gone is the ordinary one again.
+class GuidedRelu {
+ public:
+  GuidedRelu();
+  ~GuidedRelu();
+  GuidedRelu(const GuidedRelu&) = delete;
+  GuidedRelu& operator=(const GuidedRelu&) = delete;
+
+ private:
+  bool before_;
+};
+
+/// For an operator with a ReLU, at the start of its backward: dy, or max(dy, 0) where a GuidedRelu lives.
+Tensor arriving_at_relu(const Tensor& dy);
+
 }  // namespace mirilla

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <set>
 
 #include "data/archive.h"
 #include "data/decode.h"
@@ -292,6 +294,63 @@ TEST_F(Pipeline, ThePapersStyleIsTheCoursesWithAReLU) {
   const std::vector<float> course = map("course"), paper = map("paper");
   EXPECT_LT(*std::min_element(course.begin(), course.end()), 0) << "this picture cannot tell the two apart";
   for (size_t i = 0; i < course.size(); ++i) EXPECT_EQ(paper[i], std::max(course[i], 0.0f));
+}
+
+TEST_F(Pipeline, GradcamHasAMethodForEveryName) {
+  std::set<std::string> maps;
+  for (const char* method : {"gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam", "scorecam",
+                             "ablationcam", "guided", "guided-gradcam", "integrated", "smoothgrad", "occlusion"}) {
+    const Outcome outcome = run(
+        {"gradcam",   model(), photo(),    "--size", "64",    "--layer",         "layer3", "--class",         "sea",   "--method", method,
+         "--samples", "2",     "--window", "32",     "--out", *folder / "m.png", "--npy",  *folder / "m.npy", "--json"});
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(Json::parse(outcome.out)["method"], method);
+    EXPECT_GT(data::load_picture(*folder / "m.png").width, 500);
+    maps.insert(slurp(*folder / "m.npy"));
+  }
+  EXPECT_EQ(maps.size(), 14u) << "two methods gave the same map";
+}
+
+TEST_F(Pipeline, GradcamComparesClassesAndFusesLayers) {
+  const auto explained = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"gradcam", model(), photo(), "--size", "64", "--json", "--out", *folder / "c.png"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return Json::parse(outcome.out);
+  };
+  const Json both = explained({"--class", "sea", "--class", "street", "--layer", "layer3", "--npy", *folder / "c.npy"});
+  ASSERT_EQ(both["explanations"].size(), 2u);
+  EXPECT_EQ(both["explanations"][1]["class"], "street");
+  const Json difference = explained({"--class", "sea", "--minus", "street", "--layer", "layer3", "--npy", *folder / "d.npy"});
+  EXPECT_EQ(difference["minus"], "street");
+  const std::vector<float> sea = read_npy(*folder / "c.sea.npy", "(4, 4)"), street = read_npy(*folder / "c.street.npy", "(4, 4)"),
+                           rather = read_npy(*folder / "d.npy", "(4, 4)");
+  for (size_t i = 0; i < sea.size(); ++i) EXPECT_NEAR(rather[i], sea[i] - street[i], 1e-4 * (1 + std::abs(sea[i])));
+  for (const char* how : {"mean", "max"}) {
+    const Json fused = explained({"--fuse", how, "--smooth"});
+    ASSERT_EQ(fused["layers"].size(), 1u);
+    EXPECT_EQ(fused["layers"][0]["layer"], "layer4+layer3");
+    EXPECT_EQ(fused["layers"][0]["height"], 64);
+    EXPECT_LE(fused["layers"][0]["max"], 1);
+  }
+}
+
+TEST_F(Pipeline, GradcamRefusesWhatItCannotExplain) {
+  const auto refused = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments{"gradcam", model(), photo(), "--size", "64", "--out", *folder / "never.png"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = run(arguments);
+    EXPECT_NE(outcome.code, 0);
+    EXPECT_FALSE(std::filesystem::exists(*folder / "never.png"));
+    return outcome.err;
+  };
+  EXPECT_NE(refused({"--method", "magic"}).find("magic"), std::string::npos);
+  EXPECT_NE(refused({"--minus", "sea"}).find("--minus wants a --class"), std::string::npos);
+  EXPECT_NE(refused({"--class", "moon"}).find("--class wants a class's name"), std::string::npos);
+  EXPECT_NE(refused({"--method", "occlusion", "--window", "65"}).find("a window from 1 to 64"), std::string::npos);
+  EXPECT_NE(refused({"--method", "ablationcam", "--layer", "layer3.0.bn1"}).find("cannot go on from 'layer3.0.bn1'"), std::string::npos);
+  EXPECT_NE(refused({"--layer", "head.4"}).find("a layer that still has places"), std::string::npos);
 }
 
 TEST_F(Pipeline, SummaryCountsWhatPyTorchCounts) {
