@@ -22,7 +22,17 @@ constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, st
 }
 
 /// What a random number is for. Part of the key, so that two purposes never share a stream.
-enum class Purpose : uint32_t { kInit = 1, kShuffle = 2, kCrop = 3, kAugment = 4, kDropout = 5, kScene = 6, kTest = 7, kPointing = 8, kExplain = 9 };
+enum class Purpose : uint32_t {
+  kInit = 1,
+  kShuffle = 2,
+  kCrop = 3,
+  kAugment = 4,
+  kDropout = 5,
+  kScene = 6,
+  kTest = 7,
+  kPointing = 8,
+  kExplain = 9
+};
 
 /// Where in the random numbers one draw stands: (seed, purpose, step, item) and the draw's index within the item.
 ///
