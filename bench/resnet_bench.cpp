@@ -5,8 +5,9 @@
 //   train_32_128_ms   forward, cross entropy, backward, Adam; batch 32 at 128 px; every parameter trained
 //   infer_32_128_ms   forward in evaluation mode
 //   infer_1_224_ms    the same for one picture at 224 px
-//   gradcam_*_224_ms  Grad-CAM of one picture at 224 px, forward and back to the layer, and in turns with it forward_*_224_ms, the forward
-//   alone conv_only_*       the convolutions of each, see bench/convolutions.h
+//   gradcam_*_224_ms  Grad-CAM of one picture at 224 px, forward and back to the layer
+//   forward_*_224_ms  the forward alone, in turns with it
+//   conv_only_*       the convolutions of each, see bench/convolutions.h
 #include <time.h>
 
 #include <algorithm>
