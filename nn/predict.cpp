@@ -14,7 +14,6 @@ namespace {
 
 constexpr double kMostBad = 0.05;
 constexpr size_t kMostReasons = 3;
-constexpr double kCentre = 0.5;
 
 // Each picture's row of probabilities.
 std::vector<Prediction> predictions_of(std::span<const double> all, size_t n) {
@@ -112,7 +111,8 @@ class Gatherer {
 }  // namespace
 
 data::Picture resized_picture(const data::Picture& picture, const ModelInfo& info) {
-  return data::resize_crop(picture, info.resize, kCentre, kCentre);
+  constexpr data::CropDraw kCentre;
+  return data::resize_crop(picture, info.resize, kCentre.x, kCentre.y);
 }
 
 Tensor prepare(const data::Picture& picture, const ModelInfo& info, Placement placement) {
