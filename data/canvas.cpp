@@ -191,28 +191,29 @@ void Canvas::text_pixel(int x, int y, int scale, Color color) {
   }
 }
 
-void Canvas::text(std::string_view line, int x, int y, Color color, int scale) {
-  for (size_t i = 0; i < line.size(); ++i) {
-    const auto& rows = glyph(line[i]);
-    for (int row = 0; row < kGlyphHeight; ++row) {
-      for (int column = 0; column < kGlyphWidth; ++column) {
-        if ((rows[static_cast<size_t>(row)] >> (kGlyphWidth - 1 - column) & 1) == 0) continue;
-        text_pixel(x + (static_cast<int>(i) * kGlyphAdvance + column) * scale, y + (row + glyph_drop(line[i])) * scale, scale, color);
-      }
+namespace {
+
+// Calls f(column, row) for each font pixel of the line, counted from the upper left corner of its first capital.
+template <class F>
+void for_each_pixel(std::string_view line, F&& f) {
+  int left = 0;
+  for (const Glyph& glyph : glyphs_of(line)) {
+    for (size_t row = 0; row < glyph.size(); ++row) {
+      for (int column = 0; column < kGlyphWidth; ++column)
+        if (glyph[row] >> (kGlyphWidth - 1 - column) & 1) f(left + column, static_cast<int>(row) - kGlyphAbove);
     }
+    left += kGlyphAdvance;
   }
 }
 
+}  // namespace
+
+void Canvas::text(std::string_view line, int x, int y, Color color, int scale) {
+  for_each_pixel(line, [&](int column, int row) { text_pixel(x + column * scale, y + row * scale, scale, color); });
+}
+
 void Canvas::text_upwards(std::string_view line, int x, int y, Color color, int scale) {
-  for (size_t i = 0; i < line.size(); ++i) {
-    const auto& rows = glyph(line[i]);
-    for (int row = 0; row < kGlyphHeight; ++row) {
-      for (int column = 0; column < kGlyphWidth; ++column) {
-        if ((rows[static_cast<size_t>(row)] >> (kGlyphWidth - 1 - column) & 1) == 0) continue;
-        text_pixel(x + (row + glyph_drop(line[i])) * scale, y - (static_cast<int>(i) * kGlyphAdvance + column + 1) * scale, scale, color);
-      }
-    }
-  }
+  for_each_pixel(line, [&](int column, int row) { text_pixel(x + row * scale, y - (column + 1) * scale, scale, color); });
 }
 
 Picture Canvas::to_picture() const {
@@ -227,7 +228,7 @@ Picture Canvas::to_picture() const {
 }
 
 int text_width(std::string_view line, int scale) {
-  return line.empty() ? 0 : (static_cast<int>(line.size()) * kGlyphAdvance - (kGlyphAdvance - kGlyphWidth)) * scale;
+  return line.empty() ? 0 : (characters_in(line) * kGlyphAdvance - (kGlyphAdvance - kGlyphWidth)) * scale;
 }
 
 int text_height(int scale) { return kGlyphHeight * scale; }
@@ -235,9 +236,9 @@ int text_height(int scale) { return kGlyphHeight * scale; }
 std::string shortened(std::string_view line, int width, int scale) {
   constexpr std::string_view kDots = "...";
   if (text_width(line, scale) <= width) return std::string(line);
-  std::string cut(line);
-  while (!cut.empty() && text_width(cut + std::string(kDots), scale) > width) cut.pop_back();
-  return cut + std::string(kDots);
+  std::string_view cut = line;
+  while (!cut.empty() && text_width(std::string(cut) + std::string(kDots), scale) > width) cut = without_last_character(cut);
+  return std::string(cut) + std::string(kDots);
 }
 
 }  // namespace mirilla::data

@@ -102,7 +102,8 @@ class Canvas {
   void polyline(std::span<const Point> points, float width, Color color, float alpha = 1);
   /// Copies a picture to (x, y), without blending.
   void picture(const Picture& source, int x, int y);
-  /// ASCII text with its upper left corner at (x, y), each font pixel `scale` pixels wide and high. Other bytes show as '?'.
+  /// UTF-8 text with the upper left corner of its capitals at (x, y), each font pixel `scale` pixels wide and high. Characters that the
+  /// font has not (font.h) show as '?'.
   void text(std::string_view line, int x, int y, Color color, int scale = 1);
   /// The same, turned a quarter to the left, so that it reads upwards from (x, y), its lower left corner.
   void text_upwards(std::string_view line, int x, int y, Color color, int scale = 1);
@@ -121,7 +122,8 @@ class Canvas {
   std::vector<float> recorded_;  // empty: not recording
 };
 
-/// The size that Canvas::text takes: 6 font pixels a character (5 and a gap; none after the last), 7 high; tails hang 2 lower.
+/// The size that Canvas::text takes: 6 font pixels a character (5 and a gap; none after the last), 7 high; tails hang 2 lower, accents
+/// stand up to 3 higher.
 int text_width(std::string_view line, int scale = 1);
 int text_height(int scale = 1);
 /// The line where it is no wider than `width` pixels, else its beginning and three dots.

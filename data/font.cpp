@@ -111,12 +111,151 @@ constexpr std::array<Rows, kLast - kFirst + 1> kGlyphs = {{
 }};
 // clang-format on
 
-char shown(char character) { return character < kFirst || character > kLast ? '?' : character; }
+// Two rows each, drawn over a letter with a row between, but for what hangs below.
+struct Mark {
+  uint8_t upper, lower;
+};
+constexpr Mark kGrave{0x08, 0x04}, kAcute{0x02, 0x04}, kCircumflex{0x04, 0x0A}, kTilde{0x0D, 0x16}, kDiaeresis{0x00, 0x0A},
+    kRing{0x0E, 0x0A}, kCedilla{0x04, 0x0C}, kNone{0x00, 0x00};
+
+// What the block from U+00C0 on is made of: a letter and its mark; a space: see kOwn.
+struct Accented {
+  char letter;
+  Mark mark;
+};
+constexpr char32_t kFirstAccented = 0xC0;
+constexpr std::array<Accented, 64> kAccented = {{
+    {'A', kGrave},      {'A', kAcute},     {'A', kCircumflex}, {'A', kTilde},      {'A', kDiaeresis},  {'A', kRing},
+    {' ', kNone},       {'C', kCedilla},   {'E', kGrave},      {'E', kAcute},      {'E', kCircumflex}, {'E', kDiaeresis},
+    {'I', kGrave},      {'I', kAcute},     {'I', kCircumflex}, {'I', kDiaeresis},  {' ', kNone},       {'N', kTilde},
+    {'O', kGrave},      {'O', kAcute},     {'O', kCircumflex}, {'O', kTilde},      {'O', kDiaeresis},  {'x', kNone},
+    {' ', kNone},       {'U', kGrave},     {'U', kAcute},      {'U', kCircumflex}, {'U', kDiaeresis},  {'Y', kAcute},
+    {' ', kNone},       {' ', kNone},      {'a', kGrave},      {'a', kAcute},      {'a', kCircumflex}, {'a', kTilde},
+    {'a', kDiaeresis},  {'a', kRing},      {' ', kNone},       {'c', kCedilla},    {'e', kGrave},      {'e', kAcute},
+    {'e', kCircumflex}, {'e', kDiaeresis}, {'i', kGrave},      {'i', kAcute},      {'i', kCircumflex}, {'i', kDiaeresis},
+    {' ', kNone},       {'n', kTilde},     {'o', kGrave},      {'o', kAcute},      {'o', kCircumflex}, {'o', kTilde},
+    {'o', kDiaeresis},  {' ', kNone},      {' ', kNone},       {'u', kGrave},      {'u', kAcute},      {'u', kCircumflex},
+    {'u', kDiaeresis},  {'y', kAcute},     {' ', kNone},       {'y', kDiaeresis},
+}};
+
+struct Own {
+  char32_t character;
+  Rows rows;
+  int drop = 0;
+};
+// clang-format off: one character a line
+constexpr std::array<Own, 13> kOwn = {{
+    {0xA1, {0x04, 0x00, 0x04, 0x04, 0x04, 0x04, 0x04}, 2},  // inverted !
+    {0xBF, {0x04, 0x00, 0x04, 0x06, 0x01, 0x11, 0x0E}, 2},  // inverted ?, mirrored below
+    {0xB0, {0x0E, 0x0A, 0x0E, 0x00, 0x00, 0x00, 0x00}},     // degree
+    {0xC6, {0x0F, 0x14, 0x14, 0x1F, 0x14, 0x14, 0x17}},     // AE
+    {0xD0, {0x1C, 0x12, 0x11, 0x19, 0x11, 0x12, 0x1C}},     // Eth
+    {0xD8, {0x0F, 0x11, 0x13, 0x15, 0x19, 0x11, 0x1E}},     // O with a stroke
+    {0xDE, {0x10, 0x1E, 0x11, 0x11, 0x1E, 0x10, 0x10}},     // Thorn
+    {0xDF, {0x0E, 0x11, 0x11, 0x16, 0x11, 0x11, 0x16}},     // sharp s
+    {0xE6, {0x00, 0x00, 0x1A, 0x05, 0x0E, 0x14, 0x0F}},     // ae
+    {0xF0, {0x05, 0x02, 0x05, 0x0F, 0x11, 0x11, 0x0E}},     // eth
+    {0xF7, {0x00, 0x04, 0x00, 0x1F, 0x00, 0x04, 0x00}},     // divided by
+    {0xF8, {0x00, 0x00, 0x0F, 0x13, 0x15, 0x19, 0x1E}},     // o with a stroke
+    {0xFE, {0x10, 0x10, 0x1E, 0x11, 0x1E, 0x10, 0x10}},     // thorn
+}};
+// clang-format on
+
+char like_ascii(char32_t character) {
+  switch (character) {
+    case 0xA0: return ' ';
+    case 0xB4:
+    case 0x2018:
+    case 0x2019: return '\'';
+    case 0xAB:
+    case 0xBB:
+    case 0x201C:
+    case 0x201D: return '"';
+    case 0x2010:
+    case 0x2011:
+    case 0x2013:
+    case 0x2014:
+    case 0x2212: return '-';
+    default: return '?';
+  }
+}
+
+int drop_of(char character) { return character == 'g' || character == 'p' || character == 'q' || character == 'y' ? 2 : 0; }
+
+Glyph placed(const Rows& rows, int drop) {
+  Glyph glyph{};
+  for (size_t row = 0; row < rows.size(); ++row) glyph[static_cast<size_t>(kGlyphAbove + drop) + row] = rows[row];
+  return glyph;
+}
+
+Glyph ascii(char character) {
+  const char shown = character < kFirst || character > kLast ? '?' : character;
+  return placed(kGlyphs[static_cast<size_t>(shown - kFirst)], drop_of(shown));
+}
+
+Glyph accented(const Accented& how) {
+  Glyph glyph = ascii(how.letter);
+  if (how.letter == 'i') glyph[kGlyphAbove] = 0;  // the dot makes room
+  size_t upper = 0;
+  if (how.mark.upper == kCedilla.upper && how.mark.lower == kCedilla.lower)
+    upper = kGlyphAbove + kGlyphHeight;
+  else
+    while (upper + 3 < glyph.size() && glyph[upper + 3] == 0) ++upper;  // the letter begins three rows below the mark's first
+  glyph[upper] |= how.mark.upper;
+  glyph[upper + 1] |= how.mark.lower;
+  return glyph;
+}
+
+Glyph glyph_of(char32_t character) {
+  if (character < 0x80) return ascii(static_cast<char>(character));
+  for (const Own& own : kOwn)
+    if (own.character == character) return placed(own.rows, own.drop);
+  if (character >= kFirstAccented && character < kFirstAccented + kAccented.size()) return accented(kAccented[character - kFirstAccented]);
+  return ascii(like_ascii(character));
+}
+
+// The first character of a text that is not empty, and its bytes; a byte that no character begins with, or whose continuation is missing,
+// stands for itself.                                                                                                       [RFC 3629]
+struct Decoded {
+  char32_t character = U'\uFFFD';
+  size_t bytes = 1;
+};
+Decoded first_of(std::string_view text) {
+  const auto lead = static_cast<unsigned char>(text[0]);
+  if (lead < 0x80) return {lead, 1};
+  const size_t bytes = lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 1;
+  if (bytes == 1 || text.size() < bytes) return {};
+  char32_t character = lead & (0x7F >> bytes);
+  for (size_t i = 1; i < bytes; ++i) {
+    const auto next = static_cast<unsigned char>(text[i]);
+    if ((next & 0xC0) != 0x80) return {};
+    character = character << 6 | (next & 0x3F);
+  }
+  return {character, bytes};
+}
 
 }  // namespace
 
-const std::array<uint8_t, kGlyphHeight>& glyph(char character) { return kGlyphs[static_cast<size_t>(shown(character) - kFirst)]; }
+std::vector<Glyph> glyphs_of(std::string_view text) {
+  std::vector<Glyph> glyphs;
+  while (!text.empty()) {
+    const Decoded first = first_of(text);
+    glyphs.push_back(glyph_of(first.character));
+    text.remove_prefix(first.bytes);
+  }
+  return glyphs;
+}
 
-int glyph_drop(char character) { return character == 'g' || character == 'p' || character == 'q' || character == 'y' ? 2 : 0; }
+int characters_in(std::string_view text) {
+  int count = 0;
+  for (; !text.empty(); ++count) text.remove_prefix(first_of(text).bytes);
+  return count;
+}
+
+std::string_view without_last_character(std::string_view text) {
+  size_t last = 0;
+  for (size_t at = 0; at < text.size(); at += first_of(text.substr(at)).bytes) last = at;
+  return text.substr(0, last);
+}
 
 }  // namespace mirilla::data

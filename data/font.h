@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 namespace mirilla::data {
 
@@ -10,10 +12,20 @@ inline constexpr int kGlyphWidth = 5;
 inline constexpr int kGlyphHeight = 7;
 inline constexpr int kGlyphAdvance = 6;
 
-/// The seven rows of a character, from the top; bit 4 is the leftmost pixel. '?' for what is not printable ASCII.
-const std::array<uint8_t, kGlyphHeight>& glyph(char character);
+inline constexpr int kGlyphAbove = 3;  // rows above the line of capitals: accents
+inline constexpr int kGlyphBelow = 2;  // rows below the line: tails and cedillas
 
-/// How far its rows lie below the line: the tails of g, p, q, y hang under it.
-int glyph_drop(char character);
+/// The rows of a character from the highest accent down; bit 4 is the leftmost pixel.
+using Glyph = std::array<uint8_t, kGlyphAbove + kGlyphHeight + kGlyphBelow>;
+
+/// One glyph a character of UTF-8 text. There are glyphs for printable ASCII and for what Latin-1 adds in letters, and common quotation
+/// marks and dashes look as ASCII's; any other character, and each byte that is not UTF-8, is a '?'.
+std::vector<Glyph> glyphs_of(std::string_view text);
+
+/// How many characters, and so glyphs, it has.
+int characters_in(std::string_view text);
+
+/// Without its last character.
+std::string_view without_last_character(std::string_view text);
 
 }  // namespace mirilla::data

@@ -141,6 +141,49 @@ TEST(CanvasText, ReadsUpwardsAsTheSameLineTurned) {
   }
 }
 
+namespace {
+
+Picture drawn(std::string_view text, int width) {
+  Canvas canvas(width, 12, {0, 0, 0});
+  canvas.text(text, 0, 3, {1, 1, 1});
+  return canvas.to_picture();
+}
+
+}  // namespace
+
+TEST(CanvasText, HasTheLettersOfLatin1EachOnItsOwn) {
+  std::vector<Picture> seen;
+  for (int c = 0xC0; c <= 0xFF; ++c) {
+    const std::string letter = {static_cast<char>(0xC0 | c >> 6), static_cast<char>(0x80 | (c & 0x3F))};
+    const Picture picture = drawn(letter, 5);
+    EXPECT_EQ(text_width(letter), 5) << c;
+    EXPECT_NE(picture, drawn("?", 5)) << c;
+    for (const Picture& other : seen) EXPECT_NE(picture, other) << c;
+    seen.push_back(picture);
+  }
+}
+
+TEST(CanvasText, PutsAnAccentOverTheLetterAndLeavesTheLetterAsItIs) {
+  const Picture plain = drawn("Nn", 11), accented = drawn("Ññ", 11);
+  for (int y = 3; y < 12; ++y)
+    for (int x = 0; x < 5; ++x) EXPECT_EQ(plain.at(x, y)[0], accented.at(x, y)[0]) << x << ' ' << y;  // N
+  EXPECT_NE(accented.at(1, 0)[0] + accented.at(2, 0)[0], 0);                                          // its tilde, above
+  for (int y = 5; y < 12; ++y)
+    for (int x = 6; x < 11; ++x) EXPECT_EQ(plain.at(x, y)[0], accented.at(x, y)[0]) << x << ' ' << y;  // n
+}
+
+TEST(CanvasText, ShowsAQuestionMarkForWhatItHasNotAndForEachStrayByte) {
+  EXPECT_EQ(drawn("\xE6\xBC\xA2", 5), drawn("?", 5));                 // a character, three bytes
+  EXPECT_EQ(drawn("a\xFF\xC3(", 23), drawn("a??(", 23));              // no lead byte; a lead byte alone
+  EXPECT_EQ(drawn("\xE2\x80", 11), drawn("??", 11));                  // cut off
+  EXPECT_EQ(drawn("\xE2\x80\x99\xE2\x80\x93", 11), drawn("'-", 11));  // typographic apostrophe and dash
+}
+
+TEST(CanvasText, IsShortenedBetweenCharacters) {
+  EXPECT_EQ(shortened("montaña alta", text_width("monta...") + 5), "monta...");
+  EXPECT_EQ(shortened("montaña alta", text_width("montañ...")), "montañ...");
+}
+
 TEST(CanvasText, IsShortenedToTheWidthThereIs) {
   EXPECT_EQ(shortened("mountain", 100), "mountain");
   EXPECT_EQ(shortened("mountain", text_width("mou..."), 1), "mou...");
