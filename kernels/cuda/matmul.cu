@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/tile.h"
 #include "kernels/cuda/tile_operands.h"
+#include "kernels/cuda/vendor/vendor.h"
 
 // y (M,N) = op(a) op(b), op(a) (M,K) and op(b) (K,N); y is like the inputs, or f32.
 //
 // FLOP: 2 M N K, f16 and bf16 on tensor cores, f32 by fused multiply-adds. Bytes: y once; each tile of y reads its rows of a and its
 // columns of b, so a is read N / tile times and b M / tile times, mostly from the second-level cache. Launch: a block a tile of y (tile.h),
-// neighbours along N first so that they share their rows of a.
+// neighbours along N first so that they share their rows of a. On a GPU cuBLASLt takes what it can (vendor/gemm.h); these are for the rest.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -54,7 +55,7 @@ void with_constant(bool value, F&& f) {
 }  // namespace
 
 void CudaBackend::matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) {
-  if (y.numel() == 0) return;
+  if (y.numel() == 0 || vendor::matmul(stream_, a, b, spec, y)) return;
   const int64_t depth = a.shape[spec.transpose_a ? 0 : 1];
   if (depth > kMaxDepth) throw DeviceError(fmt::format("matmul: the inner extent {} is too large for {}", depth, kDeviceName));
   dispatch(a.dtype, "matmul", [&]<class T>() {

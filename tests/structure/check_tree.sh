@@ -4,7 +4,8 @@
 #
 #   arrows     apps -> nn, data, weights -> engine -> kernels; a device's kernels do not look at another device's
 #   includes   are written from the tree's root and exist
-#   vendors    oneDNN only below kernels/cpu/onednn (and bench/onednn), CUDA and its libraries only below kernels/cuda, LibTorch only in bench
+#   vendors    oneDNN only below kernels/cpu/onednn (and bench/onednn), CUDA only below kernels/cuda, cuDNN and cuBLAS only in its vendor/ (and
+#              their tests), LibTorch only in bench
 #   switches   no #if on CUDA, oneDNN, MPI or LibTorch outside those seams: an absent part is a stub file that CMake picks
 #   files      begin with the licence, headers have #pragma once, none is longer than 500 lines
 set -uo pipefail
@@ -56,7 +57,9 @@ check_arrow() {  # FILE INCLUDED
 check_vendor() {  # FILE INCLUDED
   case $2 in
     dnnl* | oneapi/dnnl/*) [[ $1 == kernels/cpu/onednn/* || $1 == bench/onednn/* ]] || violation "$1: <$2> belongs below kernels/cpu/onednn" ;;
-    cudnn* | cublas* | cuda* | nccl* | cooperative_groups*) [[ $1 == kernels/cuda/* ]] || violation "$1: <$2> belongs below kernels/cuda" ;;
+    cudnn*.h | cublas*.h)
+      [[ $1 == kernels/cuda/vendor/* || $1 == tests/kernels/vendor/* ]] || violation "$1: <$2> belongs below kernels/cuda/vendor" ;;
+    cuda* | nccl* | cooperative_groups*) [[ $1 == kernels/cuda/* ]] || violation "$1: <$2> belongs below kernels/cuda" ;;
     torch/* | ATen/* | c10/*) [[ $1 == bench/* ]] || violation "$1: <$2> belongs into bench" ;;
   esac
 }

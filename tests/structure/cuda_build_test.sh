@@ -22,5 +22,5 @@ else
   [ "$(grep -c "the device 'cuda' was asked for and ${line##*no device: }" <<<"$error")" = 1 ] || fail "not the one sentence:" "$error"
   [ ! -e "$out/model" ] || fail "something was written all the same"
 fi
-ldd "$program" | grep -q 'libcuda' && fail "the program wants CUDA's libraries, which most machines lack"
+ldd "$program" | grep -qE "libcu(da|dnn|blas)|libnvrtc" && fail "the program wants CUDA's libraries, which most machines lack"
 [ "$failures" = 0 ]

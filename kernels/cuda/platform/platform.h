@@ -16,7 +16,9 @@
 ///   launch<kernel>(stream, shape, args...)
 /// and, for kernels:
 ///   dynamic_shared<T>(), widen(x), narrow<T>(f), assume_aligned<T>(p)
-#ifdef __CUDACC__
+///
+/// vendor/ is the GPU's side too, and the host's compiler compiles it: there CMake defines MIRILLA_GPU_SIDE.
+#if defined(__CUDACC__) || defined(MIRILLA_GPU_SIDE)
 #define MIRILLA_PLATFORM cuda
 #include "kernels/cuda/platform/gpu.h"
 #else

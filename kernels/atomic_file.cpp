@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engine/atomic_file.h"
+#include "kernels/atomic_file.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <ostream>
+#include <span>
+#include <string_view>
+
+namespace mirilla {
+
+/// Writes a file that is there whole or not at all: `writer` fills a binary stream to a temporary file in the same folder, which is then
+/// renamed over `path`. If the writer throws, the disk is full or the rename fails, the temporary file is removed and what stood at `path`
+/// before stays as it was. A symbolic link keeps pointing where it did and its target is replaced; a device or a pipe (/dev/stdout) is
+/// written to directly. The data is not forced to the disk (no fsync): this guards against a program that stops, not a machine that does.
+///
+/// Throws Error naming the path where the folder is missing or not writable, where `path` is a folder, or where a write comes up short.
+void write_atomically(const std::filesystem::path& path, const std::function<void(std::ostream&)>& writer);
+
+/// The same for bytes already in memory.
+void write_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+void write_atomically(const std::filesystem::path& path, std::span<const uint8_t> bytes);
+
+}  // namespace mirilla

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+#include <cudnn.h>
+
+#include "kernels/cuda/vendor/cudnn.h"
+#include "kernels/error.h"
+
+namespace mirilla::cuda::vendor {
+
+namespace {
+
+// cudnn-frontend asks the headers, when it is compiled, what cuDNN can do; so an older cuDNN than theirs will not do.
+LibraryWanted wanted() {
+  return {.name = "cuDNN",
+          .files = {fmt::format("libcudnn.so.{}", CUDNN_MAJOR), "libcudnn.so"},
+          .version_function = "cudnnGetVersion",
+          .oldest = CUDNN_MAJOR * 10000 + CUDNN_MINOR * 100,
+          .place_variable = "MIRILLA_CUDNN_PATH",
+          .folders = library_folders(MIRILLA_CUDNN_FOLDER),
+          .package = fmt::format("nvidia-cudnn-cu{}", CUDART_VERSION / 1000)};
+}
+
+}  // namespace
+
+const Library& cudnn() {
+  static const Library library = Library::open(wanted());
+  return library;
+}
+
+std::string cudnn_version_text() {
+  try {
+    return "cuDNN " + version_text(cudnn().version());
+  } catch (const Error& error) {
+    return error.message();
+  }
+}
+
+}  // namespace mirilla::cuda::vendor

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/vendor/vendor.h"
+
+// A build without cuDNN: our own convolutions run.
+namespace mirilla::MIRILLA_PLATFORM::vendor {
+
+bool conv2d_forward(Stream&, const ConstView&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
+bool conv2d_backward_data(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
+bool conv2d_backward_weight(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
+bool conv2d_bias_add_relu(Stream&, const Conv2dBiasAddRelu&) { return false; }
+
+}  // namespace mirilla::MIRILLA_PLATFORM::vendor

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/vendor/cublaslt.h"
+#include "kernels/cuda/vendor/vendor.h"
+
+// A build without cuBLASLt: our own products run.
+namespace mirilla::MIRILLA_PLATFORM::vendor {
+
+bool matmul(Stream&, const ConstView&, const ConstView&, const MatmulSpec&, const View&) { return false; }
+std::string cublaslt_version_text() { return "built without cuBLASLt"; }
+
+}  // namespace mirilla::MIRILLA_PLATFORM::vendor

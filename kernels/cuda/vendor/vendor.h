@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/platform/platform.h"
+
+/// NVIDIA's libraries behind the table of operations: cuDNN's convolutions and cuBLASLt's products.
+///
+/// Each function either puts the whole call on the stream and returns true, or starts nothing and returns false, where the library has no
+/// good way for the call (an odd number of channels, an address that suits no vector) or the options leave it out; then our own kernels
+/// run. Arguments are those of the table. None waits for the device, except that the first call of a kind and size times its candidates,
+/// and that never while the stream records. Throws DeviceError where a library is missing, of another major version, or fails.
+///
+/// On the executor, and in builds without the libraries, every function returns false.
+namespace mirilla::MIRILLA_PLATFORM::vendor {
+
+bool matmul(Stream& stream, const ConstView& a, const ConstView& b, const MatmulSpec& spec, const View& y);
+
+bool conv2d_forward(Stream& stream, const ConstView& x, const ConstView& w, const ConstView& bias, const Conv2dSpec& spec, const View& y);
+bool conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx);
+bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw);
+bool conv2d_bias_add_relu(Stream& stream, const Conv2dBiasAddRelu& call);
+
+/// For people, after the GPU's own line: "cuDNN 9.19.0, cuBLASLt 13.1.0", "cuDNN not found, ...". Never throws for what is missing.
+std::string versions();
+
+}  // namespace mirilla::MIRILLA_PLATFORM::vendor

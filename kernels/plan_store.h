@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mirilla {
+
+/// Whose plans they are: a plan that was timed on one chip, with one driver and one library, says nothing about another.
+struct PlanOwner {
+  std::string gpu;      // "NVIDIA H200"
+  std::string driver;   // "13.0"
+  std::string library;  // "cuDNN"
+  std::string version;  // "9.19.0"
+  bool operator==(const PlanOwner&) const = default;
+};
+
+struct StoredPlan {
+  std::string text;         // the library's own, opaque here; UTF-8
+  double milliseconds = 0;  // what it took when it was chosen
+  bool operator==(const StoredPlan&) const = default;
+};
+
+/// What was chosen by timing, kept from one run to the next: key (operation, shape, type) to plan, in one JSON file that several owners and
+/// several processes share.
+///
+/// A file that cannot be read, is not a plan store, or holds more than kMostBytes counts as empty and is replaced by the next put. Plans of
+/// the same GPU and library for another driver or version are dropped then; those of other GPUs and libraries stay. A place that cannot be
+/// written to costs nothing but the plans of the next run. None of this throws; each is a line in take_notes(), once.
+///
+/// Each put writes the file anew beside the old one and renames it, under a lock, together with what other processes stored meanwhile: no
+/// plan is lost, and a reader never sees half a file. All functions may be called from several threads.
+class PlanStore {
+ public:
+  static constexpr size_t kMostBytes = size_t{64} << 20;
+
+  /// Reads `file`; an empty path keeps the plans in memory only.
+  PlanStore(std::filesystem::path file, PlanOwner owner);
+
+  std::optional<StoredPlan> find(std::string_view key) const;
+  /// Replaces the plan of that key.
+  void put(std::string_view key, const StoredPlan& plan);
+  size_t size() const;
+
+  /// The owner's plans as one JSON text, for a checkpoint; and back: plans of the same owner replace what is here, others are left aside.
+  /// adopt gives how many it took, and throws WeightsError where the text is none of ours.
+  std::string text() const;
+  size_t adopt(std::string_view text);
+
+  /// What happened to the file, a sentence each; the second call gives none of the first's.
+  std::vector<std::string> take_notes();
+
+ private:
+  using Plans = std::map<std::string, StoredPlan, std::less<>>;
+  void save();
+  void note(std::string sentence);
+
+  std::filesystem::path file_;
+  PlanOwner owner_;
+  mutable std::mutex mutex_;
+  Plans plans_;
+  std::vector<std::string> notes_;
+  bool writable_ = true;
+};
+
+/// MIRILLA_PLAN_STORE, a file, or "off" for none (an empty path); else plans.json below $XDG_CACHE_HOME/mirilla or ~/.cache/mirilla; an
+/// empty path where neither is known.
+std::filesystem::path plan_store_path();
+
+}  // namespace mirilla
