@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <cmath>
+#include <iostream>
 
 #include "apps/command.h"
 #include "data/decode.h"
 #include "data/figure.h"
+#include "data/film_strip.h"
+#include "data/items.h"
 #include "data/npy.h"
 #include "data/png_write.h"
-#include "nn/explain.h"
+#include "nn/explain_files.h"
 #include "nn/predict.h"
 
 namespace mirilla::apps {
@@ -19,13 +21,16 @@ namespace fs = std::filesystem;
 struct Options {
   CommonOptions common;
   ModelOptions model;
-  std::string picture;
+  std::vector<std::string> pictures;
   nn::ExplainOptions explain;
   std::vector<std::string> layers;
+  std::string film;
   std::vector<std::string> classes;
   std::string minus;
   std::string fuse = "none";
   std::string style = "course";
+  std::string colormap = "magma";
+  int64_t per_sheet = 48;
   std::string out;
   std::string npy;
 };
@@ -54,17 +59,11 @@ Tensor repeated(const Tensor& picture, size_t times) {
   return batch;
 }
 
-std::vector<double> softmax_of(const std::vector<double>& logits) {
-  const double largest = *std::max_element(logits.begin(), logits.end());
-  std::vector<double> probabilities;
-  double total = 0;
-  for (const double logit : logits) total += probabilities.emplace_back(std::exp(logit - largest));
-  for (double& p : probabilities) p /= total;
-  return probabilities;
-}
-
 // photos/20058.jpg -> 20058-gradcam.png, here
-std::string default_out(const std::string& picture) { return fs::path(picture).stem().string() + "-gradcam.png"; }
+std::string out_of(const Options& options) {
+  if (!options.out.empty()) return options.out;
+  return options.pictures.size() == 1 ? fs::path(options.pictures[0]).stem().string() + "-gradcam.png" : "gradcam.png";
+}
 
 // One file for one map; with several, the class's name (of several) and the layer's (of several) go before the extension.
 std::string npy_path(const std::string& wanted, const std::string& name, const std::string& layer) {
@@ -83,17 +82,25 @@ const std::string& class_of(const nn::Explanation& explanation, const nn::ModelI
   return info.vocabulary[static_cast<size_t>(explanation.target.terms[0].index)];
 }
 
-double probability_of(const nn::Explanation& explanation) {
-  return softmax_of(explanation.logits)[static_cast<size_t>(explanation.target.terms[0].index)];
-}
-
 // "sea: 93.1 %", or "sea rather than glacier: 93.1 %"
 std::string caption_of(const nn::Explanation& explanation, const Result& result) {
   return fmt::format("{}{}: {:.1f} %", class_of(explanation, result.info),
-                     result.options.minus.empty() ? "" : " rather than " + result.options.minus, 100 * probability_of(explanation));
+                     result.options.minus.empty() ? "" : " rather than " + result.options.minus, 100 * nn::probability_of(explanation));
+}
+
+// From layer to layer, a strip a class.
+data::Picture film(const data::Picture& shown, const Result& result) {
+  std::vector<data::Film> films;
+  for (const nn::Explanation& explanation : result.explanations) {
+    films.push_back({caption_of(explanation, result), {{shown, "picture"}}});
+    for (const nn::CamMap& map : explanation.maps)
+      films.back().frames.push_back({nn::overlay(shown, map, result.options.explain.style, *result.options.explain.colors), map.layer});
+  }
+  return data::film_strip(films);
 }
 
 data::Picture draw(const data::Picture& shown, const Result& result) {
+  if (!result.options.film.empty()) return film(shown, result);
   const bool several = result.explanations.size() > 1;
   std::vector<data::Panel> panels;
   size_t columns = 0;
@@ -136,10 +143,9 @@ nlohmann::ordered_json maps_to_json(const nn::Explanation& explanation) {
 
 nlohmann::ordered_json to_json(const Result& result) {
   const nn::Explanation& first = result.explanations[0];
-  const std::vector<double> probabilities = softmax_of(first.logits);
   nlohmann::ordered_json by_class = nlohmann::ordered_json::object();
-  for (size_t c = 0; c < result.info.vocabulary.size(); ++c) by_class[result.info.vocabulary[c]] = probabilities[c];
-  nlohmann::ordered_json document = {{"file", result.options.picture},
+  for (size_t c = 0; c < result.info.vocabulary.size(); ++c) by_class[result.info.vocabulary[c]] = nn::probability_of(first.logits, c);
+  nlohmann::ordered_json document = {{"file", result.options.pictures[0]},
                                      {"class", class_of(first, result.info)},
                                      {"index", first.target.terms[0].index},
                                      {"logits", first.logits},
@@ -171,34 +177,87 @@ std::vector<nn::Explanation> explained(const Options& options, nn::LoadedModel& 
 
 void say(const Result& result) {
   for (const nn::Explanation& explanation : result.explanations) {
-    print(fmt::format("{}: {} ({:.1f} %), why: {}\n", result.options.picture, class_of(explanation, result.info),
-                      100 * probability_of(explanation), result.out));
+    print(fmt::format("{}: {} ({:.1f} %), why: {}\n", result.options.pictures[0], class_of(explanation, result.info),
+                      100 * nn::probability_of(explanation), result.out));
     for (const nn::CamMap& map : explanation.maps)
       if (result.options.explain.style == nn::CamStyle::paper && *std::max_element(map.values.begin(), map.values.end()) <= 0)
         print(fmt::format("  nothing in {} speaks for {}: its map is 0 everywhere\n", map.layer, class_of(explanation, result.info)));
   }
 }
 
-void run(Options& options) {
-  Device& device = open(options.common);
-  const data::Picture picture = data::load_picture(options.picture);
-  nn::LoadedModel loaded = load(options.model, device);
-  nn::ExplainOptions& explain = options.explain;
-  explain.layers = !options.layers.empty()      ? options.layers
-                   : nn::is_cam(explain.method) ? std::vector<std::string>{"layer4", "layer3"}
-                                                : std::vector<std::string>{"layer4"};
-  explain.style = options.style == "paper" ? nn::CamStyle::paper : nn::CamStyle::course;
-  explain.fuse = options.fuse == "mean" ? nn::Fuse::mean : options.fuse == "max" ? nn::Fuse::max : nn::Fuse::none;
-  const Result result{.options = options,
-                      .info = loaded.info,
-                      .explanations = explained(options, loaded, picture, device),
-                      .out = options.out.empty() ? default_out(options.picture) : options.out};
+void explain_one(Options& options, nn::LoadedModel& loaded, Device& device) {
+  const data::Picture picture = data::load_picture(options.pictures[0]);
+  const Result result{
+      .options = options, .info = loaded.info, .explanations = explained(options, loaded, picture, device), .out = out_of(options)};
   data::write_png(result.out, draw(nn::resized_picture(picture, loaded.info), result));
   if (!options.npy.empty()) write_maps(result);
   if (options.common.json) {
     print_json(to_json(result));
   } else {
     say(result);
+  }
+}
+
+void say_sheets(const nn::ExplainedFiles& result, const Options& options, const nn::ModelInfo& info) {
+  nlohmann::ordered_json document = {{"method", options.explain.method}, {"sheets", result.sheets}, {"pictures", nlohmann::json::array()}};
+  std::string lines;
+  for (const nn::ExplainedFile& one : result.pictures) {
+    const std::string& name = info.vocabulary[static_cast<size_t>(one.index)];
+    document["pictures"].push_back(
+        {{"file", one.file}, {"class", name}, {"index", one.index}, {"probability", one.probability}, {"sheet", one.sheet}});
+    lines += fmt::format("{}: {} ({:.1f} %), why: {}\n", one.file, name, 100 * one.probability, one.sheet);
+    for (const std::string& note : one.notes) lines += fmt::format("  {}\n", note);
+  }
+  if (options.common.json) {
+    print_json(document);
+  } else {
+    print(lines);
+  }
+}
+
+void explain_many(const Options& options, const std::vector<fs::path>& files, nn::LoadedModel& loaded, Device& device) {
+  if (!options.npy.empty()) throw UsageError("--npy writes the maps of one picture, and several are to be explained", "name one picture");
+  if (options.classes.size() > 1)
+    throw UsageError("several pictures take one --class, or none for the likeliest of each", "several classes go with one picture");
+  nn::Console console = make_console(options.common);
+  ProgressLine line(console, options.explain.method);
+  int64_t pictures_done = 0;
+  nn::SheetOptions sheets{
+      .explain = options.explain, .film = !options.film.empty(), .per_sheet = options.per_sheet, .out = out_of(options)};
+  if (!options.classes.empty()) sheets.explain.targets = targets_of(options, loaded.info.vocabulary);
+  sheets.explain.seed = options.common.seed;
+  const auto total = static_cast<int64_t>(files.size());
+  sheets.explain.batch.progress = [&](int64_t, int64_t) { line(pictures_done, total); };
+  sheets.progress = [&](int64_t done, int64_t) { line(pictures_done = done, total); };
+  const nn::ExplainedFiles result = nn::explain_files(*loaded.model, files, loaded.info, sheets, {.device = device});
+  for (const nn::BadFile& bad : result.bad) std::cerr << fmt::format("skipped {}: {}\n", bad.file, bad.reason);
+  say_sheets(result, options, loaded.info);
+}
+
+std::vector<std::string> layers_of(const Options& options, nn::ResNet& model, bool many) {
+  if (!options.film.empty()) return nn::film_layers(model);
+  if (!options.layers.empty()) return options.layers;
+  if (many || !nn::is_cam(options.explain.method)) return {"layer4"};
+  return {"layer4", "layer3"};
+}
+
+void run(Options& options) {
+  const bool many = options.pictures.size() > 1 || fs::is_directory(options.pictures[0]);
+  if (!options.film.empty() && !nn::is_cam(options.explain.method))
+    throw UsageError(fmt::format("--layers all wants a map for each layer, and '{}' explains pixels", options.explain.method),
+                     "gradcam and the other class activation maps have one");
+  Device& device = open(options.common);
+  const std::vector<fs::path> files = many ? data::picture_files(options.pictures) : std::vector<fs::path>();
+  nn::LoadedModel loaded = load(options.model, device);
+  nn::ExplainOptions& explain = options.explain;
+  explain.layers = layers_of(options, *loaded.model, many);
+  explain.style = options.style == "paper" ? nn::CamStyle::paper : nn::CamStyle::course;
+  explain.fuse = options.fuse == "mean" ? nn::Fuse::mean : options.fuse == "max" ? nn::Fuse::max : nn::Fuse::none;
+  explain.colors = &data::colormap_of(options.colormap);
+  if (many) {
+    explain_many(options, files, loaded, device);
+  } else {
+    explain_one(options, loaded, device);
   }
 }
 
@@ -235,20 +294,35 @@ void add_gradcam(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("gradcam", "show what of a picture speaks for its class");
   add_model(*command, options->model);
-  command->add_option("PICTURE", options->picture, "a picture")->required();
-  command->add_option("--layer", options->layers, "a module, as layer3 or model[0][-2]; may be repeated; layer4 and layer3 otherwise")
-      ->allow_extra_args(false)
-      ->type_name("NAME");
+  add_method_options(*command, *options);
+  command->add_option("PICTURE", options->pictures, "a picture; several, or a folder, for a contact sheet")->required();
+  CLI::Option* layer =
+      command->add_option("--layer", options->layers, "a module, as layer3 or model[0][-2]; may be repeated; layer4 and layer3 otherwise")
+          ->allow_extra_args(false)
+          ->type_name("NAME");
+  command->add_option("--layers", options->film, "all: a film strip, the map after each step from relu to layer4")
+      ->check(CLI::IsMember({"all"}))
+      ->excludes(layer)
+      ->excludes(command->get_option("--fuse"))
+      ->type_name("all");
   command->add_option("--class", options->classes, "the class to explain; may be repeated for a row each; the likeliest otherwise")
       ->allow_extra_args(false)
       ->type_name("NAME|INDEX");
   command->add_option("--minus", options->minus, "what speaks for --class rather than for this one")->type_name("NAME|INDEX");
-  add_method_options(*command, *options);
   command->add_option("--style", options->style, "course: colours from the map's minimum to its maximum; paper: with a ReLU, from 0")
       ->capture_default_str()
       ->check(CLI::IsMember({"course", "paper"}))
       ->type_name("STYLE");
-  command->add_option("--out", options->out, "the picture to write; <name>-gradcam.png here otherwise")->type_name("PNG");
+  command->add_option("--colormap", options->colormap, "the colours of maps: magma, viridis, inferno or jet")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"magma", "viridis", "inferno", "jet"}))
+      ->type_name("NAME");
+  command->add_option("--per-sheet", options->per_sheet, "pictures on a contact sheet; more of them go to further sheets, <out>-2.png ...")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000).description(""))
+      ->type_name("N");
+  command->add_option("--out", options->out, "the picture to write; <name>-gradcam.png here otherwise, gradcam.png for several")
+      ->type_name("PNG");
   command
       ->add_option("--npy", options->npy,
                    "also write the raw map as f32 (h,w), of pixels (h,w,3); with several layers or classes, a file each")

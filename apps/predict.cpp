@@ -13,8 +13,6 @@ namespace mirilla::apps {
 
 namespace {
 
-namespace fs = std::filesystem;
-
 struct Options {
   CommonOptions common;
   ModelOptions model;
@@ -24,26 +22,6 @@ struct Options {
   std::string precision;
   TtaFlags tta;
 };
-
-// The pictures named, and those below the folders named, sorted by path.
-std::vector<fs::path> find_pictures(const std::vector<std::string>& names) {
-  std::vector<fs::path> found;
-  for (const std::string& name : names) {
-    if (!fs::exists(name)) throw DataError(fmt::format("{}: there is no such picture or folder", name));
-    if (!fs::is_directory(name)) {
-      found.emplace_back(name);
-      continue;
-    }
-    std::vector<fs::path> below;
-    for (const auto& entry : fs::recursive_directory_iterator(name, fs::directory_options::skip_permission_denied))
-      if (entry.is_regular_file() && data::is_decodable_name(entry.path().string())) below.push_back(entry.path());
-    if (below.empty())
-      throw DataError(fmt::format("{}: no picture lies in this folder or below", name), "jpg, png, bmp and gif are looked for");
-    std::sort(below.begin(), below.end());
-    found.insert(found.end(), below.begin(), below.end());
-  }
-  return found;
-}
 
 std::vector<size_t> likeliest_first(const std::vector<float>& probabilities) {
   std::vector<size_t> order(probabilities.size());
@@ -88,7 +66,7 @@ std::string to_text(const std::vector<nn::Prediction>& predictions, const std::v
 void run(const Options& options) {
   if (options.csv && options.common.json) throw UsageError("--csv and --json are two forms of the same answer", "give one of them");
   Device& device = open(options.common);
-  const std::vector<fs::path> files = find_pictures(options.pictures);
+  const std::vector<std::filesystem::path> files = data::picture_files(options.pictures);
   nn::LoadedModel loaded = load(options.model, device);
   nn::Console console(std::cerr, false);
   ProgressLine progress(console, "predicting");

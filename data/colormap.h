@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
 
 namespace mirilla::data {
 
@@ -14,11 +15,18 @@ using Colormap = std::array<Rgb8, 256>;
 /// Perceptually uniform maps by N. Smith and S. van der Walt (CC0), the numbers that matplotlib publishes.   [matplotlib _cm_listed.py]
 extern const Colormap kMagma;
 extern const Colormap kViridis;
+extern const Colormap kInferno;
+/// Dark blue over green to dark red: what many figures of heat maps use. Its steps in brightness show edges where the data has none.
+/// [matplotlib _cm.py]
+extern const Colormap kJet;
 /// White to dark blue, by Cynthia Brewer (http://colorbrewer.org), interpolated as matplotlib does.                 [matplotlib _cm.py]
 extern const Colormap kBlues;
 
 /// The colour of a value: entry int(value * 256), the last one for 1; clipped to the ends outside [0, 1]; NaN takes the first.
 /// [matplotlib.colors.Colormap.__call__]
 Rgb8 color_of(const Colormap& map, double value);
+
+/// By its name: "magma", "viridis", "inferno" or "jet". Throws UsageError for another.
+const Colormap& colormap_of(std::string_view name);
 
 }  // namespace mirilla::data

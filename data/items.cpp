@@ -115,6 +115,26 @@ std::optional<std::string> mask_path(const Source& source, std::string_view pict
   }
 }
 
+std::vector<std::filesystem::path> picture_files(std::span<const std::string> names) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> found;
+  for (const std::string& name : names) {
+    if (!fs::exists(name)) throw DataError(fmt::format("{}: there is no such picture or folder", name));
+    if (!fs::is_directory(name)) {
+      found.emplace_back(name);
+      continue;
+    }
+    std::vector<fs::path> below;
+    for (const auto& entry : fs::recursive_directory_iterator(name, fs::directory_options::skip_permission_denied))
+      if (entry.is_regular_file() && is_decodable_name(entry.path().string())) below.push_back(entry.path());
+    if (below.empty())
+      throw DataError(fmt::format("{}: no picture lies in this folder or below", name), "jpg, png, bmp and gif are looked for");
+    std::sort(below.begin(), below.end());
+    found.insert(found.end(), below.begin(), below.end());
+  }
+  return found;
+}
+
 std::vector<std::string> make_vocabulary(std::span<const Item> items, std::span<const int64_t> indices) {
   std::set<std::string> labels;
   for (const int64_t i : indices) labels.insert(items[static_cast<size_t>(i)].label);

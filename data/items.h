@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
@@ -51,6 +52,10 @@ std::optional<std::string> mask_path(const Source& source, std::string_view pict
 /// tga, psd, ppm, pgm, pnm).
 bool is_image_name(std::string_view path);
 bool is_decodable_name(std::string_view path);
+
+/// The files named, and the pictures below the folders named, each folder's sorted by path. Throws DataError for what is not there, and for
+/// a folder without a picture.
+std::vector<std::filesystem::path> picture_files(std::span<const std::string> names);
 
 /// The sorted distinct labels of `indices`. Throws DataError for fewer than two.
 std::vector<std::string> make_vocabulary(std::span<const Item> items, std::span<const int64_t> indices);

@@ -87,12 +87,13 @@ CamMap saliency(const Explanation& explanation) {
 std::vector<data::Panel> panels_of(const Explanation& explanation, const data::Picture& shown, const ExplainOptions& options) {
   std::vector<data::Panel> panels;
   for (const CamMap& map : explanation.maps)
-    panels.push_back({overlay(shown, map, options.style), fmt::format("{} ({}x{})", map.layer, map.height, map.width)});
+    panels.push_back({overlay(shown, map, options.style, *options.colors), fmt::format("{} ({}x{})", map.layer, map.height, map.width)});
   if (!explanation.pixels) return panels;
   const Attribution& pixels = *explanation.pixels;
   if (options.method == kIntegrated || options.method == kSmoothgrad) {
     const data::Picture black(pixels.width, pixels.height);
-    panels.push_back({data::overlay(black, magnitude(pixels), pixels.height, pixels.width, {.alpha = 1, .range = data::MapRange::kPaper}),
+    panels.push_back({data::overlay(black, magnitude(pixels), pixels.height, pixels.width,
+                                    {.alpha = 1, .range = data::MapRange::kPaper, .colors = options.colors}),
                       options.method});
   } else {
     panels.push_back({signed_picture(pixels), options.method});

@@ -31,6 +31,7 @@ struct ExplainOptions {
   int stride = 0;
   uint64_t seed = 42;  // of smoothgrad
   BatchOptions batch = {};
+  const data::Colormap* colors = &data::kMagma;  // of panels_of
 };
 
 /// One picture's, either kind.

@@ -62,9 +62,9 @@ std::string note_on(const CamMap& map, CamStyle style) {
   return {};
 }
 
-data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style) {
+data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style, const data::Colormap& colors) {
   return data::overlay(picture, map.values, map.height, map.width,
-                       {.range = style == CamStyle::paper ? data::MapRange::kPaper : data::MapRange::kCourse});
+                       {.range = style == CamStyle::paper ? data::MapRange::kPaper : data::MapRange::kCourse, .colors = &colors});
 }
 
 }  // namespace mirilla::nn

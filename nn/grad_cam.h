@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "data/colormap.h"
 #include "data/picture.h"
 #include "nn/resnet.h"
 
@@ -49,7 +50,7 @@ GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::st
 /// What CamMap::note says of a map as the formula gave it, before its style: "" where there is something to see.
 std::string note_on(const CamMap& map, CamStyle style);
 
-/// The map over the picture, in the colours of its style (data/figure.h).
-data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style);
+/// The map over the picture, from the range of its style (data/figure.h).
+data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style, const data::Colormap& colors = data::kMagma);
 
 }  // namespace mirilla::nn

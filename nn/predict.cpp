@@ -36,15 +36,6 @@ std::vector<double> plain_probabilities(ResNet& model, std::span<const uint8_t> 
 
 size_t bytes_of(const ModelInfo& info) { return static_cast<size_t>(info.resize) * static_cast<size_t>(info.resize) * 3; }
 
-void check_share(const std::vector<BadFile>& bad, size_t total) {
-  if (static_cast<double>(bad.size()) <= kMostBad * static_cast<double>(total)) return;
-  if (total == 1) throw DataError(bad[0].reason);
-  std::string reasons;
-  for (size_t i = 0; i < std::min(bad.size(), kMostReasons); ++i) reasons += (i == 0 ? "" : "; ") + bad[i].reason;
-  throw DataError(fmt::format("{} of {} pictures could not be read, more than {:.0f} %: {}{}", bad.size(), total, 100 * kMostBad, reasons,
-                              bad.size() > kMostReasons ? "; ..." : ""));
-}
-
 void append_resized(const data::Picture& picture, const ModelInfo& info, data::CropDraw draw, std::vector<uint8_t>& pixels) {
   const size_t begin = pixels.size();
   pixels.resize(begin + bytes_of(info));
@@ -109,6 +100,15 @@ class Gatherer {
 };
 
 }  // namespace
+
+void check_share(std::span<const BadFile> bad, size_t total) {
+  if (static_cast<double>(bad.size()) <= kMostBad * static_cast<double>(total)) return;
+  if (total == 1) throw DataError(bad[0].reason);
+  std::string reasons;
+  for (size_t i = 0; i < std::min(bad.size(), kMostReasons); ++i) reasons += (i == 0 ? "" : "; ") + bad[i].reason;
+  throw DataError(fmt::format("{} of {} pictures could not be read, more than {:.0f} %: {}{}", bad.size(), total, 100 * kMostBad, reasons,
+                              bad.size() > kMostReasons ? "; ..." : ""));
+}
 
 data::Picture resized_picture(const data::Picture& picture, const ModelInfo& info) {
   constexpr data::CropDraw kCentre;

@@ -35,6 +35,9 @@ struct BadFile {
   std::string reason;
 };
 
+/// Throws DataError where more than 5 % of `total` pictures are bad, with the first reasons; the reason alone where it was the only one.
+void check_share(std::span<const BadFile> bad, size_t total);
+
 struct Predictions {
   std::vector<Prediction> pictures;  // in the order of the paths
   std::vector<BadFile> bad;

@@ -110,6 +110,39 @@ TEST_F(Pipeline, ShowBatchDrawsWhatTrainingShowsFirst) {
   EXPECT_NE(large.err.find("fewer than one batch of 128"), std::string::npos) << large.err;
 }
 
+TEST_F(Pipeline, GradcamOfAFolderIsAContactSheetAndOfAllLayersAFilmStrip) {
+  const Outcome sheet =
+      run({"gradcam", model(), *folder / "photos", "--size", "64", "--colormap", "jet", "--json", "--out", *folder / "sheet.png"});
+  ASSERT_EQ(sheet.code, 0) << sheet.err;
+  const Json document = Json::parse(sheet.out);
+  ASSERT_EQ(document["pictures"].size(), 3u);
+  EXPECT_EQ(document["pictures"][0]["file"], photo());
+  EXPECT_EQ(document["sheets"], Json::array({*folder / "sheet.png"}));
+  EXPECT_GT(data::load_picture(*folder / "sheet.png").width, 3 * 320);
+  const Outcome film = run({"gradcam", model(), photo(), "--size", "64", "--layers", "all", "--json", "--out", *folder / "film.png"});
+  ASSERT_EQ(film.code, 0) << film.err;
+  const Json layers = Json::parse(film.out)["layers"];
+  ASSERT_EQ(layers.size(), 10u);
+  EXPECT_EQ(layers[0]["layer"], "relu");
+  EXPECT_EQ(layers[9]["layer"], "layer4");
+  EXPECT_GT(data::load_picture(*folder / "film.png").width, 11 * 144);
+}
+
+TEST_F(Pipeline, GradcamOfSeveralPicturesRefusesWhatGoesWithOne) {
+  const auto refused = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"gradcam", model(), photo(), photo(), "--size", "64", "--out", *folder / "no.png"});
+    const Outcome outcome = run(more);
+    EXPECT_EQ(outcome.code, 2) << outcome.err;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 2) << outcome.err;
+  };
+  refused({"--class", "sea", "--class", "street"});
+  refused({"--layers", "some"});
+  refused({"--layers", "all", "--layer", "layer4"});
+  refused({"--colormap", "rainbow"});
+  EXPECT_EQ(run({"gradcam", model(), *folder / "nowhere", photo(), "--out", *folder / "no.png"}).code, 1);
+  EXPECT_FALSE(std::filesystem::exists(*folder / "no.png"));
+}
+
 TEST_F(Pipeline, PredictGivesEachClassItsProbability) {
   const Outcome outcome = run({"predict", model(), photo(), *folder / "photos/test/street", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
