@@ -91,6 +91,7 @@ struct Conv2dBiasAddRelu {
 struct DropoutSpec {
   double p = 0.5;
   RandomKey key;
+  ConstView step = {};  // (1) i64, may be absent: its low 32 bits stand for key.step, read when the device comes to it
 };
 
 /// One tensor of an optimizer step. Parameter, gradient and moments are f32 (f64 on the reference).
@@ -100,8 +101,9 @@ struct AdamTensor {
   View m, v;  // first and second moments, like parameter
   double learning_rate = 0;
   double weight_decay = 0;
-  View step;  // (1) i64: t, how many steps this tensor has taken; counted up by the call
-  View copy;  // f16 | bf16, like parameter otherwise: receives the parameter, rounded; may be absent
+  View step;            // (1) i64: t, how many steps this tensor has taken; counted up by the call
+  View copy;            // f16 | bf16, like parameter otherwise: receives the parameter, rounded; may be absent
+  ConstView rate = {};  // (1) f64, may be absent: stands for learning_rate, read when the device comes to it
 };
 
 /// Adam with decoupled weight decay, as fastai does it:                                               [fastai.optimizer.Adam]
@@ -113,7 +115,11 @@ struct AdamSpec {
   double beta1 = 0.9;
   double beta2 = 0.99;
   double eps = 1e-5;
+  ConstView momentum = {};  // (1) f64, may be absent: stands for beta1, read when the device comes to it
 };
+
+/// Rates that change from step to step may so be given by value or by place. By place a recorded step can be run again with others; both
+/// give the same bits.
 
 /// The gradient scaler's state, which lives on the device: f32 (4), of which
 ///

@@ -11,43 +11,71 @@ Adam::Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& opti
     for (const NamedTensor& parameter : group) slots_.push_back({.name = parameter.name});
 }
 
+// A step as the device takes it, but for its rates.
+struct Adam::Call {
+  std::vector<AdamTensor> tensors;
+  std::vector<size_t> groups;             // of each tensor
+  std::vector<Tensor> gradients, copied;  // the first keeps what the tensors point into, the second has its copy written
+  Backend* backend = nullptr;
+};
+
 void Adam::step(const Rates& rates, amp::GradScaler* scaler) {
   if (rates.lr.size() != groups_.size())
     throw Error(fmt::format("Adam: {} learning rates came for {} parameter groups", rates.lr.size(), groups_.size()),
                 "a schedule has one rate a group");
-  std::vector<AdamTensor> calls;
-  std::vector<Tensor> gradients, copied;  // the first keeps what the calls point into, the second has its copy written
-  calls.reserve(slots_.size());
-  Backend* backend = nullptr;
+  Call call = prepared(scaler);
+  for (size_t i = 0; i < call.tensors.size(); ++i) call.tensors[i].learning_rate = rates.lr[call.groups[i]];
+  run(call, {.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps}, scaler);
+}
+
+void Adam::step(const Tensor& rates, amp::GradScaler* scaler) {
+  const auto groups = static_cast<int64_t>(groups_.size());
+  if (rates.dtype() != DType::f64 || rates.shape() != Shape{groups + 1})
+    throw Error(fmt::format("Adam: wants its rates as f64 ({}) for {} parameter groups and got {}", groups + 1, groups, describe(rates)));
+  Call call = prepared(scaler);
+  for (size_t i = 0; i < call.tensors.size(); ++i) {
+    const auto group = static_cast<int64_t>(call.groups[i]);
+    call.tensors[i].rate = rates.slice(group, group + 1);
+  }
+  const Tensor momentum = rates.slice(groups, groups + 1);
+  run(call, {.beta2 = options_.beta2, .eps = options_.eps, .momentum = momentum}, scaler);
+}
+
+Adam::Call Adam::prepared(amp::GradScaler* scaler) {
+  Call call;
+  call.tensors.reserve(slots_.size());
   size_t index = 0;
   for (size_t g = 0; g < groups_.size(); ++g) {
     for (NamedTensor& parameter : groups_[g]) {
       AdamSlot& slot = slots_[index++];
       const Tensor gradient = scaler ? amp::gradient_under(parameter.tensor, scaler->state()) : parameter.tensor.grad();
       if (!gradient) continue;
-      gradients.push_back(gradient);
+      call.gradients.push_back(gradient);
       Tensor half_copy = amp::current_half_copy(parameter.tensor);
-      if (half_copy) copied.push_back(parameter.tensor);
+      if (half_copy) call.copied.push_back(parameter.tensor);
       if (!slot.m) {
         slot.m = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());
         slot.v = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());
         slot.step = zeros({1}, DType::i64, parameter.tensor.device());
       }
-      backend = &parameter.tensor.backend();
-      calls.push_back({.parameter = parameter.tensor,
-                       .gradient = gradient,
-                       .m = slot.m,
-                       .v = slot.v,
-                       .learning_rate = rates.lr[g],
-                       .weight_decay = parameter.tensor.shape().rank() > 1 ? options_.weight_decay : 0,
-                       .step = slot.step,
-                       .copy = half_copy});
+      call.backend = &parameter.tensor.backend();
+      call.groups.push_back(g);
+      call.tensors.push_back({.parameter = parameter.tensor,
+                              .gradient = gradient,
+                              .m = slot.m,
+                              .v = slot.v,
+                              .weight_decay = parameter.tensor.shape().rank() > 1 ? options_.weight_decay : 0,
+                              .step = slot.step,
+                              .copy = half_copy});
     }
   }
-  if (!backend) return;
-  const AdamSpec spec{.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps};
-  scaler ? scaler->step(calls, spec) : backend->adam(calls, spec, {});
-  for (const Tensor& parameter : copied) amp::mark_half_copy_current(parameter);
+  return call;
+}
+
+void Adam::run(Call& call, const AdamSpec& spec, amp::GradScaler* scaler) {
+  if (!call.backend) return;
+  scaler ? scaler->step(call.tensors, spec) : call.backend->adam(call.tensors, spec, {});
+  for (const Tensor& parameter : call.copied) amp::mark_half_copy_current(parameter);
 }
 
 void Adam::zero_grad() {

@@ -36,6 +36,9 @@ class Adam {
   /// one rate a group. With a scaler, gradients are read under its scale, and where one is not finite nothing is written but the scale. A
   /// half copy (amp::half_copy) that was up to date is written beside its parameter and stays so.
   void step(const Rates& rates, amp::GradScaler* scaler = nullptr);
+  /// The same to the bit with rates that lie on the device when it comes to the step: f64 (groups + 1), the groups' learning rates and
+  /// then the momentum. For a step that is recorded and run again with others.
+  void step(const Tensor& rates, amp::GradScaler* scaler = nullptr);
   /// Forgets the gradients.
   void zero_grad();
   /// Forgets moments and counts of steps, as fastai's freeze and unfreeze do. [fastai.optimizer.Optimizer.clear_state]
@@ -48,6 +51,10 @@ class Adam {
   void set_state(const std::vector<AdamSlot>& state);
 
  private:
+  struct Call;
+  Call prepared(amp::GradScaler* scaler);
+  void run(Call& call, const AdamSpec& spec, amp::GradScaler* scaler);
+
   std::vector<std::vector<NamedTensor>> groups_;
   AdamOptions options_;
   std::vector<AdamSlot> slots_;

@@ -53,10 +53,11 @@ Tensor AdaptiveAvgPool2d::forward(const Tensor& x) { return adaptive_avg_pool2d(
 Tensor AdaptiveConcatPool2d::forward(const Tensor& x) { return adaptive_concat_pool2d(x, 1, 1); }
 Tensor Flatten::forward(const Tensor& x) { return flatten(x); }
 
-Tensor Dropout::forward(const Tensor& x) { return training() ? dropout(x, {.p = p_, .key = key_}) : x; }
+Tensor Dropout::forward(const Tensor& x) { return training() ? dropout(x, {.p = p_, .key = key_}, step_) : x; }
 
-void Dropout::on_step(uint64_t seed, uint32_t step, uint32_t ordinal) {
-  key_ = {.seed = seed, .purpose = Purpose::kDropout, .step = step, .item = ordinal};
+void Dropout::on_step(const Step& step, uint32_t ordinal) {
+  key_ = {.seed = step.seed, .purpose = Purpose::kDropout, .step = step.number, .item = ordinal};
+  step_ = step.place;
 }
 
 Tensor Sequential::forward(const Tensor& x) {

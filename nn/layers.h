@@ -142,11 +142,12 @@ class Dropout final : public Module {
 
  protected:
   Tensor forward(const Tensor& x) override;
-  void on_step(uint64_t seed, uint32_t step, uint32_t ordinal) override;
+  void on_step(const Step& step, uint32_t ordinal) override;
 
  private:
   double p_;
   RandomKey key_{.purpose = Purpose::kDropout};
+  Tensor step_;  // in place of key_.step, where there is one
 };
 
 /// Children named "0", "1", ... run one after another. A batch norm followed by a ReLU, or a convolution followed by a batch norm, runs

@@ -107,9 +107,9 @@ void Module::train(bool on) {
   for (const Child& child : children_) child.module->train(on);
 }
 
-void Module::begin_step(uint64_t seed, uint32_t step) {
+void Module::begin_step(uint64_t seed, uint32_t number, const Tensor& place) {
   uint32_t ordinal = 0;
-  for (const auto& [name, module] : modules()) module->on_step(seed, step, ordinal++);
+  for (const auto& [name, module] : modules()) module->on_step({.seed = seed, .number = number, .place = place}, ordinal++);
 }
 
 Watch Module::watch(std::string_view name) {

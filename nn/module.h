@@ -62,8 +62,9 @@ class Module {
   void evaluate() { train(false); }
   bool training() const { return training_; }
 
-  /// Tells the random layers below which numbers are theirs in the coming step: (seed, step), and each layer's own ordinal as the item.
-  void begin_step(uint64_t seed, uint32_t step);
+  /// Tells the random layers below which numbers are theirs in the coming step: (seed, number), and each layer's own ordinal as the item.
+  /// A step that is recorded to be run again reads its number from `place`, (1) i64 on the device, instead.
+  void begin_step(uint64_t seed, uint32_t number, const Tensor& place = {});
 
   /// This library's name for a module below, torchvision's, whatever it is called by:
   ///
@@ -88,6 +89,8 @@ class Module {
     return watch_all(std::vector<std::string>{std::string(patterns)...});
   }
   bool watched() const { return !capture_.expired(); }
+  /// What the watches of this module see, for whoever runs it by other means; none where nobody watches.
+  std::shared_ptr<Capture> capture() const { return capture_.lock(); }
   /// Whether this module or any below is watched.
   bool any_watched() const;
 
@@ -108,9 +111,12 @@ class Module {
     return std::nullopt;
   }
 
-  virtual void on_step(uint64_t seed, uint32_t step, uint32_t ordinal) {
-    static_cast<void>(seed), static_cast<void>(step), static_cast<void>(ordinal);
-  }
+  struct Step {
+    uint64_t seed = 0;
+    uint32_t number = 0;
+    Tensor place = {};  // may hold the number
+  };
+  virtual void on_step(const Step& step, uint32_t ordinal) { static_cast<void>(step), static_cast<void>(ordinal); }
 
   /// Takes a child in; the reference lives as long as this module.
   template <class M>

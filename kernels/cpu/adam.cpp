@@ -13,17 +13,18 @@ namespace {
 
 cpu::AdamChunk whole(const AdamTensor& t, const AdamSpec& spec, float unscale) {
   const auto step = static_cast<double>(*t.step.data<int64_t>());
+  const double learning_rate = t.rate ? *t.rate.data<double>() : t.learning_rate;
   return {.parameter = t.parameter.data<float>(),
           .gradient = t.gradient.data<float>(),
           .m = t.m.data<float>(),
           .v = t.v.data<float>(),
           .count = t.parameter.numel(),
-          .keep = static_cast<float>(1 - t.learning_rate * t.weight_decay),
+          .keep = static_cast<float>(1 - learning_rate * t.weight_decay),
           .beta1 = static_cast<float>(spec.beta1),
           .beta2 = static_cast<float>(spec.beta2),
           .rest1 = static_cast<float>(1 - spec.beta1),
           .rest2 = static_cast<float>(1 - spec.beta2),
-          .rate = static_cast<float>(t.learning_rate / (1 - std::pow(spec.beta1, step))),
+          .rate = static_cast<float>(learning_rate / (1 - std::pow(spec.beta1, step))),
           .inv_correction = static_cast<float>(1 / (1 - std::pow(spec.beta2, step))),
           .eps = static_cast<float>(spec.eps),
           .unscale = unscale};
@@ -33,9 +34,11 @@ cpu::AdamChunk whole(const AdamTensor& t, const AdamSpec& spec, float unscale) {
 
 // Bytes: read 4 n, write 3 n. All tensors at once: they are cut into pieces of one size, so that a network of many small tensors and a few
 // large ones keeps every thread busy to the end.
-void CpuBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& spec, ConstView scaler_state) {
+void CpuBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& given, ConstView scaler_state) {
   const float* const state = cpu::floats(scaler_state);
   if (state && state[2] != 0) return;
+  AdamSpec spec = given;
+  if (given.momentum) spec.beta1 = *given.momentum.data<double>();
   std::vector<cpu::AdamChunk> pieces;
   for (const AdamTensor& tensor : tensors) {
     cpu::want_f32("adam", {tensor.parameter, tensor.gradient, tensor.m, tensor.v});

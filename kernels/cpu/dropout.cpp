@@ -10,7 +10,8 @@ namespace mirilla {
 // to_unit(bits) >= p compares k 2^-24 with p for an integer k = bits >> 8, so k >= ceil(p 2^24) is the same question without rounding.
 void CpuBackend::dropout(ConstView x, const DropoutSpec& spec, View y) {
   cpu::want_f32("dropout", {x, y});
-  const RandomKey& key = spec.key;
+  RandomKey key = spec.key;
+  if (spec.step) key.step = static_cast<uint32_t>(*spec.step.data<int64_t>());
   const cpu::DropoutChunk chunk{
       .key = {static_cast<uint32_t>(key.seed), static_cast<uint32_t>(key.seed >> 32)},
       .counter = {key.item, key.step, static_cast<uint32_t>(key.purpose)},

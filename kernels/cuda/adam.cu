@@ -16,7 +16,7 @@
 // every multiprocessor is busy to the end, and there is one launch. The table of tensors travels as the kernel's argument; 32,764 bytes is
 // what CUDA 12.1 and later allow, and more tensors than that holds take another launch.
 //
-// Nothing here waits for the host: what to skip, how to unscale, and t are read on the device.
+// Nothing here waits for the host: what to skip, how to unscale, and t are read on the device, and so are rates that came by place.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -69,11 +69,12 @@ struct Parameter {
   void* copy;
   int64_t* step;
   int64_t n;
-  float rate, keep;  // lr, 1 - lr wd
+  const double* rate_at;  // null: rate
+  double rate, decay;     // lr, wd
   DType copy_type;
   bool aligned;
 };
-using ParameterTable = Table<Parameter, 380>;
+using ParameterTable = Table<Parameter, 340>;
 static_assert(sizeof(GradientTable) <= 32000 && sizeof(ParameterTable) <= 32000);
 
 template <class T, bool Aligned>
@@ -111,6 +112,11 @@ __global__ void check_finite_kernel(const __grid_constant__ GradientTable table,
     finite = all_finite<BFloat16>(g, begin);
   if (!finite) atomicExch(&state[2], 1.0f);
 }
+
+// What AdamSpec says by value.
+struct Decays {
+  double beta1, beta2, eps;
+};
 
 // What is the same for every element of a tensor.
 struct Factors {
@@ -152,20 +158,23 @@ __device__ void step_chunk(const Parameter& t, const Factors& f, int64_t begin) 
 }
 
 // 1 - beta^t in f64: in f32 it would lose most of its digits for a small t, and all of its meaning for a large one.
-__global__ void __launch_bounds__(kBlock) adam_kernel(const __grid_constant__ ParameterTable table, AdamSpec spec, const float* state) {
+__global__ void __launch_bounds__(kBlock)
+    adam_kernel(const __grid_constant__ ParameterTable table, Decays spec, const double* momentum_at, const float* state) {
   __shared__ Factors shared;
   if (state && state[2] != 0) return;  // the same for every thread of the grid
   const int tensor = table.tensor_of(blockIdx.x);
   const Parameter& t = table.entries[tensor];
   if (threadIdx.x == 0) {
     const auto time = static_cast<double>(*t.step + 1);
-    shared = {.beta1 = static_cast<float>(spec.beta1),
+    const double rate = t.rate_at ? *t.rate_at : t.rate;
+    const double beta1 = momentum_at ? *momentum_at : spec.beta1;
+    shared = {.beta1 = static_cast<float>(beta1),
               .beta2 = static_cast<float>(spec.beta2),
-              .rest1 = static_cast<float>(1 - spec.beta1),
+              .rest1 = static_cast<float>(1 - beta1),
               .rest2 = static_cast<float>(1 - spec.beta2),
               .eps = static_cast<float>(spec.eps),
-              .rate = static_cast<float>(t.rate / (1 - pow(spec.beta1, time))),
-              .keep = t.keep,
+              .rate = static_cast<float>(static_cast<float>(rate) / (1 - pow(beta1, time))),
+              .keep = static_cast<float>(1 - rate * t.decay),
               .inv_correction = static_cast<float>(1 / (1 - pow(spec.beta2, time))),
               .unscale = state ? state[1] : 1.0f};
   }
@@ -187,7 +196,8 @@ __global__ void count_steps_kernel(const __grid_constant__ ParameterTable table,
 __global__ void update_scale_kernel(float* state, ScalerSpec spec) { step_scaler(state, spec); }
 
 void step_all(Stream& stream, const ParameterTable& table, const AdamSpec& spec, const float* state) {
-  if (table.blocks > 0) launch<adam_kernel>(stream, {table.blocks, kBlock}, table, spec, state);
+  const Decays decays{spec.beta1, spec.beta2, spec.eps};
+  if (table.blocks > 0) launch<adam_kernel>(stream, {table.blocks, kBlock}, table, decays, data_or_null<double>(spec.momentum), state);
   if (table.count > 0) launch<count_steps_kernel>(stream, {1, kBlock}, table, state);
 }
 
@@ -199,8 +209,9 @@ Parameter entry_of(const AdamTensor& tensor) {
                         .copy = tensor.copy.address,
                         .step = tensor.step.data<int64_t>(),
                         .n = tensor.parameter.numel(),
-                        .rate = static_cast<float>(tensor.learning_rate),
-                        .keep = static_cast<float>(1 - tensor.learning_rate * tensor.weight_decay),
+                        .rate_at = data_or_null<double>(tensor.rate),
+                        .rate = tensor.learning_rate,
+                        .decay = tensor.weight_decay,
                         .copy_type = tensor.copy.dtype,
                         .aligned = is_aligned(tensor.parameter.address, 16) && is_aligned(tensor.gradient.address, 16) &&
                                    is_aligned(tensor.m.address, 16) && is_aligned(tensor.v.address, 16) &&

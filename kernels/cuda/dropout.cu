@@ -14,15 +14,18 @@ namespace {
 template <class T>
 struct Dropout {
   RandomKey key;
-  uint32_t threshold;  // to_unit(bits) >= p is bits >> 8 >= threshold, since to_unit counts in steps of 2^-24
+  const int64_t* step;  // stands for key.step, or null
+  uint32_t threshold;   // to_unit(bits) >= p is bits >> 8 >= threshold, since to_unit counts in steps of 2^-24
   float kept_scale;
 
   template <int N>
   __device__ Vector<T, N> operator()(int64_t i, const Vector<T, N>& x) const {
     static_assert(N % 4 == 0, "a vector starts at the first word of a Philox block");
     Vector<T, N> y;
+    RandomKey now = key;
+    if (step) now.step = static_cast<uint32_t>(*step);  // one address for all threads: a broadcast from the cache
     for (int quarter = 0; quarter < N / 4; ++quarter) {
-      const auto words = key.block(static_cast<uint32_t>(i) / 4 + static_cast<uint32_t>(quarter));
+      const auto words = now.block(static_cast<uint32_t>(i) / 4 + static_cast<uint32_t>(quarter));
       for (size_t k = 0; k < 4; ++k) {
         const int e = quarter * 4 + static_cast<int>(k);
         y[e] = narrow<T>((words[k] >> 8) >= threshold ? kept_scale * widen(x[e]) : 0.0f);
@@ -38,7 +41,7 @@ void CudaBackend::dropout(ConstView x, const DropoutSpec& spec, View y) {
   const auto threshold = static_cast<uint32_t>(std::ceil(spec.p * 0x1p24));  // exact: a power of two moves no bit of p
   const auto kept_scale = static_cast<float>(1 / (1 - spec.p));
   dispatch(y.dtype, "dropout", [&]<class T>() {
-    map(stream_, y.numel(), Dropout<T>{spec.key, threshold, kept_scale}, y.data<T>(), x.data<T>());
+    map(stream_, y.numel(), Dropout<T>{spec.key, data_or_null<int64_t>(spec.step), threshold, kept_scale}, y.data<T>(), x.data<T>());
   });
 }
 

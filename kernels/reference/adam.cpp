@@ -9,6 +9,7 @@ namespace {
 
 template <class T>
 void adam_step(const AdamTensor& tensor, const AdamSpec& spec, double unscale) {
+  const double learning_rate = tensor.rate ? *tensor.rate.data<double>() : tensor.learning_rate;
   T* const parameter = tensor.parameter.data<T>();
   const T* const gradient = tensor.gradient.data<T>();
   T* const first = tensor.m.data<T>();
@@ -19,8 +20,8 @@ void adam_step(const AdamTensor& tensor, const AdamSpec& spec, double unscale) {
     const double g = gradient[i] * unscale;
     const double m = spec.beta1 * first[i] + (1 - spec.beta1) * g;
     const double v = spec.beta2 * second[i] + (1 - spec.beta2) * g * g;
-    const double decayed = parameter[i] * (1 - tensor.learning_rate * tensor.weight_decay);
-    parameter[i] = static_cast<T>(decayed - tensor.learning_rate / debias1 * m / (std::sqrt(v / debias2) + spec.eps));
+    const double decayed = parameter[i] * (1 - learning_rate * tensor.weight_decay);
+    parameter[i] = static_cast<T>(decayed - learning_rate / debias1 * m / (std::sqrt(v / debias2) + spec.eps));
     first[i] = static_cast<T>(m);
     second[i] = static_cast<T>(v);
   }
@@ -37,9 +38,11 @@ void ReferenceBackend::check_finite(std::span<const ConstView> gradients, View s
   state.data<float>()[2] = finite ? 0.0f : 1.0f;
 }
 
-void ReferenceBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& spec, ConstView scaler_state) {
+void ReferenceBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& given, ConstView scaler_state) {
   const float* const state = scaler_state ? scaler_state.data<float>() : nullptr;
   if (state && state[2] != 0) return;
+  AdamSpec spec = given;
+  if (given.momentum) spec.beta1 = *given.momentum.data<double>();
   for (const AdamTensor& tensor : tensors) {
     compute(tensor.parameter.dtype, "adam", [&]<class T>() { adam_step<T>(tensor, spec, state ? state[1] : 1); });
     if (tensor.copy) cast(tensor.parameter, tensor.copy);
