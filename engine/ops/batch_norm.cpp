@@ -69,11 +69,26 @@ ParameterGradients room_for(const Tensor& like, const tape::Needs& needs, size_t
   return {needs[weight] ? empty_like(like) : Tensor(), needs[bias] ? empty_like(like) : Tensor()};
 }
 
+// What the way back needs to know where the ReLU let values through: a bit an element where the device can leave them, which is less to
+// read twice than y and does not keep y (the next convolution does that only if its weights train); else y.
+struct SavedActivity {
+  tape::Saved y;
+  Tensor mask;
+};
+
+Tensor room_for_mask(const Tensor& x, const BatchNormState& state, const Tensor& residual, bool observe) {
+  constexpr int64_t kBits = 8;
+  const bool wanted = observe || tape::recording({x, residual, state.weight, state.bias});
+  if (!wanted || !x.backend().has(Fused::relu_mask)) return {};
+  return empty({(x.numel() + kBits - 1) / kBits}, DType::u8, x.device());
+}
+
 // The fused form: one pass forward, one reduction and one pass back.
 BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training, bool observe) {
   const Statistics statistics = statistics_of(x, state, training);
   Tensor y = empty_like(x);
   Tensor normalized = observe ? empty_like(x) : Tensor();
+  Tensor mask = room_for_mask(x, state, residual, observe);
   x.backend().batch_norm_apply({.x = x,
                                 .mean = statistics.mean,
                                 .inv_std = statistics.inv_std,
@@ -82,11 +97,13 @@ BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tenso
                                 .residual = residual,
                                 .relu = true,
                                 .y = y,
-                                .normalized = normalized});
+                                .normalized = normalized,
+                                .mask = mask});
   // The observation point is an input of the node: its gradient is that of the sum, which is the residual's too.
   if (normalized) tape::keep_gradient(normalized);
-  auto backward = [x = tape::save(x), y = tape::save(y), mean = statistics.mean, inv_std = statistics.inv_std,
-                   weight = tape::save(state.weight), training](const Tensor& arriving, const tape::Needs& needs) {
+  auto backward = [x = tape::save(x), active = SavedActivity{mask ? tape::Saved() : tape::save(y), mask}, mean = statistics.mean,
+                   inv_std = statistics.inv_std, weight = tape::save(state.weight),
+                   training](const Tensor& arriving, const tape::Needs& needs) {
     const Tensor dy = arriving_at_relu(arriving);
     Tensor dx = needs[0] ? empty_like(dy) : Tensor();
     Tensor dsum = needs[1] || needs[4] ? empty_like(dy) : Tensor();
@@ -96,7 +113,8 @@ BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tenso
                                       .mean = mean,
                                       .inv_std = inv_std,
                                       .weight = weight.get(),
-                                      .y = y.get(),
+                                      .y = active.y.get(),
+                                      .mask = active.mask,
                                       .relu = true,
                                       .training = training,
                                       .dx = dx,

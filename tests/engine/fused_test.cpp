@@ -149,6 +149,12 @@ TEST_P(FusedNorm, ShowsItsGradientWhereNothingElseWantsOne) {
   EXPECT_FALSE(norm.x.grad());
 }
 
+TEST_P(FusedNorm, KeepsABitAnElementInPlaceOfItsResultWhereTheDeviceLeavesThem) {
+  Norm norm = make({4, 8, 8, 64}, true);
+  const Tensor y = batch_norm_add_relu(norm.x, norm.state, norm.residual, true).y;
+  EXPECT_EQ(y.storage().use_count(), device_.backend().has(Fused::relu_mask) ? 1 : 2);
+}
+
 class FusedPool : public EveryDeviceFused {};
 
 TEST_P(FusedPool, GivesWhatBothPoolsAndConcatGive) {

@@ -37,6 +37,7 @@ struct OpCase {
   double tolerance = 1e-6;
   std::vector<size_t> saves = {};  // the inputs that backward reads
   bool saves_output = false;       // whether it reads y
+  bool leaves_mask = false;        // where a device has Fused::relu_mask it reads that, and not y
   bool recorded = true;            // whether it has a backward at all
   bool selects = false;            // forward only picks elements, so that it is exact whatever `within` says of the gradients
   bool watches = false;            // asks for an observation point, and so is recorded even where nothing wants a gradient

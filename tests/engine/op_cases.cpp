@@ -59,6 +59,7 @@ OpCase norm_add_relu(std::string name, bool training, bool observe) {
           .tolerance = 4e-6,
           .saves = {0, 1},
           .saves_output = true,
+          .leaves_mask = true,
           .watches = observe};
 }
 
