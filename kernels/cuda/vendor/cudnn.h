@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <string>
-
 #include "kernels/cuda/vendor/library.h"
 
 /// cuDNN, opened at its first use.
@@ -10,7 +8,5 @@ namespace mirilla::cuda::vendor {
 
 /// Throws DeviceError each time it is asked where cuDNN is missing, of another major version, or older than the headers of this build.
 const Library& cudnn();
-/// "cuDNN 9.19.0", or why not. Never throws.
-std::string cudnn_version_text();
 
 }  // namespace mirilla::cuda::vendor

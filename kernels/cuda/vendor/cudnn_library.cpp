@@ -2,6 +2,7 @@
 #include <cudnn.h>
 
 #include "kernels/cuda/vendor/cudnn.h"
+#include "kernels/cuda/vendor/versions.h"
 #include "kernels/error.h"
 
 namespace mirilla::cuda::vendor {

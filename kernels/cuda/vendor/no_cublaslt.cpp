@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/vendor/cublaslt.h"
 #include "kernels/cuda/vendor/vendor.h"
+#include "kernels/cuda/vendor/versions.h"
 
 // A build without cuBLASLt: our own products run.
 namespace mirilla::MIRILLA_PLATFORM::vendor {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/vendor/cudnn.h"
+#include "kernels/cuda/vendor/versions.h"
 
 // A build without cuDNN: no_conv.cpp.
 namespace mirilla::cuda::vendor {

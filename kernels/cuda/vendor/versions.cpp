@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/vendor/cublaslt.h"
-#include "kernels/cuda/vendor/cudnn.h"
+#include "kernels/cuda/vendor/versions.h"
 #include "kernels/cuda/vendor/vendor.h"
 
 namespace mirilla::MIRILLA_PLATFORM::vendor {

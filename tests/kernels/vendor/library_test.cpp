@@ -15,7 +15,7 @@ using cuda::vendor::Library;
 using cuda::vendor::LibraryWanted;
 
 // The fake of that version, in a folder of its own: tests/kernels/vendor/fakes.
-std::string folder_of(int version) { return std::string(MIRILLA_FAKES) + "/fake_" + std::to_string(version); }
+std::string folder_of(int version) { return fmt::format("{}/fake_{}", MIRILLA_FAKES, version); }
 
 LibraryWanted fake(std::vector<std::filesystem::path> folders = {}) {
   return {.name = "Fake",

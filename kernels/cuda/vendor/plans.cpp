@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/vendor/plans.h"
+
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "kernels/cuda/platform/platform.h"
+#include "kernels/cuda/vendor/vendor.h"
+
+namespace mirilla::MIRILLA_PLATFORM::vendor {
+
+namespace {
+
+struct Stores {
+  std::mutex mutex;
+  std::map<std::string, std::unique_ptr<PlanStore>> by_library;
+};
+
+Stores& stores() {
+  static Stores& stores = *std::make_unique<Stores>().release();  // a tensor in a static object may outlive everything else
+  return stores;
+}
+
+}  // namespace
+
+PlanStore& plans_of(const std::string& library, LibraryVersion version) {
+  const std::lock_guard lock(stores().mutex);
+  std::unique_ptr<PlanStore>& store = stores().by_library[library];
+  if (!store) {
+    const int driver = facts().driver_version;
+    store = std::make_unique<PlanStore>(plan_store_path(), PlanOwner{facts().name, fmt::format("{}.{}", driver / 1000, driver % 1000 / 10),
+                                                                     library, version_text(version)});
+  }
+  return *store;
+}
+
+std::vector<std::string> take_plan_notes() {
+  const std::lock_guard lock(stores().mutex);
+  std::vector<std::string> notes;
+  for (auto& [library, store] : stores().by_library)
+    for (std::string& note : store->take_notes()) notes.push_back(std::move(note));
+  return notes;
+}
+
+}  // namespace mirilla::MIRILLA_PLATFORM::vendor

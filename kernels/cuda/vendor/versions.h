@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+/// "cuDNN 9.19.0", or in one sentence why there is none. Neither throws.
+namespace mirilla::cuda::vendor {
+
+std::string cudnn_version_text();
+std::string cublaslt_version_text();
+
+}  // namespace mirilla::cuda::vendor
