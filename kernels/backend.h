@@ -168,9 +168,14 @@ constexpr void step_scaler(float* state, const ScalerSpec& spec) {
 /// Where d = min(height / h, width / w) / 2 > 1, the crop is first averaged over the cells of an adaptive average pool to
 /// (floor(height (1/d)), floor(width (1/d))), and that is sampled; an output pixel then reads more.    [fastai.vision.augment._grid_sample]
 /// The denominator h6 x + h7 y + 1 must not vanish on the picture. An extent of 1 has its only coordinate at 0.
+///
+/// With `places` the pictures may lie anywhere in one storage, so that those kept on the device and those just sent make up a batch without
+/// being copied together: a row a picture, the byte of its first pixel and the bytes from one of its rows to the next. Every picture is
+/// (H,W,3) and lies within `pictures`; the result is, to the bit, that of the same pictures one after the other.
 struct Augment {
-  ConstView pictures;    // (N,H,W,3) u8
-  ConstView parameters;  // (N,20) f32
+  ConstView pictures;     // (N,H,W,3) u8; with places (M,H,W,3), M any
+  ConstView parameters;   // (N,20) f32
+  ConstView places = {};  // (N,2) i64, or none: picture n is pictures[n]
   bool lighting = false;
   std::array<float, 3> mean{}, std{};
   View y;  // (N,h,w,3)

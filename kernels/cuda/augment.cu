@@ -26,6 +26,7 @@ struct Picture {
   double map[3][3];  // a warped pixel (x, y, 1) to its source pixel (x' z, y' z, z)
   Axis rows, columns;
   float shift, contrast;
+  int64_t first, row_bytes;  // where it lies
 };
 
 struct Extents {
@@ -49,7 +50,8 @@ __device__ void find_map(const float* p, const Extents& e, double map[3][3]) {
   }
 }
 
-__global__ void pictures_kernel(const float* __restrict__ parameters, int64_t count, Extents e, Picture* __restrict__ pictures) {
+__global__ void pictures_kernel(const float* __restrict__ parameters, const int64_t* __restrict__ places, int64_t count, Extents e,
+                                Picture* __restrict__ pictures) {
   const int64_t n = thread_in_grid();
   if (n >= count) return;
   const float* const row = parameters + n * kAugmentParameters;
@@ -65,6 +67,8 @@ __global__ void pictures_kernel(const float* __restrict__ parameters, int64_t co
   }
   picture.shift = row[18];
   picture.contrast = row[19];
+  picture.first = places ? places[2 * n] : n * e.height * e.width * 3;
+  picture.row_bytes = places ? places[2 * n + 1] : int64_t{e.width} * 3;
   pictures[n] = picture;
 }
 
@@ -111,8 +115,8 @@ struct Colour {
 };
 
 /// Adds the warped pixel (x, y): four source pixels.
-__device__ __forceinline__ void add_warped(const uint8_t* source, const Extents& e, const double map[3][3], int x, int y, float weight,
-                                           Colour& sum) {
+__device__ __forceinline__ void add_warped(const uint8_t* source, int64_t row_bytes, const Extents& e, const double map[3][3], int x, int y,
+                                           float weight, Colour& sum) {
   const double inv_z = 1 / (map[2][0] * x + map[2][1] * y + map[2][2]);
   const double sx = mirrored((map[0][0] * x + map[0][1] * y + map[0][2]) * inv_z, e.width - 1);
   const double sy = mirrored((map[1][0] * x + map[1][1] * y + map[1][2]) * inv_z, e.height - 1);
@@ -121,9 +125,9 @@ __device__ __forceinline__ void add_warped(const uint8_t* source, const Extents&
   const auto right = static_cast<float>(sx - x0), down = static_cast<float>(sy - y0);
   const float lower = weight * down, upper = weight - lower;
   const float lower_right = lower * right, upper_right = upper * right;
-  const uint8_t* const at = source + (int64_t{y0} * e.width + x0) * 3;
+  const uint8_t* const at = source + y0 * row_bytes + int64_t{x0} * 3;
   const int next = e.width > 1 ? 3 : 0;
-  const int64_t below = e.height > 1 ? int64_t{e.width} * 3 : 0;
+  const int64_t below = e.height > 1 ? row_bytes : 0;
   sum.add(at, upper - upper_right);
   sum.add(at + next, upper_right);
   sum.add(at + below, lower - lower_right);
@@ -148,7 +152,7 @@ __global__ void augment_kernel(const uint8_t* __restrict__ sources, const Pictur
   const auto pixel = static_cast<int>(blockIdx.x % blocks * blockDim.x + threadIdx.x);
   if (pixel >= e.out_height * e.out_width) return;
   const Picture& picture = pictures[n];
-  const uint8_t* const source = sources + n * e.height * e.width * 3;
+  const uint8_t* const source = sources + picture.first;
   const Between rows = between(picture.rows, pixel / e.out_width, e.out_height);
   const Between columns = between(picture.columns, pixel % e.out_width, e.out_width);
   Colour sum{0, 0, 0};
@@ -158,7 +162,7 @@ __global__ void augment_kernel(const uint8_t* __restrict__ sources, const Pictur
       const Cell column = columns[of_column];
       const float weight = row.weight * column.weight * (1.0f / 255);
       for (int i = row.begin; i < row.end; ++i)
-        for (int j = column.begin; j < column.end; ++j) add_warped(source, e, picture.map, j, i, weight, sum);
+        for (int j = column.begin; j < column.end; ++j) add_warped(source, picture.row_bytes, e, picture.map, j, i, weight, sum);
     }
   }
   const float colours[3] = {sum.red, sum.green, sum.blue};
@@ -184,8 +188,8 @@ void CudaBackend::augment(const Augment& call) {
   }
   const Scratch scratch(stream_, static_cast<size_t>(count) * sizeof(Picture));
   auto* const pictures = scratch.as<Picture>();
-  launch<pictures_kernel>(stream_, {static_cast<unsigned>(ceil_div(count, kBlock)), kBlock}, call.parameters.data<float>(), count, e,
-                          pictures);
+  launch<pictures_kernel>(stream_, {static_cast<unsigned>(ceil_div(count, kBlock)), kBlock}, call.parameters.data<float>(),
+                          call.places ? call.places.data<int64_t>() : nullptr, count, e, pictures);
   const auto blocks = static_cast<unsigned>(ceil_div(int64_t{e.out_height} * e.out_width, kBlock));
   dispatch(call.y.dtype, "augment", [&]<class T>() {
     launch<augment_kernel<T>>(stream_, {static_cast<unsigned>(count) * blocks, kBlock}, call.pictures.data<uint8_t>(), pictures, e, blocks,

@@ -36,11 +36,25 @@ Colour bilinear(double x, double y, int64_t height, int64_t width, Pixel&& pixel
   return out;
 }
 
+/// Where a picture lies.
+struct Pixels {
+  const uint8_t* first;
+  int64_t row_bytes;
+};
+
+Pixels pixels_of(const Augment& call, int64_t n) {
+  const int64_t row_bytes = call.pictures.shape[2] * 3;
+  const auto* const start = call.pictures.data<uint8_t>();
+  if (!call.places) return {start + n * call.pictures.shape[1] * row_bytes, row_bytes};
+  const int64_t* const place = call.places.data<int64_t>() + n * 2;
+  return {start + place[0], place[1]};
+}
+
 /// One picture on its way through fastai's transforms. Each stage asks the one before it for single pixels, so nothing is stored between
 /// them.
 class Picture {
  public:
-  Picture(const uint8_t* pixels, int64_t height, int64_t width, const float* row, int64_t out_height, int64_t out_width)
+  Picture(const Pixels& pixels, int64_t height, int64_t width, const float* row, int64_t out_height, int64_t out_width)
       : pixels_(pixels), height_(height), width_(width), out_height_(out_height), out_width_(out_width) {
     std::copy_n(row, 14, p_.begin());
     left_ = static_cast<int64_t>(row[14]), top_ = static_cast<int64_t>(row[15]);
@@ -87,11 +101,11 @@ class Picture {
   }
 
   Colour source(int64_t i, int64_t j) const {
-    const uint8_t* const at = pixels_ + (i * width_ + j) * 3;
+    const uint8_t* const at = pixels_.first + i * pixels_.row_bytes + j * 3;
     return {at[0] / 255.0, at[1] / 255.0, at[2] / 255.0};
   }
 
-  const uint8_t* pixels_;
+  Pixels pixels_;
   int64_t height_, width_, out_height_, out_width_;
   int64_t left_ = 0, top_ = 0, crop_width_ = 0, crop_height_ = 0, pooled_width_ = 0, pooled_height_ = 0;
   std::array<double, 14> p_{};  // theta, then the homography
@@ -108,13 +122,12 @@ void ReferenceBackend::augment(const Augment& call) {
   compute(call.y.dtype, "augment", [&]<class T>() {
     const int64_t in_height = call.pictures.shape[1], in_width = call.pictures.shape[2];
     const int64_t pictures = call.y.shape[0], height = call.y.shape[1], width = call.y.shape[2];
-    const uint8_t* const x = call.pictures.data<uint8_t>();
     T* const y = call.y.data<T>();
 #pragma omp parallel for collapse(2)
     for (int64_t n = 0; n < pictures; ++n) {
       for (int64_t i = 0; i < height; ++i) {
         const float* const row = call.parameters.data<float>() + n * kAugmentParameters;
-        const Picture picture(x + n * in_height * in_width * 3, in_height, in_width, row, height, width);
+        const Picture picture(pixels_of(call, n), in_height, in_width, row, height, width);
         for (int64_t j = 0; j < width; ++j) {
           const Colour colour = picture.cropped(i, j);
           for (size_t k = 0; k < 3; ++k) {

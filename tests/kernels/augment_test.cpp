@@ -39,6 +39,40 @@ std::vector<T> run(Backend& backend, const Batch& batch) {
   return y;
 }
 
+/// The same pictures far apart and out of order in one storage, with room behind every row: what `places` is for.
+struct Scattered {
+  explicit Scattered(const Batch& batch) {
+    const int64_t row = batch.width * 3, row_bytes = row + 5, picture_bytes = batch.height * row_bytes + 7;
+    const int64_t slot_bytes = batch.height * row;
+    slots = ((batch.n + 1) * picture_bytes + slot_bytes - 1) / slot_bytes;
+    bytes.assign(static_cast<size_t>(slots * slot_bytes), 171);
+    for (int64_t n = 0; n < batch.n; ++n) {
+      const int64_t first = (batch.n - 1 - n) * picture_bytes + 3;
+      places.insert(places.end(), {first, row_bytes});
+      for (int64_t y = 0; y < batch.height; ++y)
+        std::copy_n(batch.pictures.begin() + n * slot_bytes + y * row, row, bytes.begin() + first + y * row_bytes);
+    }
+  }
+
+  int64_t slots = 0;  // how many pictures its bytes would hold
+  std::vector<uint8_t> bytes;
+  std::vector<int64_t> places;
+};
+
+template <class T>
+std::vector<T> run_scattered(Backend& backend, const Batch& batch) {
+  const Scattered scattered(batch);
+  std::vector<T> y(static_cast<size_t>(batch.n * batch.out_height * batch.out_width * 3), std::numeric_limits<T>::quiet_NaN());
+  backend.augment({.pictures = {scattered.bytes.data(), {scattered.slots, batch.height, batch.width, 3}, DType::u8, 0, 0, true},
+                   .parameters = {batch.rows.data(), {batch.n, kAugmentParameters}, DType::f32, 0, 0, true},
+                   .places = {scattered.places.data(), {batch.n, 2}, DType::i64, 0, 0, true},
+                   .lighting = batch.lighting,
+                   .mean = batch.mean,
+                   .std = batch.std,
+                   .y = {y.data(), {batch.n, batch.out_height, batch.out_width, 3}, kDTypeOf<T>, true}});
+  return y;
+}
+
 /// The largest difference; infinite where one of them is no number.
 template <class A, class B>
 double distance(const std::vector<A>& a, const std::vector<B>& b) {
@@ -147,6 +181,16 @@ TEST(AugmentCpu, GivesTheSameBitsForAnyNumberOfThreads) {
     EXPECT_EQ(run<float>(backend, batch), alone) << threads;
   }
   set_host_threads(before);
+}
+
+TEST(AugmentCpu, GivesTheSameBitsForPicturesThatLieAnywhere) {
+  CpuBackend backend;
+  ReferenceBackend reference;
+  for (const Batch& batch :
+       {hard_batch(3, 40, 50, 23, 21), hard_batch(2, 130, 150, 20, 31), hard_batch(2, 9, 1, 1, 1), hard_batch(2, 1, 9, 5, 4)}) {
+    EXPECT_EQ(run_scattered<double>(reference, batch), run<double>(reference, batch));
+    for_each_isa([&] { EXPECT_EQ(run_scattered<float>(backend, batch), run<float>(backend, batch)); });
+  }
 }
 
 TEST(AugmentCpu, DoesNothingForAnEmptyBatchAndRefusesOtherTypes) {

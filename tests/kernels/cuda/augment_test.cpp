@@ -25,14 +25,38 @@ struct Batch {
   std::array<float, 3> mean = kMean, std = kStd;
 };
 
+/// The same pictures far apart and out of order in one storage, with room behind every row: what `places` is for.
+struct Scattered {
+  explicit Scattered(const Batch& batch) {
+    const int64_t row = batch.width * 3, row_bytes = row + 5, picture_bytes = batch.height * row_bytes + 7;
+    const int64_t slot_bytes = batch.height * row;
+    slots = ((batch.n + 1) * picture_bytes + slot_bytes - 1) / slot_bytes;
+    bytes.assign(static_cast<size_t>(slots * slot_bytes), 171);
+    for (int64_t n = 0; n < batch.n; ++n) {
+      const int64_t first = (batch.n - 1 - n) * picture_bytes + 3;
+      places.insert(places.end(), {first, row_bytes});
+      for (int64_t y = 0; y < batch.height; ++y)
+        std::copy_n(batch.pictures.begin() + n * slot_bytes + y * row, row, bytes.begin() + first + y * row_bytes);
+    }
+  }
+
+  int64_t slots = 0;  // how many pictures its bytes would hold
+  std::vector<uint8_t> bytes;
+  std::vector<int64_t> places;
+};
+
 /// The result, widened. Its room is full of NaN before.
 template <class T>
-std::vector<double> run(Device& device, const Batch& batch) {
-  const Buffer<uint8_t> pictures(device, {batch.n, batch.height, batch.width, 3}, batch.pictures);
+std::vector<double> run(Device& device, const Batch& batch, ConstView pictures, ConstView places) {
   const Buffer<float> rows(device, {batch.n, kAugmentParameters}, batch.rows);
   Buffer<T> y(device, {batch.n, batch.out_height, batch.out_width, 3});
-  device.backend().augment(
-      {.pictures = pictures, .parameters = rows, .lighting = batch.lighting, .mean = batch.mean, .std = batch.std, .y = y});
+  device.backend().augment({.pictures = pictures,
+                            .parameters = rows,
+                            .places = places,
+                            .lighting = batch.lighting,
+                            .mean = batch.mean,
+                            .std = batch.std,
+                            .y = y});
   std::vector<double> values;
   for (const T& value : y.values()) {
     if constexpr (sizeof(T) == 2)
@@ -41,6 +65,18 @@ std::vector<double> run(Device& device, const Batch& batch) {
       values.push_back(static_cast<double>(value));
   }
   return values;
+}
+
+template <class T>
+std::vector<double> run(Device& device, const Batch& batch) {
+  return run<T>(device, batch, Buffer<uint8_t>(device, {batch.n, batch.height, batch.width, 3}, batch.pictures), {});
+}
+
+template <class T>
+std::vector<double> run_scattered(Device& device, const Batch& batch) {
+  const Scattered scattered(batch);
+  const Buffer<uint8_t> bytes(device, {scattered.slots, batch.height, batch.width, 3}, scattered.bytes);
+  return run<T>(device, batch, bytes, Buffer<int64_t>(device, {batch.n, 2}, scattered.places));
 }
 
 std::vector<double> run(const Batch& batch, DType type = DType::f32) {
@@ -119,6 +155,18 @@ TEST_P(CudaAugment, EqualsTheReference) {
   for (const Batch& batch : batches) {
     SCOPED_TRACE(fmt::format("{}x{} to {}x{}", batch.height, batch.width, batch.out_height, batch.out_width));
     expect_near(run(batch, GetParam()), run<double>(open_device("reference"), batch), GetParam());
+  }
+}
+
+TEST_P(CudaAugment, GivesTheSameBitsForPicturesThatLieAnywhere) {
+  Device& device = device_under_test();
+  for (const Batch& batch :
+       {hard_batch(3, 40, 50, 23, 21), hard_batch(2, 130, 150, 20, 31), hard_batch(2, 9, 1, 1, 1), hard_batch(2, 1, 9, 5, 4)}) {
+    const DType type = GetParam();
+    EXPECT_EQ(type == DType::f32   ? run_scattered<float>(device, batch)
+              : type == DType::f16 ? run_scattered<Half>(device, batch)
+                                   : run_scattered<BFloat16>(device, batch),
+              run(batch, type));
   }
 }
 
