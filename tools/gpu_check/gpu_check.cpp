@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// ResNet18 trained on drawn scenes, for tools/gpu-check. One JSON document on stdout; exit code 1 where a promise is broken.
+// What tools/gpu-check asks of a device. One JSON document on stdout (serve: a line an answer); exit code 1 where a promise is broken.
 //
 //   gpu_check device                              what the device says of itself
 //   gpu_check steps --device cuda --against cpu   the same steps on two devices
-//   gpu_check rate --device cuda                  training images a second, with our own kernels
+//   gpu_check ceilings --device cuda              how fast it copies and multiplies
+//   gpu_check serve --device cuda                 Mirilla in the races
 #include <algorithm>
-#include <chrono>
 #include <CLI/CLI.hpp>
 #include <cmath>
 #include <cstdio>
@@ -23,16 +23,14 @@
 #include "kernels/error.h"
 #include "nn/adam.h"
 #include "nn/resnet.h"
+#include "tools/gpu_check/commands.h"
 
 namespace mirilla::gpu_check {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct Options {
   std::string device = "cuda", against = "cpu", precision = "f32";
   int steps = 20, batch = 8, size = 64;  // smaller ones make batch norms of so few values that rounding is all they see
-  double seconds = 10;
 };
 
 // bf16 has f32's range, so that no gradient needs a scale.
@@ -94,8 +92,6 @@ class Training {
     adam_.set_state(other.adam_.state());
   }
 
-  void synchronize() { device_.synchronize(); }
-
  private:
   Device& device_;
   Options options_;
@@ -141,66 +137,39 @@ int steps(const Options& options, Json& document) {
   return holds ? 0 : 1;
 }
 
-int rate(const Options& options, Json& document) {
-  Training training(options.device, options);
-  const Batch batch = scenes(options, 0);
-  uint32_t number = 0;
-  double first = training.step(batch, number++).item();
-  for (int i = 0; i < 4; ++i) training.step(batch, number++);
-  training.synchronize();
-  const auto start = std::chrono::steady_clock::now();
-  double passed = 0, last = 0;
-  int done = 0;
-  do {  // the loss is read each tenth step, as a program that shows progress does
-    for (int i = 0; i < 9; ++i) training.step(batch, number++);
-    last = training.step(batch, number++).item();
-    done += 10;
-    passed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  } while (passed < options.seconds);
-  document = {{"device", open_device(options.device).description()},
-              {"precision", options.precision},
-              {"batch", options.batch},
-              {"size", options.size},
-              {"steps", done},
-              {"ms_a_step", 1e3 * passed / done},
-              {"images_per_s", done * options.batch / passed},
-              {"first_loss", first},
-              {"last_loss", last}};
-  const bool holds = std::isfinite(last) && last < first;  // one batch again and again: whatever the rate, it must be learnt
-  document["holds"] = holds;
-  return holds ? 0 : 1;
-}
-
 int device(Json& document) {
   document = {{"version_line", cuda::version_line()}, {"unavailable", cuda::unavailable()}};
   return cuda::unavailable().empty() ? 0 : 3;
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("ResNet18 on a GPU: is it right, how fast is it");
+  CLI::App app("A GPU: is it right, how fast is it");
   Options options;
   app.require_subcommand(1);
   app.add_subcommand("device", "what the GPU is; exit code 3 where there is none");
   CLI::App& steps_command = *app.add_subcommand("steps", "the same training steps on two devices");
-  CLI::App& rate_command = *app.add_subcommand("rate", "training images a second");
+  CLI::App& ceilings_command = *app.add_subcommand("ceilings", "how fast it copies and multiplies");
+  CLI::App& serve_command = *app.add_subcommand("serve", "answers in the races, a line each, what stdin asks");
   steps_command.add_option("--against", options.against, "the other device");
   steps_command.add_option("--steps", options.steps)->check(CLI::PositiveNumber);
-  rate_command.add_option("--seconds", options.seconds);
-  for (CLI::App* command : {&steps_command, &rate_command}) {
-    command->add_option("--device", options.device);
-    command->add_option("--precision", options.precision, "f32 or bf16");
-    command->add_option("--batch", options.batch)->check(CLI::PositiveNumber);
-    command->add_option("--size", options.size, "pixels a side")->check(CLI::Range(32, 512));
-  }
+  for (CLI::App* command : {&steps_command, &ceilings_command, &serve_command}) command->add_option("--device", options.device);
+  steps_command.add_option("--precision", options.precision, "f32 or bf16");
+  steps_command.add_option("--batch", options.batch)->check(CLI::PositiveNumber);
+  steps_command.add_option("--size", options.size, "pixels a side")->check(CLI::Range(32, 512));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (app.got_subcommand("serve")) return serve(options.device), 0;
   Json document;
-  const int code = app.got_subcommand("steps")  ? steps(options, document)
-                   : app.got_subcommand("rate") ? rate(options, document)
-                                                : device(document);
+  int code = 0;
+  if (app.got_subcommand("steps"))
+    code = steps(options, document);
+  else if (app.got_subcommand("ceilings"))
+    document = ceilings(options.device);
+  else
+    code = device(document);
   fmt::print("{}\n", document.dump(1));
   return code;
 }

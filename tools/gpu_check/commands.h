@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace mirilla::gpu_check {
+
+using Json = nlohmann::ordered_json;
+
+/// The fastest that this device copies within its memory and multiplies halves (f32 on a host), as its programs see it: what a share of the
+/// roofline is a share of.
+Json ceilings(const std::string& device);
+
+/// Mirilla in the races: answers on stdout, a line each, what is asked on stdin, as bench/torch_race.py says. Returns at its end.
+void serve(const std::string& device);
+
+}  // namespace mirilla::gpu_check

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <iostream>
+#include <map>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <vector>
+
+#include "bench/race_rule.h"
+#include "engine/amp/autocast.h"
+#include "engine/amp/grad_scaler.h"
+#include "engine/amp/precision.h"
+#include "engine/ops/loss.h"
+#include "engine/tape.h"
+#include "engine/tensor.h"
+#include "kernels/device.h"
+#include "kernels/error.h"
+#include "nn/adam.h"
+#include "nn/evaluate.h"
+#include "nn/resnet.h"
+#include "tools/gpu_check/commands.h"
+
+namespace mirilla::gpu_check {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+amp::Precision precision_named(const std::string& name) {
+  for (const amp::Precision known : {amp::Precision::fp32, amp::Precision::fp16, amp::Precision::bf16})
+    if (name == amp::name_of(known)) return known;
+  throw UsageError(fmt::format("fp32, fp16 or bf16 was expected and {} came", name));
+}
+
+/// PyTorch's (K,C,R,S) to ours, (K,R,S,C).
+std::vector<float> our_layout(const std::vector<float>& theirs, const Shape& shape) {
+  if (shape.rank() != 4) return theirs;
+  const auto k = static_cast<size_t>(shape[0]), places = static_cast<size_t>(shape[1] * shape[2]), c = static_cast<size_t>(shape[3]);
+  std::vector<float> ours(theirs.size());
+  for (size_t i = 0; i < k; ++i)
+    for (size_t j = 0; j < c; ++j)
+      for (size_t p = 0; p < places; ++p) ours[(i * places + p) * c + j] = theirs[(i * c + j) * places + p];
+  return ours;
+}
+
+void fill(nn::ResNet& model) {
+  for (nn::NamedTensor& named : model.parameters()) {
+    const Shape& shape = named.tensor.shape();
+    const int64_t fan_in = shape.rank() > 1 ? shape.numel() / shape[0] : 0;
+    named.tensor.copy_from(from_host(our_layout(race::parameter(named.name, shape.numel(), fan_in), shape), shape, named.tensor.device()));
+  }
+  for (const auto& [name, module] : model.modules())
+    if (auto* dropout = dynamic_cast<nn::Dropout*>(module)) dropout->set_p(0);
+}
+
+/// One network on one batch, again and again.
+class Race {
+ public:
+  Race(Device& device, bool training, int64_t batch, int64_t size, amp::Precision precision)
+      : device_(device), training_(training), precision_(precision), model_({.seed = std::nullopt}, {device}) {
+    fill(model_);
+    pictures_ = from_host(race::pictures(batch, size), {batch, size, size, 3}, device).to(nn::input_placement(model_, precision).dtype);
+    labels_ = from_host(race::labels(batch), {batch}, device);
+    model_.train(training);
+    if (training) {
+      for (nn::NamedTensor& parameter : model_.parameters()) parameter.tensor.set_requires_grad();
+      adam_.emplace(std::vector<std::vector<nn::NamedTensor>>{model_.parameters()});
+      if (precision == amp::Precision::fp16) scaler_.emplace(device, amp::GradScalerOptions{.initial = race::kScale});
+    }
+    std::vector<Tensor> first;
+    for (int i = 0; i < (training ? race::kLosses : 1); ++i) first.push_back(training ? train() : loss_of(infer()));
+    for (const Tensor& loss : first) losses_.push_back(loss.item());
+    for (int i = 0; i < 3; ++i) step();
+    device.synchronize();
+  }
+
+  Json run(double seconds, int each) {
+    for (int i = 0; i < 2 * each; ++i) step();
+    device_.synchronize();
+    Json times = Json::array();
+    const Clock::time_point begin = Clock::now();
+    while (seconds_since(begin) < seconds || times.size() < 3) {
+      const Clock::time_point start = Clock::now();
+      for (int i = 0; i < each; ++i) step();
+      device_.synchronize();
+      times.push_back(std::round(1e8 * seconds_since(start) / each) / 1e5);
+    }
+    return {{"times_ms", times}, {"losses", losses_}};
+  }
+
+ private:
+  void step() {
+    if (training_)
+      train();
+    else
+      infer();
+  }
+
+  Tensor train() {
+    model_.begin_step(1, number_++);
+    const Tensor loss = [&] {
+      const amp::Autocast autocast(amp::dtype_of(precision_));
+      return loss_of(model_(pictures_));
+    }();
+    tape::backward(loss, {.scale = scaler_ ? scaler_->state() : Tensor()});
+    adam_->step({.lr = {race::kRate}, .momentum = race::kMomentum}, scaler_ ? &*scaler_ : nullptr);
+    adam_->zero_grad();
+    return loss.detach();
+  }
+
+  Tensor infer() {
+    const tape::NoGrad no_grad;
+    const amp::Autocast autocast(amp::dtype_of(precision_));
+    return model_(pictures_);
+  }
+
+  Tensor loss_of(const Tensor& logits) const { return cross_entropy(logits, labels_).loss; }
+
+  Device& device_;
+  bool training_;
+  amp::Precision precision_;
+  nn::ResNet model_;
+  Tensor pictures_, labels_;
+  std::optional<nn::Adam> adam_;
+  std::optional<amp::GradScaler> scaler_;
+  std::vector<double> losses_;
+  uint32_t number_ = 0;
+};
+
+/// All races that were asked for stay, so that coming back to one costs nothing.
+class Races {
+ public:
+  explicit Races(Device& device) : device_(device) {}
+
+  Json answer(const std::string& line) {
+    std::istringstream words(line);
+    std::string what;
+    words >> what;
+    if (what == "about") return {{"version", "Mirilla"}, {"device", device_.description()}};
+    if (what == "ceilings") return ceilings(std::string(device_.name()));
+    const Clock::time_point start = Clock::now();
+    if (what != "prepare" && what != "race") throw UsageError(fmt::format("'{}' is not understood", what));
+    Race& race = find(words);
+    if (what == "prepare") return {{"seconds", seconds_since(start)}};
+    double seconds = 0;
+    int each = 0;
+    if (!(words >> seconds >> each) || each < 1) throw UsageError(fmt::format("seconds and steps were expected after '{}'", line));
+    return race.run(seconds, each);
+  }
+
+ private:
+  Race& find(std::istringstream& words) {
+    std::string kind, precision;
+    int64_t batch = 0, size = 0;
+    if (!(words >> kind >> batch >> size >> precision) || batch < 1 || size < 32 || (kind != "train" && kind != "infer"))
+      throw UsageError("train or infer, a batch, a size from 32 and a precision were expected");
+    const std::string key = fmt::format("{} {} {} {}", kind, batch, size, precision);
+    std::unique_ptr<Race>& race = races_[key];
+    if (!race) race = std::make_unique<Race>(device_, kind == "train", batch, size, precision_named(precision));
+    return *race;
+  }
+
+  Device& device_;
+  std::map<std::string, std::unique_ptr<Race>> races_;
+};
+
+double best_seconds(Device& device, int times, const std::function<void()>& work) {
+  work();
+  device.synchronize();
+  double best = INFINITY;
+  for (int i = 0; i < times; ++i) {
+    const Clock::time_point start = Clock::now();
+    work();
+    device.synchronize();
+    best = std::min(best, seconds_since(start));
+  }
+  return best;
+}
+
+}  // namespace
+
+Json ceilings(const std::string& name) {
+  constexpr int kTimes = 20;
+  Device& device = open_device(name);
+  const bool gpu = !device.host_addressable();
+  const int64_t bytes = gpu ? int64_t{1} << 30 : int64_t{1} << 22, side = gpu ? 8192 : 64;
+  const double copy = [&] {
+    const Tensor from = zeros({bytes}, DType::u8, device);
+    Tensor to = empty({bytes}, DType::u8, device);
+    return best_seconds(device, kTimes, [&] { to.copy_from(from); });
+  }();
+  const DType dtype = gpu ? DType::f16 : DType::f32;
+  const Tensor a = from_host(race::values("a", side * side, 1), {side, side}, device).to(dtype);
+  const Tensor b = from_host(race::values("b", side * side, 1), {side, side}, device).to(dtype);
+  Tensor y = empty({side, side}, dtype, device);
+  const double product = best_seconds(device, kTimes, [&] { device.backend().matmul(a, b, {}, y); });
+  const double flop = 2 * static_cast<double>(side) * static_cast<double>(side) * static_cast<double>(side);
+  return {{"copy_bytes_per_s", 2 * static_cast<double>(bytes) / copy}, {"half_flop_per_s", flop / product}};
+}
+
+void serve(const std::string& device) {
+  Races races(open_device(device));
+  for (std::string line; std::getline(std::cin, line);) {
+    Json document;
+    try {
+      document = races.answer(line);
+    } catch (const std::exception& error) {  // the next question may go well
+      document = {{"error", error.what()}};
+    }
+    std::cout << "> " << document.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;
+  }
+}
+
+}  // namespace mirilla::gpu_check

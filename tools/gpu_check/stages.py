@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""Is it right: what the GPU is, its ceilings, the tests, the sanitizer, the same steps on two devices."""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import time
+
+from gpu_check.pack import ROOT
+
+
+class Failed(Exception):
+    """A stage that did not hold, with what it found."""
+
+    def __init__(self, text, facts=None):
+        super().__init__(text)
+        self.facts = facts or {}
+
+
+class Unavailable(Exception):
+    """The machine does not let the stage happen."""
+
+
+class Check:
+    """What the stages share: the programs, where results go, when this stage's time is up, and the device they ask ("cpu" in a rehearsal)."""
+
+    def __init__(self, programs, out, python="python3", device="cuda"):
+        self.programs, self.out, self.python, self.device_name = programs, out, python, device
+        self.limit = 60.0
+        self.libraries = {}
+        self.log = open(out / "log.txt", "w")
+        self.end = 0.0
+
+    def call(self, *command, env=None, limit=None, input=None):
+        """(exit code or None where its time ran out, output)"""
+        left = min(self.end - time.monotonic(), limit or 1e9)
+        command = [str(part) for part in command]
+        self.log.write(f"\n$ {' '.join(command)}\n")
+        if not shutil.which(command[0]):
+            return 127, f"there is no {command[0]}"
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | self.libraries | (env or {}), stdin=subprocess.PIPE if input else subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        try:
+            text, code = process.communicate(input, timeout=max(left, 1))[0], process.returncode
+        except subprocess.TimeoutExpired:
+            process.kill()
+            text, code = process.communicate()[0], None
+        self.log.write(f"{text[-20000:]}\n-> {'out of time' if code is None else code}\n")
+        self.log.flush()
+        return code, text
+
+    def document(self, *command):
+        code, text = self.call(*command)
+        start = text.find("{")
+        if code not in (0, 1) or start < 0:
+            raise Failed(f"{pathlib.Path(command[0]).name} {command[1]}: " + ("out of time" if code is None else text.strip()[-300:]))
+        facts = json.loads(text[start:])
+        return facts, code == 0
+
+    def device(self):
+        code, text = self.call(self.programs / "gpu_check", "device")
+        _, smi = self.call("nvidia-smi", "--format=csv", "--query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem,"
+                           "clocks.max.sm,power.limit,temperature.gpu") if shutil.which("nvidia-smi") else (0, "")
+        _, nvcc = self.call("nvcc", "--version") if shutil.which("nvcc") else (0, "no nvcc")
+        (self.out / "device.txt").write_text("\n".join([text, smi, nvcc, " ".join(os.uname())]) + "\n")
+        if code != 0:
+            raise Failed(text.strip()[-300:])
+        return {"device": json.loads(text)["version_line"]}
+
+    def begin(self, limit):
+        self.limit, self.end = limit, time.monotonic() + limit
+
+    def left(self):
+        return self.end - time.monotonic()
+
+    def ceilings(self):
+        ours, _ = self.document(self.programs / "gpu_check", "ceilings", "--device", self.device_name)
+        report = {"mirilla": ours}
+        code, text = self.call(self.python, ROOT / "bench/torch_race.py", "eager", "--device", self.device_name, input="ceilings\n")
+        answer = json.loads(text[text.find("> ") + 2:].splitlines()[0]) if code == 0 and "> " in text else {"error": text.strip()[-200:]}
+        report["pytorch"] = answer
+        for name in ("copy_bytes_per_s", "half_flop_per_s"):
+            report[name] = max(facts.get(name, 0) for facts in (ours, answer))
+        return report
+
+    def tests(self):
+        shards = min(8, os.cpu_count() or 1)
+        processes, report = [], {"tests": 0, "failed": [], "skipped": []}
+        for i in range(shards):
+            env = os.environ | self.libraries | {"MIRILLA_REQUIRE": "cuda", "GTEST_TOTAL_SHARDS": str(shards), "GTEST_SHARD_INDEX": str(i), "OMP_NUM_THREADS": "2"}
+            sink = open(self.out / f"tests.{i}", "w+")
+            processes.append((subprocess.Popen([self.programs / "test_cuda"], env=env, stdout=sink, stderr=subprocess.STDOUT), sink))
+        late = []
+        for i, (process, sink) in enumerate(processes):
+            try:
+                process.wait(max(self.end - time.monotonic(), 1))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                late.append(i)
+            sink.seek(0)
+            text = sink.read()
+            sink.close()
+            os.unlink(self.out / f"tests.{i}")
+            wrong = re.findall(r"^\[  FAILED  \] ([\w./]+)(?:,| \()", text, re.M)
+            report["tests"] += len(re.findall(r"^\[ RUN      \]", text, re.M))
+            report["skipped"] += sorted(set(re.findall(r"^\[  SKIPPED \] ([\w./]+)", text, re.M)))
+            report["failed"] += sorted(set(wrong))
+            if process.returncode and not wrong and i not in late:
+                report["failed"].append(f"part {i} ended with {process.returncode}: {text.strip()[-200:]}")
+            self.log.write(f"\n$ test_cuda, part {i}\n{text if process.returncode else ''}"[-20000:] + f"\n-> {process.returncode}\n")
+        if late or report["failed"] or report["skipped"] or not report["tests"]:
+            raise Failed(f"{len(report['failed'])} of {report['tests']} tests failed, {len(report['skipped'])} were skipped"
+                         + (f", {len(late)} of {shards} parts ran out of time" if late else ""), report)
+        return report
+
+    def sanitize(self):
+        tool = shutil.which("compute-sanitizer") or shutil.which("/usr/local/cuda/bin/compute-sanitizer")
+        if not tool:
+            raise Unavailable("there is no compute-sanitizer")
+        report = {}
+        for name in ("memcheck", "racecheck"):
+            code, text = self.call(tool, "--tool", name, "--error-exitcode", "9", self.programs / "test_cuda", "--gtest_filter=*f16*",
+                                   env={"MIRILLA_REQUIRE": "cuda"}, limit=self.limit / 2 - 2)
+            if re.search(r"Device not supported|LibraryNotLoaded|not permitted|Unable to find injection", text):
+                raise Unavailable("this system does not let compute-sanitizer look at the GPU")
+            done = len(re.findall(r"^\[       OK \]", text, re.M))
+            report[name] = {"tests": done, "out_of_time": code is None}
+            found = re.search(r"ERROR SUMMARY: [1-9]\d* error|========= (Invalid|Error: (?!process))|Race reported|hazards? detected \([1-9]", text)
+            if found or code not in (0, None) or not done:
+                raise Failed(f"{name}: {found[0] if found else text.strip()[-200:]}", report)
+        return report
+
+    def steps(self):
+        report = {}
+        for precision, against in (("f32", "simt"), ("bf16", "cpu")):  # the executor is slow: one of the two is what time allows
+            report[precision], holds = self.document(self.programs / "gpu_check", "steps", "--precision", precision, "--against", against)
+            if not holds:
+                raise Failed(f"{precision}: the GPU's steps are not the host's", report)
+        return report
