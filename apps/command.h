@@ -103,6 +103,7 @@ void add_predict(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_interpret(CLI::App& app);
 void add_gradcam(CLI::App& app);
+void add_cam_bench(CLI::App& app);
 void add_lr_find(CLI::App& app);
 void add_scenes(CLI::App& app);
 void add_summary(CLI::App& app);

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "nn/cam_bench.h"
+
+#include <algorithm>
+
+#include "apps/cam_bench_print.h"
+#include "apps/evaluation.h"
+#include "engine/atomic_file.h"
+
+namespace mirilla::apps {
+
+namespace {
+
+constexpr const char* kAll = "all";
+
+struct Options {
+  CommonOptions common;
+  ModelOptions model;
+  EvaluationOptions evaluation;
+  nn::CamBenchOptions bench;
+  std::vector<std::string> methods{kAll}, measures{kAll};
+  int64_t limit = 10;
+  std::string out;
+};
+
+std::vector<std::string> chosen(const std::vector<std::string>& asked, std::span<const std::string> all) {
+  if (std::find(asked.begin(), asked.end(), kAll) != asked.end()) return {all.begin(), all.end()};
+  return asked;
+}
+
+// Where all measures were asked for, those that need masks are left out of data without any.
+void leave_out_masks(Options& options, const std::vector<nn::BenchSubject>& subjects) {
+  if (std::find(options.measures.begin(), options.measures.end(), kAll) == options.measures.end()) return;
+  if (std::any_of(subjects.begin(), subjects.end(), [](const nn::BenchSubject& subject) { return subject.mask.has_value(); })) return;
+  std::erase_if(options.bench.measures, [](const std::string& measure) { return nn::needs_mask(measure); });
+}
+
+void run(Options& options) {
+  Device& device = open(options.common);
+  const nn::LoadedModel loaded = load(options.model, device);
+  nn::CamBenchOptions& bench = options.bench;
+  bench.methods = chosen(options.methods, nn::explanation_methods());
+  bench.measures = chosen(options.measures, nn::cam_measures());
+  bench.seed = options.common.seed;
+  bench.batch_size = options.evaluation.batch_size;
+  nn::check_names(*loaded.model, bench);  // a wrong name is said before the work, not after it
+
+  nn::Console console = make_console(options.common);
+  ProgressLine evaluating(console, "evaluating");
+  options.evaluation.limit = options.limit;
+  const Evaluated evaluated = evaluate(options.evaluation, options.model, loaded, device, evaluating);
+  const auto subjects = nn::bench_subjects(*loaded.model, *evaluated.dataset, evaluated.evaluation, loaded.info);
+  leave_out_masks(options, subjects);
+
+  std::string at;
+  std::optional<ProgressLine> line;
+  bench.progress = [&](const std::string& what, int64_t done, int64_t total) {
+    if (what != at) line.emplace(console, at = what);
+    (*line)(done, total);
+  };
+  const nn::CamBench result = nn::cam_bench(*loaded.model, subjects, bench);
+  line.reset();
+  const BenchReport report{.options = bench, .evaluation = evaluated.evaluation, .bench = result};
+  if (!options.out.empty()) write_atomically(options.out, options.out.ends_with(".csv") ? to_csv(report) : to_markdown(report));
+  options.common.json ? print_json(to_json(report)) : print(to_text(report));
+}
+
+void add_bench_options(CLI::App& command, Options& options) {
+  nn::CamBenchOptions& bench = options.bench;
+  command.add_option("--methods", options.methods, "a,b,c as `gradcam --method` calls them, or all")
+      ->delimiter(',')
+      ->default_str(kAll)
+      ->type_name("NAMES");
+  command
+      .add_option("--measures", options.measures,
+                  "a,b,c of pointing, energy, insertion, deletion, drop, increase, road, sensitivity, randomisation, or all")
+      ->delimiter(',')
+      ->default_str(kAll)
+      ->type_name("NAMES");
+  command.add_option("--layer", bench.layer, "where the class activation maps are taken, as layer3 or model[0][-2]")
+      ->capture_default_str()
+      ->type_name("NAME");
+  command.add_option("--limit", options.limit, "the first N pictures of each class; 0: all")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber.description(""))
+      ->type_name("N");
+  command
+      .add_option("--again", bench.explained_again,
+                  "of them, how many of each class for sensitivity and randomisation, which explain a picture many times")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000).description(""))
+      ->type_name("N");
+  command.add_option("--steps", bench.steps, "of the insertion and deletion curves")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000).description(""))
+      ->type_name("N");
+  command.add_option("--perturbations", bench.perturbations, "nearby pictures that sensitivity tries")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000).description(""))
+      ->type_name("N");
+  command.add_option("--radius", bench.radius, "how far from the picture those are: the largest change of a normalised value")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 10.0).description(""))
+      ->type_name("R");
+  command.add_option("--samples", bench.samples, "steps of integrated (50), noisy pictures of smoothgrad (25)")
+      ->check(CLI::Range(1, 100000).description(""))
+      ->type_name("N");
+  command.add_option("--batch-size", options.evaluation.batch_size, "pictures the network sees at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20).description(""))
+      ->type_name("N");
+}
+
+}  // namespace
+
+void add_cam_bench(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("cam-bench", "measure explanations: which method's maps tell most of a model");
+  add_model(*command, options->model);
+  command->add_option("--data", options->evaluation.data, "a zip or folder of <class>/<picture>; its test/ part where it has one")
+      ->required()
+      ->type_name("ZIP|DIR");
+  add_bench_options(*command, *options);
+  command->add_option("--out", options->out, "also write the table: every number as .csv, else in Markdown")->type_name("FILE");
+  add_common(*command, options->common);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace mirilla::apps

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "nn/cam_bench.h"
+
+/// What `cam-bench` says: for people, for a document, for programs.
+namespace mirilla::apps {
+
+struct BenchReport {
+  const nn::CamBenchOptions& options;
+  const nn::Evaluation& evaluation;
+  const nn::CamBench& bench;
+};
+
+std::string to_text(const BenchReport& report);
+std::string to_markdown(const BenchReport& report);
+/// Every column, details too, in full.
+std::string to_csv(const BenchReport& report);
+nlohmann::ordered_json to_json(const BenchReport& report);
+
+}  // namespace mirilla::apps
