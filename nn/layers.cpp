@@ -55,7 +55,7 @@ Tensor Flatten::forward(const Tensor& x) { return flatten(x); }
 
 Tensor Dropout::forward(const Tensor& x) { return training() ? dropout(x, {.p = p_, .key = key_}, step_) : x; }
 
-void Dropout::on_step(const Step& step, uint32_t ordinal) {
+void Dropout::on_step(const RandomStep& step, uint32_t ordinal) {
   key_ = {.seed = step.seed, .purpose = Purpose::kDropout, .step = step.number, .item = ordinal};
   step_ = step.place;
 }

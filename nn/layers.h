@@ -142,7 +142,7 @@ class Dropout final : public Module {
 
  protected:
   Tensor forward(const Tensor& x) override;
-  void on_step(const Step& step, uint32_t ordinal) override;
+  void on_step(const RandomStep& step, uint32_t ordinal) override;
 
  private:
   double p_;

@@ -111,12 +111,12 @@ class Module {
     return std::nullopt;
   }
 
-  struct Step {
+  struct RandomStep {
     uint64_t seed = 0;
     uint32_t number = 0;
     Tensor place = {};  // may hold the number
   };
-  virtual void on_step(const Step& step, uint32_t ordinal) { static_cast<void>(step), static_cast<void>(ordinal); }
+  virtual void on_step(const RandomStep& step, uint32_t ordinal) { static_cast<void>(step), static_cast<void>(ordinal); }
 
   /// Takes a child in; the reference lives as long as this module.
   template <class M>
