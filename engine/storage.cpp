@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine/storage.h"
 
+#include <algorithm>
+
 #include "kernels/backend.h"
 
 namespace mirilla {
@@ -16,6 +18,25 @@ uint64_t next_id() {
 
 Storage::Storage(Device& device, size_t bytes)
     : device_(device), bytes_(bytes), block_(Allocator::of(device).allocate(bytes)), id_(next_id()) {}
+
+thread_local Writes::Listen* Writes::innermost_ = nullptr;
+
+Writes::Listen::Listen(Writes& writes) : writes_(writes), outer_(innermost_) { innermost_ = this; }
+Writes::Listen::~Listen() { innermost_ = outer_; }
+
+void Writes::note(Storage& storage) {
+  for (const Listen* listener = innermost_; listener; listener = listener->outer_)
+    if (listener->writes_.ids_.insert(storage.id()).second) listener->writes_.storages_.push_back(storage.weak_from_this());
+}
+
+void Writes::touch() const {
+  for (const auto& storage : storages_)
+    if (const auto living = storage.lock()) living->touch();
+}
+
+size_t Writes::size() const {
+  return static_cast<size_t>(std::count_if(storages_.begin(), storages_.end(), [](const auto& storage) { return !storage.expired(); }));
+}
 
 Storage::~Storage() {
   device_.backend().forget(id_);

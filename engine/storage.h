@@ -5,15 +5,51 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <unordered_set>
+#include <vector>
 
 #include "engine/allocator.h"
 #include "kernels/device.h"
 
 namespace mirilla {
 
+class Storage;
+
+/// Which storages this thread asks to write while a Listen lives. A replay writes them again without asking: touch() afterwards moves their
+/// versions, as the work itself did when it was recorded.
+class Writes {
+ public:
+  /// Listeners nest; each hears what happens in those inside it.
+  class Listen {
+   public:
+    explicit Listen(Writes& writes);
+    ~Listen();
+    Listen(const Listen&) = delete;
+    Listen& operator=(const Listen&) = delete;
+
+   private:
+    friend class Writes;
+    Writes& writes_;
+    Listen* outer_;
+  };
+
+  /// Moves the version of each that still lives.
+  void touch() const;
+  /// How many still live.
+  size_t size() const;
+
+  static bool listening() { return innermost_ != nullptr; }
+  static void note(Storage& storage);
+
+ private:
+  std::vector<std::weak_ptr<Storage>> storages_;  // each once
+  std::unordered_set<uint64_t> ids_;
+  static thread_local Listen* innermost_;
+};
+
 /// A piece of a device's memory that tensors look into. It counts its versions: the count moves whenever somebody asks to write, so that
 /// the tape notices a saved tensor that was overwritten and a device knows when what it derived from the values is stale.
-class Storage {
+class Storage : public std::enable_shared_from_this<Storage> {
  public:
   Storage(Device& device, size_t bytes);
   ~Storage();
@@ -26,7 +62,10 @@ class Storage {
   /// Counted from 1 and never given twice in a program's life.
   uint64_t id() const { return id_; }
   uint64_t version() const { return version_.load(std::memory_order_relaxed); }
-  void touch() { version_.fetch_add(1, std::memory_order_relaxed); }
+  void touch() {
+    version_.fetch_add(1, std::memory_order_relaxed);
+    if (Writes::listening()) Writes::note(*this);
+  }
 
  private:
   Device& device_;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -37,6 +38,23 @@ struct ShapeError : Error {
 /// A device that is not there, lacks an operation, or failed.
 struct DeviceError : Error {
   using Error::Error;
+};
+
+/// A device's memory is full: what was asked for, and where the rest is. In bytes.
+struct OutOfMemory : DeviceError {
+  struct Bytes {
+    size_t wanted = 0;
+    size_t held = 0;   // by this program
+    size_t free = 0;   // 0 where nobody knows
+    size_t total = 0;  // that the device has; 0 where nobody knows
+  };
+  OutOfMemory(std::string_view device, const Bytes& bytes, std::string_view hint = "a smaller batch or smaller pictures take less");
+
+  /// The same error with a hint that says what to change.
+  OutOfMemory with_hint(std::string_view hint) const { return OutOfMemory(device, bytes, hint); }
+
+  std::string device;
+  Bytes bytes;
 };
 
 /// Pictures, archives, splits: the user's data is not what it should be.

@@ -3,9 +3,9 @@
 
 namespace mirilla::cuda {
 
-std::string unavailable() { return "this build has no CUDA"; }
-Device& device() {
-  throw DeviceError("the device 'cuda' was asked for and " + unavailable(),
+std::string unavailable(int) { return "this build has no CUDA"; }
+Device& device(int index) {
+  throw DeviceError(fmt::format("the device 'cuda{}' was asked for and {}", index > 0 ? fmt::format(":{}", index) : "", unavailable(index)),
                     "'cpu' computes on the host, 'simt' runs the same kernels there; the CMake preset 'cuda' builds for a GPU");
 }
 std::string version_line() { return "cuda: not built"; }

@@ -63,8 +63,7 @@ std::string damage_of(const std::byte* address, size_t bytes) {
 
 void* allocate_guarded(size_t bytes) {
   auto* const raw = static_cast<std::byte*>(std::aligned_alloc(kAlignment, room(bytes)));
-  if (!raw)
-    throw DeviceError(fmt::format("the device 'simt' has no {} bytes left", bytes), "a smaller batch or smaller pictures take less");
+  if (!raw) throw OutOfMemory("simt", {.wanted = bytes});
   std::byte* const address = raw + kGuard;
   std::fill_n(raw, kGuard, kGuardByte);
   std::fill_n(address, bytes, kFresh);

@@ -154,6 +154,82 @@ TEST(Allocator, ServesSeveralThreads) {
   EXPECT_EQ(allocator.statistics().cached, device.used());
 }
 
+TEST(AllocatorPool, ServesAScopeFromItsOwnMemoryAndNobodyElse) {
+  SmallDevice device(kMiB);
+  Allocator allocator(device);
+  Allocator::Pool pool(allocator);
+  Allocator::Block inside;
+  {
+    const PoolScope scope(allocator, pool);
+    inside = allocator.allocate(1000);
+  }
+  allocator.release(inside);  // comes back to the pool, whoever frees it
+  EXPECT_EQ(pool.statistics().cached, inside.bytes);
+  const Allocator::Block outside = allocator.allocate(1000);
+  EXPECT_NE(outside.address, inside.address) << "somebody else got what a replay writes";
+  {
+    const PoolScope scope(allocator, pool);
+    const Allocator::Block again = allocator.allocate(1000);
+    EXPECT_EQ(again.address, inside.address);
+    std::thread([&] {
+      const Allocator::Block other = allocator.allocate(1000);
+      EXPECT_EQ(other.pool, 0u) << "a scope is its thread's";
+      allocator.release(other);
+    }).join();
+    allocator.release(again);
+  }
+  allocator.trim();
+  EXPECT_EQ(device.used(), inside.bytes + outside.bytes) << "a pool keeps its memory";
+  allocator.release(outside);
+}
+
+TEST(AllocatorPool, CountsItsOwnAndTheAllocatorCountsAll) {
+  SmallDevice device(kMiB);
+  Allocator allocator(device);
+  Allocator::Pool pool(allocator);
+  const Allocator::Block outside = allocator.allocate(kKiB);
+  const PoolScope scope(allocator, pool);
+  const Allocator::Block a = allocator.allocate(2 * kKiB), b = allocator.allocate(4 * kKiB);
+  allocator.release(a);
+  EXPECT_EQ(pool.statistics().current, 4 * kKiB);
+  EXPECT_EQ(pool.statistics().peak, 6 * kKiB);
+  EXPECT_EQ(pool.statistics().cached, 2 * kKiB);
+  EXPECT_EQ(pool.statistics().device_allocations, 2u);
+  EXPECT_EQ(allocator.statistics().current, 5 * kKiB);
+  EXPECT_EQ(allocator.statistics().peak, 7 * kKiB);
+  allocator.release(b);
+  allocator.release(outside);
+  EXPECT_EQ(allocator.statistics().current, 0u);
+}
+
+TEST(AllocatorPool, GivesItsMemoryToEverybodyWhenItEnds) {
+  SmallDevice device(kMiB);
+  Allocator allocator(device);
+  Allocator::Block freed, alive;
+  {
+    Allocator::Pool pool(allocator);
+    const PoolScope scope(allocator, pool);
+    freed = allocator.allocate(1000);
+    alive = allocator.allocate(5000);
+    allocator.release(freed);
+  }
+  EXPECT_EQ(allocator.allocate(1000).address, freed.address);
+  allocator.release(alive);  // outlived its pool
+  EXPECT_EQ(allocator.allocate(5000).address, alive.address);
+  allocator.release(freed);
+  allocator.release(alive);
+  EXPECT_EQ(allocator.statistics().current, 0u);
+  allocator.trim();
+  EXPECT_EQ(device.used(), 0u);
+}
+
+TEST(AllocatorPool, BelongsToItsAllocator) {
+  SmallDevice device(kMiB);
+  Allocator one(device), other(device);
+  Allocator::Pool pool(one);
+  EXPECT_THROW(PoolScope(other, pool), Error);
+}
+
 class EveryDeviceMemory : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override { Allocator::of(device_).trim(); }  // a cached block may be larger than what is asked for
@@ -211,6 +287,60 @@ TEST_P(EveryDeviceMemory, DoesNotGrowFromStepToStep) {
   if (!device_.exact_blocks()) {  // which are the device's own each time
     EXPECT_EQ(after.device_allocations, before.device_allocations) << "a step asks for the sizes of the last one";
   }
+}
+
+TEST_P(EveryDeviceMemory, OfAPoolStaysToBeReadWhereTheRecordingFreesIt) {
+  if (!device_.can_replay()) return;
+  Allocator::Pool pool(Allocator::of(device_));
+  const PoolScope scope(Allocator::of(device_), pool);
+  Tensor out = empty({256}, DType::f32, device_);
+  Tensor before = full({256}, 3, DType::f32, device_);
+  const auto replay = device_.record([&] {
+    out.copy_from(before);
+    before = Tensor();
+    static_cast<void>(full({256}, 99, DType::f32, device_));
+  });
+  for (int run = 0; run < 2; ++run) {
+    replay->run();
+    EXPECT_EQ(out.to_doubles(), std::vector<double>(256, 3));
+  }
+}
+
+TEST_P(EveryDeviceMemory, IsAReplaysOwnAsLongAsItsPoolLives) {
+  if (!device_.can_replay()) return;
+  Allocator& allocator = Allocator::of(device_);
+  const Tensor in = full({256}, 1, DType::f32, device_), out = empty({256}, DType::f32, device_);
+  Tensor before = full({256}, 3, DType::f32, device_);  // freed under the recording, which reads it
+  const size_t at_first = current();
+  {
+    Allocator::Pool pool(allocator);
+    std::unique_ptr<DeviceReplay> replay;
+    Writes writes;
+    {
+      const PoolScope scope(allocator, pool);
+      const Writes::Listen listen(writes);
+      replay = device_.record([&] {
+        Tensor sum = empty_like(in);
+        sum.backend().add(in, before, sum);
+        before = Tensor();
+        const Tensor other = scale(sum, 2);
+        Tensor result = out;
+        result.copy_from(other);
+      });
+    }
+    EXPECT_GT(pool.statistics().cached, 0u);
+    for (int i = 0; i < 10; ++i) static_cast<void>(full({256}, 99, DType::f32, device_));  // would take what the replay uses
+    for (const double value : {1.0, 5.0}) {
+      Tensor(in).fill(value);
+      const uint64_t version = out.version();
+      replay->run();
+      writes.touch();
+      EXPECT_GT(out.version(), version) << "a replay writes without asking";
+      EXPECT_EQ(out.to_doubles(), std::vector<double>(256, 2 * (value + 3)));
+    }
+    EXPECT_EQ(writes.size(), 1u) << "of what was written, `out` alone still lives";
+  }
+  EXPECT_EQ(current(), at_first - kKiB);
 }
 
 INSTANTIATE_TEST_SUITE_P(Here, EveryDeviceMemory, ::testing::ValuesIn(device_names()), [](const auto& which) { return which.param; });

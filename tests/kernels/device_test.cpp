@@ -131,6 +131,88 @@ TEST_P(EveryDevice, RefusesToComputeInBytes) {
   }
 }
 
+// Device memory with its values, and pinned memory, for the tests below.
+class Bytes {
+ public:
+  Bytes(Device& device, size_t size) : device_(device), size_(size), there_(device.allocate(size)), pinned_(device.allocate_pinned(size)) {}
+  ~Bytes() {
+    device_.synchronize();
+    device_.release(there_, size_);
+    device_.release_pinned(pinned_, size_);
+  }
+  Bytes(const Bytes&) = delete;
+  Bytes& operator=(const Bytes&) = delete;
+
+  void* there() const { return there_; }
+  uint8_t* pinned() const { return static_cast<uint8_t*>(pinned_); }
+  void fill_pinned(int value) { std::memset(pinned_, value, size_); }
+  bool is(int value) {
+    std::vector<uint8_t> came(size_);
+    device_.copy_to_host(came.data(), there_, size_);
+    return std::all_of(came.begin(), came.end(), [&](uint8_t byte) { return byte == value; });
+  }
+
+ private:
+  Device& device_;
+  size_t size_;
+  void* there_;
+  void* pinned_;
+};
+
+TEST_P(EveryDevice, CopiesFromAndToPinnedMemoryInOrder) {
+  Bytes a(device_, 1000), b(device_, 1000);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(a.pinned()) % 64, 0u);
+  a.fill_pinned(5);
+  device_.copy_from_pinned(a.there(), a.pinned(), 1000);
+  device_.copy(b.there(), a.there(), 1000);
+  device_.copy_to_pinned(b.pinned(), b.there(), 1000);
+  const auto mark = device_.mark();
+  mark->wait();
+  EXPECT_TRUE(mark->reached());
+  EXPECT_TRUE(std::all_of(b.pinned(), b.pinned() + 1000, [](uint8_t byte) { return byte == 5; }));
+  device_.copy_from_pinned(a.there(), a.pinned(), 0);
+}
+
+TEST_P(EveryDevice, HasWhatWasSentAheadOnceItFollowed) {
+  Bytes a(device_, 4096), b(device_, 4096);
+  a.fill_pinned(1);
+  const auto arrived = device_.send_ahead(a.there(), a.pinned(), 4096, nullptr);
+  device_.follow(*arrived);
+  device_.copy(b.there(), a.there(), 4096);
+  const auto used = device_.mark();
+  arrived->wait();  // the pinned memory is ours again
+  a.fill_pinned(2);
+  const auto again = device_.send_ahead(a.there(), a.pinned(), 4096, used.get());
+  EXPECT_TRUE(b.is(1));
+  device_.follow(*again);
+  EXPECT_TRUE(a.is(2));
+}
+
+TEST_P(EveryDevice, ReplaysWhatItRecordedOrSaysThatItCannot) {
+  Bytes a(device_, 64);
+  const auto work = [&] { device_.copy_from_pinned(a.there(), a.pinned(), 64); };
+  EXPECT_FALSE(device_.recording());
+  if (!device_.can_replay()) {
+    EXPECT_THROW(device_.record(work), DeviceError);
+    return;
+  }
+  a.fill_pinned(1);
+  const auto replay = device_.record(work);
+  EXPECT_FALSE(device_.recording());
+  EXPECT_EQ(replay->size(), 1u);
+  for (const int value : {2, 3}) {
+    a.fill_pinned(value);
+    replay->run();
+    EXPECT_TRUE(a.is(value)) << "each run reads the pinned memory anew";
+  }
+}
+
+TEST_P(EveryDevice, TakesRangesForNothing) {
+  device_.push_range("a range");
+  device_.pop_range();
+  EXPECT_EQ(device_.index(), 0);
+}
+
 INSTANTIATE_TEST_SUITE_P(Here, EveryDevice, ::testing::ValuesIn(device_names()), [](const auto& which) { return which.param; });
 
 TEST(OpenDevice, TakesTheFastestForAuto) { EXPECT_EQ(open_device("auto").name(), device_names().front()); }
@@ -154,6 +236,25 @@ TEST(OpenDevice, NeverFallsBackFromADeviceThatIsNotThere) {
   } catch (const DeviceError& error) {
     EXPECT_NE(error.message().find("CUDA"), std::string::npos) << error.what();
   }
+}
+
+TEST(OpenDevice, TakesAnIndex) {
+  EXPECT_EQ(&open_device("cpu:0"), &open_device("cpu"));
+  EXPECT_EQ(&open_device("simt:0"), &open_device("simt"));
+  for (const char* const name : {"cpu:1", "simt:1", "reference:7", "cuda:4096"}) {
+    try {
+      open_device(name);
+      ADD_FAILURE() << name << " was opened";
+    } catch (const DeviceError& error) {
+      EXPECT_NE(error.message().find(name), std::string::npos) << error.what();
+    }
+  }
+  for (const char* const name : {"cuda:", "cuda:x", "cuda:-1", "cuda:1x", "cpu: 0", ":1", "auto:0"}) try {
+      open_device(name);
+      ADD_FAILURE() << name << " was opened";
+    } catch (const DeviceError& error) {
+      EXPECT_NE(error.message().find(fmt::format("there is no device '{}'", name)), std::string::npos) << error.what();
+    }
 }
 
 TEST(OpenDevice, AlwaysHasTheReference) {

@@ -5,10 +5,13 @@
 
 #include <chrono>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <mutex>
 
 #include "kernels/device.h"
 #include "kernels/error.h"
+#include "kernels/host_memory.h"
 
 namespace mirilla::simt {
 
@@ -23,20 +26,105 @@ const DeviceFacts& facts() {
   return here;
 }
 
-std::string unavailable() { return {}; }
+std::string unavailable(int index) { return index == 0 ? std::string() : "the executor is one"; }
 
-std::string describe_device() {
+std::string describe_device(int) {
   return fmt::format("simt: the CUDA kernels on the host's executor, {} thread{}; true and slow", host_threads(),
                      host_threads() == 1 ? "" : "s");
 }
 
 std::string version_line() { return "simt: the CUDA kernels on the host"; }
 
+namespace {
+
+// What is pinned: a copy that a GPU could not make while the host does something else is refused.
+class Pinned {
+ public:
+  void add(std::byte* address, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    living_.emplace(address, bytes);
+  }
+  // How many bytes it had.
+  size_t remove(std::byte* address) {
+    const std::lock_guard lock(mutex_);
+    const auto found = living_.find(address);
+    if (found == living_.end()) return 0;
+    const size_t bytes = found->second;
+    living_.erase(found);
+    return bytes;
+  }
+  void check(const void* address, size_t bytes, std::string_view operation) {
+    if (bytes == 0) return;
+    const auto* const start = static_cast<const std::byte*>(address);
+    const std::lock_guard lock(mutex_);
+    const auto after = living_.upper_bound(start);
+    if (after != living_.begin()) {
+      const auto& [begin, length] = *std::prev(after);
+      if (bytes <= length && start - begin <= static_cast<std::ptrdiff_t>(length - bytes)) return;
+    }
+    throw DeviceError(fmt::format("{} of {} bytes does not lie inside pinned memory of the device 'simt'", operation, bytes),
+                      "Device::allocate_pinned gives it out");
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<const std::byte*, size_t> living_;
+};
+
+Pinned& pinned_memory() {
+  static Pinned& all = *std::make_unique<Pinned>().release();  // as the tensors' memory, it may outlive any order of destruction
+  return all;
+}
+
+}  // namespace
+
+void* allocate_pinned(size_t bytes) {
+  void* const address = allocate_host(std::max<size_t>(bytes, 1));
+  if (!address) throw DeviceError(fmt::format("the device 'simt' has no {} bytes of pinned memory left", bytes));
+  pinned_memory().add(static_cast<std::byte*>(address), std::max<size_t>(bytes, 1));
+  return address;
+}
+
+void release_pinned(void* address) noexcept {
+  if (const size_t bytes = pinned_memory().remove(static_cast<std::byte*>(address))) release_host(address, bytes);
+}
+
 void Stream::submit(std::function<void()> work) {
-  if (recording_)
-    recording_->push_back(std::move(work));
-  else
+  if (recording_) return recording_->push_back(std::move(work));
+  ++submitted_;
+  if (pace_ == Pace::when_waited_for) return waiting_.push_back(std::move(work));
+  work();
+  done_ = submitted_;
+}
+
+void Stream::advance(uint64_t until) {
+  while (done_ < until && !waiting_.empty()) {
+    const std::function<void()> work = std::move(waiting_.front());
+    waiting_.pop_front();
+    ++done_;
     work();
+  }
+}
+
+void Stream::wait_for(const Event& event) {
+  if (recording_) throw DeviceError("a wait for an event was started while a replay records");
+  if (event.stream_ && event.stream_ != this) submit([stream = event.stream_, place = event.place_] { stream->advance(place); });
+}
+
+void Stream::copy_from_pinned(void* to, const void* pinned, size_t bytes) {
+  submit([=] {
+    check_range(to, bytes, "a copy from pinned memory");
+    pinned_memory().check(pinned, bytes, "a copy");
+    if (bytes > 0) std::memcpy(to, pinned, bytes);
+  });
+}
+
+void Stream::copy_to_pinned(void* pinned, const void* from, size_t bytes) {
+  submit([=] {
+    check_range(from, bytes, "a copy to pinned memory");
+    pinned_memory().check(pinned, bytes, "a copy");
+    if (bytes > 0) std::memcpy(pinned, from, bytes);
+  });
 }
 
 void Stream::copy_from_host(void* to, const void* from, size_t bytes) {
@@ -68,13 +156,27 @@ void Stream::fill_bytes(void* to, int value, size_t bytes) {
 
 void Stream::synchronize() {
   if (recording_) throw DeviceError("a wait was asked for while a replay records");
+  advance(submitted_);
 }
 
 void Event::record(Stream& stream) {
-  stream.submit([this] {
-    const auto now = std::chrono::steady_clock::now().time_since_epoch();
-    seconds_ = std::chrono::duration<double>(now).count();
-  });
+  if (stream.pace_ == Stream::Pace::at_once)
+    stream.submit([this] {
+      const auto now = std::chrono::steady_clock::now().time_since_epoch();
+      seconds_ = std::chrono::duration<double>(now).count();
+    });
+  stream_ = &stream;
+  place_ = stream.submitted_;
+}
+
+void Event::synchronize() const {
+  if (stream_) stream_->advance(place_);
+}
+
+// Whoever looks has waited: there is no time to pass here.
+bool Event::done() const {
+  synchronize();
+  return true;
 }
 
 double Event::milliseconds_between(const Event& start, const Event& end) { return (end.seconds_ - start.seconds_) * 1e3; }
@@ -94,6 +196,7 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
 }
 
 void Replay::run(Stream& stream) const {
+  if (stream.recording_) throw DeviceError("a replay was run while another one records");
   for (const auto& work : work_) stream.submit(work);
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -17,56 +19,93 @@
 #include "kernels/simt/memory.h"
 
 /// The host's side of the seam: everything is done when the call returns, so streams and events only keep the order they are given, and a
-/// replay is a list of calls.
+/// replay is a list of calls. A second stream, which on a GPU is at work beside the first, does its work as late as anybody may count on
+/// it: whoever forgets to wait reads what was there before, every time.
 namespace mirilla::simt {
 
 inline constexpr std::string_view kDeviceName = "simt";
 inline constexpr bool kGpu = false;
 
 const DeviceFacts& facts();
-/// Empty, or why the device cannot be used.
-std::string unavailable();
+/// Empty, or why that device cannot be used.
+std::string unavailable(int index);
 /// One line for people.
-std::string describe_device();
+std::string describe_device(int index);
+
+/// Which GPU this thread's calls go to. Here there is one.
+inline void choose(int) {}
 
 inline void* allocate(size_t bytes) { return allocate_guarded(bytes); }
 inline void release(void* address) noexcept { release_guarded(address); }
 
+/// Memory that copies from and to pinned memory are held to.
+void* allocate_pinned(size_t bytes);
+void release_pinned(void* address) noexcept;
+
+/// There is no timeline to show ranges on.
+inline bool ranges_wanted() { return false; }
+inline void push_range(std::string_view) {}
+inline void pop_range() {}
+
+class Event;
+
 /// Work in order. While a replay records, work is written down and not done.
 class Stream {
  public:
-  Stream() = default;
+  enum class Pace {
+    at_once,         // each call is done when it returns
+    when_waited_for  // as late as an Event or synchronize() wants it: the second stream
+  };
+  explicit Stream(int index = 0, Pace pace = Pace::at_once) : pace_(pace) { static_cast<void>(index); }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
   void copy_from_host(void* to, const void* from, size_t bytes);
   void copy_to_host(void* to, const void* from, size_t bytes);
+  void copy_from_pinned(void* to, const void* pinned, size_t bytes);
+  void copy_to_pinned(void* pinned, const void* from, size_t bytes);
   void copy(void* to, const void* from, size_t bytes);
   void fill_bytes(void* to, int value, size_t bytes);
   void synchronize();
   void submit(std::function<void()> work);
+  /// What comes now is done after the event.
+  void wait_for(const Event& event);
+  bool recording() const { return recording_ != nullptr; }
 
  private:
+  friend class Event;
   friend class Replay;
   friend class Scratch;
+  void advance(uint64_t until);
+
+  Pace pace_;
+  std::deque<std::function<void()>> waiting_;
+  uint64_t submitted_ = 0, done_ = 0;  // pieces of work
   std::vector<std::function<void()>>* recording_ = nullptr;
 };
 
+/// A place in a stream, which must outlive it.
 class Event {
  public:
+  enum class Timed : bool { no, yes };
+  explicit Event(Timed = Timed::yes) {}
+
   void record(Stream& stream);
-  void synchronize() const {}
-  bool done() const { return true; }
+  void synchronize() const;
+  bool done() const;
   static double milliseconds_between(const Event& start, const Event& end);
 
  private:
+  friend class Stream;
   double seconds_ = 0;
+  Stream* stream_ = nullptr;
+  uint64_t place_ = 0;
 };
 
 /// What a stream was given, to be done again with the same addresses.
 class Replay {
  public:
-  /// Records what f puts on the stream, without doing it. Waiting is an error meanwhile.
+  /// Records what f puts on the stream, without doing it. Waiting is an error meanwhile, and so is running a replay.
   static Replay record(Stream& stream, const std::function<void()>& f);
   void run(Stream& stream) const;
   size_t size() const { return work_.size(); }

@@ -19,8 +19,9 @@
 #include "kernels/cuda/platform/kernel_name.h"
 #include "kernels/half.h"
 
-/// The GPU's side of the seam: CUDA's runtime, on the machine's first GPU (CUDA_VISIBLE_DEVICES says which that is). Calls return while the
-/// GPU works; only copy_to_host and synchronize wait. Each status of CUDA is checked and becomes a DeviceError.
+/// The GPU's side of the seam: CUDA's runtime. GPUs are counted as CUDA counts them (CUDA_VISIBLE_DEVICES says which there are and in what
+/// order); each thread's calls go to the one it chose last, at first to number 0. Calls return while the GPU works; only copy_to_host and
+/// synchronize wait. Each status of CUDA is checked and becomes a DeviceError.
 ///
 /// A kernel that fails while it runs is noticed by a later call. With MIRILLA_CUDA_SYNC=1 in the environment each launch waits, so that the
 /// error names the kernel.
@@ -29,29 +30,51 @@ namespace mirilla::cuda {
 inline constexpr std::string_view kDeviceName = "cuda";
 inline constexpr bool kGpu = true;
 
-/// Of the GPU; where there is none, only what needs none.
-const DeviceFacts& facts();
-/// Empty, or why the device cannot be used. Never throws, and works where no driver is installed.
-std::string unavailable();
+/// Of a GPU; where there is none, only what needs none.
+const DeviceFacts& facts(int index);
+/// Empty, or why that GPU cannot be used. Never throws, and works where no driver is installed.
+std::string unavailable(int index);
 /// One line for people.
-std::string describe_device();
+std::string describe_device(int index);
 
-/// Throws DeviceError that says how much was wanted, is held and is free.
+/// The GPU that this thread's calls go to. Costs nothing where it is that one already.
+void choose(int index);
+int chosen();
+/// Of the chosen one.
+inline const DeviceFacts& facts() { return facts(chosen()); }
+
+/// On the chosen GPU. Throws DeviceError that says how much was wanted, is held and is free.
 void* allocate(size_t bytes);
 /// Waits for work that may still use it.
 void release(void* address) noexcept;
+
+/// Memory of the host that the GPU reaches by itself, and every GPU: cudaHostAlloc.
+void* allocate_pinned(size_t bytes);
+void release_pinned(void* address) noexcept;
+
+/// NVTX ranges, which Nsight shows. Wanted where a tool put its library into this process, or with MIRILLA_NVTX=1 in the environment.
+bool ranges_wanted();
+void push_range(std::string_view name);
+void pop_range();
 
 namespace detail {
 /// Throws DeviceError: "cudaFree, which was to give memory back, failed: <CUDA's text>". The purpose completes "which was to ...".
 void check(cudaError_t status, std::string_view call, std::string_view purpose);
 /// For destructors, which may not throw: the error is thrown by the next call that waits for a stream.
 void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept;
+/// How many replays record, on any thread.
+int recordings();
 }  // namespace detail
+
+class Event;
 
 /// Work in order, and in no order with that of other streams. While a replay records, work is written down and not done.
 class Stream {
  public:
-  Stream();
+  /// A GPU needs no help to be late: for the executor, which does.
+  enum class Pace { at_once, when_waited_for };
+  /// On that GPU, whichever the thread chose.
+  explicit Stream(int index = 0, Pace pace = Pace::at_once);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -60,22 +83,31 @@ class Stream {
   void copy_from_host(void* to, const void* from, size_t bytes);
   /// Waits.
   void copy_to_host(void* to, const void* from, size_t bytes);
+  /// These two never wait: the memory is the caller's again when a later event is done.
+  void copy_from_pinned(void* to, const void* pinned, size_t bytes);
+  void copy_to_pinned(void* pinned, const void* from, size_t bytes);
   void copy(void* to, const void* from, size_t bytes);
   void fill_bytes(void* to, int value, size_t bytes);
   void synchronize();
+  /// What comes now is done after the event, which may be another stream's.
+  void wait_for(const Event& event);
 
+  int index() const { return index_; }
   cudaStream_t native() const { return stream_; }
   bool recording() const { return recording_; }
 
  private:
   friend class Replay;
+  int index_;
   cudaStream_t stream_ = nullptr;
   bool recording_ = false;
 };
 
 class Event {
  public:
-  Event();
+  /// One that tells no time costs less.
+  enum class Timed : bool { no, yes };
+  explicit Event(Timed timed = Timed::yes);
   ~Event();
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
@@ -85,6 +117,7 @@ class Event {
   bool done() const;
   /// Both must be done.
   static double milliseconds_between(const Event& start, const Event& end);
+  cudaEvent_t native() const { return event_; }
 
  private:
   cudaEvent_t event_ = nullptr;
@@ -93,7 +126,7 @@ class Event {
 /// What a stream was given, to be done again with the same addresses: a CUDA graph.
 class Replay {
  public:
-  /// Records what f puts on the stream, without doing it. Waiting is an error meanwhile.
+  /// Records what f puts on the stream, without doing it. Waiting is an error meanwhile, and so is running a replay.
   static Replay record(Stream& stream, const std::function<void()>& f);
   void run(Stream& stream) const;
   size_t size() const { return size_; }

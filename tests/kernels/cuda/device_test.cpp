@@ -3,6 +3,10 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
 #include "tests/kernels/cuda/support.h"
 
 namespace mirilla::test {
@@ -70,6 +74,135 @@ TEST(CudaDevice, IsRefusedWithASentenceWhereThereIsNone) {
   const std::string why = cuda::unavailable();
   if (why.empty()) return;  // there is one
   EXPECT_THAT(error_of([] { open_device("cuda"); }), HasSubstr("the device 'cuda' was asked for and " + why));
+}
+
+// Memory of the device with pinned memory beside it.
+struct Place {
+  explicit Place(size_t bytes)
+      : bytes(bytes), there(device.allocate(bytes)), pinned(static_cast<uint8_t*>(device.allocate_pinned(bytes))) {}
+  ~Place() {
+    device.synchronize();
+    device.release(there, bytes);
+    device.release_pinned(pinned, bytes);
+  }
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  int value() const {
+    std::vector<uint8_t> came(bytes);
+    device.copy_to_host(came.data(), there, bytes);
+    for (const uint8_t byte : came)
+      if (byte != came[0]) return -1;
+    return came[0];
+  }
+
+  Device& device = device_under_test();
+  size_t bytes;
+  void* there;
+  uint8_t* pinned;
+};
+
+TEST(CudaReplay, DoesAStepAgainFromWhatIsInPinnedMemoryNow) {
+  Device& device = device_under_test();
+  ASSERT_TRUE(device.can_replay());
+  Place in(64), out(64), middle(64);
+  std::memset(in.pinned, 1, 64);
+  const auto replay = device.record([&] {
+    EXPECT_TRUE(device.recording());
+    device.copy_from_pinned(in.there, in.pinned, 64);
+    device.backend().scale({in.there, {16}, DType::f32}, 2, {middle.there, {16}, DType::f32});
+    device.copy_to_pinned(out.pinned, middle.there, 64);
+  });
+  EXPECT_EQ(replay->size(), 3u);
+  for (const float value : {1.5f, -3.0f}) {
+    std::fill_n(reinterpret_cast<float*>(in.pinned), 16, value);
+    replay->run();
+    device.mark()->wait();
+    for (int i = 0; i < 16; ++i) EXPECT_EQ(reinterpret_cast<const float*>(out.pinned)[i], 2 * value);
+  }
+}
+
+TEST(CudaReplay, RefusesWhatItCouldNotDoAgain) {
+  Device& device = device_under_test();
+  Place place(64);
+  const auto nothing = device.record([] {});
+  const auto arrived = device.send_ahead(place.there, place.pinned, 64, nullptr);
+  char byte = 0;
+  const std::vector<std::function<void()>> calls{[&] { device.synchronize(); },
+                                                 [&] { device.copy_to_host(&byte, place.there, 1); },
+                                                 [&] { device.copy_from_host(place.there, &byte, 1); },
+                                                 [&] { device.mark(); },
+                                                 [&] { device.send_ahead(place.there, place.pinned, 64, nullptr); },
+                                                 [&] { device.follow(*arrived); },
+                                                 [&] { nothing->run(); },
+                                                 [&] { device.record([] {}); }};
+  for (size_t i = 0; i < calls.size(); ++i) {
+    EXPECT_THAT(error_of([&] { device.record(calls[i]); }), HasSubstr("records")) << "call " << i;
+    EXPECT_FALSE(device.recording()) << "call " << i;
+  }
+  device.synchronize();  // and all is well again
+}
+
+TEST(CudaStreams, SendAheadOnlyOnceTheMemoryIsFree) {
+  Device& device = device_under_test();
+  Place a(256), b(256);
+  std::memset(a.pinned, 1, 256);
+  device.copy_from_pinned(a.there, a.pinned, 256);
+  device.mark()->wait();
+  device.copy(b.there, a.there, 256);
+  std::memset(a.pinned, 2, 256);
+  const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);  // after the copy to b, without being told
+  device.copy(b.there, a.there, 0);
+  EXPECT_EQ(b.value(), 1);
+  arrived->wait();
+  EXPECT_TRUE(arrived->reached());
+  EXPECT_EQ(a.value(), 2);
+}
+
+// The engine gives memory out again in the order of the main stream; what is still under way to it must not come after the next user.
+TEST(CudaStreams, SettleMemoryBeforeSomebodyElseGetsIt) {
+  Device& device = device_under_test();
+  Place a(256), next(256);
+  std::memset(a.pinned, 1, 256);
+  std::memset(next.pinned, 2, 256);
+  const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);
+  device.settle(a.there, 256);  // the owner forgot to follow
+  device.copy_from_pinned(a.there, next.pinned, 256);
+  arrived->wait();
+  EXPECT_EQ(a.value(), 2) << "what was sent came after the next user's own";
+}
+
+TEST(CudaStreams, RefuseAnotherDevicesMark) {
+  const auto foreign = open_device("cpu").mark();
+  EXPECT_THAT(error_of([&] { device_under_test().follow(*foreign); }), HasSubstr("another device's mark"));
+}
+
+TEST(SimtStreams, ShowWhoForgotToFollow) {
+  Device& device = open_device("simt");
+  void* const there = device.allocate(64);
+  auto* const pinned = static_cast<uint8_t*>(device.allocate_pinned(64));
+  std::memset(pinned, 1, 64);
+  const auto arrived = device.send_ahead(there, pinned, 64, nullptr);
+  uint8_t byte = 0;
+  device.copy_to_host(&byte, there, 1);
+  EXPECT_EQ(byte, 0xFF) << "fresh memory: what is sent comes as late as it may";
+  device.follow(*arrived);
+  device.copy_to_host(&byte, there, 1);
+  EXPECT_EQ(byte, 1);
+  device.release(there, 64);
+  device.release_pinned(pinned, 64);
+}
+
+TEST(SimtStreams, WantMemoryThatIsPinned) {
+  Device& device = open_device("simt");
+  void* const there = device.allocate(64);
+  std::vector<uint8_t> plain(64);
+  EXPECT_THAT(error_of([&] { device.copy_from_pinned(there, plain.data(), 64); }), HasSubstr("not lie inside pinned memory"));
+  EXPECT_THAT(error_of([&] { device.copy_to_pinned(plain.data(), there, 64); }), HasSubstr("not lie inside pinned memory"));
+  void* const pinned = device.allocate_pinned(64);
+  EXPECT_THAT(error_of([&] { device.copy_from_pinned(there, pinned, 65); }), HasSubstr("a copy from pinned memory of 65 bytes"));
+  EXPECT_THAT(error_of([&] { device.send_ahead(there, plain.data(), 64, nullptr)->wait(); }), HasSubstr("not lie inside pinned memory"));
+  device.release_pinned(pinned, 64);
+  device.release(there, 64);
 }
 
 }  // namespace

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+// Memory: the GPU's, the host's that the GPU reaches, and what launchers need for a moment.
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <unordered_map>
+
+#include "kernels/cuda/platform/gpu.h"
+#include "kernels/error.h"
+
+namespace mirilla::cuda {
+
+namespace {
+
+// What is allocated and on which GPU, for the message when memory runs out.
+class Held {
+ public:
+  void add(void* address, int index, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    blocks_[address] = {index, bytes};
+    total_[index] += bytes;
+  }
+  // Whether it was held.
+  bool remove(void* address) {
+    const std::lock_guard lock(mutex_);
+    const auto found = blocks_.find(address);
+    if (found == blocks_.end()) return false;
+    total_[found->second.index] -= found->second.bytes;
+    blocks_.erase(found);
+    return true;
+  }
+  size_t total(int index) {
+    const std::lock_guard lock(mutex_);
+    return total_[index];
+  }
+
+ private:
+  struct Block {
+    int index;
+    size_t bytes;
+  };
+  std::mutex mutex_;
+  std::unordered_map<void*, Block> blocks_;
+  std::map<int, size_t> total_;
+};
+
+Held& held() {
+  static Held& held = *std::make_unique<Held>().release();  // tensors in static objects are released after everything else
+  return held;
+}
+
+// What Scratch is cut from. It keeps what it has: giving memory back at each synchronize would cost more than all else Scratch does.
+cudaMemPool_t make_scratch_pool(int index) {
+  cudaMemPool_t made = nullptr;
+  uint64_t keep = UINT64_MAX;
+  detail::check(cudaDeviceGetDefaultMemPool(&made, index), "cudaDeviceGetDefaultMemPool", "find the pool for intermediate results");
+  detail::check(cudaMemPoolSetAttribute(made, cudaMemPoolAttrReleaseThreshold, &keep), "cudaMemPoolSetAttribute",
+                "let that pool keep its memory");
+  return made;
+}
+
+cudaMemPool_t scratch_pool(int index) {
+  static std::mutex mutex;
+  static std::map<int, cudaMemPool_t> pools;
+  const std::lock_guard lock(mutex);
+  const auto found = pools.find(index);
+  return found != pools.end() ? found->second : pools.emplace(index, make_scratch_pool(index)).first->second;
+}
+
+[[noreturn]] void out_of_memory(size_t bytes) {
+  size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  cudaGetLastError();  // the message is about the first error, whether or not this one came
+  throw OutOfMemory("cuda", {.wanted = bytes, .held = held().total(chosen()), .free = free, .total = total});
+}
+
+// What Scratch keeps for its next use may be enough. Nobody may wait for a GPU while a replay of it records.
+cudaError_t try_with_less_scratch(void** address, size_t bytes) {
+  if (detail::recordings() > 0) return cudaErrorMemoryAllocation;
+  detail::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize", "wait for intermediate results that are still in use");
+  detail::check(cudaMemPoolTrimTo(scratch_pool(chosen()), 0), "cudaMemPoolTrimTo", "give memory of intermediate results back");
+  return cudaMalloc(address, bytes);
+}
+
+}  // namespace
+
+void* allocate(size_t bytes) {
+  void* address = nullptr;
+  const size_t wanted = std::max<size_t>(bytes, 1);
+  cudaError_t status = cudaMalloc(&address, wanted);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    status = try_with_less_scratch(&address, wanted);
+  }
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    out_of_memory(bytes);
+  }
+  detail::check(status, "cudaMalloc", "get memory");
+  held().add(address, chosen(), wanted);
+  return address;
+}
+
+void release(void* address) noexcept {
+  if (!address || !held().remove(address)) return;
+  detail::keep_for_later(cudaFree(address), "cudaFree", "give memory back");
+}
+
+void* allocate_pinned(size_t bytes) {
+  void* address = nullptr;
+  const cudaError_t status = cudaHostAlloc(&address, std::max<size_t>(bytes, 1), cudaHostAllocPortable);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw DeviceError(fmt::format("the host has no {} bytes left that it could pin for the device 'cuda'", bytes),
+                      "fewer pictures sent ahead take less; `ulimit -l` says whether pinning is limited");
+  }
+  detail::check(status, "cudaHostAlloc", "get pinned memory");
+  return address;
+}
+
+void release_pinned(void* address) noexcept {
+  if (address) detail::keep_for_later(cudaFreeHost(address), "cudaFreeHost", "give pinned memory back");
+}
+
+Scratch::Scratch(Stream& stream, size_t bytes) : stream_(stream) {
+  const size_t wanted = std::max<size_t>(bytes, 1);
+  const cudaError_t status = cudaMallocFromPoolAsync(&address_, wanted, scratch_pool(stream.index()), stream.native());
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    out_of_memory(bytes);
+  }
+  detail::check(status, "cudaMallocFromPoolAsync", "get memory for intermediate results");
+}
+
+Scratch::~Scratch() {
+  detail::keep_for_later(cudaFreeAsync(address_, stream_.native()), "cudaFreeAsync", "give memory of intermediate results back");
+}
+
+}  // namespace mirilla::cuda
