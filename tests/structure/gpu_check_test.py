@@ -142,12 +142,13 @@ class Stages(unittest.TestCase):
         self.assertEqual(rows["PyTorch eager"]["images_per_s"], 8000)
 
     def test_the_time_of_the_races_runs_out(self):
-        command.LIMITS_S["races"] = 4
+        command.ALONE_S["races"], kept = 4, command.ALONE_S["races"]
+        self.addCleanup(command.ALONE_S.update, races=kept)
         start = time.monotonic()
         slow = self.serving({}).replace("if line.startswith", "import time; time.sleep(60)\n    if line.startswith")
         code, results = self.check(["races"], gpu_check=slow)
         self.assertLess(time.monotonic() - start, 15)
-        self.assertIn("no answer", results["races"]["facts"][TRAIN.words]["rows"]["Mirilla"]["unavailable"])
+        self.assertIn("time was up", results["races"]["facts"][TRAIN.words]["rows"]["Mirilla"]["unavailable"])
         self.assertEqual(code, 1)
 
     def test_a_rehearsal_takes_small_races_on_the_host_and_says_so(self):
@@ -174,7 +175,7 @@ class Command(unittest.TestCase):
 
     def test_all_usual_stages_together_are_nine_minutes_at_most(self):
         self.assertLessEqual(sum(command.LIMITS_S.values()), 540)
-        for limit in command.ASKED_FOR_S.values():
+        for limit in (*command.ASKED_FOR_S.values(), *command.ALONE_S.values()):
             self.assertLessEqual(limit, 540)
 
 
@@ -206,6 +207,50 @@ class Contenders(unittest.TestCase):
             one.ask("x", 0.5)
         self.assertLess(time.monotonic() - start, 5)
         self.assertIsNotNone(one.process.poll())
+
+
+class Fake:
+    """A contender that takes its time to get ready."""
+
+    def __init__(self, name, needs=0.0):
+        self.name, self.needs, self.limits, self.visits = name, needs, [], 0
+
+    def ask(self, question, limit):
+        if question.startswith("prepare"):
+            self.limits.append(limit)
+            if self.needs > limit:
+                raise stages.Unavailable(f"no answer in {limit:.0f} s")
+            return {"seconds": self.needs}
+        self.visits += 1
+        return {"times_ms": [8.0, 8.0], "losses": [2.0]}
+
+    def close(self):
+        pass
+
+
+class Turns(unittest.TestCase):
+    def run_with(self, *contenders, left=100.0):
+        field = types.SimpleNamespace(ready=lambda limit: contenders, close=lambda all: None)
+        return races.run_races(types.SimpleNamespace(left=lambda: left), field, [TRAIN] * 2, races.Pace(), CEILINGS)
+
+    def setUp(self):
+        before = races.clocks
+        races.clocks = lambda check: ""
+        self.addCleanup(setattr, races, "clocks", before)
+
+    def test_one_that_is_slow_to_get_ready_takes_no_others_turns(self):
+        one, slow, other = Fake("Mirilla"), Fake("PyTorch compile", needs=60), Fake("PyTorch eager")
+        results, samples = self.run_with(one, slow, other)
+        self.assertAlmostEqual(slow.limits[0], 0.4 * (100 - 2 * 3 * 2 * 2.0))
+        self.assertEqual((one.visits, slow.visits, other.visits), (4, 0, 4))
+        self.assertEqual(results[TRAIN.words]["times_the_best"], 1)
+        self.assertEqual(samples[TRAIN.words]["PyTorch compile"], [])
+
+    def test_without_time_nobody_has_a_turn(self):
+        one = Fake("Mirilla")
+        results, _ = self.run_with(one, left=0.0)
+        self.assertEqual(one.visits, 0)
+        self.assertIn("void", results[TRAIN.words])
 
 
 class Judging(unittest.TestCase):

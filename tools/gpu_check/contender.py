@@ -58,9 +58,11 @@ class Contender:
         """The answer, within `limit` seconds. Throws Unavailable; who did not answer in time, or died, is asked no more."""
         if self.why:
             raise Unavailable(self.why)
+        if limit <= 0:
+            raise Unavailable("the stage's time was up")
         try:
             print(question, file=self.process.stdin, flush=True)
-            line = self.answers.get(timeout=max(limit, 0.1))
+            line = self.answers.get(timeout=limit)
         except queue.Empty:
             line, self.why = None, f"no answer to '{question}' in {limit:.0f} s"
         except OSError:

@@ -6,6 +6,7 @@ import statistics
 
 from gpu_check.stages import Failed, Unavailable
 
+SLOWEST_TO_PREPARE = 0.4  # of the time that is left
 HOLDS = 0.97  # of its own best Python rate, or a rival's race is void
 # Losses follow each other this closely, as a share of the first: halves round at 2^-11 in each of 20 layers, and Adam's first steps go by
 # signs, which small gradients change.
@@ -40,9 +41,9 @@ class Pace:
     seconds: float = 1.5
     each: int = 10  # steps between two waits
 
-    @property
-    def visit_s(self):
-        return self.seconds + 2
+    def seconds_for(self, races, contenders):
+        """What the turns alone take, building and compiling left out."""
+        return races * contenders * self.rounds * (self.seconds + 0.5)
 
 
 def clocks(check):
@@ -72,17 +73,19 @@ def prepare(contender, race, limit, entry):
         entry["unavailable"] = str(why)
 
 
-def run_race(check, contenders, race, pace):
+def run_race(check, contenders, race, pace, races_left):
     entries = {c.name: {"times_ms": [], "losses": []} for c in contenders}
     for contender in contenders:
-        prepare(contender, race, check.left() - pace.visit_s, entries[contender.name])
+        # Whoever is slow to get ready takes at most a part of what the turns leave, so that it does not take the turns of the others.
+        spare = check.left() - pace.seconds_for(races_left, len(contenders))
+        prepare(contender, race, SLOWEST_TO_PREPARE * spare, entries[contender.name])
     before = clocks(check)
     for _ in range(pace.rounds):
         for contender in contenders:
             entry = entries[contender.name]
             if "unavailable" in entry:
                 continue
-            if check.left() < pace.visit_s:
+            if check.left() < pace.seconds + 1:
                 entry["unavailable" if not entry["times_ms"] else "note"] = "the stage's time was up"
                 continue
             visit(contender, race, pace, check.left(), entry)
@@ -91,11 +94,11 @@ def run_race(check, contenders, race, pace):
 
 def run_races(check, field, races, pace, ceilings):
     """{race: what `judge` says}, and the samples: {race: {contender: [[ms, ...] a round]}}"""
-    contenders = field.ready(check.left() / 2)
+    contenders = field.ready(SLOWEST_TO_PREPARE * check.left())
     results, samples = {}, {}
     try:
-        for race in races:
-            ran = run_race(check, contenders, race, pace)
+        for i, race in enumerate(races):
+            ran = run_race(check, contenders, race, pace, len(races) - i)
             results[race.words] = judge(race, ran["entries"], ceilings) | {"clocks": ran["clocks"]}
             samples[race.words] = {name: entry["times_ms"] for name, entry in ran["entries"].items()}
     finally:
