@@ -46,6 +46,7 @@ class PlanStore {
   /// Replaces the plan of that key.
   void put(std::string_view key, const StoredPlan& plan);
   size_t size() const;
+  const PlanOwner& owner() const { return owner_; }
 
   /// The owner's plans as one JSON text, for a checkpoint; and back: plans of the same owner replace what is here, others are left aside.
   /// adopt gives how many it took, and throws WeightsError where the text is none of ours.

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "kernels/chosen_plans.h"
 #include "kernels/error.h"
 #include "nn/model_tensors.h"
 #include "weights/read.h"
@@ -145,6 +146,7 @@ weights::StateDict to_state_dict(const ResNet& model, const ModelInfo& info) {
                     {"size", std::to_string(info.size)},
                     {"mean", nlohmann::json(info.mean).dump()},
                     {"std", nlohmann::json(info.std).dump()}};
+  if (std::string plans = chosen_plans(); !plans.empty()) state.metadata.emplace("plans", std::move(plans));
   return state;
 }
 
@@ -160,6 +162,8 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& 
   loaded.notes = state.notes;
   if (is_ours(state)) {
     loaded.info = info_of_ours(state, origin);
+    if (const auto plans = state.metadata.find("plans"); plans != state.metadata.end())
+      if (std::string note = adopt_plans(plans->second); !note.empty()) loaded.notes.push_back(std::move(note));
   } else if (!overrides.resize || !overrides.size) {
     loaded.notes.push_back(fmt::format("{} does not say what sizes it was trained at: resize {} and size {} are assumed (--resize, --size)",
                                        origin, overrides.resize.value_or(loaded.info.resize), overrides.size.value_or(loaded.info.size)));

@@ -26,7 +26,7 @@ struct ModelInfo {
 
 /// Our file: .safetensors with every parameter and buffer under torchvision's name (the head as head.<index>.*) in PyTorch's layout, so
 /// that others can read it, and the metadata format "mirilla", version "1", architecture, head, vocabulary (JSON), resize, size, mean and
-/// std (JSON).
+/// std (JSON); and, where a GPU's library computed, its plans (kernels/chosen_plans.h).
 weights::StateDict to_state_dict(const ResNet& model, const ModelInfo& info);
 /// Appears whole or not at all. Throws Error where it cannot be written.
 void save_model(const std::filesystem::path& path, const ResNet& model, const ModelInfo& info);

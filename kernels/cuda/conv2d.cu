@@ -2,7 +2,9 @@
 #include <limits>
 
 #include "kernels/cuda/conv/gather.h"
+#include "kernels/cuda/conv/own.h"
 #include "kernels/cuda/tile.h"
+#include "kernels/cuda/vendor/vendor.h"
 
 // y(n,p,q,k) = bias(k) + sum over r,s,c of x(n, p stride - padding + r dilation, q stride - padding + s dilation, c) w(k,r,s,c), x outside
 // being zero; then + residual, then max(.,0), where asked for.
@@ -71,7 +73,9 @@ void run(Stream& stream, const Conv2dBiasAddRelu& call, const ConvSizes& z) {
   with_tile<kWide>(problem.rows, problem.columns, 1, [&]<class Shape>() { launch_product<Shape>(stream, problem); });
 }
 
-void convolve(Stream& stream, std::string_view operation, const Conv2dBiasAddRelu& call) {
+}  // namespace
+
+void own_conv2d(Stream& stream, std::string_view operation, const Conv2dBiasAddRelu& call) {
   if (call.y.numel() == 0) return;
   const ConvSizes z = conv_sizes(operation, call.x.shape, call.w.shape, call.y.shape);
   dispatch(call.x.dtype, operation, [&]<class T>() {
@@ -81,8 +85,6 @@ void convolve(Stream& stream, std::string_view operation, const Conv2dBiasAddRel
       run<T, false>(stream, call, z);
   });
 }
-
-}  // namespace
 
 ConvSizes conv_sizes(std::string_view operation, const Shape& x, const Shape& weights, const Shape& y) {
   const int64_t largest = std::max({x[0] * x[1] * x[2], y[0] * y[1] * y[2], weights.numel() / std::max<int64_t>(weights[0], 1),
@@ -96,9 +98,12 @@ ConvSizes conv_sizes(std::string_view operation, const Shape& x, const Shape& we
 }
 
 void CudaBackend::conv2d(ConstView x, ConstView w, ConstView bias, const Conv2dSpec& spec, View y) {
-  convolve(stream_, "conv2d", {.x = x, .w = w, .bias = bias, .residual = {}, .relu = false, .spec = spec, .y = y});
+  if (vendor::conv2d_forward(stream_, x, w, bias, spec, y)) return;
+  own_conv2d(stream_, "conv2d", {.x = x, .w = w, .bias = bias, .residual = {}, .relu = false, .spec = spec, .y = y});
 }
 
-void CudaBackend::conv2d_bias_add_relu(const Conv2dBiasAddRelu& call) { convolve(stream_, "conv2d_bias_add_relu", call); }
+void CudaBackend::conv2d_bias_add_relu(const Conv2dBiasAddRelu& call) {
+  if (!vendor::conv2d_bias_add_relu(stream_, call)) own_conv2d(stream_, "conv2d_bias_add_relu", call);
+}
 
 }  // namespace mirilla::MIRILLA_PLATFORM

@@ -2,7 +2,9 @@
 #include <numeric>
 
 #include "kernels/cuda/conv/gather.h"
+#include "kernels/cuda/conv/own.h"
 #include "kernels/cuda/tile.h"
+#include "kernels/cuda/vendor/vendor.h"
 
 // dx(n,h,w,c) = sum over k and the taps (r,s) through which some y(n,p,q,k) read it, of dy(n,p,q,k) w(k,r,s,c); 0 where none did.
 //
@@ -125,15 +127,19 @@ void run(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSp
 
 }  // namespace
 
-void CudaBackend::conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec& spec, View dx) {
+void own_conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx) {
   if (dx.numel() == 0) return;
   const ConvSizes z = conv_sizes("conv2d_backward_data", dx.shape, w.shape, dy.shape);
   dispatch(dy.dtype, "conv2d_backward_data", [&]<class T>() {
     if (chunks_fit<T>(dy.address, z.k) && chunks_fit<T>(w.address, z.c))
-      run<T, true>(stream_, dy, w, spec, z, dx);
+      run<T, true>(stream, dy, w, spec, z, dx);
     else
-      run<T, false>(stream_, dy, w, spec, z, dx);
+      run<T, false>(stream, dy, w, spec, z, dx);
   });
+}
+
+void CudaBackend::conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec& spec, View dx) {
+  if (!vendor::conv2d_backward_data(stream_, dy, w, spec, dx)) own_conv2d_backward_data(stream_, dy, w, spec, dx);
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

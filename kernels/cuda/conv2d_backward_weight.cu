@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/conv/gather.h"
+#include "kernels/cuda/conv/own.h"
 #include "kernels/cuda/tile.h"
+#include "kernels/cuda/vendor/vendor.h"
 
 // dw(k,r,s,c) = sum over n,p,q of dy(n,p,q,k) x(the input that y(n,p,q,k) read through tap (r,s), c); dw is like x, or f32.
 //
@@ -84,15 +86,19 @@ void run(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSp
 
 }  // namespace
 
-void CudaBackend::conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpec& spec, View dw) {
+void own_conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw) {
   if (dw.numel() == 0) return;
   const ConvSizes z = conv_sizes("conv2d_backward_weight", x.shape, dw.shape, dy.shape);
   dispatch(x.dtype, "conv2d_backward_weight", [&]<class T>() {
     if (chunks_fit<T>(x.address, z.c) && chunks_fit<T>(dy.address, z.k))
-      run<T, true>(stream_, x, dy, spec, z, dw);
+      run<T, true>(stream, x, dy, spec, z, dw);
     else
-      run<T, false>(stream_, x, dy, spec, z, dw);
+      run<T, false>(stream, x, dy, spec, z, dw);
   });
+}
+
+void CudaBackend::conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpec& spec, View dw) {
+  if (!vendor::conv2d_backward_weight(stream_, x, dy, spec, dw)) own_conv2d_backward_weight(stream_, x, dy, spec, dw);
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

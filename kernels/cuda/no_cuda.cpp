@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/cuda/conv/plans.h"
 #include "kernels/cuda/device.h"
 
 namespace mirilla::cuda {
@@ -9,5 +10,7 @@ Device& device(int index) {
                     "'cpu' computes on the host, 'simt' runs the same kernels there; the CMake preset 'cuda' builds for a GPU");
 }
 std::string version_line() { return "cuda: not built"; }
+std::string conv_plans_text() { return {}; }
+PlanStore* conv_plan_store() { return nullptr; }
 
 }  // namespace mirilla::cuda

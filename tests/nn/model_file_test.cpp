@@ -184,6 +184,15 @@ TEST_F(ModelFileTest, RefusesMetadataThatCannotBeUnderstood) {
   }
 }
 
+TEST_F(ModelFileTest, HoldsNoPlansWhereNoGpuComputedAndMindsNone) {
+  ResNet model({.classes = 3}, on_cpu());
+  weights::StateDict state = to_state_dict(model, info_of_three());
+  EXPECT_FALSE(state.metadata.contains("plans"));
+  state.metadata["plans"] = "of a machine with a GPU";
+  weights::write_safetensors(file_, state);
+  EXPECT_TRUE(values_of(*load_model(file_, {}, on_cpu()).model) == values_of(model));
+}
+
 TEST_F(ModelFileTest, OverwritesAModelWithItsOwnFileOnly) {
   ResNet model({.classes = 3, .seed = 1}, on_cpu()), same({.classes = 3, .seed = 2}, on_cpu()), other({.classes = 4}, on_cpu());
   save_model(file_, model, info_of_three());

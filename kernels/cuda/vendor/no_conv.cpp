@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/cuda/conv/plans.h"
 #include "kernels/cuda/vendor/vendor.h"
 
 // A build without cuDNN: our own convolutions run.
@@ -10,3 +11,10 @@ bool conv2d_backward_weight(Stream&, const ConstView&, const ConstView&, const C
 bool conv2d_bias_add_relu(Stream&, const Conv2dBiasAddRelu&) { return false; }
 
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor
+
+namespace mirilla::MIRILLA_PLATFORM {
+
+std::string conv_plans_text() { return {}; }
+PlanStore* conv_plan_store() { return nullptr; }
+
+}  // namespace mirilla::MIRILLA_PLATFORM

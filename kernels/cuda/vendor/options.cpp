@@ -34,6 +34,13 @@ size_t read_bytes(std::string_view name, std::string_view value) {
   return static_cast<size_t>(number) << shift;
 }
 
+bool read_switch(const char* name, bool otherwise) {
+  const std::string_view value = from_environment(name);
+  if (value.empty()) return otherwise;
+  if (value != "0" && value != "1") not_understood(name, value, "0 or 1");
+  return value == "1";
+}
+
 Options& current() {
   static Options options = options_from_environment();
   return options;
@@ -50,10 +57,8 @@ Options options_from_environment() {
   }
   if (const std::string_view value = from_environment("MIRILLA_WORKSPACE"); !value.empty())
     options.workspace_bytes = read_bytes("MIRILLA_WORKSPACE", value);
-  if (const std::string_view value = from_environment("MIRILLA_DETERMINISTIC"); !value.empty()) {
-    if (value != "0" && value != "1") not_understood("MIRILLA_DETERMINISTIC", value, "0 or 1");
-    options.deterministic = value == "1";
-  }
+  options.deterministic = read_switch("MIRILLA_DETERMINISTIC", options.deterministic);
+  options.tf32 = read_switch("MIRILLA_TF32", options.tf32);
   return options;
 }
 

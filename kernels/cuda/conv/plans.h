@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+#include "kernels/plan_store.h"
+
+/// What kernels/chosen_plans.h gives the rest of the house. Defined by the vendor's side, or by the file that stands in for it.
+namespace mirilla::cuda {
+
+/// The plans that ran so far; empty where none did.
+std::string conv_plans_text();
+/// Where plans are looked up; null where there is no GPU or no library.
+PlanStore* conv_plan_store();
+
+}  // namespace mirilla::cuda

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/vendor/conv_plans.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/error.h"
+
+namespace mirilla::cuda::vendor {
+
+namespace {
+
+constexpr size_t kMostCandidates = 24;  // cuDNN names over a hundred, best first; building one can take a tenth of a second
+constexpr int kRuns = 5;
+constexpr double kHopeless = 2;  // times the best: not worth more than one run
+
+// Both results are right up to a rounding to their type, and sums of f32 in some order. Relative to the largest value, so that sums that
+// cancel do not count; of halves 4 steps of the last place at the largest value, of f32 what TF32 already breaks.
+double bound_of(DType result, DType read) {
+  if (result == DType::f16) return 0x1p-9;
+  if (result == DType::bf16) return 0x1p-6;
+  return is_half(read) ? 0x1p-10 : 0x1p-13;
+}
+
+}  // namespace
+
+std::string ConvPlans::key_of(const ConvProblem& problem) const {
+  std::string key = to_string(problem);
+  if (rules_.deterministic) key += ", deterministic";
+  if (rules_.tf32 && problem.dtype == DType::f32) key += ", tf32";
+  return key;
+}
+
+bool ConvPlans::may_run(const ConvProblem& problem) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = chosen_.find(problem);
+  return found == chosen_.end() || found->second.plan != nullptr;
+}
+
+bool ConvPlans::run(const ConvProblem& problem, const ConvBuffers& buffers) {
+  const std::lock_guard lock(mutex_);
+  const Chosen* chosen = known(problem);
+  if (!chosen && tools_.recording()) {
+    ++counts_.unplanned;
+    return false;
+  }
+  if (!chosen) chosen = choose(problem);
+  if (!chosen || !chosen->plan) return false;
+  chosen->plan->run(buffers);
+  return true;
+}
+
+// From memory, or as it was kept; while the stream records, from memory only: loading a plan's code may wait.
+const ConvPlans::Chosen* ConvPlans::known(const ConvProblem& problem) {
+  if (const auto found = chosen_.find(problem); found != chosen_.end()) return &found->second;
+  if (tools_.recording() || !keeper_) return nullptr;
+  const std::optional<ChosenPlan> offer = keeper_->find(key_of(problem));
+  if (!offer) return nullptr;
+  Chosen chosen{*offer, nullptr};
+  if (offer->plan != kOwnKernel && !(chosen.plan = build(problem, offer->plan))) {
+    ++counts_.stale;
+    return nullptr;
+  }
+  ++counts_.kept;
+  return &(chosen_[problem] = std::move(chosen));
+}
+
+bool ConvPlans::keeps_rules(const ConvProblem& problem, const ConvCandidate& candidate) const {
+  const bool precise = candidate.full_precision || (rules_.tf32 && problem.dtype == DType::f32);
+  return precise && (candidate.deterministic || !rules_.deterministic);
+}
+
+std::unique_ptr<ConvPlan> ConvPlans::build(const ConvProblem& problem, const std::string& plan) {
+  std::unique_ptr<ConvPlan> built = tools_.build(problem, plan);
+  const bool good = built && keeps_rules(problem, built->what()) && built->workspace_bytes() <= rules_.workspace_bytes;
+  return good ? std::move(built) : nullptr;
+}
+
+double ConvPlans::time(const std::function<void()>& work, double best) {
+  tools_.milliseconds(work, 1);  // loads the code, fills the caches
+  const double once = tools_.milliseconds(work, 1);
+  return once > kHopeless * best ? once : tools_.milliseconds(work, kRuns);
+}
+
+// Those that keep to the rules and beat our own kernel, fastest first.
+std::vector<ConvPlans::Timed> ConvPlans::timed(const ConvProblem& problem, const ConvBuffers& buffers, double own) {
+  std::vector<Timed> all;
+  double best = own;
+  size_t tried = 0;
+  for (const ConvCandidate& candidate : tools_.candidates(problem)) {
+    if (!keeps_rules(problem, candidate)) continue;
+    if (tried == kMostCandidates) break;
+    std::unique_ptr<ConvPlan> plan = build(problem, candidate.plan);
+    if (!plan) continue;
+    ++tried;
+    try {
+      const double milliseconds = time([&] { plan->run(buffers); }, best);
+      best = std::min(best, milliseconds);
+      if (milliseconds < own) all.push_back({std::move(plan), milliseconds});
+    } catch (const DeviceError&) {  // no memory for its workspace, say
+      ++counts_.failed;
+    }
+  }
+  std::stable_sort(all.begin(), all.end(), [](const Timed& a, const Timed& b) { return a.milliseconds < b.milliseconds; });
+  return all;
+}
+
+bool ConvPlans::agrees(const ConvProblem& problem, const ConvPlan& plan, const Distance& distance) const {
+  double bound = bound_of(plan.what().rounded ? problem.dtype : problem.result, problem.dtype);
+  if (rules_.tf32 && problem.dtype == DType::f32) bound = 0x1p-9;  // what was asked for
+  // False for NaN. A result of zeros, or of ours that is not finite, is no witness.
+  return distance.largest > 0 && std::isfinite(distance.largest) && distance.apart <= bound * distance.largest;
+}
+
+const ConvPlans::Chosen* ConvPlans::choose(const ConvProblem& problem) {
+  ConvSample sample;
+  try {
+    sample = tools_.sample(problem);
+  } catch (const DeviceError&) {
+    ++counts_.untried;
+    return &(chosen_[problem] = {{std::string(kOwnKernel), 0}, nullptr});
+  }
+  Chosen chosen = best_on(problem, sample);
+  tools_.done();
+  ++counts_.timed;
+  if (keeper_) keeper_->keep(key_of(problem), chosen.what);
+  return &(chosen_[problem] = std::move(chosen));
+}
+
+ConvPlans::Chosen ConvPlans::best_on(const ConvProblem& problem, const ConvSample& sample) {
+  const auto run_own = [&] { tools_.run_own(problem, sample.buffers); };
+  const double own = time(run_own, std::numeric_limits<double>::infinity());
+  std::vector<Timed> faster = timed(problem, sample.buffers, own);
+  ConvBuffers ours = sample.buffers, elsewhere = sample.buffers;
+  elsewhere.written(problem.kind) = sample.elsewhere;
+  if (!faster.empty()) run_own();  // the candidates wrote over it
+  for (Timed& candidate : faster) {
+    candidate.plan->run(elsewhere);
+    const Distance distance = tools_.distance(ours.written(problem.kind), sample.elsewhere, problem.result, elements_written(problem));
+    if (agrees(problem, *candidate.plan, distance))
+      return {{candidate.plan->what().plan, candidate.milliseconds}, std::move(candidate.plan)};
+    ++counts_.wrong;
+  }
+  return {{std::string(kOwnKernel), own}, nullptr};
+}
+
+std::map<std::string, ChosenPlan> ConvPlans::chosen() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, ChosenPlan> all;
+  for (const auto& [problem, chosen] : chosen_) all.emplace(key_of(problem), chosen.what);
+  return all;
+}
+
+ConvPlans::Counts ConvPlans::counts() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+}  // namespace mirilla::cuda::vendor

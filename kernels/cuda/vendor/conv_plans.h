@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/cuda/vendor/conv_graph.h"
+
+namespace mirilla::cuda::vendor {
+
+/// A plan that was chosen: the library's words for it, or kOwnKernel where ours won; and what it took.
+struct ChosenPlan {
+  std::string plan;
+  double milliseconds = 0;
+};
+inline constexpr std::string_view kOwnKernel = "own";
+
+/// Where choices outlast the program: the disk, and what checkpoints brought. Neither call comes while a stream records.
+class PlanKeeper {
+ public:
+  virtual ~PlanKeeper() = default;
+  virtual std::optional<ChosenPlan> find(const std::string& key) = 0;
+  virtual void keep(const std::string& key, const ChosenPlan& chosen) = 0;
+};
+
+/// A plan that is ready to run.
+class ConvPlan {
+ public:
+  virtual ~ConvPlan() = default;
+  virtual const ConvCandidate& what() const = 0;
+  virtual size_t workspace_bytes() const = 0;
+  /// Puts it on the stream. Does not wait.
+  virtual void run(const ConvBuffers& buffers) = 0;
+};
+
+/// How far two results lie apart.
+struct Distance {
+  double largest = 0;  // magnitude of ours; not finite where any of ours is
+  double apart = 0;    // the largest difference; not finite where a value of the other's is not finite and ours is
+};
+
+/// Tensors to try plans on: what is read is uniform in [-1,1), the same each time, so that neither a choice nor its check depends on what a
+/// training step happens to hold, an overflow, say, or a gradient of zeros.
+struct ConvSample {
+  ConvBuffers buffers;
+  void* elsewhere = nullptr;  // room for a second result
+};
+
+/// All that the choice asks of cuDNN and CUDA. Tests put a recorder here.
+class ConvTools {
+ public:
+  virtual ~ConvTools() = default;
+  virtual bool recording() const = 0;
+  virtual std::vector<ConvCandidate> candidates(const ConvProblem& problem) = 0;
+  /// Null where the library does not know the plan, or cannot build it.
+  virtual std::unique_ptr<ConvPlan> build(const ConvProblem& problem, const std::string& plan) = 0;
+  /// Our own kernel, on the stream. Does not wait.
+  virtual void run_own(const ConvProblem& problem, const ConvBuffers& buffers) = 0;
+  /// Of one of `times` runs in a row, on the device's own clock. Waits.
+  virtual double milliseconds(const std::function<void()>& work, int times) = 0;
+  /// Until done() is called. Throws DeviceError where the memory does not suffice.
+  virtual ConvSample sample(const ConvProblem& problem) = 0;
+  virtual void done() = 0;
+  /// Between `count` elements of a type. Waits.
+  virtual Distance distance(const void* ours, const void* theirs, DType dtype, int64_t count) = 0;
+};
+
+/// What a plan must keep to.
+struct PlanRules {
+  size_t workspace_bytes = size_t{1} << 30;
+  bool deterministic = false;
+  bool tf32 = false;  // may round f32 to TF32
+};
+
+/// Finds each problem its fastest plan, once, and runs it from then on.
+///
+/// At a problem's first call: the plan that is kept for it, as long as the library still builds it within the rules. Else the candidates
+/// that keep to the rules are timed on a sample, and our own kernel with them; the fastest one's result is held against our own kernel's,
+/// and it is chosen if
+///
+///   |theirs - ours| <= bound max |ours|      for each element; the bound by the result's dtype, see agrees()
+///
+/// or else passed over for the next. A candidate that fails is passed over. While the stream records nothing is timed, built or chosen: a
+/// problem that has no plan yet is our own kernel's.
+class ConvPlans {
+ public:
+  /// `keeper` may be null; both outlive this.
+  ConvPlans(ConvTools& tools, PlanKeeper* keeper, const PlanRules& rules) : tools_(tools), keeper_(keeper), rules_(rules) {}
+
+  /// Puts the whole problem on the stream and returns true; or returns false, and our own kernel is to run. Waits where it chooses, which
+  /// is once a problem and never while the stream records.
+  bool run(const ConvProblem& problem, const ConvBuffers& buffers);
+
+  /// False where run would return false for sure: for callers that have something to prepare.
+  bool may_run(const ConvProblem& problem) const;
+
+  /// All choices so far, by key.
+  std::map<std::string, ChosenPlan> chosen() const;
+  struct Counts {
+    int timed = 0;      // problems whose candidates were timed
+    int kept = 0;       // problems that took a plan that was kept
+    int stale = 0;      // such plans that the library did not build any more, or that broke the rules
+    int wrong = 0;      // plans whose result was not ours
+    int failed = 0;     // plans that the library or the device refused to run
+    int untried = 0;    // problems left to our own kernel until the program ends: no memory for a sample
+    int unplanned = 0;  // calls without a plan while the stream recorded
+  };
+  Counts counts() const;
+
+  /// Problem and rules: plans chosen under other rules are other plans.
+  std::string key_of(const ConvProblem& problem) const;
+
+ private:
+  struct Chosen {
+    ChosenPlan what;
+    std::unique_ptr<ConvPlan> plan;  // null: our own kernel
+  };
+  struct Timed {
+    std::unique_ptr<ConvPlan> plan;
+    double milliseconds = 0;
+  };
+
+  const Chosen* known(const ConvProblem& problem);
+  const Chosen* choose(const ConvProblem& problem);
+  Chosen best_on(const ConvProblem& problem, const ConvSample& sample);
+  bool keeps_rules(const ConvProblem& problem, const ConvCandidate& candidate) const;
+  std::unique_ptr<ConvPlan> build(const ConvProblem& problem, const std::string& plan);
+  std::vector<Timed> timed(const ConvProblem& problem, const ConvBuffers& buffers, double own);
+  double time(const std::function<void()>& work, double best);
+  bool agrees(const ConvProblem& problem, const ConvPlan& plan, const Distance& distance) const;
+
+  ConvTools& tools_;
+  PlanKeeper* const keeper_;
+  const PlanRules rules_;
+  mutable std::mutex mutex_;
+  std::unordered_map<ConvProblem, Chosen, HashOfProblem> chosen_;
+  Counts counts_;
+};
+
+}  // namespace mirilla::cuda::vendor

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "kernels/backend.h"
+
+namespace mirilla::cuda::vendor {
+
+/// Which of a convolution's three tensors is written. The other two are read.
+enum class ConvKind : uint8_t { forward, backward_data, backward_weight };
+
+/// One convolution as a library sees it: x (n,h,w,c), weights (k,r,s,c), y (n,p,q,k), all dense. Equal problems share a plan.
+struct ConvProblem {
+  ConvKind kind = ConvKind::forward;
+  DType dtype = DType::f16;   // of what is read
+  DType result = DType::f16;  // of what is written: dtype, or f32 for weights' gradients
+  int64_t n = 0, h = 0, w = 0, c = 0;
+  int64_t k = 0, r = 0, s = 0;
+  int64_t p = 0, q = 0;
+  Conv2dSpec spec;
+
+  // Forward only: y = max(conv2d(max(scale x + shift, 0), weights) + residual + bias, 0), each part where asked for, and the sums of y.
+  bool scale_shift_relu = false;  // scale, shift (c), like x
+  bool bias = false;
+  DType bias_dtype = DType::f32;
+  bool residual = false;  // like y
+  bool relu = false;
+  bool sums = false;  // sum y, sum y^2 (k), f32
+
+  bool operator==(const ConvProblem&) const = default;
+};
+
+/// "forward f16 (128,32,32,64) * (64,3,3,64) stride 1 padding 1 dilation 1 + bias f32 + residual, relu": for people, and the key of a plan.
+std::string to_string(const ConvProblem& problem);
+
+/// Where a problem's tensors lie. x, w and y stand for themselves or for their gradients.
+struct ConvBuffers {
+  void *x = nullptr, *w = nullptr, *y = nullptr;
+  void *bias = nullptr, *residual = nullptr;
+  void *scale = nullptr, *shift = nullptr;
+  void *sum = nullptr, *squares = nullptr;
+
+  void*& written(ConvKind kind) { return kind == ConvKind::forward ? y : kind == ConvKind::backward_data ? x : w; }
+};
+
+struct HashOfProblem {
+  size_t operator()(const ConvProblem& problem) const noexcept;
+};
+
+/// How many elements the written one of x, w, y has.
+int64_t elements_written(const ConvProblem& problem);
+
+/// Empty, or why cuDNN is not asked: a dtype it is not used for, channels no multiple of 8 (4 for what is read of f32), an empty tensor.
+std::string declined(const ConvProblem& problem);
+
+}  // namespace mirilla::cuda::vendor
