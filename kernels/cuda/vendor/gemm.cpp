@@ -180,7 +180,6 @@ bool Gemm::take_stored(Prepared& p) {
   cublasLtMatmulHeuristicResult_t choice{}, checked{};
   if (!stored || !read_plan(stored->text, choice)) return false;
   if (library_.check_algorithm(handle_, p.operation, p.b, p.a, p.y, p.y, &choice.algo, &checked) != CUBLAS_STATUS_SUCCESS) return false;
-  if (checked.workspaceSize > most_workspace_) return false;
   choice.workspaceSize = std::max(choice.workspaceSize, checked.workspaceSize);
   if (choice.workspaceSize > most_workspace_) return false;
   p.choice = choice;

@@ -29,7 +29,7 @@ struct Product {
   int alignment = 16;  // bytes that every address is a multiple of: 256, 16, or an element's size
   auto operator<=>(const Product&) const = default;
 };
-/// "matmul 8x512 f16 . 512x1024 transposed f16 -> f16, aligned to 256": the key of its plan, and its name in messages.
+/// "matmul 8x512 . 512x1024 transposed f16 -> f16, aligned to 256": the key of its plan, and its name in messages.
 std::string to_string(const Product& product);
 
 struct ProductBuffers {

@@ -2,7 +2,6 @@
 #include "kernels/cuda/vendor/gemm.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <set>
 
@@ -54,7 +53,11 @@ class FakeTools final : public GemmTools {
 template <class T>
 std::vector<T> whole_numbers(int64_t count, int seed) {
   std::vector<T> values;
-  for (int64_t i = 0; i < count; ++i) values.push_back(T(static_cast<float>((i * 7 + seed * 5 + i * i % 3) % 7 - 3)));
+  uint32_t state = static_cast<uint32_t>(seed) * 2654435761u;
+  for (int64_t i = 0; i < count; ++i) {
+    state = state * 1664525u + 1013904223u;
+    values.push_back(T(static_cast<float>(static_cast<int>((state >> 16) % 7) - 3)));
+  }
   return values;
 }
 
@@ -186,6 +189,15 @@ TEST_F(GemmTest, ChoosesAnewWhereAStoredPlanIsNone) {
   EXPECT_EQ(library_.heuristics, before + 1);
 }
 
+TEST_F(GemmTest, ChoosesAnewWhereAStoredPlanWantsMoreMemoryThanThisRunMay) {
+  library_.guesses = {{.id = 1}, {.id = 2, .workspace = 4096}};
+  tools_.takes = {{1, 2.0}, {2, 1.0}};
+  ASSERT_TRUE(run(*gemm()));
+  EXPECT_EQ(library_.ran.back(), 2u);
+  ASSERT_TRUE(run(*gemm({.workspace_bytes = 4095})));
+  EXPECT_EQ(library_.ran.back(), 1u);
+}
+
 TEST_F(GemmTest, NeverTimesWhileAReplayRecordsAndDoesSoAfterwards) {
   library_.guesses = {{.id = 1}, {.id = 2}};
   tools_.takes = {{1, 2.0}, {2, 1.0}};
@@ -261,6 +273,7 @@ TEST(GemmProduct, IsReadFromTheViews) {
             (Product{8, 1024, 512, false, true, DType::f16, DType::f16, Epilogue::none, 256}));
   EXPECT_EQ(product(DType::bf16, {8, 24}, {8, 16}, {24, 16}, {.transpose_a = true}, 0x1010, DType::f32),
             (Product{24, 16, 8, true, false, DType::bf16, DType::f32, Epilogue::none, 16}));
+  EXPECT_EQ(product(DType::f32, {3, 5}, {5, 7}, {3, 7}, {}, 0x1080).alignment, 16);
   EXPECT_EQ(product(DType::f32, {3, 5}, {5, 7}, {3, 7}, {}, 0x1004),
             (Product{3, 7, 5, false, false, DType::f32, DType::f32, Epilogue::none, 4}));
 }
