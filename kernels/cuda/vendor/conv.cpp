@@ -153,7 +153,7 @@ bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView&
 namespace mirilla::cuda {
 
 PlanStore* conv_plan_store() {
-  if (!unavailable().empty() || !vendor::options().cudnn) return nullptr;
+  if (!unavailable(0).empty() || !vendor::options().cudnn) return nullptr;
   try {
     return &vendor::plans_of(vendor::cudnn().name(), vendor::cudnn().version());
   } catch (const DeviceError&) {  // no cuDNN: whoever computes a convolution is told
