@@ -106,11 +106,24 @@ std::vector<ConvPlans::Timed> ConvPlans::timed(const ConvProblem& problem, const
   return all;
 }
 
-bool ConvPlans::agrees(const ConvProblem& problem, const ConvPlan& plan, const Distance& distance) const {
+// Holds its result against ours, which is in the sample.
+bool ConvPlans::is_right(const ConvProblem& problem, const ConvSample& sample, ConvPlan& plan) {
+  ConvBuffers ours = sample.buffers, theirs = sample.buffers;
+  theirs.written(problem.kind) = sample.elsewhere;
+  Distance distance;
+  try {
+    plan.run(theirs);
+    distance = tools_.distance(ours.written(problem.kind), sample.elsewhere, problem.result, elements_written(problem));
+  } catch (const DeviceError&) {
+    ++counts_.failed;
+    return false;
+  }
   double bound = bound_of(plan.what().rounded ? problem.dtype : problem.result, problem.dtype);
   if (rules_.tf32 && problem.dtype == DType::f32) bound = 0x1p-9;  // what was asked for
   // False for NaN. A result of zeros, or of ours that is not finite, is no witness.
-  return distance.largest > 0 && std::isfinite(distance.largest) && distance.apart <= bound * distance.largest;
+  const bool right = distance.largest > 0 && std::isfinite(distance.largest) && distance.apart <= bound * distance.largest;
+  if (!right) ++counts_.wrong;
+  return right;
 }
 
 const ConvPlans::Chosen* ConvPlans::choose(const ConvProblem& problem) {
@@ -121,28 +134,32 @@ const ConvPlans::Chosen* ConvPlans::choose(const ConvProblem& problem) {
     ++counts_.untried;
     return &(chosen_[problem] = {{std::string(kOwnKernel), 0}, nullptr});
   }
-  Chosen chosen = best_on(problem, sample);
+  Chosen chosen = rules_.deterministic ? first_on(problem, sample) : fastest_on(problem, sample);
   tools_.done();
   ++counts_.timed;
   if (keeper_) keeper_->keep(key_of(problem), chosen.what);
   return &(chosen_[problem] = std::move(chosen));
 }
 
-ConvPlans::Chosen ConvPlans::best_on(const ConvProblem& problem, const ConvSample& sample) {
+ConvPlans::Chosen ConvPlans::fastest_on(const ConvProblem& problem, const ConvSample& sample) {
   const auto run_own = [&] { tools_.run_own(problem, sample.buffers); };
   const double own = time(run_own, std::numeric_limits<double>::infinity());
   std::vector<Timed> faster = timed(problem, sample.buffers, own);
-  ConvBuffers ours = sample.buffers, elsewhere = sample.buffers;
-  elsewhere.written(problem.kind) = sample.elsewhere;
   if (!faster.empty()) run_own();  // the candidates wrote over it
-  for (Timed& candidate : faster) {
-    candidate.plan->run(elsewhere);
-    const Distance distance = tools_.distance(ours.written(problem.kind), sample.elsewhere, problem.result, elements_written(problem));
-    if (agrees(problem, *candidate.plan, distance))
+  for (Timed& candidate : faster)
+    if (is_right(problem, sample, *candidate.plan))
       return {{candidate.plan->what().plan, candidate.milliseconds}, std::move(candidate.plan)};
-    ++counts_.wrong;
-  }
   return {{std::string(kOwnKernel), own}, nullptr};
+}
+
+ConvPlans::Chosen ConvPlans::first_on(const ConvProblem& problem, const ConvSample& sample) {
+  tools_.run_own(problem, sample.buffers);
+  for (const ConvCandidate& candidate : tools_.candidates(problem)) {
+    if (!keeps_rules(problem, candidate)) continue;
+    std::unique_ptr<ConvPlan> plan = build(problem, candidate.plan);
+    if (plan && is_right(problem, sample, *plan)) return {{candidate.plan, 0}, std::move(plan)};
+  }
+  return {{std::string(kOwnKernel), 0}, nullptr};
 }
 
 std::map<std::string, ChosenPlan> ConvPlans::chosen() const {

@@ -75,8 +75,8 @@ class ConvTools {
 /// What a plan must keep to.
 struct PlanRules {
   size_t workspace_bytes = size_t{1} << 30;
-  bool deterministic = false;
-  bool tf32 = false;  // may round f32 to TF32
+  bool deterministic = false;  // adds in a fixed order, and is not chosen by timing, which is another at each run
+  bool tf32 = false;           // may round f32 to TF32
 };
 
 /// Finds each problem its fastest plan, once, and runs it from then on.
@@ -85,10 +85,11 @@ struct PlanRules {
 /// that keep to the rules are timed on a sample, and our own kernel with them; the fastest one's result is held against our own kernel's,
 /// and it is chosen if
 ///
-///   |theirs - ours| <= bound max |ours|      for each element; the bound by the result's dtype, see agrees()
+///   |theirs - ours| <= bound max |ours|      for each element; the bound by the result's dtype, see is_right
 ///
-/// or else passed over for the next. A candidate that fails is passed over. While the stream records nothing is timed, built or chosen: a
-/// problem that has no plan yet is our own kernel's.
+/// or else passed over for the next. A candidate that fails is passed over. Where the rules want determinism nothing is timed, and the
+/// first candidate that is right is chosen. While the stream records nothing is timed, built or chosen: a problem that has no plan yet is
+/// our own kernel's.
 class ConvPlans {
  public:
   /// `keeper` may be null; both outlive this.
@@ -129,12 +130,13 @@ class ConvPlans {
 
   const Chosen* known(const ConvProblem& problem);
   const Chosen* choose(const ConvProblem& problem);
-  Chosen best_on(const ConvProblem& problem, const ConvSample& sample);
+  Chosen fastest_on(const ConvProblem& problem, const ConvSample& sample);
+  Chosen first_on(const ConvProblem& problem, const ConvSample& sample);
+  bool is_right(const ConvProblem& problem, const ConvSample& sample, ConvPlan& plan);
   bool keeps_rules(const ConvProblem& problem, const ConvCandidate& candidate) const;
   std::unique_ptr<ConvPlan> build(const ConvProblem& problem, const std::string& plan);
   std::vector<Timed> timed(const ConvProblem& problem, const ConvBuffers& buffers, double own);
   double time(const std::function<void()>& work, double best);
-  bool agrees(const ConvProblem& problem, const ConvPlan& plan, const Distance& distance) const;
 
   ConvTools& tools_;
   PlanKeeper* const keeper_;

@@ -261,10 +261,16 @@ TEST_F(ConvPlansTest, TheWorkspaceIsCapped) {
   EXPECT_THAT(tools.log, Not(Contains("run large")));
 }
 
-TEST_F(ConvPlansTest, DeterministicMeansOnlySuchPlans) {
-  tools.ways = {{.plan = "any order", .milliseconds = 1, .deterministic = false}, {.plan = "fixed order", .milliseconds = 2}};
+TEST_F(ConvPlansTest, DeterministicMeansTheFirstSuchPlanAndNoTiming) {
+  tools.ways = {{.plan = "any order", .milliseconds = 1, .deterministic = false},
+                {.plan = "wrong", .milliseconds = 9, .apart = 1},
+                {.plan = "fixed order", .milliseconds = 12},
+                {.plan = "fixed and fast", .milliseconds = 1}};
   EXPECT_EQ(chosen(), "any order");
+  tools.log.clear();
   EXPECT_EQ(chosen({.deterministic = true}), "fixed order") << "what was kept under other rules does not count";
+  EXPECT_THAT(tools.log, ElementsAre("sample", "run own", "candidates", "build wrong", "run wrong", "distance f16 4096",
+                                     "build fixed order", "run fixed order", "distance f16 4096", "done", "run fixed order"));
   EXPECT_EQ(shelf.kept.size(), 2u);
 }
 
