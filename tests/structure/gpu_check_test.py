@@ -321,6 +321,20 @@ class Profiles(unittest.TestCase):
         text = 'Processing\n\nTime (%),Total Time (ns),Instances,Avg (ns),Name\n60.0,3000000,3,1000000,"void f<int, 2>(int)"\n40.0,2000000,1,2000000,g\n'
         self.assertEqual([(row["kernel"], row["calls"], row["ms"]) for row in profile.from_nsys(text)], [("void f<int, 2>(int)", 3, 3.0), ("g", 1, 2.0)])
 
+    def looking(self, *answers):
+        """A check whose programs say these things in turn."""
+        said = iter(answers)
+        return types.SimpleNamespace(programs=pathlib.Path("/nowhere"), device_name="cuda", limit=8, out=pathlib.Path("/nowhere"),
+                                     call=lambda *command, **options: next(said))
+
+    def test_our_own_program_looks_first_and_the_tools_where_it_may_not(self):
+        mine = (0, 'words {"kernels": [{"kernel": "f", "calls": 1, "ms": 2.0}]}')
+        self.assertEqual(profile.kernels(self.looking(mine, mine))["by"], "CUPTI")
+        found, profile.found = profile.found, lambda name: None
+        self.addCleanup(setattr, profile, "found", found)
+        with self.assertRaises(stages.Unavailable):
+            profile.kernels(self.looking((1, "CUPTI may not look"), (1, "")))
+
     def test_words_without_a_table_are_no_kernels(self):
         self.assertEqual((profile.from_ncu("ERR_NVGPUCTRPERM"), profile.from_nsys("nothing")), ([], []))
 

@@ -16,4 +16,8 @@ Json ceilings(const std::string& device);
 /// Mirilla in the races: answers on stdout, a line each, what is asked on stdin, as bench/torch_race.py says. Returns at its end.
 void serve(const std::string& device);
 
+/// The kernels of ten steps of a race, "train 128 128 fp16": {"kernels": [{"kernel", "calls", "ms"}, ...]}, the longest first. Throws
+/// DeviceError where nobody may look.
+Json kernels(const std::string& device, const std::string& race);
+
 }  // namespace mirilla::gpu_check

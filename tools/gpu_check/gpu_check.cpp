@@ -4,6 +4,7 @@
 //   gpu_check device                              what the device says of itself
 //   gpu_check steps --device cuda --against cpu   the same steps on two devices
 //   gpu_check ceilings --device cuda              how fast it copies and multiplies
+//   gpu_check kernels --race "train 128 128 fp16" the time of every kernel
 //   gpu_check serve --device cuda                 Mirilla in the races
 #include <algorithm>
 #include <CLI/CLI.hpp>
@@ -29,7 +30,7 @@ namespace mirilla::gpu_check {
 namespace {
 
 struct Options {
-  std::string device = "cuda", against = "cpu", precision = "f32";
+  std::string device = "cuda", against = "cpu", precision = "f32", race = "train 128 128 fp16";
   int steps = 20, batch = 8, size = 64;  // smaller ones make batch norms of so few values that rounding is all they see
 };
 
@@ -152,7 +153,10 @@ int run(int argc, char** argv) {
   CLI::App& serve_command = *app.add_subcommand("serve", "answers in the races, a line each, what stdin asks");
   steps_command.add_option("--against", options.against, "the other device");
   steps_command.add_option("--steps", options.steps)->check(CLI::PositiveNumber);
-  for (CLI::App* command : {&steps_command, &ceilings_command, &serve_command}) command->add_option("--device", options.device);
+  CLI::App& kernels_command = *app.add_subcommand("kernels", "the time of every kernel in ten steps");
+  kernels_command.add_option("--race", options.race, "train or infer, batch, size, precision");
+  for (CLI::App* command : {&steps_command, &ceilings_command, &kernels_command, &serve_command})
+    command->add_option("--device", options.device);
   steps_command.add_option("--precision", options.precision, "f32 or bf16");
   steps_command.add_option("--batch", options.batch)->check(CLI::PositiveNumber);
   steps_command.add_option("--size", options.size, "pixels a side")->check(CLI::Range(32, 512));
@@ -166,6 +170,8 @@ int run(int argc, char** argv) {
   int code = 0;
   if (app.got_subcommand("steps"))
     code = steps(options, document);
+  else if (app.got_subcommand("kernels"))
+    document = kernels(options.device, options.race);
   else if (app.got_subcommand("ceilings"))
     document = ceilings(options.device);
   else

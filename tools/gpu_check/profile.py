@@ -56,6 +56,11 @@ def from_nsys(text):
     return sorted(rows, key=lambda row: -row["ms"])
 
 
+def with_cupti(check, race, tool):
+    code, text = check.call(tool, "kernels", "--device", check.device_name, "--race", race.words, limit=check.limit / 4)
+    return [row | {"kernel": row["kernel"][:120]} for row in json.loads(text[text.find("{"):])["kernels"]] if code == 0 else []
+
+
 def with_ncu(check, race, tool):
     code, text = check.call(tool, "--csv", "--metrics", "gpu__time_duration.sum", "--profile-from-start", "on", "--launch-count", 3000,
                             check.programs / "gpu_check", "serve", "--device", check.device_name, input=f"prepare {race.words}\n",
@@ -75,10 +80,10 @@ def with_nsys(check, race, tool):
 
 
 def kernels(check):
-    """nsys first: it looks from beside, so its times are those of the run; ncu runs each kernel alone."""
-    tools = [(name, look, tool) for name, look in (("nsys", with_nsys), ("ncu", with_ncu)) if (tool := found(name))]
-    if not tools:
-        raise Unavailable("there is neither nsys nor ncu")
+    """By CUPTI in our own program, else by nsys, which both look from beside, so that times are those of the run; else by ncu, which runs
+    each kernel alone."""
+    tools = [("CUPTI", with_cupti, check.programs / "gpu_check"),
+             *((name, look, tool) for name, look in (("nsys", with_nsys), ("ncu", with_ncu)) if (tool := found(name)))]
     for name, look, tool in tools:
         report = {race.words: rows[:KERNELS_SHOWN] for race in PROFILED if (rows := look(check, race, tool))}
         if report:

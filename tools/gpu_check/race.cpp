@@ -22,6 +22,7 @@
 #include "nn/evaluate.h"
 #include "nn/resnet.h"
 #include "tools/gpu_check/commands.h"
+#include "tools/gpu_check/kernel_times.h"
 
 namespace mirilla::gpu_check {
 namespace {
@@ -77,15 +78,18 @@ class Race {
     device.synchronize();
   }
 
-  Json run(double seconds, int each) {
-    for (int i = 0; i < 2 * each; ++i) step();
+  void run_steps(int steps) {
+    for (int i = 0; i < steps; ++i) step();
     device_.synchronize();
+  }
+
+  Json run(double seconds, int each) {
+    run_steps(2 * each);
     Json times = Json::array();
     const Clock::time_point begin = Clock::now();
     while (seconds_since(begin) < seconds || times.size() < 3) {
       const Clock::time_point start = Clock::now();
-      for (int i = 0; i < each; ++i) step();
-      device_.synchronize();
+      run_steps(each);
       times.push_back(std::round(1e8 * seconds_since(start) / each) / 1e5);
     }
     return {{"times_ms", times}, {"losses", losses_}};
@@ -151,7 +155,6 @@ class Races {
     return race.run(seconds, each);
   }
 
- private:
   Race& find(std::istringstream& words) {
     std::string kind, precision;
     int64_t batch = 0, size = 0;
@@ -163,6 +166,7 @@ class Races {
     return *race;
   }
 
+ private:
   Device& device_;
   std::map<std::string, std::unique_ptr<Race>> races_;
 };
@@ -199,6 +203,19 @@ Json ceilings(const std::string& name) {
   const double product = best_seconds(device, kTimes, [&] { device.backend().matmul(a, b, {}, y); });
   const double flop = 2 * static_cast<double>(side) * static_cast<double>(side) * static_cast<double>(side);
   return {{"copy_bytes_per_s", 2 * static_cast<double>(bytes) / copy}, {"half_flop_per_s", flop / product}};
+}
+
+Json kernels(const std::string& device, const std::string& words) {
+  constexpr int kSteps = 10;
+  Races races(open_device(device));
+  std::istringstream line(words);
+  Race& race = races.find(line);
+  KernelRecorder recorder;
+  race.run_steps(kSteps);
+  Json rows = Json::array();
+  for (const KernelTime& time : recorder.take())
+    rows.push_back({{"kernel", time.kernel}, {"calls", time.calls}, {"ms", std::round(1e5 * time.ms) / 1e5}});
+  return {{"steps", kSteps}, {"kernels", rows}};
 }
 
 void serve(const std::string& device) {

@@ -6,6 +6,7 @@ import statistics
 
 from gpu_check.stages import Failed, Unavailable
 
+INDISPENSABLE = ("Mirilla", "PyTorch eager")
 SLOWEST_TO_PREPARE = 0.4  # of the time that is left
 HOLDS = 0.97  # of its own best Python rate, or a rival's race is void
 # Losses follow each other this closely, as a share of the first: halves round at 2^-11 in each of 20 layers, and Adam's first steps go by
@@ -76,9 +77,12 @@ def prepare(contender, race, limit, entry):
 def run_race(check, contenders, race, pace, races_left):
     entries = {c.name: {"times_ms": [], "losses": []} for c in contenders}
     for contender in contenders:
-        # Whoever is slow to get ready takes at most a part of what the turns leave, so that it does not take the turns of the others.
-        spare = check.left() - pace.seconds_for(races_left, len(contenders))
-        prepare(contender, race, SLOWEST_TO_PREPARE * spare, entries[contender.name])
+        # A rival that is slow to get ready takes at most a part of what all turns leave, so that it does not take those of the others.
+        if contender.name in INDISPENSABLE:
+            limit = check.left() - pace.seconds_for(1, len(contenders))
+        else:
+            limit = SLOWEST_TO_PREPARE * (check.left() - pace.seconds_for(races_left, len(contenders)))
+        prepare(contender, race, limit, entries[contender.name])
     before = clocks(check)
     for _ in range(pace.rounds):
         for contender in contenders:
