@@ -106,6 +106,8 @@ void add_gradcam(CLI::App& app);
 void add_cam_bench(CLI::App& app);
 void add_lr_find(CLI::App& app);
 void add_scenes(CLI::App& app);
+void add_explore(CLI::App& app);
+void add_serve(CLI::App& app);
 void add_summary(CLI::App& app);
 void add_diff(CLI::App& app, ExitCodes& codes);
 

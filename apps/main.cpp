@@ -27,6 +27,8 @@ int run(int argc, char** argv, mirilla::apps::ExitCodes& codes) {
   mirilla::apps::add_interpret(app);
   mirilla::apps::add_gradcam(app);
   mirilla::apps::add_cam_bench(app);
+  mirilla::apps::add_explore(app);
+  mirilla::apps::add_serve(app);
   mirilla::apps::add_scenes(app);
   mirilla::apps::add_summary(app);
   mirilla::apps::add_diff(app, codes);

@@ -22,8 +22,8 @@ inline constexpr int64_t kMaxPicturePixels = 2 * (int64_t{1024} * 1024 * 1024 / 
 /// pixels of a GIF take its background colour, a 15-bit BMP may differ by one, PPM and PGM are decoded with 255 levels only.
 ///
 /// `name` is for messages. Throws DataError where the bytes are no picture of a known kind, are cut off or corrupt, or have no or more than
-/// kMaxPicturePixels pixels. May be called from many threads at once.
-Picture decode(std::span<const uint8_t> bytes, std::string_view name);
+/// `most_pixels` pixels. May be called from many threads at once.
+Picture decode(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels = kMaxPicturePixels);
 
 /// Reads a file and decodes it. Throws DataError where it cannot be read or is larger than kMaxEntryBytes.
 Picture load_picture(const std::filesystem::path& path);

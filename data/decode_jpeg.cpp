@@ -119,13 +119,13 @@ void cmyk_to_rgb(const std::vector<uint8_t>& adobe, std::vector<uint8_t>& rgb) {
 
 }  // namespace
 
-Picture decode_jpeg(std::span<const uint8_t> bytes, std::string_view name) {
+Picture decode_jpeg(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels) {
   Decoder decoder(bytes);
   throw_unless_good(decoder.read_header(), decoder, name);
   const int channels = decoder.channels();
   if (channels != 1 && channels != 3 && channels != 4)
     throw DataError(fmt::format("{}: a JPEG with {} channels is no picture", name, channels));
-  check_picture_size(decoder.width(), decoder.height(), bytes.size(), name);
+  check_picture_size(decoder.width(), decoder.height(), bytes.size(), name, most_pixels);
   Picture picture(decoder.width(), decoder.height());
   if (channels == 3) {
     throw_unless_good(decoder.read_pixels(picture.pixels.data()), decoder, name);

@@ -131,12 +131,12 @@ struct Header {
   throw DataError(fmt::format("{}: the picture does not decode ({})", name, reason ? reason : "unknown reason"));
 }
 
-Header read_header(std::span<const uint8_t> bytes, std::string_view name) {
+Header read_header(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels) {
   block_limit = 2 * bytes.size() + (size_t{1} << 20);
   Header header;
   Reader reader(bytes);
   if (!stbi__info_main(reader.context(), &header.width, &header.height, &header.channels)) throw_bad(name, reader.asked_too_much());
-  check_picture_size(header.width, header.height, bytes.size(), name);
+  check_picture_size(header.width, header.height, bytes.size(), name, most_pixels);
   Reader again(bytes);
   header.is_16_bit = stbi__is_16_main(again.context()) != 0;
   return header;
@@ -153,13 +153,13 @@ void check_result(const void* pixels, const Reader& reader, int width, int heigh
 
 }  // namespace
 
-Picture decode_other(std::span<const uint8_t> bytes, std::string_view name) {
+Picture decode_other(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels) {
   if (!is_known(bytes, name))
     throw DataError(fmt::format("{}: not a picture of a kind that is decoded", name), "jpg, png, bmp, gif, tga, psd, ppm and pgm are");
   if (is_pnm(bytes) && pnm_levels(bytes) != 255) {
     throw DataError(fmt::format("{}: {} levels where only PPM and PGM of 255 are decoded", name, pnm_levels(bytes)));
   }
-  const Header header = read_header(bytes, name);
+  const Header header = read_header(bytes, name, most_pixels);
   Picture picture(header.width, header.height);
   // The widest pixel takes 8 bytes, and stb_image doubles what turns out too small.
   block_limit = 16 * picture.pixels.size() / 3 + 2 * bytes.size() + (size_t{1} << 20);

@@ -53,8 +53,8 @@ TEST(Usage, IsWrongWithCodeTwoAndASentence) {
 
 TEST(Usage, HelpIsEverywhere) {
   EXPECT_NE(run({"--help"}).out.find("gradcam"), std::string::npos);
-  for (const char* command :
-       {"show-batch", "train", "lr-find", "predict", "eval", "interpret", "gradcam", "cam-bench", "scenes", "summary", "diff"}) {
+  for (const char* command : {"show-batch", "train", "lr-find", "predict", "eval", "interpret", "gradcam", "cam-bench", "explore", "serve",
+                              "scenes", "summary", "diff"}) {
     const Outcome outcome = run({command, "--help"});
     EXPECT_EQ(outcome.code, 0);
     EXPECT_NE(outcome.out.find("--device"), std::string::npos) << outcome.out;

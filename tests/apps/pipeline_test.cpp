@@ -143,6 +143,39 @@ TEST_F(Pipeline, GradcamOfSeveralPicturesRefusesWhatGoesWithOne) {
   EXPECT_FALSE(std::filesystem::exists(*folder / "no.png"));
 }
 
+TEST_F(Pipeline, ExploreWritesOnePageWithEverythingInIt) {
+  const Outcome outcome = run({"explore", model(), photo(), "--size", "64", "--class", "sea", "--json", "--out", *folder / "page.html"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Json document = Json::parse(outcome.out);
+  const std::string page = slurp(*folder / "page.html");
+  EXPECT_EQ(document["bytes"], page.size());
+  EXPECT_EQ(document["classes"].size(), 6u);
+  EXPECT_GT(document["captures"], document["modules"]);  // a block's relu runs twice
+  EXPECT_LT(page.size(), 15000000u);
+  EXPECT_EQ(page.find("http"), page.find("http-equiv"));
+  EXPECT_EQ(run({"explore", model(), photo(), "--class", "desert", "--out", *folder / "never.html"}).code, 2);
+  EXPECT_EQ(run({"explore", model(), *folder / "nowhere.png", "--out", *folder / "never.html"}).code, 1);
+  EXPECT_FALSE(std::filesystem::exists(*folder / "never.html"));
+}
+
+TEST_F(Pipeline, ServeListensAtThisMachineAloneUntilCtrlC) {
+  const Folder own;
+  Running server({"serve", model(), "--port", "0", "--json"}, own.path());
+  if (!server.wait_for_output("}\n")) {
+    EXPECT_NE(server.wait().err.find("cpp-httplib"), std::string::npos);
+    return;
+  }
+  const std::string text = slurp(own / "stdout");
+  const std::string address = Json::parse(text)["address"];
+  ASSERT_TRUE(address.starts_with("http://127.0.0.1:")) << address;
+  const std::string port = address.substr(17, address.size() - 18);
+  const Outcome second = run({"serve", model(), "--port", port});
+  EXPECT_EQ(second.code, 1);
+  EXPECT_NE(second.err.find("cannot be listened at"), std::string::npos) << second.err;
+  server.interrupt();
+  EXPECT_EQ(server.wait().code, 0);
+}
+
 TEST_F(Pipeline, PredictGivesEachClassItsProbability) {
   const Outcome outcome = run({"predict", model(), photo(), *folder / "photos/test/street", "--json"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;

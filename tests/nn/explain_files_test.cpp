@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 
 #include "data/decode.h"
 #include "data/png_write.h"
@@ -17,14 +18,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
+ResNet& untrained() {
+  static const std::unique_ptr<ResNet> model = [] {
+    auto made = std::make_unique<ResNet>(ResNetSpec{.seed = std::nullopt}, Placement{.device = open_device("cpu")});
+    test::fill_by_name(*made);
+    made->evaluate();
+    return made;
+  }();
+  return *model;
+}
+
 // A network without training, and a folder of small pictures that goes with the object.
 class Fixture {
  public:
-  Fixture() : folder_(fs::path(testing::TempDir()) / fmt::format("explain-files-{}", ::getpid())) {
-    fs::create_directories(folder_);
-    test::fill_by_name(model);
-    model.evaluate();
-  }
+  Fixture() : folder_(fs::path(testing::TempDir()) / fmt::format("explain-files-{}", ::getpid())) { fs::create_directories(folder_); }
   ~Fixture() { fs::remove_all(folder_); }
   Fixture(const Fixture&) = delete;
   Fixture& operator=(const Fixture&) = delete;
@@ -43,7 +50,7 @@ class Fixture {
   }
 
   Device& device = open_device("cpu");
-  ResNet model{{}, {.device = device}};
+  ResNet& model = untrained();
   ModelInfo info{.vocabulary = {"a", "b", "c", "d", "e", "f"}, .resize = 64, .size = 64};
 
  private:

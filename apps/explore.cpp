@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#include "nn/explore.h"
+
+#include "apps/command.h"
+#include "data/decode.h"
+#include "engine/atomic_file.h"
+
+namespace mirilla::apps {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  CommonOptions common;
+  ModelOptions model;
+  std::string picture;
+  std::string target;
+  int64_t most_classes = 10;
+  std::string out;
+};
+
+void run(const Options& options) {
+  Device& device = open(options.common);
+  const data::Picture picture = data::load_picture(options.picture);
+  nn::LoadedModel loaded = load(options.model, device);
+  const fs::path file(options.picture);
+  const std::string out = options.out.empty() ? file.stem().string() + ".html" : options.out;
+  nn::Console console = make_console(options.common);
+  std::string document;
+  {
+    ProgressLine line(console, "classes");
+    nn::ExploreOptions explore{.target = class_index(options.target, loaded.info.vocabulary), .most_classes = options.most_classes};
+    explore.progress = [&line](int64_t done, int64_t total) { line(done, total); };
+    document = nn::explore_document(*loaded.model, picture, loaded.info, file.filename().string(), explore, {.device = device});
+  }
+  const std::string page = nn::explore_page(document);
+  write_atomically(out, page);
+  constexpr double kMegabyte = 1e6;
+  if (options.common.json) {
+    const auto told = nlohmann::ordered_json::parse(document);
+    print_json({{"file", options.picture},
+                {"out", out},
+                {"bytes", page.size()},
+                {"classes", told["classes"]},
+                {"modules", told["modules"].size()},
+                {"captures", told["captures"].size()}});
+  } else {
+    console.line(fmt::format("{}: {:.1f} MB, the whole of it: open it in a browser", out, static_cast<double>(page.size()) / kMegabyte));
+  }
+}
+
+}  // namespace
+
+void add_explore(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("explore", "write a page that shows what every module of a network makes of a picture");
+  add_model(*command, options->model);
+  command->add_option("PICTURE", options->picture, "a picture")->required();
+  command->add_option("--class", options->target, "the class whose gradient is shown channel by channel; the likeliest otherwise")
+      ->type_name("NAME|INDEX");
+  command->add_option("--classes", options->most_classes, "how many classes Grad-CAM may be asked about, the likeliest first")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100).description(""))
+      ->type_name("N");
+  command->add_option("--out", options->out, "the page to write, one file that needs no network; <name>.html here otherwise")
+      ->type_name("HTML");
+  add_common(*command, options->common);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace mirilla::apps

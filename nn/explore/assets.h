@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string_view>
+
+/// The files of this folder, as they were when the program was built (cmake/EmbedText.cmake).
+namespace mirilla::nn::assets {
+
+std::string_view explore_html();
+std::string_view explore_js();
+std::string_view page_css();
+std::string_view serve_html();
+std::string_view serve_js();
+
+}  // namespace mirilla::nn::assets
