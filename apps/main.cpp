@@ -3,6 +3,7 @@
 #include <new>
 
 #include "apps/command.h"
+#include "kernels/chosen_plans.h"
 
 namespace {
 
@@ -41,6 +42,7 @@ int run(int argc, char** argv, mirilla::apps::ExitCodes& codes) {
     const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
     return report(mirilla::UsageError(error.what(), "`mirilla" + command + " --help` tells what is expected"), kWrongUsage);
   }
+  for (const std::string& note : mirilla::take_plan_notes()) std::cerr << "note: " << note << '\n';
   return codes.success;
 }
 

@@ -20,4 +20,6 @@ std::string adopt_plans(std::string_view text, PlanStore* store) {
   }
 }
 
+std::vector<std::string> take_plan_notes() { return cuda::take_plan_notes(); }
+
 }  // namespace mirilla

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernels/plan_store.h"
 
@@ -18,5 +19,8 @@ std::string chosen_plans();
 std::string adopt_plans(std::string_view text);
 /// The same, into a given store; null: none.
 std::string adopt_plans(std::string_view text, PlanStore* store);
+
+/// What befell the file of the plans since the last call, a sentence each: it was damaged, outdated, or cannot be written.
+std::vector<std::string> take_plan_notes();
 
 }  // namespace mirilla

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kernels/plan_store.h"
 
@@ -12,5 +13,7 @@ namespace mirilla::cuda {
 std::string conv_plans_text();
 /// Where plans are looked up; null where there is no GPU or no library.
 PlanStore* conv_plan_store();
+/// PlanStore::take_notes of every library's store.
+std::vector<std::string> take_plan_notes();
 
 }  // namespace mirilla::cuda

@@ -110,6 +110,10 @@ void launch(Stream& stream, const LaunchShape& shape, const void* kernel, std::s
                                   text_of(status)));
 }
 
+void library_called(Stream& stream, std::string_view purpose) {
+  if (waits_after_launches() && !stream.recording()) wait_until_done(stream.native(), purpose);
+}
+
 }  // namespace detail
 
 namespace {

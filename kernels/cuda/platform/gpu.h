@@ -57,11 +57,15 @@ bool ranges_wanted();
 void push_range(std::string_view name);
 void pop_range();
 
+class Stream;
+
 namespace detail {
 /// Throws DeviceError: "cudaFree, which was to give memory back, failed: <CUDA's text>". The purpose completes "which was to ...".
 void check(cudaError_t status, std::string_view call, std::string_view purpose);
 /// For destructors, which may not throw: the error is thrown by the next call that waits for a stream.
 void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept;
+/// After a library put work on the stream: with MIRILLA_CUDA_SYNC=1 waits for it, so that what goes wrong there is said there.
+void library_called(Stream& stream, std::string_view purpose);
 /// How many replays record, on any thread.
 int recordings();
 }  // namespace detail

@@ -7,6 +7,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/platform/driver_answer.h"
 #include "kernels/cuda/platform/gpu.h"
+#include "kernels/cuda/vendor/vendor.h"
 #include "kernels/error.h"
 
 namespace mirilla::cuda {
@@ -108,8 +109,9 @@ std::string describe_device(int index) {
 
 std::string version_line() {
   const std::string why = unavailable(0);
-  if (why.empty()) return describe_device(0);
-  return fmt::format("cuda: built for {} with CUDA {}, no device: {}", names_of(built()), version_text(CUDART_VERSION), why);
+  if (why.empty()) return fmt::format("{}, {}", describe_device(0), vendor::versions());
+  return fmt::format("cuda: built for {} with CUDA {}, {}, no device: {}", names_of(built()), version_text(CUDART_VERSION),
+                     vendor::versions(), why);
 }
 
 }  // namespace mirilla::cuda

@@ -49,6 +49,7 @@ AllConvolutions& all_convolutions() {
 }
 
 Convolutions& on(Stream& stream) {
+  choose(stream.index());  // the library computes on the thread's GPU
   AllConvolutions& all = all_convolutions();
   const std::lock_guard lock(all.mutex);
   return all.by_stream.try_emplace(&stream, stream).first->second;
@@ -153,7 +154,7 @@ bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView&
 namespace mirilla::cuda {
 
 PlanStore* conv_plan_store() {
-  if (!unavailable(0).empty() || !vendor::options().cudnn) return nullptr;
+  if (!unavailable(chosen()).empty() || !vendor::options().cudnn) return nullptr;
   try {
     return &vendor::plans_of(vendor::cudnn().name(), vendor::cudnn().version());
   } catch (const DeviceError&) {  // no cuDNN: whoever computes a convolution is told

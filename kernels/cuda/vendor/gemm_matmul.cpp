@@ -42,6 +42,7 @@ struct OnStream {
 
 // One a stream, made at its first product and, like the stream of the device, never destroyed.
 Gemm& gemm_on(Stream& stream) {
+  choose(stream.index());  // the library computes on the thread's GPU
   static std::mutex mutex;
   static auto& all = *std::make_unique<std::map<Stream*, std::unique_ptr<OnStream>>>().release();
   const std::lock_guard lock(mutex);
@@ -55,7 +56,9 @@ Gemm& gemm_on(Stream& stream) {
 bool matmul(Stream& stream, const ConstView& a, const ConstView& b, const MatmulSpec& spec, const View& y) {
   if (!options().cublaslt) return false;
   const Product product = product_of(a, b, spec.transpose_a, spec.transpose_b, y);
-  return product.m > 0 && gemm_on(stream).run(product, {.a = a.address, .b = b.address, .y = y.address});
+  if (product.m == 0 || !gemm_on(stream).run(product, {.a = a.address, .b = b.address, .y = y.address})) return false;
+  detail::library_called(stream, "compute a product by cuBLASLt");
+  return true;
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor

@@ -10,6 +10,5 @@ bool conv2d_backward_data(Stream&, const ConstView&, const ConstView&, const Con
 bool conv2d_backward_weight(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
 bool conv2d_bias_add_relu(Stream&, const Conv2dBiasAddRelu&) { return false; }
 std::string versions() { return "our own kernels"; }
-std::vector<std::string> take_plan_notes() { return {}; }
 
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/vendor/plans.h"
 
+#include <fmt/format.h>
+
 #include <map>
 #include <memory>
 #include <mutex>
 
+#include "kernels/cuda/conv/plans.h"
 #include "kernels/cuda/platform/platform.h"
-#include "kernels/cuda/vendor/vendor.h"
 
-namespace mirilla::MIRILLA_PLATFORM::vendor {
+namespace mirilla::cuda::vendor {
 
 namespace {
 
 struct Stores {
   std::mutex mutex;
-  std::map<std::string, std::unique_ptr<PlanStore>> by_library;
+  std::map<std::pair<std::string, int>, std::unique_ptr<PlanStore>> by_library;  // and GPU
 };
 
 Stores& stores() {
@@ -26,7 +28,7 @@ Stores& stores() {
 
 PlanStore& plans_of(const std::string& library, LibraryVersion version) {
   const std::lock_guard lock(stores().mutex);
-  std::unique_ptr<PlanStore>& store = stores().by_library[library];
+  std::unique_ptr<PlanStore>& store = stores().by_library[{library, chosen()}];
   if (!store) {
     const int driver = facts().driver_version;
     store = std::make_unique<PlanStore>(plan_store_path(), PlanOwner{facts().name, fmt::format("{}.{}", driver / 1000, driver % 1000 / 10),
@@ -35,12 +37,17 @@ PlanStore& plans_of(const std::string& library, LibraryVersion version) {
   return *store;
 }
 
+}  // namespace mirilla::cuda::vendor
+
+namespace mirilla::cuda {
+
 std::vector<std::string> take_plan_notes() {
-  const std::lock_guard lock(stores().mutex);
+  vendor::Stores& all = vendor::stores();
+  const std::lock_guard lock(all.mutex);
   std::vector<std::string> notes;
-  for (auto& [library, store] : stores().by_library)
+  for (auto& [owner, store] : all.by_library)
     for (std::string& note : store->take_notes()) notes.push_back(std::move(note));
   return notes;
 }
 
-}  // namespace mirilla::MIRILLA_PLATFORM::vendor
+}  // namespace mirilla::cuda

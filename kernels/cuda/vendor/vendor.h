@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "kernels/backend.h"
 #include "kernels/cuda/platform/platform.h"
@@ -26,7 +25,5 @@ bool conv2d_bias_add_relu(Stream& stream, const Conv2dBiasAddRelu& call);
 
 /// For people, after the GPU's own line: "cuDNN 9.19.0, cuBLASLt 13.1.0", "cuDNN not found, ...". Never throws for what is missing.
 std::string versions();
-/// What happened to the plan store since the last call, a sentence each: it was damaged, outdated, or cannot be written.
-std::vector<std::string> take_plan_notes();
 
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor
