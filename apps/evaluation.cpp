@@ -4,6 +4,8 @@
 #include <fstream>
 #include <iostream>
 
+#include "nn/batch_hint.h"
+
 namespace mirilla::apps {
 
 namespace {
@@ -106,7 +108,8 @@ Evaluated evaluate(const EvaluationOptions& options, const ModelOptions& model, 
   const auto bad = dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
   for (const data::BadPicture& picture : bad) std::cerr << fmt::format("skipped {}: {}\n", picture.path, picture.reason);
 
-  nn::Evaluation evaluation = run_evaluation(options, loaded, dataset, precision_of(options.precision, device), progress);
+  nn::Evaluation evaluation = nn::with_batch_hint(
+      options.batch_size, [&] { return run_evaluation(options, loaded, dataset, precision_of(options.precision, device), progress); });
   return {dataset, std::move(evaluation)};
 }
 

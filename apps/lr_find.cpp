@@ -4,6 +4,7 @@
 #include "apps/command.h"
 #include "apps/training.h"
 #include "data/png_write.h"
+#include "nn/batch_hint.h"
 #include "nn/callbacks.h"
 #include "nn/freeze.h"
 
@@ -27,7 +28,7 @@ nn::LrFindResult find(const Options& options, nn::Learner& learner, nn::Console&
   nn::LrFindOptions finding = options.finding;
   finding.stop_at_blowup = !options.to_the_end;
   finding.progress = [&](int64_t done, int64_t total, double) { progress(done, total); };
-  return nn::lr_find(learner, finding);
+  return nn::with_batch_hint(options.batch_size, [&] { return nn::lr_find(learner, finding); });
 }
 
 std::string next_steps(const Options& options, const std::string& data, const nn::LrSuggestion& chosen) {

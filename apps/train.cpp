@@ -2,6 +2,7 @@
 #include "apps/command.h"
 #include "apps/training.h"
 #include "engine/atomic_file.h"
+#include "nn/batch_hint.h"
 #include "nn/callbacks.h"
 #include "nn/learner.h"
 
@@ -99,7 +100,7 @@ void run(const Options& options) {
   nn::LossGraph graph(console, learner.recorder(), out / "loss.png");
   for (nn::Callback* callback : std::initializer_list<nn::Callback*>{&table, &best, &early, &graph}) learner.add(*callback);
   try {
-    learner.fit(phases);
+    nn::with_batch_hint(options.batch_size, [&] { learner.fit(phases); });
   } catch (const Interrupted&) {
     nn::write_history(learner.recorder(), out / "history.csv");
     throw;

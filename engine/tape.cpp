@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <optional>
 #include <unordered_map>
+
+#include "engine/running.h"
 
 namespace mirilla::tape {
 
@@ -127,7 +130,25 @@ std::vector<bool> needs_of(const Node& node, const Plan& plan) {
   return needs;
 }
 
-void run(Node& node, const Tensor& dy, const Plan& plan, Pending& pending, bool retain) {
+// "the backward of conv2d in layer1.0.conv1"
+std::string name_of(const Node& node) {
+  return fmt::format("the backward of {}{}", node.name, node.module ? fmt::format(" in {}", *node.module) : "");
+}
+
+bool checks_gradients(const Tensor& root, const amp::GradScale* scale) {
+  if (!running::checking() || root.device().recording()) return false;
+  return !scale || scale->factor.item() <= 1;
+}
+
+void check_gradients(const Node& node, const Gradients& gradients) {
+  for (size_t i = 0; i < gradients.size(); ++i)
+    running::check_finite(gradients[i], name_of(node), fmt::format("wrote the first {{}}, in the gradient of its input {}", i + 1));
+}
+
+void run(Node& node, const Tensor& dy, const Plan& plan, Pending& pending, bool retain, bool check) {
+  std::optional<running::Scope> scope;
+  if (running::names_wanted(dy.device())) scope.emplace(dy.device(), name_of(node));
+  if (check) running::check_finite(dy, name_of(node), "was given the first {}, by the loss or as a sum of gradients that meet there");
   if (!node.backward)
     throw Error(fmt::format("backward went through '{}' before, and what it had saved is freed", node.name),
                 "run the forward pass again, or give the first backward retain = true");
@@ -135,6 +156,7 @@ void run(Node& node, const Tensor& dy, const Plan& plan, Pending& pending, bool 
   const Gradients gradients = node.backward(dy, needs);
   if (gradients.size() != node.inputs.size())
     throw Error(fmt::format("'{}' has {} inputs and its backward gave {} gradients", node.name, node.inputs.size(), gradients.size()));
+  if (check) check_gradients(node, gradients);
   for (size_t i = 0; i < gradients.size(); ++i)
     if (needs[i] && gradients[i]) pending.add(node.inputs[i].get(), gradients[i]);
   if (!retain) node.backward = nullptr;
@@ -176,6 +198,7 @@ Tensor detail::record(std::string_view name, std::initializer_list<Tensor> input
   static std::atomic<uint64_t> last{0};
   auto node = std::make_shared<Node>();
   node->name = name;
+  node->module = running::name();
   node->number = last.fetch_add(1, std::memory_order_relaxed) + 1;
   node->backward = std::move(backward);
   auto state = std::make_shared<GradState>();
@@ -235,6 +258,7 @@ void backward(const Tensor& root, const BackwardOptions& options) {
     return;
   }
   const Plan plan(state->producer, options.targets);
+  const bool check = checks_gradients(root, scale.get());
   // A node knows its inputs; the gradient of its output waits under the output's state.
   std::unordered_map<const Node*, std::shared_ptr<GradState>> outputs{{state->producer.get(), state}};
   std::vector<std::shared_ptr<GradState>> leaves;
@@ -252,7 +276,7 @@ void backward(const Tensor& root, const BackwardOptions& options) {
     const Tensor dy = pending.take(&output);
     if (!dy) continue;  // no gradient came this way
     if (plan.is_target(output)) deposit(output, dy);
-    run(*node, dy, plan, pending, options.retain);
+    run(*node, dy, plan, pending, options.retain, check);
   }
   for (const auto& leaf : leaves)
     if (const Tensor gradient = pending.take(leaf.get())) deposit(*leaf, gradient);

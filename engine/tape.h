@@ -74,6 +74,7 @@ struct GradState {
 
 struct Node {
   std::string name;
+  std::shared_ptr<const std::string> module;  // that ran it, where names are wanted: engine/running.h
   uint64_t number = 0;
   std::vector<std::shared_ptr<GradState>> inputs;  // none where no gradient can be wanted
   BackwardFunction backward;                       // empty once it has run
@@ -135,6 +136,9 @@ struct BackwardOptions {
 
 /// Fills grad() of the leaves and kept tensors that `root` was computed from. A leaf's gradient is added to what is there, a kept one
 /// replaced. Throws Error where root was not recorded, or its nodes were freed by an earlier backward.
+///
+/// In the check mode (engine/running.h) each gradient is looked at as soon as it is written. Under a scale above 1 none is: an overflow is
+/// what a scaler is for, it leaves the step out and lowers the scale; numbers that are still not finite at 1 are nobody's scale's fault.
 void backward(const Tensor& root, const BackwardOptions& options = {});
 
 bool grad_enabled();

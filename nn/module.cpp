@@ -16,16 +16,16 @@ thread_local int running_depth = 0;
 thread_local uint64_t pass = 0;
 thread_local size_t observed = 0;
 
-struct Running {
-  Running() {
+struct Depth {
+  Depth() {
     static std::atomic<uint64_t> passes{0};
     if (running_depth++ > 0) return;
     pass = passes.fetch_add(1, std::memory_order_relaxed) + 1;
     observed = 0;
   }
-  ~Running() { --running_depth; }
-  Running(const Running&) = delete;
-  Running& operator=(const Running&) = delete;
+  ~Depth() { --running_depth; }
+  Depth(const Depth&) = delete;
+  Depth& operator=(const Depth&) = delete;
 };
 
 }  // namespace
@@ -34,12 +34,40 @@ std::string full_name(const std::string& prefix, const std::string& name) { retu
 
 Tensor Module::operator()(const Tensor& x) {
   if (running_depth == 0) forget_outputs();
-  const Running running;
+  const Depth depth;
+  const Run run(*this, x);
   Tensor y = forward(x);
+  run.wrote(y);
   if (!watched()) return y;
   y = tape::alias(y);  // y may be x itself, or a child's output: what is kept of this module is kept of no other tensor
   observe(y);
   return y;
+}
+
+Module::Run::Run(const Module& module, const Tensor& x) : module_(module) {
+  if (!running::names_wanted(x.device())) return;
+  if (running::checking() && !running::name())
+    running::check_finite(x, fmt::format("the input of {}", module.shown_name()), "holds the first {}",
+                          "it was there before the network ran");
+  scope_.emplace(x.device(), module.shown_name());
+}
+
+void Module::Run::wrote(const Tensor& y) const {
+  if (!running::checking() || y.device().recording() || !running::first_not_finite(y)) return;
+  std::string hint;
+  for (const auto* own : {&module_.parameters_, &module_.buffers_})
+    for (const NamedTensor& tensor : *own)
+      if (hint.empty() && running::first_not_finite(tensor.tensor)) hint = fmt::format("its {} is not finite itself", tensor.name);
+  running::check_finite(y, module_.shown_name(), "wrote the first {} (forward)", hint);
+}
+
+std::string Module::path() const { return parent_ ? full_name(parent_->path(), name_) : std::string(); }
+
+std::string Module::shown_name() const { return parent_ ? path() : std::string(kind()); }
+
+void Module::take_in(const std::string& name, Module& child) {
+  child.name_ = name;
+  child.parent_ = this;
 }
 
 void Module::observe(Tensor output) {

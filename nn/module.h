@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/running.h"
 #include "engine/tensor.h"
 #include "nn/watch.h"
 
@@ -29,6 +30,10 @@ std::string full_name(const std::string& prefix, const std::string& name);
 
 /// A part of a network: named children, parameters (trained) and buffers (kept). operator() is the only way a module runs, so a watch
 /// sees every call; a block that runs several of its children in one fused operation leaves their outputs through observe().
+///
+/// While a profiler looks on, each run is a range of the module's full name on its timeline. In the check mode (engine/running.h) each
+/// output is waited for and looked at: the first number that is not finite stops the work with an Error that names who wrote it, or the
+/// network's input where it was there before.
 class Module {
  public:
   Module() = default;
@@ -48,6 +53,8 @@ class Module {
   const std::vector<Child>& children() const { return children_; }
   /// The module at a path of names: "layer4.1.relu"; "" is this one. Throws Error naming the children there are.
   Module& at(std::string_view path);
+  /// Where it is in the network it belongs to: "layer1.0.conv1"; "" for the network itself.
+  std::string path() const;
   /// Every module below and this one, depth first, parents before children, with full names; this one's is "".
   std::vector<std::pair<std::string, Module*>> modules();
 
@@ -98,6 +105,18 @@ class Module {
   /// happens where nobody watches.
   void observe(Tensor output);
 
+  /// A run of this module, for those who look on: operator() makes one, and so does whoever runs a module inside a fused operation.
+  class Run {
+   public:
+    Run(const Module& module, const Tensor& x);
+    /// Says what came out.
+    void wrote(const Tensor& y) const;
+
+   private:
+    const Module& module_;
+    std::optional<running::Scope> scope_;
+  };
+
  protected:
   virtual Tensor forward(const Tensor& x) = 0;
 
@@ -122,6 +141,7 @@ class Module {
   template <class M>
   M& add(std::string name, std::unique_ptr<M> module) {
     M& reference = *module;
+    take_in(name, reference);
     children_.push_back({std::move(name), std::move(module)});
     return reference;
   }
@@ -130,10 +150,14 @@ class Module {
   Tensor& add_buffer(std::string name, Tensor tensor);
 
  private:
+  void take_in(const std::string& name, Module& child);
+  std::string shown_name() const;
   Module* child(std::string_view name);
   void collect(const std::string& prefix, std::vector<std::pair<std::string, Module*>>& all);
   void forget_outputs();
 
+  std::string name_;  // as the parent calls it
+  const Module* parent_ = nullptr;
   std::vector<Child> children_;
   std::deque<NamedTensor> parameters_;
   std::deque<NamedTensor> buffers_;

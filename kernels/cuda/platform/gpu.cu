@@ -40,8 +40,16 @@ std::string text_of(dim3 d) { return fmt::format("({},{},{})", d.x, d.y, d.z); }
 
 std::string text_of(cudaError_t status) { return fmt::format("{} ({})", cudaGetErrorString(status), cudaGetErrorName(status)); }
 
-std::string sentence(cudaError_t status, std::string_view call, std::string_view purpose) {
-  return fmt::format("{}, which was to {}, failed: {}", call, purpose, text_of(status));
+std::string sentence(cudaError_t status, std::string_view call, std::string_view purpose, std::string_view where = {}) {
+  return fmt::format("{}, which was to {}{}{}{}, failed: {}", call, purpose, where.empty() ? "" : " (", where, where.empty() ? "" : ")",
+                     text_of(status));
+}
+
+// "kernels/cuda/platform/gpu.cu:103", wherever the tree was built.
+std::string place_of(const std::source_location& where) {
+  const std::string_view file = where.file_name();
+  const size_t start = file.rfind("kernels/cuda/");
+  return fmt::format("{}:{}", start == std::string_view::npos ? file : file.substr(start), where.line());
 }
 
 bool is_on(const char* variable) {
@@ -74,10 +82,10 @@ void wait_until_done(cudaStream_t stream, std::string_view purpose) {
 
 namespace detail {
 
-void check(cudaError_t status, std::string_view call, std::string_view purpose) {
+void check(cudaError_t status, std::string_view call, std::string_view purpose, const std::source_location& where) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // else the next launch would report it again
-  throw DeviceError(sentence(status, call, purpose), hint_for(status));
+  throw DeviceError(sentence(status, call, purpose, place_of(where)), hint_for(status));
 }
 
 void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept {

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -60,8 +61,10 @@ void pop_range();
 class Stream;
 
 namespace detail {
-/// Throws DeviceError: "cudaFree, which was to give memory back, failed: <CUDA's text>". The purpose completes "which was to ...".
-void check(cudaError_t status, std::string_view call, std::string_view purpose);
+/// Throws DeviceError: "cudaFree, which was to give memory back (kernels/cuda/platform/gpu_memory.cu:103), failed: <CUDA's text>". The
+/// purpose completes "which was to ...".
+void check(cudaError_t status, std::string_view call, std::string_view purpose,
+           const std::source_location& where = std::source_location::current());
 /// For destructors, which may not throw: the error is thrown by the next call that waits for a stream.
 void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept;
 /// After a library put work on the stream: with MIRILLA_CUDA_SYNC=1 waits for it, so that what goes wrong there is said there.

@@ -80,6 +80,7 @@ cudaError_t try_with_less_scratch(void** address, size_t bytes) {
   if (detail::recordings() > 0) return cudaErrorMemoryAllocation;
   detail::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize", "wait for intermediate results that are still in use");
   detail::check(cudaMemPoolTrimTo(scratch_pool(chosen()), 0), "cudaMemPoolTrimTo", "give memory of intermediate results back");
+  detail::check(cudaDeviceGraphMemTrim(chosen()), "cudaDeviceGraphMemTrim", "give memory of replays back that none uses");
   return cudaMalloc(address, bytes);
 }
 

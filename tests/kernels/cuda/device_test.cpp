@@ -28,7 +28,9 @@ TEST(CudaDevice, SaysWhatItIs) {
   Device& device = device_under_test();
   EXPECT_THAT(device.description(), HasSubstr(std::string(device.name()) + ": "));
   EXPECT_EQ(device.backend().name(), device.name());
+  EXPECT_EQ(device.index(), 0);
   EXPECT_EQ(simt::unavailable(), "");
+  EXPECT_THAT(error_of([] { simt::device(1); }), HasSubstr("the device 'simt:1' was asked for and the executor is one"));
   EXPECT_THAT(simt::version_line(), HasSubstr("simt: "));
   EXPECT_THAT(cuda::version_line(), HasSubstr("cuda: "));
 }
@@ -78,8 +80,7 @@ TEST(CudaDevice, IsRefusedWithASentenceWhereThereIsNone) {
 
 // Memory of the device with pinned memory beside it.
 struct Place {
-  explicit Place(size_t bytes)
-      : bytes(bytes), there(device.allocate(bytes)), pinned(static_cast<uint8_t*>(device.allocate_pinned(bytes))) {}
+  explicit Place(size_t size) : bytes(size), there(device.allocate(size)), pinned(static_cast<uint8_t*>(device.allocate_pinned(size))) {}
   ~Place() {
     device.synchronize();
     device.release(there, bytes);
@@ -156,6 +157,49 @@ TEST(CudaStreams, SendAheadOnlyOnceTheMemoryIsFree) {
   arrived->wait();
   EXPECT_TRUE(arrived->reached());
   EXPECT_EQ(a.value(), 2);
+}
+
+TEST(CudaStreams, SendAheadAfterAMarkOfTheMainStream) {
+  Device& device = device_under_test();
+  Place a(256), b(256);
+  std::memset(a.pinned, 1, 256);
+  device.copy_from_pinned(a.there, a.pinned, 256);
+  device.copy(b.there, a.there, 256);
+  const auto used_up = device.mark();
+  used_up->wait();
+  EXPECT_TRUE(used_up->reached());
+  std::memset(a.pinned, 2, 256);
+  const auto first = device.send_ahead(a.there, a.pinned, 256, used_up.get());
+  first->wait();
+  std::memset(a.pinned, 3, 256);
+  const auto second = device.send_ahead(a.there, a.pinned, 256, first.get());  // which may be the second stream's own
+  device.follow(*second);
+  EXPECT_EQ(a.value(), 3);
+  EXPECT_EQ(b.value(), 1);
+}
+
+TEST(CudaStreams, SettleMemoryThatARecordingFreesAndThatIsGone) {
+  Device& device = device_under_test();
+  Place a(256);
+  std::memset(a.pinned, 4, 256);
+  const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);
+  device.record([&] { device.settle(a.there, 256); });  // at once: the recording cannot wait for it
+  EXPECT_EQ(a.value(), 4);
+  if (device.name() != "simt") return;  // below, memory is released under what is being sent to it, which the executor sees
+  void* const gone = device.allocate(256);
+  const auto never = device.send_ahead(gone, a.pinned, 256, nullptr);
+  device.release(gone, 256);
+  device.settle(gone, 256);  // may not throw: a destructor calls it
+  device.synchronize();
+}
+
+TEST(CudaRanges, CostNothingWhereNobodyLooks) {
+  Device& device = device_under_test();
+  device.push_range("a range");
+  device.pop_range();
+  if (device.name() == "simt") {
+    EXPECT_FALSE(device.wants_ranges()) << "the executor has no timeline";
+  }
 }
 
 // The engine gives memory out again in the order of the main stream; what is still under way to it must not come after the next user.
