@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 
 #include "data/scenes.h"
 #include "engine/tape.h"
@@ -32,18 +33,26 @@ std::string sentence_of(F f) {
 // Two scenes with their masks, and batch norms that have seen them.
 class Benched : public testing::Test {
  protected:
-  void SetUp() override {
+  static void SetUpTestSuite() {
     const ModelInfo info{.vocabulary = {"a", "b", "c"}, .resize = kSide, .size = kSide};
+    Device& cpu = open_device("cpu");
+    std::vector<data::Picture> pictures;
     for (uint32_t i = 0; i < 2; ++i) {
       const data::Scene scene = data::draw_scene(data::SceneClass::kSea, 1, i, kSide);
+      pictures.push_back(scene.picture);
       data::Picture mask(kSide, kSide);
       for (size_t k = 0; k < mask.pixels.size(); ++k) mask.pixels[k] = scene.mask[k / 3];
-      subjects_.push_back(
-          {.input = prepare(scene.picture, info, {.device = open_device("cpu")}), .label = static_cast<int>(i), .mask = mask});
+      drawn.push_back({.input = prepare(scene.picture, info, {.device = cpu}), .label = static_cast<int>(i), .mask = mask});
     }
+    network = std::make_unique<ResNet>(ResNetSpec{.classes = 3, .seed = 2}, Placement{.device = cpu});
     const tape::NoGrad no_grad;
-    for (const BenchSubject& subject : subjects_) model_(subject.input);
+    (*network)(prepare(pictures, info, {.device = cpu}));
   }
+  static void TearDownTestSuite() {
+    network.reset();
+    drawn.clear();
+  }
+  void SetUp() override { model_.train(); }
 
   CamBench bench(CamBenchOptions options) {
     options.layer = "layer2";  // 4x4 at 32 pixels
@@ -51,8 +60,10 @@ class Benched : public testing::Test {
     return cam_bench(model_, subjects_, options);
   }
 
-  std::vector<BenchSubject> subjects_;
-  ResNet model_{{.classes = 3, .seed = 2}, {.device = open_device("cpu")}};
+  inline static std::unique_ptr<ResNet> network;
+  inline static std::vector<BenchSubject> drawn;
+  std::vector<BenchSubject> subjects_ = drawn;
+  ResNet& model_ = *network;
 };
 
 const BenchRow& row_of(const CamBench& bench, const std::string& method) {

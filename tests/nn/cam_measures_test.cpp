@@ -5,8 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -124,10 +126,12 @@ TEST_P(ByTheOracle, EnergyAndTheDistanceToTheMaskAreNumpys) {
   EXPECT_NEAR(energy_inside(map(), mask()), wanted("energy"), 1e-9);
   const double distance = wanted("pointing");
   EXPECT_TRUE(points_inside(map(), mask(), static_cast<int>(std::ceil(distance)), kTies));
-  if (distance > 0) EXPECT_FALSE(points_inside(map(), mask(), static_cast<int>(std::ceil(distance)) - 1, kTies));
+  if (distance > 0) {
+    EXPECT_FALSE(points_inside(map(), mask(), static_cast<int>(std::ceil(distance)) - 1, kTies));
+  }
 }
 
-INSTANTIATE_TEST_SUITE_P(CamMeasures, ByTheOracle, testing::Values("noise", "blob"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(CamMeasures, ByTheOracle, testing::Values("noise", "blob"), [](const auto& map) { return map.param; });
 
 TEST(CamMeasures, MissingPixelsAreThePackages) {
   const std::vector<uint32_t> order = strongest_first(blob_map(), kTies);
