@@ -14,7 +14,7 @@
 #include "nn/batch_hint.h"
 #include "nn/layers.h"
 #include "nn/resnet.h"
-#include "tests/nn/wrapped_device.h"
+#include "tests/nn/small_device.h"
 
 namespace mirilla::nn {
 namespace {
@@ -26,8 +26,8 @@ using testing::Not;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Never destroyed: its allocator, as every device's, lives as long as the program.
-WrappedDevice& wrapped() {
-  static WrappedDevice& device = *std::make_unique<WrappedDevice>().release();
+SmallDevice& wrapped() {
+  static SmallDevice& device = *std::make_unique<SmallDevice>().release();
   return device;
 }
 
@@ -232,7 +232,7 @@ INSTANTIATE_TEST_SUITE_P(Here, CheckMode, testing::Values("cpu", "simt"), [](con
 // --- Memory ----------------------------------------------------------------------------------------------------------------------------
 
 TEST(SmallMemory, NamesABatchToTryAndIsLeftAsItWas) {
-  WrappedDevice& device = wrapped();
+  SmallDevice& device = wrapped();
   Allocator& allocator = Allocator::of(device);
   ResNet model({.classes = 3, .seed = 1}, {.device = device});
   const auto run = [&](int64_t batch) {
@@ -248,7 +248,7 @@ TEST(SmallMemory, NamesABatchToTryAndIsLeftAsItWas) {
   const std::string message = error_of([&] { run(64); });
   EXPECT_EQ(error_of([&] { run(4); }), "") << "what failed holds memory still";
   device.capacity = size_t{1} << 40;
-  EXPECT_THAT(message, testing::MatchesRegex("the device 'wrapped' has no [0-9]+ bytes left: [0-9]+ are held and [0-9]+ of [0-9]+ are "
+  EXPECT_THAT(message, testing::MatchesRegex("the device 'small' has no [0-9]+ bytes left: [0-9]+ are held and [0-9]+ of [0-9]+ are "
                                              "free\n  hint: about half is enough for --batch-size 32, and smaller pictures.*"));
   EXPECT_EQ(batch_hint(1), "smaller pictures take less: --size");
 }

@@ -9,10 +9,10 @@
 namespace mirilla::nn {
 
 /// The cpu, seen as a device of its own: with an end to its memory, and a profiler that looks on.
-class WrappedDevice final : public Device {
+class SmallDevice final : public Device {
  public:
-  std::string_view name() const override { return "wrapped"; }
-  std::string description() const override { return "wrapped: the cpu"; }
+  std::string_view name() const override { return "small"; }
+  std::string description() const override { return "small: the cpu"; }
   Backend& backend() override { return cpu_.backend(); }
 
   void* allocate(size_t bytes) override {
