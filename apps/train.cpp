@@ -37,6 +37,7 @@ nlohmann::ordered_json config_of(const Options& options, const std::string& data
           {"seed", options.common.seed},
           {"device", device.name()},
           {"precision", amp::name_of(precision_of(options.precision, device))},
+          {"replay", nn::replays(options.replay, device)},
           {"threads", host_threads()},
           {"version", MIRILLA_VERSION},
           {"vocab", dataset.vocabulary()},
@@ -78,6 +79,7 @@ std::vector<nn::Phase> phases_of(const Options& options) {
 void run(const Options& options) {
   const std::vector<nn::Phase> phases = phases_of(options);
   Device& device = open(options.common);
+  nn::replays(options.replay, device);  // refused, if it must be, before anything is read or written
   nn::Console console = make_console(options.common);
   const fs::path out = made_folder(options.out);
   const std::string data = data_path(options, out, console);
@@ -118,6 +120,13 @@ void add_training_options(CLI::App& command, Options& options) {
   command.add_option("--patience", options.patience, "stop after so many epochs without a better one")
       ->capture_default_str()
       ->type_name("N");
+  command
+      .add_option_function<std::string>(
+          "--replay", [&options](const std::string& word) { options.replay = nn::replay_mode_of(word); },
+          "record a step once and run it again: on, off, or auto for on a GPU alone")
+      ->default_str("auto")
+      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->type_name("WORD");
   command.add_option("--out", options.out, "where the results go: config.json, history.csv, loss.png, model.safetensors")
       ->capture_default_str()
       ->type_name("DIR");

@@ -107,6 +107,7 @@ nn::Learner make_learner(const TrainingOptions& options, nn::ResNet& model, std:
   return nn::make_learner(model, std::move(dataset), info,
                           {.seed = options.common.seed,
                            .precision = precision_of(options.precision, device),
+                           .replay = {.mode = options.replay},
                            .interrupt = &interrupt_flag(),
                            .batch_size = options.batch_size,
                            .loader_threads = host_threads()});

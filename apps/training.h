@@ -27,6 +27,7 @@ struct TrainingOptions {
   int64_t limit = 0;
   std::string out = "mirilla-out";
   std::string precision;
+  nn::ReplayMode replay = nn::ReplayMode::automatic;
 };
 
 /// Adds --data, --resize, --size, --valid-pct, --split-file and --limit.

@@ -242,6 +242,11 @@ Tensor Observed::tensor() const {
   return tensor;
 }
 
+void Observed::renew() {
+  version_ = values_.version();
+  window_->unscaled = Tensor();
+}
+
 void backward(const Tensor& root, const BackwardOptions& options) {
   const auto& state = root.grad_state();
   if (!state)

@@ -119,6 +119,9 @@ class Observed {
   /// the values alone; its gradient either way. Throws Error where somebody wrote to the storage since.
   Tensor tensor() const;
 
+  /// For a replay, which wrote the same pass's values and gradient there anew: takes what is there now for what was observed.
+  void renew();
+
  private:
   Tensor values_;  // off the tape
   uint64_t version_;

@@ -21,9 +21,10 @@ struct FitPlan {
 
 struct BatchReport {
   int epoch = 0;
-  int64_t iteration = 0;  // within the epoch
-  int64_t pictures = 0;   // of this batch
-  double train_loss = 0;  // smoothed, as far as losses came; NaN in validation
+  int64_t iteration = 0;   // within the epoch
+  int64_t pictures = 0;    // of this batch
+  double train_loss = 0;   // smoothed, as far as losses came; NaN in validation
+  bool loss_known = true;  // false in validation, and before the first loss of the fit came
 };
 
 enum class Verdict { go_on, stop };

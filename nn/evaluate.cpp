@@ -25,9 +25,10 @@ Tensor batch_input(const data::Batch& batch, std::span<const float> parameters, 
   return to_input(pixels, batch.n, batch.size, batch.size, parameters, lighting, info, placement);
 }
 
-std::vector<ItemResult> evaluate_batch(ResNet& model, const data::Batch& batch, const ModelInfo& info, amp::Precision precision) {
-  const amp::Autocast autocast(amp::dtype_of(precision));
-  return results_of(model(validation_input(batch, info, input_placement(model, precision))), batch.labels, batch.items);
+std::vector<ItemResult> evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info) {
+  const amp::Autocast autocast(amp::dtype_of(network.precision()));
+  const Placement placement = input_placement(network.model(), network.precision());
+  return results_of(network(validation_input(batch, info, placement)), batch.labels, batch.items);
 }
 
 }  // namespace
@@ -99,14 +100,14 @@ Evaluation summarize(int64_t classes, std::vector<ItemResult> items) {
 }
 
 Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options) {
-  const EvaluationMode mode(model);
+  Inference network(model, options.precision, options.replay);
   const tape::NoGrad no_grad;
   std::vector<ItemResult> items;
   int64_t iteration = 0;
   batches.start(0);
   while (const data::Batch* batch = batches.next()) {
     if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
-    const std::vector<ItemResult> some = evaluate_batch(model, *batch, info, options.precision);
+    const std::vector<ItemResult> some = evaluate_batch(network, *batch, info);
     items.insert(items.end(), some.begin(), some.end());
     if (options.after_batch) options.after_batch(iteration, batch->n);
     ++iteration;

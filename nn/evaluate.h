@@ -10,6 +10,7 @@
 #include "data/augment.h"
 #include "engine/amp/precision.h"
 #include "nn/batches.h"
+#include "nn/inference.h"
 #include "nn/model_file.h"
 
 namespace mirilla::nn {
@@ -47,6 +48,7 @@ struct EvaluateOptions {
   std::function<void(int64_t iteration, int64_t pictures)> after_batch = {};
   const std::atomic<bool>* interrupt = nullptr;
   amp::Precision precision = amp::Precision::fp32;
+  ReplayOptions replay = {};
 };
 
 /// Runs the model in evaluation mode, without the tape, over one epoch of `batches` with validation's transforms; the mode is put back

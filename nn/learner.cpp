@@ -6,7 +6,6 @@
 #include <chrono>
 
 #include "engine/amp/autocast.h"
-#include "engine/ops/loss.h"
 #include "engine/tape.h"
 #include "kernels/error.h"
 #include "nn/freeze.h"
@@ -36,7 +35,9 @@ Learner::Learner(ResNet& model, std::unique_ptr<Batches> train, std::unique_ptr<
       info_(std::move(info)),
       options_(std::move(options)),
       placement_(input_placement(model, options_.precision)),
-      optimizer_(groups_of(model), options_.adam) {
+      optimizer_(groups_of(model), options_.adam),
+      training_step_(model, optimizer_, {.precision = options_.precision, .seed = options_.seed, .replay = options_.replay}),
+      losses_(placement_.device) {
   options_.augment.size = info_.size;
   renew_scaler();
 }
@@ -98,15 +99,18 @@ Verdict Learner::run_epoch(const Phase& phase, int epoch) {
   for (Callback* callback : callbacks_) callback->begin_epoch(epoch);
   train_epoch(phase, epoch);
   for (Callback* callback : callbacks_) callback->begin_validation();
-  const Evaluation evaluation = validate(
-      {.after_batch =
-           [&](int64_t iteration, int64_t pictures) {
-             const BatchReport report{
-                 .epoch = epoch, .iteration = iteration, .pictures = pictures, .train_loss = std::numeric_limits<double>::quiet_NaN()};
-             for (Callback* callback : callbacks_) callback->after_validation_batch(report);
-           },
-       .interrupt = options_.interrupt,
-       .precision = options_.precision});
+  const Evaluation evaluation = validate({.after_batch =
+                                              [&](int64_t iteration, int64_t pictures) {
+                                                const BatchReport report{.epoch = epoch,
+                                                                         .iteration = iteration,
+                                                                         .pictures = pictures,
+                                                                         .train_loss = std::numeric_limits<double>::quiet_NaN(),
+                                                                         .loss_known = false};
+                                                for (Callback* callback : callbacks_) callback->after_validation_batch(report);
+                                              },
+                                          .interrupt = options_.interrupt,
+                                          .precision = options_.precision,
+                                          .replay = options_.replay});
   recorder_.add_epoch({.fit = recorder_.fits() - 1,
                        .epoch = epoch,
                        .train_loss = recorder_.train_loss(),
@@ -128,18 +132,32 @@ void Learner::train_epoch(const Phase& phase, int epoch) {
     if (options_.interrupt && options_.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while training");
     const Rates rates = phase.cycle.at(position_of(epoch, iteration, phase.epochs, iterations));
     const int64_t step = recorder_.begin_step(epoch, rates);
-    recorder_.add(step, train_batch(*batch, rates));
-    const BatchReport report{.epoch = epoch, .iteration = iteration, .pictures = batch->n, .train_loss = recorder_.train_loss()};
+    losses_.send(step, start_step(*batch, rates));
+    record(losses_.arrived());
+    const BatchReport report{.epoch = epoch,
+                             .iteration = iteration,
+                             .pictures = batch->n,
+                             .train_loss = recorder_.train_loss(),
+                             .loss_known = recorder_.has_train_loss()};
     for (Callback* callback : callbacks_) callback->after_batch(report);
     ++iteration;
   }
+  record(losses_.all());
 }
 
-double Learner::train_batch(const data::Batch& batch, const Rates& rates) {
-  model_.begin_step(options_.seed, static_cast<uint32_t>(step_));
-  const double loss = forward_backward(training_input(batch), batch.labels);
-  optimizer_.step(rates, scaler_ ? &*scaler_ : nullptr);
-  optimizer_.zero_grad();  // so that no gradient lives through validation
+void Learner::record(const std::vector<LateLosses::Loss>& losses) {
+  for (const LateLosses::Loss& loss : losses) recorder_.add(loss.step, loss.value);
+}
+
+double Learner::train_batch(const data::Batch& batch, const Rates& rates) { return start_step(batch, rates).item(); }
+
+// The labels are looked at here, on the host: the device would not notice, or only later.
+Tensor Learner::start_step(const data::Batch& batch, const Rates& rates) {
+  const int64_t classes = model_.spec().classes;
+  const auto outside = std::find_if(batch.labels.begin(), batch.labels.end(), [&](int64_t label) { return label < 0 || label >= classes; });
+  if (outside != batch.labels.end()) throw ShapeError(fmt::format("the label {} came for a model of {} classes", *outside, classes));
+  const Tensor loss =
+      training_step_({.input = training_input(batch), .labels = batch.labels, .rates = rates, .number = step_, .scaler = step_scaler()});
   ++step_;
   return loss;
 }
@@ -149,22 +167,14 @@ Tensor Learner::training_input(const data::Batch& batch) const {
   return nn::training_input(batch, options_.augment, options_.seed, static_cast<uint32_t>(step_), info_, placement_);
 }
 
-double Learner::forward_backward(const Tensor& input, std::span<const int64_t> labels) {
-  const Tensor targets = from_host(labels, {static_cast<int64_t>(labels.size())}, placement_.device);
-  const amp::Autocast autocast(amp::dtype_of(options_.precision));
-  const Tensor logits = model_(input);
-  const auto outside = std::find_if(labels.begin(), labels.end(), [&](int64_t label) { return label < 0 || label >= logits.size(1); });
-  if (outside != labels.end()) throw ShapeError(fmt::format("the label {} came for a model of {} classes", *outside, logits.size(1)));
-  const Tensor loss = cross_entropy(logits, targets).loss;
-  tape::backward(loss, {.scale = scaler_ ? scaler_->state() : Tensor()});
-  return loss.item();
+Evaluation Learner::evaluate() {
+  return validate({.interrupt = options_.interrupt, .precision = options_.precision, .replay = options_.replay});
 }
-
-Evaluation Learner::evaluate() { return validate({.interrupt = options_.interrupt, .precision = options_.precision}); }
 
 Evaluation Learner::validate(const EvaluateOptions& options) { return nn::evaluate(model_, *valid_, info_, options); }
 
 void Learner::give_up() {
+  record(losses_.all());
   optimizer_.zero_grad();
   std::string text =
       fmt::format("interrupted in epoch {} (of 0 to {}{})", phase_epoch_, phase_.epochs - 1, phase_.frozen ? ", frozen" : "");
@@ -178,7 +188,7 @@ double Learner::time_training_step(const Tensor& input, std::span<const int64_t>
   model_.train();
   for (int run = 0; run < 2; ++run) {  // the first pays for memory and plans
     const Clock::time_point start = Clock::now();
-    forward_backward(input, labels);
+    training_step_.forward_backward(input, labels, step_scaler()).item();  // waits
     optimizer_.zero_grad();
     seconds = seconds_since(start);
   }

@@ -15,9 +15,11 @@
 #include "nn/batches.h"
 #include "nn/callback.h"
 #include "nn/evaluate.h"
+#include "nn/late_losses.h"
 #include "nn/model_file.h"
 #include "nn/recorder.h"
 #include "nn/schedule.h"
+#include "nn/training_step.h"
 
 namespace mirilla::nn {
 
@@ -28,6 +30,7 @@ struct LearnerOptions {
   AdamOptions adam;
   amp::Precision precision = amp::Precision::fp32;  // of training and validation
   amp::GradScalerOptions scaler;                    // in fp16
+  ReplayOptions replay;                             // of training steps and of validation
   const std::atomic<bool>* interrupt = nullptr;     // raised by a signal handler; looked at before every batch
   // For make_learner:
   int64_t batch_size = 128;
@@ -48,7 +51,11 @@ struct LearnerState {
 /// tells its callbacks.
 ///
 /// Random numbers are keyed by (seed, purpose, step, item), the step counting over all fits, so the same seed gives the same run to the bit
-/// on the same device with the same number of threads. Every step waits for its loss.
+/// on the same device with the same number of threads.
+///
+/// A step does not wait for the device: where that is behind, losses come some steps later, the recorder, the reports and the smoothed loss
+/// know what has come, and all have come when the epoch's validation begins or the fit ends, in whatever way. A host device is never
+/// behind.
 ///
 /// In half precision the network sees halves and runs under amp::Autocast; weights and Adam's moments stay f32, the loss is f32. In fp16 it
 /// is scaled, by a scaler made anew for each fit, and a step whose gradients overflowed leaves weights and moments as they are, while the
@@ -91,6 +98,8 @@ class Learner {
   /// Null but in fp16.
   const amp::GradScaler* scaler() const { return scaler_ ? &*scaler_ : nullptr; }
   const LearnerOptions& options() const { return options_; }
+  /// How the steps so far were run.
+  const Replayer::Counts& step_counts() const { return training_step_.counts(); }
   int64_t steps() const { return step_; }
   /// Passes over the training part that were begun: what the loader's random numbers count.
   int64_t epochs() const { return epoch_; }
@@ -104,7 +113,9 @@ class Learner {
   void run_fit(const Phase& phase);
   Verdict run_epoch(const Phase& phase, int epoch);
   void train_epoch(const Phase& phase, int epoch);
-  double forward_backward(const Tensor& input, std::span<const int64_t> labels);
+  Tensor start_step(const data::Batch& batch, const Rates& rates);
+  void record(const std::vector<LateLosses::Loss>& losses);
+  amp::GradScaler* step_scaler() { return scaler_ ? &*scaler_ : nullptr; }
   Tensor training_input(const data::Batch& batch) const;
   Evaluation validate(const EvaluateOptions& options);
   double time_training_step(const Tensor& input, std::span<const int64_t> labels);
@@ -118,6 +129,8 @@ class Learner {
   Placement placement_;
   Adam optimizer_;
   std::optional<amp::GradScaler> scaler_;
+  TrainingStep training_step_;
+  LateLosses losses_;
   Recorder recorder_;
   std::vector<Callback*> callbacks_;
   int64_t step_ = 0;   // of the run

@@ -28,10 +28,9 @@ std::vector<Prediction> predictions_of(std::span<const double> all, size_t n) {
 }
 
 // Of pictures that are resized already and lie one after another.
-std::vector<double> plain_probabilities(ResNet& model, std::span<const uint8_t> pixels, int64_t n, const ModelInfo& info,
-                                        amp::Precision precision) {
+std::vector<double> plain_probabilities(Inference& network, std::span<const uint8_t> pixels, int64_t n, const ModelInfo& info) {
   const std::vector<float> rows = data::validation_parameters(static_cast<int>(n), info.resize, info.resize);
-  return probabilities(model, {.pixels = pixels, .n = n, .rows = rows}, info, precision);
+  return probabilities(network, {.pixels = pixels, .n = n, .rows = rows}, info);
 }
 
 size_t bytes_of(const ModelInfo& info) { return static_cast<size_t>(info.resize) * static_cast<size_t>(info.resize) * 3; }
@@ -45,7 +44,8 @@ void append_resized(const data::Picture& picture, const ModelInfo& info, data::C
 // Files, read and resized, until they fill a batch.
 class Gatherer {
  public:
-  Gatherer(ResNet& model, const ModelInfo& info, const PredictOptions& options) : model_(model), info_(info), options_(options) {
+  Gatherer(ResNet& model, const ModelInfo& info, const PredictOptions& options)
+      : network_(model, options.precision, options.replay), info_(info), options_(options) {
     if (options.tta) {
       check(*options.tta);
       crops_.resize(static_cast<size_t>(options.tta->n));
@@ -82,14 +82,13 @@ class Gatherer {
     std::vector<std::vector<double>> augmented;
     for (size_t pass = 0; pass < crops_.size(); ++pass) {
       const std::vector<float> rows = tta_rows(*options_.tta, info_, batch_, static_cast<int>(pass), items_);
-      augmented.push_back(
-          probabilities(model_, {.pixels = crops_[pass], .n = n, .rows = rows, .lighting = true}, info_, options_.precision));
+      augmented.push_back(probabilities(network_, {.pixels = crops_[pass], .n = n, .rows = rows, .lighting = true}, info_));
     }
-    std::vector<double> plain = plain_probabilities(model_, pixels_, n, info_, options_.precision);
+    std::vector<double> plain = plain_probabilities(network_, pixels_, n, info_);
     return options_.tta ? combine_tta(augmented, plain, *options_.tta) : plain;
   }
 
-  ResNet& model_;
+  Inference network_;
   const ModelInfo& info_;
   const PredictOptions& options_;
   std::vector<uint8_t> pixels_;              // centre crops
@@ -131,7 +130,8 @@ std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pi
   if (pictures.empty()) return {};
   std::vector<uint8_t> pixels;
   for (const data::Picture& picture : pictures) append_resized(picture, info, {}, pixels);
-  return predictions_of(plain_probabilities(model, pixels, static_cast<int64_t>(pictures.size()), info, precision), pictures.size());
+  Inference network(model, precision, {.mode = ReplayMode::off});
+  return predictions_of(plain_probabilities(network, pixels, static_cast<int64_t>(pictures.size()), info), pictures.size());
 }
 
 Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,

@@ -52,6 +52,7 @@ struct PredictOptions {
   int64_t batch_size = 32;
   amp::Precision precision = amp::Precision::fp32;
   std::function<void(int64_t done, int64_t total)> progress = {};
+  ReplayOptions replay = {};
   std::optional<TtaOptions> tta = {};  // picture i is the i-th that could be read, its batch i / batch_size
 };
 

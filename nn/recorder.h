@@ -48,6 +48,8 @@ class Recorder {
 
   /// Of the last fit, as far as its losses came; NaN before the first.
   double train_loss() const { return train_loss_; }
+  /// Whether a loss of the last fit came.
+  bool has_train_loss() const { return smoothed_fit_ == fits_ - 1 && fits_ > 0; }
   int fits() const { return fits_; }
   const std::vector<StepRow>& steps() const { return steps_; }
   const std::vector<EpochRow>& epochs() const { return epochs_; }

@@ -50,13 +50,17 @@ void check(const TtaOptions& options) {
                      "0.25 is usual: a quarter of the plain picture");
 }
 
-std::vector<double> probabilities(ResNet& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision) {
-  const EvaluationMode mode(model);
+std::vector<double> probabilities(Inference& network, const PreparedPictures& pictures, const ModelInfo& info) {
   const tape::NoGrad no_grad;
-  const amp::Autocast autocast(amp::dtype_of(precision));
+  const amp::Autocast autocast(amp::dtype_of(network.precision()));
   const Tensor input = to_input(pictures.pixels, pictures.n, info.resize, info.resize, pictures.rows, pictures.lighting, info,
-                                input_placement(model, precision));
-  return softmax(model(input)).to_doubles();
+                                input_placement(network.model(), network.precision()));
+  return softmax(network(input)).to_doubles();
+}
+
+std::vector<double> probabilities(ResNet& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision) {
+  Inference network(model, precision, {.mode = ReplayMode::off});  // once is not enough to gain
+  return probabilities(network, pictures, info);
 }
 
 std::vector<double> combine_tta(std::span<const std::vector<double>> augmented, std::span<const double> plain, const TtaOptions& options) {
@@ -86,10 +90,11 @@ std::vector<float> tta_rows(const TtaOptions& options, const ModelInfo& info, in
 Evaluation evaluate_tta(ResNet& model, Batches& augmented, Batches& plain, const ModelInfo& info, const TtaOptions& tta,
                         const EvaluateOptions& options) {
   check(tta);
+  Inference network(model, options.precision, options.replay);
   int64_t iteration = 0;
   const auto run = [&](const data::Batch& batch, std::span<const float> rows, bool lighting) {
     stop_if_interrupted(options);
-    std::vector<double> result = probabilities(model, prepared(batch, rows, lighting), info, options.precision);
+    std::vector<double> result = probabilities(network, prepared(batch, rows, lighting), info);
     if (options.after_batch) options.after_batch(iteration++, batch.n);
     return result;
   };

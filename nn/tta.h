@@ -34,7 +34,9 @@ struct PreparedPictures {
   bool lighting = false;        // as in training
 };
 
-/// softmax(logits) of one batch in evaluation mode, (n, classes).
+/// softmax(logits) of one batch, (n, classes). Waits for the device.
+std::vector<double> probabilities(Inference& network, const PreparedPictures& pictures, const ModelInfo& info);
+/// The same of a network that is run this once.
 std::vector<double> probabilities(ResNet& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision);
 
 /// (1 - beta) mean(augmented) + beta plain, or with use_max the maximum of all, element by element. Throws ShapeError where sizes differ.

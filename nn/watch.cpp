@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "nn/watch.h"
 
+#include <atomic>
+
 namespace mirilla::nn {
+
+uint64_t Capture::next_id() {
+  static std::atomic<uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
 
 const Capture::Call& Watch::at(size_t call) const {
   if (call >= calls())

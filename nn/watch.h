@@ -21,6 +21,10 @@ struct Capture {
   };
   std::vector<Call> calls;
   uint64_t pass = 0;
+  const uint64_t id = next_id();  // counted from 1 and never given twice
+
+ private:
+  static uint64_t next_id();
 };
 
 /// A window into a module, as long as the handle (or a copy of it) lives. It holds the module's outputs and their gradients and nothing

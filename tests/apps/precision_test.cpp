@@ -70,5 +70,16 @@ TEST_F(Precision, AnUnknownOneIsWrongUsageAndToldTheOnesThereAre) {
   }
 }
 
+TEST(ReplayOption, IsRefusedWhereTheDeviceHasNoneAndWhereItIsNoWordOfIts) {
+  const Folder folder;
+  const Outcome none = run({"train", "--device", "cpu", "--replay", "on", "--out", folder / "out"});
+  EXPECT_EQ(none.code, 1);
+  EXPECT_NE(none.err.find("the device 'cpu' has no replay"), std::string::npos) << none.err;
+  EXPECT_FALSE(std::filesystem::exists(folder / "out"));
+  const Outcome unknown = run({"train", "--replay", "perhaps"});
+  EXPECT_EQ(unknown.code, 2);
+  for (const char* word : {"--replay", "perhaps", "auto"}) EXPECT_NE(unknown.err.find(word), std::string::npos) << unknown.err;
+}
+
 }  // namespace
 }  // namespace mirilla::apps
