@@ -90,7 +90,7 @@ void Table::show(std::string_view part, const BatchReport& report, int64_t batch
   const double rate = static_cast<double>(pictures_) / std::max(seconds(now - part_start_), 1e-3);
   std::string text = fmt::format("epoch {}/{} {} {} {:3.0f}%  {:.0f} img/s  {} left", epoch_ + 1, plan_.epochs, part, bar(share, 20),
                                  100 * share, rate, format_time(left));
-  if (report.loss_known) text += fmt::format("  loss {:.4f}", report.train_loss);
+  if (!validating && report.loss_known) text += fmt::format("  loss {:.4f}", report.train_loss);
   console_.status(text);
 }
 

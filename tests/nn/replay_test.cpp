@@ -182,6 +182,18 @@ TEST(Replay, GoesOnFromAStateThatWasPutBack) {
   }
 }
 
+// And that alone: the optimizer's state stays.
+TEST(Replay, LeavesAWeightAloneFromTheStepOnThatNobodyWantsItsGradientIn) {
+  Training run(simt(), amp::Precision::fp32, kOn), eager(simt(), amp::Precision::fp32, kOff);
+  for (uint32_t number = 0; number < 5; ++number) {
+    if (number == 3)
+      for (Training* each : {&run, &eager}) Tensor(each->model->parameters()[3].tensor).set_requires_grad(false);
+    run.take(number);
+    eager.take(number);
+    expect_same_bits(run, eager, number);
+  }
+}
+
 // The half copy of a weight that somebody wrote to is made anew, in its place.
 TEST(Replay, SeesWeightsThatWereWrittenBetweenTwoSteps) {
   Training run(simt(), amp::Precision::fp16, kOn), eager(simt(), amp::Precision::fp16, kOff);
