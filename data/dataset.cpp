@@ -51,7 +51,12 @@ uint64_t default_cache_bytes() {
 }
 
 Dataset::Dataset(std::shared_ptr<const Source> source, std::vector<Item> items, Split split, DatasetOptions options)
-    : source_(std::move(source)), items_(std::move(items)), split_(std::move(split)), options_(std::move(options)), slots_(items_.size()) {
+    : source_(std::move(source)),
+      items_(std::move(items)),
+      split_(std::move(split)),
+      options_(std::move(options)),
+      slots_(items_.size()),
+      fixed_(items_.size(), false) {
   if (options_.resize < 1) throw ShapeError(fmt::format("Dataset: the resize must be positive and is {}", options_.resize));
   check_indices(split_.train, items_.size());
   check_indices(split_.valid, items_.size());
@@ -110,7 +115,9 @@ Dataset::Slot Dataset::load(int64_t item) const {
   auto whole = std::make_shared<const Picture>(decode_item(item));
   const int size = options_.resize;
   const bool smaller = static_cast<int64_t>(size) * size <= static_cast<int64_t>(whole->width) * whole->height;
-  if (resize_crop_is_fixed(whole->width, whole->height, size) && (smaller || prefer_resized_)) {
+  const bool fixed = resize_crop_is_fixed(whole->width, whole->height, size);
+  note_fixed(item, fixed);
+  if (fixed && (smaller || prefer_resized_)) {
     auto square = std::make_shared<const Picture>(resize_crop(*whole, size, 0.5, 0.5));
     keep(item, square, true);
     return {std::move(square), true};
@@ -136,6 +143,17 @@ void Dataset::resized(int64_t item, CropDraw draw, std::span<uint8_t> out) const
     throw ShapeError(fmt::format("Dataset: a picture takes {} bytes and the output has {}", slot.picture->pixels.size(), out.size()));
   }
   std::memcpy(out.data(), slot.picture->pixels.data(), out.size());
+}
+
+void Dataset::note_fixed(int64_t item, bool fixed) const {
+  const std::lock_guard lock(mutex_);
+  fixed_[static_cast<size_t>(item)] = fixed;
+}
+
+bool Dataset::crop_is_fixed(int64_t item) const {
+  check_indices(std::span(&item, 1), items_.size());
+  const std::lock_guard lock(mutex_);
+  return fixed_[static_cast<size_t>(item)];
 }
 
 CacheStatistics Dataset::cache_statistics() const {

@@ -77,6 +77,9 @@ class Dataset {
   /// The picture cropped and resized to (resize, resize, 3), at the given draw.
   void resized(int64_t item, CropDraw draw, std::span<uint8_t> out) const;
 
+  /// Whether resized() gives the same at every draw. Known of an item from its first decoding on, so after scan(); false before.
+  bool crop_is_fixed(int64_t item) const;
+
   CacheStatistics cache_statistics() const;
 
  private:
@@ -88,6 +91,7 @@ class Dataset {
   Picture decode_item(int64_t item) const;
   void keep(int64_t item, std::shared_ptr<const Picture> picture, bool is_resized) const;
   Slot load(int64_t item) const;
+  void note_fixed(int64_t item, bool fixed) const;
   void drop_bad();
 
   std::shared_ptr<const Source> source_;
@@ -100,6 +104,7 @@ class Dataset {
 
   mutable std::mutex mutex_;  // guards what follows
   mutable std::vector<Slot> slots_;
+  mutable std::vector<bool> fixed_;
   mutable CacheStatistics statistics_;
 };
 

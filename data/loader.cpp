@@ -55,11 +55,12 @@ class Loader::Impl {
   int64_t batches() const { return batches_; }
   int64_t pictures() const { return pictures_; }
 
-  void start(int64_t epoch) {
+  void start(int64_t epoch, std::shared_ptr<const std::vector<bool>> leave_out) {
     std::unique_lock lock(mutex_);
     end_ = next_;  // no new pictures; those in hand are waited for
     changed_.wait(lock, [&] { return busy_ == 0; });
     epoch_ = epoch;
+    leave_out_ = std::move(leave_out);
     order_ = items_;
     if (options_.training) order_ = shuffled(std::move(order_), options_.seed, epoch);
     for (size_t b = 0; b < slots_.size(); ++b) prepare(slots_[b], static_cast<int64_t>(b));
@@ -97,6 +98,7 @@ class Loader::Impl {
     int64_t left = 0;    // pictures still to come
     std::exception_ptr failure;
     int64_t failed_place = 0;
+    uint8_t* memory = nullptr;  // of options_.memory
   };
 
   Slot& slot(int64_t batch) { return slots_[static_cast<size_t>(batch) % slots_.size()]; }
@@ -113,11 +115,21 @@ class Loader::Impl {
     batch.size = dataset_->resize();
     slot.left = batch.n;
     const auto n = static_cast<size_t>(batch.n);
-    if (batch.pixels.capacity() == 0) batch.pixels.reserve(static_cast<size_t>(options_.batch_size) * side * side * 3);
-    batch.pixels.resize(n * side * side * 3);
+    make_room(slot, n * side * side * 3, static_cast<size_t>(options_.batch_size) * side * side * 3);
     batch.labels.resize(n);
     batch.items.assign(order_.begin() + first, order_.begin() + first + batch.n);
     for (size_t i = 0; i < n; ++i) batch.labels[i] = dataset_->label(batch.items[i]);
+  }
+
+  void make_room(Slot& slot, size_t bytes, size_t most) {
+    Batch& batch = slot.batch;
+    if (options_.memory) {
+      if (!slot.memory) slot.memory = static_cast<uint8_t*>(options_.memory(most));
+      batch.staged = {slot.memory, bytes};
+      return;
+    }
+    if (batch.pixels.capacity() == 0) batch.pixels.reserve(most);
+    batch.pixels.resize(bytes);
   }
 
   bool may_take() { return next_ < end_ && slot(next_ / options_.batch_size).index == next_ / options_.batch_size; }
@@ -148,8 +160,10 @@ class Loader::Impl {
     try {
       const size_t bytes = static_cast<size_t>(batch.size) * static_cast<size_t>(batch.size) * 3;
       const int64_t item = batch.items[static_cast<size_t>(place)];
+      if (leave_out_ && (*leave_out_)[static_cast<size_t>(item)]) return nullptr;
+      const std::span<uint8_t> all = batch.staged.empty() ? std::span(batch.pixels) : batch.staged;
       const CropDraw draw = options_.training || options_.random_crops ? crop_draw(options_.seed, epoch, item) : CropDraw{};
-      dataset_->resized(item, draw, std::span(batch.pixels).subspan(static_cast<size_t>(place) * bytes, bytes));
+      dataset_->resized(item, draw, all.subspan(static_cast<size_t>(place) * bytes, bytes));
       return nullptr;
     } catch (...) {
       return std::current_exception();
@@ -176,10 +190,11 @@ class Loader::Impl {
   std::vector<Slot> slots_;
   std::vector<int64_t> order_;
   int64_t epoch_ = 0;
-  int64_t next_ = 0;   // the next picture to take
-  int64_t end_ = 0;    // pictures may be taken up to here
-  int64_t held_ = -1;  // the batch that the caller holds
-  int64_t busy_ = 0;   // pictures in hand
+  std::shared_ptr<const std::vector<bool>> leave_out_;  // changes only while no picture is in hand
+  int64_t next_ = 0;                                    // the next picture to take
+  int64_t end_ = 0;                                     // pictures may be taken up to here
+  int64_t held_ = -1;                                   // the batch that the caller holds
+  int64_t busy_ = 0;                                    // pictures in hand
   bool stop_ = false;
   std::vector<std::thread> threads_;
 };
@@ -190,7 +205,7 @@ Loader::~Loader() = default;
 
 int64_t Loader::batches_per_epoch() const { return impl_->batches(); }
 int64_t Loader::pictures_per_epoch() const { return impl_->pictures(); }
-void Loader::start(int64_t epoch) { impl_->start(epoch); }
+void Loader::start(int64_t epoch, std::shared_ptr<const std::vector<bool>> leave_out) { impl_->start(epoch, std::move(leave_out)); }
 const Batch* Loader::next() { return impl_->next(); }
 
 }  // namespace mirilla::data

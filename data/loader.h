@@ -2,18 +2,23 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "data/dataset.h"
+#include "engine/tensor.h"
 
 namespace mirilla::data {
 
-/// Pictures of one step on the host. Belongs to its Loader.
+/// Pictures of one step: on the host, or on a device where a Feed brought them. Belongs to who made it.
 struct Batch {
   int64_t n = 0;
   int size = 0;                 // the data set's resize
-  std::vector<uint8_t> pixels;  // (n, size, size, 3)
+  std::vector<uint8_t> pixels;  // (n, size, size, 3); empty where they lie elsewhere:
+  std::span<uint8_t> staged;    // in LoaderOptions::memory
+  Tensor pictures, places;      // (M,size,size,3) u8 and (n,2) i64 on a device, as Augment takes them
   std::vector<int64_t> labels;  // (n), classes
   std::vector<int64_t> items;   // (n), which items of the data set
 };
@@ -25,6 +30,8 @@ struct LoaderOptions {
   int prefetch = 2;      // batches made ahead of the one in use
   uint64_t seed = 42;
   bool random_crops = false;  // also outside training, as test-time augmentation wants them
+  /// Asked for the memory of a batch's pictures, once a buffer, which then stand in Batch::staged. It outlives the Loader.
+  std::function<void*(size_t bytes)> memory = {};
 };
 
 /// Batches of a data set's training or validation part, made ahead by worker threads.
@@ -49,8 +56,9 @@ class Loader {
   int64_t pictures_per_epoch() const;
 
   /// Begins an epoch from its first batch; what was left of the one before is dropped. Epochs count on over all fits of a run, or two
-  /// fits would see the same order and crops.
-  void start(int64_t epoch);
+  /// fits would see the same order and crops. Where leave_out says true for an item, its pixels are not made: what stands in its place in
+  /// the batch means nothing.
+  void start(int64_t epoch, std::shared_ptr<const std::vector<bool>> leave_out = {});
   /// The next batch, or nullptr after the last. Waits until it is made. It stays valid until the next call of next() or start(). Throws
   /// what the worker threw (DataError for a picture that does not decode); then start() is the only way on.
   const Batch* next();

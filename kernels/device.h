@@ -69,6 +69,8 @@ class Device {
   virtual void copy_from_host(void* to, const void* from, size_t bytes) = 0;
   /// Waits for the device, then copies.
   virtual void copy_to_host(void* to, const void* from, size_t bytes) = 0;
+  /// How much memory nobody has yet, of a device that has one of its own; 0 where it is the host's.
+  virtual size_t free_bytes() { return 0; }
   /// Between two places of this device. Does not wait.
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   /// Waits until everything started on this device is done, on both streams.

@@ -60,6 +60,10 @@ class CudaDevice final : public Device {
     return MIRILLA_PLATFORM::allocate(bytes);
   }
   void release(void* address, size_t) noexcept override { MIRILLA_PLATFORM::release(address); }
+  size_t free_bytes() override {
+    choose(index_);
+    return MIRILLA_PLATFORM::free_bytes();
+  }
   bool exact_blocks() const override { return !kGpu; }
 
   bool host_addressable() const override { return !kGpu; }

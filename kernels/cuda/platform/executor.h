@@ -37,6 +37,7 @@ inline void choose(int) {}
 
 inline void* allocate(size_t bytes) { return allocate_guarded(bytes); }
 inline void release(void* address) noexcept { release_guarded(address); }
+inline size_t free_bytes() { return 0; }
 
 /// Memory that copies from and to pinned memory are held to.
 void* allocate_pinned(size_t bytes);

@@ -48,6 +48,8 @@ inline const DeviceFacts& facts() { return facts(chosen()); }
 void* allocate(size_t bytes);
 /// Waits for work that may still use it.
 void release(void* address) noexcept;
+/// Of the chosen GPU.
+size_t free_bytes();
 
 /// Memory of the host that the GPU reaches by itself, and every GPU: cudaHostAlloc.
 void* allocate_pinned(size_t bytes);

@@ -103,6 +103,12 @@ void* allocate(size_t bytes) {
   return address;
 }
 
+size_t free_bytes() {
+  size_t free = 0, total = 0;
+  detail::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo", "tell the free memory");
+  return free;
+}
+
 void release(void* address) noexcept {
   if (!address || !held().remove(address)) return;
   detail::keep_for_later(cudaFree(address), "cudaFree", "give memory back");
