@@ -26,7 +26,7 @@ using testing::Not;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Never destroyed: its allocator, as every device's, lives as long as the program.
-SmallDevice& wrapped() {
+SmallDevice& small() {
   static SmallDevice& device = *std::make_unique<SmallDevice>().release();
   return device;
 }
@@ -60,46 +60,46 @@ Tensor weight_of(ResNet& model, std::string_view module) { return model.at(modul
 class Ranges : public testing::Test {
  protected:
   void SetUp() override {
-    wrapped().ranges.clear();
-    wrapped().profiled = true;
+    small().ranges.clear();
+    small().profiled = true;
   }
-  void TearDown() override { wrapped().profiled = false; }
+  void TearDown() override { small().profiled = false; }
 };
 
 TEST_F(Ranges, NameEachModuleThatRunsInside) {
-  ResNet model({.classes = 3, .seed = 1}, {.device = wrapped()});
+  ResNet model({.classes = 3, .seed = 1}, {.device = small()});
   const tape::NoGrad no_grad;
-  model(pictures(wrapped(), 2));
-  const std::vector<std::string>& ranges = wrapped().ranges;
+  model(pictures(small(), 2));
+  const std::vector<std::string>& ranges = small().ranges;
   ASSERT_FALSE(ranges.empty());
   EXPECT_EQ(ranges[0], "ResNet");
   EXPECT_EQ(ranges[1], " conv1");
   EXPECT_EQ(ranges[2], " bn1") << "which runs with the ReLU in one operation";
   EXPECT_THAT(ranges, Contains("   layer2.0.conv2"));
   EXPECT_THAT(ranges, Contains("    layer2.0.downsample.0"));
-  EXPECT_EQ(wrapped().open(), 0u);
+  EXPECT_EQ(small().open(), 0u);
 }
 
 TEST_F(Ranges, NameTheModuleOfEachBackward) {
-  ResNet model({.classes = 3, .seed = 1}, {.device = wrapped()});
-  const Tensor logits = model(pictures(wrapped(), 2));
-  wrapped().ranges.clear();
-  tape::backward(logits, {.seed = full(logits.shape(), 1, DType::f32, wrapped())});
-  EXPECT_THAT(wrapped().ranges, Contains("the backward of conv2d in layer3.1.conv1"));
-  EXPECT_EQ(wrapped().open(), 0u);
+  ResNet model({.classes = 3, .seed = 1}, {.device = small()});
+  const Tensor logits = model(pictures(small(), 2));
+  small().ranges.clear();
+  tape::backward(logits, {.seed = full(logits.shape(), 1, DType::f32, small())});
+  EXPECT_THAT(small().ranges, Contains("the backward of conv2d in layer3.1.conv1"));
+  EXPECT_EQ(small().open(), 0u);
 }
 
 TEST_F(Ranges, EndWhereTheModuleFails) {
-  ResNet model({.classes = 3, .seed = 1}, {.device = wrapped()});
-  EXPECT_THROW(model(full({1, 32, 32, 5}, 0, DType::f32, wrapped())), Error);
-  EXPECT_EQ(wrapped().open(), 0u);
+  ResNet model({.classes = 3, .seed = 1}, {.device = small()});
+  EXPECT_THROW(model(full({1, 32, 32, 5}, 0, DType::f32, small())), Error);
+  EXPECT_EQ(small().open(), 0u);
 }
 
 TEST_F(Ranges, AreNotMadeWhereNobodyLooks) {
-  wrapped().profiled = false;
-  Linear linear(4, 2, true, {.device = wrapped()});
-  linear(full({3, 4}, 1, DType::f32, wrapped()));
-  EXPECT_TRUE(wrapped().ranges.empty());
+  small().profiled = false;
+  Linear linear(4, 2, true, {.device = small()});
+  linear(full({3, 4}, 1, DType::f32, small()));
+  EXPECT_TRUE(small().ranges.empty());
 }
 
 TEST(ModulePaths, AreThoseOfModules) {
@@ -232,7 +232,7 @@ INSTANTIATE_TEST_SUITE_P(Here, CheckMode, testing::Values("cpu", "simt"), [](con
 // --- Memory ----------------------------------------------------------------------------------------------------------------------------
 
 TEST(SmallMemory, NamesABatchToTryAndIsLeftAsItWas) {
-  SmallDevice& device = wrapped();
+  SmallDevice& device = small();
   Allocator& allocator = Allocator::of(device);
   ResNet model({.classes = 3, .seed = 1}, {.device = device});
   const auto run = [&](int64_t batch) {
