@@ -14,8 +14,6 @@ namespace mirilla::cuda::vendor {
 
 namespace {
 
-constexpr int64_t kFirstLayer = 4;  // channels that a picture's fewer are padded to: 8 bytes, for which cuDNN has kernels of their own
-
 // What is chosen on this GPU outlasts the program.
 class Shelf final : public PlanKeeper {
  public:
@@ -55,29 +53,7 @@ Convolutions& on(Stream& stream) {
   return all.by_stream.try_emplace(&stream, stream).first->second;
 }
 
-bool aligned(std::initializer_list<const void*> addresses) {
-  for (const void* const address : addresses)
-    if (reinterpret_cast<uintptr_t>(address) % 16 != 0) return false;
-  return true;
-}
-
-ConvProblem problem_of(ConvKind kind, const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec, DType read, DType written) {
-  return {.kind = kind,
-          .dtype = read,
-          .result = written,
-          .n = x[0],
-          .h = x[1],
-          .w = x[2],
-          .c = x[3],
-          .k = w[0],
-          .r = w[1],
-          .s = w[2],
-          .p = y[1],
-          .q = y[2],
-          .spec = spec};
-}
-
-// A copy of pictures or weights with kFirstLayer channels, zeros in those that are new: a zero's products add nothing to a sum.
+// A copy with kFirstLayer channels, zeros in those that are new: a zero's products add nothing to a sum.
 struct Padded {
   Padded(Stream& stream, const void* from, const Shape& shape, DType dtype)
       : rows(shape[0] * shape[1] * shape[2]), memory(stream, static_cast<size_t>(rows * kFirstLayer) * size_of(dtype)) {
@@ -87,31 +63,17 @@ struct Padded {
   Scratch memory;
 };
 
-bool is_first_layer(const ConvProblem& p) { return is_half(p.dtype) && p.c < kFirstLayer && p.c > 0; }
-
-bool run_forward(Stream& stream, const Conv2dBiasAddRelu& call) {
-  if (!options().cudnn) return false;
-  ConvProblem p = problem_of(ConvKind::forward, call.x.shape, call.w.shape, call.y.shape, call.spec, call.x.dtype, call.y.dtype);
-  p.bias = static_cast<bool>(call.bias);
-  if (p.bias) p.bias_dtype = call.bias.dtype;
-  p.residual = static_cast<bool>(call.residual);
-  p.relu = call.relu;
-  const bool first = is_first_layer(p);
-  if (first) p.c = kFirstLayer;
-  if (!declined(p).empty() || !aligned({call.y.address, call.bias.address, call.residual.address})) return false;
-  if (!first && !aligned({call.x.address, call.w.address})) return false;
+bool run_forward(Stream& stream, const Conv2dBiasAddRelu& wanted) {
+  std::optional<ConvCall> call = options().cudnn ? forward_call(wanted) : std::nullopt;
+  if (!call) return false;
   ConvPlans& plans = on(stream).plans;
-  ConvBuffers buffers{.x = const_cast<void*>(call.x.address),
-                      .w = const_cast<void*>(call.w.address),
-                      .y = call.y.address,
-                      .bias = const_cast<void*>(call.bias.address),
-                      .residual = const_cast<void*>(call.residual.address)};
-  if (!first) return plans.run(p, buffers);
-  if (!plans.may_run(p)) return false;
-  const Padded x(stream, call.x.address, call.x.shape, p.dtype), w(stream, call.w.address, call.w.shape, p.dtype);
-  buffers.x = x.memory.as<void>();
-  buffers.w = w.memory.as<void>();
-  return plans.run(p, buffers);
+  if (!call->first_layer) return plans.run(call->problem, call->buffers);
+  if (!plans.may_run(call->problem)) return false;
+  const DType dtype = call->problem.dtype;
+  const Padded x(stream, wanted.x.address, wanted.x.shape, dtype), w(stream, wanted.w.address, wanted.w.shape, dtype);
+  call->buffers.x = x.memory.as<void>();
+  call->buffers.w = w.memory.as<void>();
+  return plans.run(call->problem, call->buffers);
 }
 
 }  // namespace
@@ -123,29 +85,23 @@ bool conv2d_forward(Stream& stream, const ConstView& x, const ConstView& w, cons
 bool conv2d_bias_add_relu(Stream& stream, const Conv2dBiasAddRelu& call) { return run_forward(stream, call); }
 
 bool conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx) {
-  if (!options().cudnn) return false;
-  const ConvProblem p = problem_of(ConvKind::backward_data, dx.shape, w.shape, dy.shape, spec, dy.dtype, dx.dtype);
-  if (!declined(p).empty() || !aligned({dy.address, w.address, dx.address})) return false;
-  return on(stream).plans.run(p, {.x = dx.address, .w = const_cast<void*>(w.address), .y = const_cast<void*>(dy.address)});
+  const std::optional<ConvCall> call = options().cudnn ? backward_data_call(dy, w, spec, dx) : std::nullopt;
+  return call && on(stream).plans.run(call->problem, call->buffers);
 }
 
 bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw) {
-  if (!options().cudnn) return false;
-  ConvProblem p = problem_of(ConvKind::backward_weight, x.shape, dw.shape, dy.shape, spec, x.dtype, dw.dtype);
-  const bool first = is_first_layer(p);
-  if (first) p.c = kFirstLayer;
-  if (!declined(p).empty() || !aligned({dy.address}) || (!first && !aligned({x.address, dw.address}))) return false;
+  std::optional<ConvCall> call = options().cudnn ? backward_weight_call(x, dy, spec, dw) : std::nullopt;
+  if (!call) return false;
   ConvPlans& plans = on(stream).plans;
-  ConvBuffers buffers{.x = const_cast<void*>(x.address), .w = dw.address, .y = const_cast<void*>(dy.address)};
-  if (!first) return plans.run(p, buffers);
-  if (!plans.may_run(p)) return false;
-  const int64_t rows = p.k * p.r * p.s;
-  const Padded wide(stream, x.address, x.shape, p.dtype);
-  const Scratch gradient(stream, static_cast<size_t>(rows * kFirstLayer) * size_of(p.result));
-  buffers.x = wide.memory.as<void>();
-  buffers.w = gradient.as<void>();
-  if (!plans.run(p, buffers)) return false;
-  copy_channels(stream, gradient.as<void>(), kFirstLayer, dw.address, x.shape[3], rows, p.result);
+  const ConvProblem& problem = call->problem;
+  if (!call->first_layer) return plans.run(problem, call->buffers);
+  if (!plans.may_run(problem)) return false;
+  const Padded wide(stream, x.address, x.shape, problem.dtype);
+  const Scratch gradient(stream, static_cast<size_t>(elements_written(problem)) * size_of(problem.result));
+  call->buffers.x = wide.memory.as<void>();
+  call->buffers.w = gradient.as<void>();
+  if (!plans.run(problem, call->buffers)) return false;
+  copy_channels(stream, gradient.as<void>(), kFirstLayer, dw.address, x.shape[3], dw.numel() / x.shape[3], problem.result);
   return true;
 }
 

@@ -3,6 +3,65 @@
 
 namespace mirilla::cuda::vendor {
 
+namespace {
+
+bool aligned(std::initializer_list<const void*> addresses) {
+  for (const void* const address : addresses)
+    if (reinterpret_cast<uintptr_t>(address) % 16 != 0) return false;
+  return true;
+}
+
+void* read(const ConstView& view) { return const_cast<void*>(view.address); }  // cuDNN takes all addresses alike
+
+ConvCall call_of(ConvKind kind, const ConstView& x, const ConstView& w, const ConstView& y, const Conv2dSpec& spec, DType dtype,
+                 DType result) {
+  ConvCall call{.problem = {.kind = kind,
+                            .dtype = dtype,
+                            .result = result,
+                            .n = x.shape[0],
+                            .h = x.shape[1],
+                            .w = x.shape[2],
+                            .c = x.shape[3],
+                            .k = w.shape[0],
+                            .r = w.shape[1],
+                            .s = w.shape[2],
+                            .p = y.shape[1],
+                            .q = y.shape[2],
+                            .spec = spec},
+                .buffers = {.x = read(x), .w = read(w), .y = read(y)}};
+  call.first_layer = is_half(dtype) && kind != ConvKind::backward_data && call.problem.c > 0 && call.problem.c < kFirstLayer;
+  if (call.first_layer) call.problem.c = kFirstLayer;
+  return call;
+}
+
+std::optional<ConvCall> unless_declined(const ConvCall& call) {
+  const ConvBuffers& b = call.buffers;
+  const bool suits = aligned({b.y, b.bias, b.residual}) && (call.first_layer || aligned({b.x, b.w}));
+  return suits && declined(call.problem).empty() ? std::optional(call) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ConvCall> forward_call(const Conv2dBiasAddRelu& c) {
+  ConvCall call = call_of(ConvKind::forward, c.x, c.w, c.y, c.spec, c.x.dtype, c.y.dtype);
+  ConvProblem& problem = call.problem;
+  problem.bias = static_cast<bool>(c.bias);
+  if (problem.bias) problem.bias_dtype = c.bias.dtype;
+  problem.residual = static_cast<bool>(c.residual);
+  problem.relu = c.relu;
+  call.buffers.bias = read(c.bias);
+  call.buffers.residual = read(c.residual);
+  return unless_declined(call);
+}
+
+std::optional<ConvCall> backward_data_call(const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx) {
+  return unless_declined(call_of(ConvKind::backward_data, dx, w, dy, spec, dy.dtype, dx.dtype));
+}
+
+std::optional<ConvCall> backward_weight_call(const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw) {
+  return unless_declined(call_of(ConvKind::backward_weight, x, dw, dy, spec, x.dtype, dw.dtype));
+}
+
 std::string to_string(const ConvProblem& p) {
   constexpr std::string_view kKinds[] = {"forward", "backward_data", "backward_weight"};
   std::string text =

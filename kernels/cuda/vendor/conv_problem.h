@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "kernels/backend.h"
@@ -54,5 +55,20 @@ int64_t elements_written(const ConvProblem& problem);
 
 /// Empty, or why cuDNN is not asked: a dtype it is not used for, channels no multiple of 8 (4 for what is read of f32), an empty tensor.
 std::string declined(const ConvProblem& problem);
+
+/// A call of the table as a problem.
+struct ConvCall {
+  ConvProblem problem;
+  ConvBuffers buffers;
+  /// Pictures of less than kFirstLayer channels: problem.c is kFirstLayer, and the buffers x and w stand for tensors that the caller is to
+  /// make, with zeros in the channels that are new; a weights' gradient is that of the channels that are there.
+  bool first_layer = false;
+};
+inline constexpr int64_t kFirstLayer = 4;  // 8 bytes, for which cuDNN has kernels of their own
+
+/// Nothing where cuDNN is not asked: see declined(), and every address must be a multiple of 16.
+std::optional<ConvCall> forward_call(const Conv2dBiasAddRelu& call);
+std::optional<ConvCall> backward_data_call(const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx);
+std::optional<ConvCall> backward_weight_call(const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw);
 
 }  // namespace mirilla::cuda::vendor

@@ -29,6 +29,9 @@ TEST(VendorOptions, AreWhatTheEnvironmentSays) {
   }
   const Environment deterministic("MIRILLA_DETERMINISTIC", "1");
   EXPECT_TRUE(options_from_environment().deterministic);
+  EXPECT_FALSE(options_from_environment().tf32);
+  const Environment tf32("MIRILLA_TF32", "1");
+  EXPECT_TRUE(options_from_environment().tf32);
 }
 
 TEST(VendorOptions, NameTheVariableThatMakesNoSense) {
@@ -39,7 +42,8 @@ TEST(VendorOptions, NameTheVariableThatMakesNoSense) {
                                                        {"MIRILLA_WORKSPACE", "1GB"},
                                                        {"MIRILLA_WORKSPACE", "17179869184G"},
                                                        {"MIRILLA_WORKSPACE", "99999999999999999999"},
-                                                       {"MIRILLA_DETERMINISTIC", "yes"}};
+                                                       {"MIRILLA_DETERMINISTIC", "yes"},
+                                                       {"MIRILLA_TF32", "fast"}};
   for (const auto& [name, value] : wrong) {
     const Environment set(name, value);
     const std::string text = thrown<UsageError>(options_from_environment).message();
