@@ -63,17 +63,22 @@ struct Padded {
   Scratch memory;
 };
 
+bool run(Stream& stream, const ConvCall& call) {
+  if (!on(stream).plans.run(call.problem, call.buffers)) return false;
+  detail::library_called(stream, "compute a convolution by cuDNN");
+  return true;
+}
+
 bool run_forward(Stream& stream, const Conv2dBiasAddRelu& wanted) {
   std::optional<ConvCall> call = options().cudnn ? forward_call(wanted) : std::nullopt;
   if (!call) return false;
-  ConvPlans& plans = on(stream).plans;
-  if (!call->first_layer) return plans.run(call->problem, call->buffers);
-  if (!plans.may_run(call->problem)) return false;
+  if (!call->first_layer) return run(stream, *call);
+  if (!on(stream).plans.may_run(call->problem)) return false;
   const DType dtype = call->problem.dtype;
   const Padded x(stream, wanted.x.address, wanted.x.shape, dtype), w(stream, wanted.w.address, wanted.w.shape, dtype);
   call->buffers.x = x.memory.as<void>();
   call->buffers.w = w.memory.as<void>();
-  return plans.run(call->problem, call->buffers);
+  return run(stream, *call);
 }
 
 }  // namespace
@@ -86,21 +91,20 @@ bool conv2d_bias_add_relu(Stream& stream, const Conv2dBiasAddRelu& call) { retur
 
 bool conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx) {
   const std::optional<ConvCall> call = options().cudnn ? backward_data_call(dy, w, spec, dx) : std::nullopt;
-  return call && on(stream).plans.run(call->problem, call->buffers);
+  return call && run(stream, *call);
 }
 
 bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw) {
   std::optional<ConvCall> call = options().cudnn ? backward_weight_call(x, dy, spec, dw) : std::nullopt;
   if (!call) return false;
-  ConvPlans& plans = on(stream).plans;
+  if (!call->first_layer) return run(stream, *call);
   const ConvProblem& problem = call->problem;
-  if (!call->first_layer) return plans.run(problem, call->buffers);
-  if (!plans.may_run(problem)) return false;
+  if (!on(stream).plans.may_run(problem)) return false;
   const Padded wide(stream, x.address, x.shape, problem.dtype);
   const Scratch gradient(stream, static_cast<size_t>(elements_written(problem)) * size_of(problem.result));
   call->buffers.x = wide.memory.as<void>();
   call->buffers.w = gradient.as<void>();
-  if (!plans.run(problem, call->buffers)) return false;
+  if (!run(stream, *call)) return false;
   copy_channels(stream, gradient.as<void>(), kFirstLayer, dw.address, x.shape[3], dw.numel() / x.shape[3], problem.result);
   return true;
 }
