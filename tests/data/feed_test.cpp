@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "data/feed.h"
 
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <thread>
+
 #include "tests/data/support.h"
 
 namespace mirilla::data {
@@ -37,6 +42,77 @@ std::vector<uint8_t> gathered(const Batch& batch) {
     pixels.insert(pixels.end(), first, first + static_cast<ptrdiff_t>(kPicture));
   }
   return pixels;
+}
+
+/// A host device that sends as late as a GPU may: when its arrival is waited for, or when the main stream, having been told to follow it,
+/// reads.
+class LateDevice final : public Device {
+ public:
+  std::string_view name() const override { return "late"; }
+  std::string description() const override { return "late: a test's"; }
+  Backend& backend() override { return open_device("cpu").backend(); }
+  void* allocate(size_t bytes) override { return open_device("cpu").allocate(bytes); }
+  void release(void* address, size_t bytes) noexcept override { open_device("cpu").release(address, bytes); }
+  bool host_addressable() const override { return true; }
+  void copy_from_host(void* to, const void* from, size_t bytes) override { std::memcpy(to, from, bytes); }
+  void copy_to_host(void* to, const void* from, size_t bytes) override {
+    send_up_to(followed_);
+    std::memcpy(to, from, bytes);
+  }
+  void copy(void* to, const void* from, size_t bytes) override { copy_to_host(to, from, bytes); }
+  void synchronize() override { send_up_to(sent_ + waiting_.size()); }
+
+  std::unique_ptr<DeviceMark> send_ahead(void* to, const void* pinned, size_t bytes, const DeviceMark*) override {
+    waiting_.push_back({to, pinned, bytes});
+    return std::make_unique<Arrival>(*this, sent_ + waiting_.size());
+  }
+  void follow(const DeviceMark& mark) override { followed_ = std::max(followed_, dynamic_cast<const Arrival&>(mark).number); }
+
+ private:
+  struct Sending {
+    void* to;
+    const void* from;
+    size_t bytes;
+  };
+  struct Arrival final : DeviceMark {
+    Arrival(LateDevice& of, size_t which) : device(of), number(which) {}
+    bool reached() const override { return device.sent_ >= number; }
+    void wait() const override { device.send_up_to(number); }
+    LateDevice& device;
+    size_t number;
+  };
+
+  void send_up_to(size_t number) {
+    for (; sent_ < number; ++sent_) {
+      std::memcpy(waiting_.front().to, waiting_.front().from, waiting_.front().bytes);
+      waiting_.pop_front();
+    }
+  }
+
+  std::deque<Sending> waiting_;
+  size_t sent_ = 0, followed_ = 0;
+};
+
+// Never destroyed, as devices are.
+LateDevice& late_device() {
+  static LateDevice& device = *std::make_unique<LateDevice>().release();
+  return device;
+}
+
+TEST(Feed, LeavesTheLoadersMemoryAloneUntilItHasBeenRead) {
+  const auto data = dataset(60);
+  const LoaderOptions options{.batch_size = 4, .threads = 2, .prefetch = 1};
+  Loader loader(data, options);
+  Feed feed(data, options, late_device(), 9 * kPicture);
+  for (int64_t epoch = 0; epoch < 2; ++epoch) {
+    loader.start(epoch);
+    feed.start(epoch);
+    while (const Batch* want = loader.next()) {
+      const Batch* const got = feed.next();
+      std::this_thread::sleep_for(std::chrono::milliseconds(4));  // in which the workers fill whatever was given back to them
+      ASSERT_EQ(gathered(*got), want->pixels);
+    }
+  }
 }
 
 class FeedOn : public testing::TestWithParam<const char*> {
