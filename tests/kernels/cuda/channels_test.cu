@@ -105,6 +105,8 @@ TEST(LargestAndApart, FindTheOneElementThatMatters) {
   EXPECT_EQ(compare(ours, theirs), (std::vector<float>{8, 0.25f}));
   EXPECT_EQ(compare(ours, ours), (std::vector<float>{8, 0}));
   EXPECT_EQ(compare({}, {}), (std::vector<float>{0, 0}));
+  constexpr float kMost = std::numeric_limits<float>::max();
+  EXPECT_EQ(compare({kMost, 1}, {kMost, -1}), (std::vector<float>{kMost, 2}));
 }
 
 TEST(LargestAndApart, TellWhoseNumberIsNotFinite) {
