@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "engine/amp/autocast.h"
+#include "engine/running.h"
 #include "nn/layers.h"
 
 namespace mirilla::nn {
@@ -23,6 +24,7 @@ bool replays(ReplayMode mode, const Device& device) {
   if (mode == ReplayMode::on && !device.can_replay())
     throw DeviceError(fmt::format("the device '{}' has no replay, and steps were to be replayed", device.name()),
                       "'cuda' and 'simt' have it; without it steps run eagerly, to the same bits");
+  if (running::checking()) return false;  // what is recorded cannot be looked at
   return mode == ReplayMode::on || (mode == ReplayMode::automatic && device.can_replay() && device.name() == "cuda");
 }
 

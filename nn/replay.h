@@ -31,7 +31,8 @@ struct ReplayOptions {
   std::function<void(const std::string& sentence)> note = {};
 };
 
-/// Throws DeviceError where it is to be on and the device has no replay.
+/// Never in the check mode (engine/running.h), where each step is looked at. Throws DeviceError where it is to be on and the device has no
+/// replay.
 bool replays(ReplayMode mode, const Device& device);
 
 /// Runs the same work on a model over and over: eagerly at first, so that plans are chosen and caches filled, then recorded, then replayed.

@@ -13,6 +13,7 @@
 #include "engine/ops/loss.h"
 #include "nn/batch_hint.h"
 #include "nn/layers.h"
+#include "nn/replay.h"
 #include "nn/resnet.h"
 #include "tests/nn/small_device.h"
 
@@ -219,6 +220,13 @@ TEST_P(CheckMode, ChangesNoNumber) {
   const std::vector<double> checked = model(x).to_doubles();
   running::set_checking(false);
   EXPECT_EQ(model(x).to_doubles(), checked);
+}
+
+TEST_P(CheckMode, ReplaysNothing) {
+  if (!device_.can_replay()) return;
+  EXPECT_FALSE(replays(ReplayMode::on, device_)) << "a replay cannot be looked at";
+  running::set_checking(false);
+  EXPECT_TRUE(replays(ReplayMode::on, device_));
 }
 
 TEST_P(CheckMode, IsOffUnlessAskedFor) {

@@ -72,7 +72,7 @@ class Pinned {
 };
 
 Pinned& pinned_memory() {
-  static Pinned& all = *std::make_unique<Pinned>().release();  // as the tensors' memory, it may outlive any order of destruction
+  static Pinned& all = *new Pinned;  // as the tensors' memory, it may outlive any order of destruction
   return all;
 }
 
