@@ -61,7 +61,7 @@ void add_explore(CLI::App& app) {
       ->type_name("NAME|INDEX");
   command->add_option("--classes", options->most_classes, "how many classes Grad-CAM may be asked about, the likeliest first")
       ->capture_default_str()
-      ->check(CLI::Range(1, 100).description(""))
+      ->check(CLI::Range(1, 20).description(""))
       ->type_name("N");
   command->add_option("--out", options->out, "the page to write, one file that needs no network; <name>.html here otherwise")
       ->type_name("HTML");

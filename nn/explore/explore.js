@@ -133,12 +133,15 @@ function stretched(map, side) {
 
 const photo = new Image();
 const layer = element("canvas");
-let overMap = null;  // what lies over the picture now
+
+// What waited for an image while something newer was asked for is not shown: turns.picture, .cell and .tiles count what was asked.
+const turns = { picture: 0, cell: 0, tiles: 0 };
 
 async function drawPicture() {
-  const wanted = overMap = state.over === "cam" ? camValues(capture(), state.target)
+  const mine = ++turns.picture;
+  const wanted = state.over === "cam" ? camValues(capture(), state.target)
     : state.over === "channel" && hasPlaces() ? await channelValues(capture(), state.kind, state.channel) : null;
-  if (wanted !== overMap) return;  // something newer was asked for
+  if (mine !== turns.picture) return;
   const canvas = $("base"), context = canvas.getContext("2d");
   context.globalAlpha = 1;
   context.drawImage(photo, 0, 0, canvas.width, canvas.height);
@@ -178,7 +181,7 @@ function drawMarks() {
 }
 
 async function tellCell() {
-  const of = capture();
+  const mine = ++turns.cell, of = capture();
   if (!hasPlaces()) {
     $("readout").textContent = `${title(state.module)} has no places: a number a channel.`;
     return;
@@ -190,6 +193,7 @@ async function tellCell() {
   }
   const { x, y } = state.cell, { width, height } = cells(of);
   const one = await channelValues(of, of[state.kind] ? state.kind : "activation", state.channel);
+  if (mine !== turns.cell) return;
   const cam = camValues(of, state.target);
   const span = (i, n) => `${Math.round(i * data.size / n)}-${Math.round((i + 1) * data.size / n) - 1}`;
   $("readout").textContent = `row ${y}, column ${x}: channel ${state.channel} is ${number(one.values[y * width + x])}` +
@@ -306,7 +310,7 @@ function sorted() {
 }
 
 async function showTiles() {
-  const of = capture(), kind = of[state.kind] ? state.kind : "activation", order = sorted();
+  const mine = ++turns.tiles, of = capture(), kind = of[state.kind] ? state.kind : "activation", order = sorted();
   const shown = order.slice(0, state.shown), text = of[kind];
   if (!order.includes(state.channel)) state.channel = order[0];
   const lo = Math.min(...text.lo), hi = Math.max(...text.hi);
@@ -330,7 +334,7 @@ async function showTiles() {
                             onpointermove: (event) => hasPlaces() && pointAt(cellUnder(event, of)), onpointerleave: () => pointAt(null) },
                    canvas, element("span", { "aria-hidden": "true" }, element("b", {}, String(channel)), value.toPrecision(2)));
   }));
-  if (of !== capture()) return;
+  if (mine !== turns.tiles) return;
   $("tiles").replaceChildren(...made);
   if (old) $(`channel-${focus}`).focus();
 }
