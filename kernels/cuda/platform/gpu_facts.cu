@@ -7,7 +7,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/platform/driver_answer.h"
 #include "kernels/cuda/platform/gpu.h"
-#include "kernels/cuda/vendor/vendor.h"
+#include "kernels/cuda/vendor/versions.h"
 #include "kernels/error.h"
 
 namespace mirilla::cuda {

@@ -9,6 +9,5 @@ bool conv2d_forward(Stream&, const ConstView&, const ConstView&, const ConstView
 bool conv2d_backward_data(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
 bool conv2d_backward_weight(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
 bool conv2d_bias_add_relu(Stream&, const Conv2dBiasAddRelu&) { return false; }
-std::string versions() { return "our own kernels"; }
 
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <string>
-
 #include "kernels/backend.h"
 #include "kernels/cuda/platform/platform.h"
 
@@ -22,8 +20,5 @@ bool conv2d_forward(Stream& stream, const ConstView& x, const ConstView& w, cons
 bool conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx);
 bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw);
 bool conv2d_bias_add_relu(Stream& stream, const Conv2dBiasAddRelu& call);
-
-/// For people, after the GPU's own line: "cuDNN 9.19.0, cuBLASLt 13.1.0", "cuDNN not found, ...". Never throws for what is missing.
-std::string versions();
 
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor

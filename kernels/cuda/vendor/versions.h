@@ -3,10 +3,12 @@
 
 #include <string>
 
-/// "cuDNN 9.19.0", or in one sentence why there is none. Neither throws.
+/// "cuDNN 9.19.0", or in one sentence why there is none. None of these throws.
 namespace mirilla::cuda::vendor {
 
 std::string cudnn_version_text();
 std::string cublaslt_version_text();
+/// Both in one line.
+std::string versions();
 
 }  // namespace mirilla::cuda::vendor

@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "kernels/cuda/vendor/cudnn.h"
-#include "kernels/cuda/vendor/vendor.h"
+#include "kernels/cuda/vendor/versions.h"
 #include "tests/kernels/vendor/support.h"
 
 namespace mirilla::test {
