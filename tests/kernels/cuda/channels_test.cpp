@@ -47,6 +47,9 @@ TEST(Channels, AreAddedAsZerosAndTakenAway) {
   copy_channels(stream, wide.data(), 4, back.data(), 3, 1000, DType::f32);
   EXPECT_EQ(back.values(), three);
   copy_channels(stream, wide.data(), 4, back.data(), 3, 0, DType::f32);
+  EXPECT_EQ(back.values(), three) << "no rows";
+  copy_channels(stream, narrow.data(), 0, wide.data(), 4, 1000, DType::f32);
+  EXPECT_EQ(wide.values(), std::vector<float>(4 * 1000));
 }
 
 TEST(Channels, OfHalvesKeepTheirBits) {
