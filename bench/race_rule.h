@@ -50,6 +50,6 @@ inline std::vector<int64_t> labels(int64_t n) {
 }
 
 inline constexpr int kLosses = 5;  // how many first losses are compared
-inline constexpr double kRate = 1e-4, kMomentum = 0.9, kScale = 1024;
+inline constexpr double kRate = 1e-4, kMomentum = 0.9, kScale = 64;
 
 }  // namespace mirilla::race

@@ -40,7 +40,7 @@ class Race:
             matrices, vectors = ([p for p in model.parameters() if (p.dim() > 1) == wanted] for wanted in (True, False))
             self.optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": .01}, {"params": vectors, "weight_decay": 0.}],
                                                lr=1e-4, eps=1e-5, betas=(.9, .99), fused=True)
-            self.scaler = torch.amp.GradScaler(device, init_scale=1024.0, enabled=precision == "fp16")
+            self.scaler = torch.amp.GradScaler(device, init_scale=64.0, enabled=precision == "fp16")
         else:
             self.model, self.step = compiled(model.eval().to(self.half or torch.float32)), self.infer
         first = [self.step() for _ in range(LOSSES if kind == "train" else 1)]

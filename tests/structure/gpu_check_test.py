@@ -174,7 +174,7 @@ class Command(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
 
     def test_all_usual_stages_together_are_nine_minutes_at_most(self):
-        self.assertLessEqual(sum(command.LIMITS_S.values()), 540)
+        self.assertLessEqual(sum(command.LIMITS_S.values()), 520)  # of 540: PyTorch takes its time to be asked what it is
         for limit in (*command.ASKED_FOR_S.values(), *command.ALONE_S.values()):
             self.assertLessEqual(limit, 540)
 

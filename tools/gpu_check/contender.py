@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Who takes part in a race: a program that is asked a line and answers one, until it is told no more."""
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -23,7 +24,8 @@ print(json.dumps({"root": str(root), "version": torch.__version__, "gpu": torch.
 """
 
 
-def torch_facts(python, limit=60):
+@functools.cache
+def torch_facts(python, limit=30):
     """What this Python's PyTorch is; {"error": why} where it has none."""
     try:
         done = subprocess.run([python, "-c", FACTS], capture_output=True, text=True, timeout=limit)
@@ -105,8 +107,8 @@ def libtorch_command(facts, out, device):
     root, program = pathlib.Path(facts["root"]), out / "torch_race"
     gpu = ["-ltorch_cuda", "-lc10_cuda"] if (root / "lib/libtorch_cuda.so").exists() else []
     compile_it = ["g++", "-std=c++20", "-O2", "-w", f"-I{ROOT}", f"-I{root}/include", f"-I{root}/include/torch/csrc/api/include",
-                  str(ROOT / "bench/libtorch/torch_race.cpp"), "-o", str(program), f"-L{root}/lib", f"-Wl,-rpath,{root}/lib", "-Wl,--no-as-needed",
-                  *gpu, "-ltorch_cpu", "-ltorch", "-lc10"]
+                  str(ROOT / "bench/libtorch/torch_race.cpp"), "-o", str(program), f"-L{root}/lib", f"-Wl,-rpath,{root}/lib",
+                  "-Wl,--no-as-needed", *gpu, "-ltorch_cpu", "-ltorch", "-lc10"]
     return ["bash", "-c", f"{shlex.join(compile_it)} && exec {shlex.quote(str(program))} {device}"]
 
 

@@ -10,17 +10,17 @@
 #include <vector>
 
 #include "bench/race_rule.h"
-#include "engine/amp/autocast.h"
 #include "engine/amp/grad_scaler.h"
 #include "engine/amp/precision.h"
 #include "engine/ops/loss.h"
-#include "engine/tape.h"
 #include "engine/tensor.h"
 #include "kernels/device.h"
 #include "kernels/error.h"
 #include "nn/adam.h"
 #include "nn/evaluate.h"
+#include "nn/inference.h"
 #include "nn/resnet.h"
+#include "nn/training_step.h"
 #include "tools/gpu_check/commands.h"
 #include "tools/gpu_check/kernel_times.h"
 
@@ -61,21 +61,22 @@ void fill(nn::ResNet& model) {
 class Race {
  public:
   Race(Device& device, bool training, int64_t batch, int64_t size, amp::Precision precision)
-      : device_(device), training_(training), precision_(precision), model_({.seed = std::nullopt}, {device}) {
+      : device_(device), training_(training), model_({.seed = std::nullopt}, {device}) {
     fill(model_);
     pictures_ = from_host(race::pictures(batch, size), {batch, size, size, 3}, device).to(nn::input_placement(model_, precision).dtype);
-    labels_ = from_host(race::labels(batch), {batch}, device);
+    labels_ = race::labels(batch);
     model_.train(training);
     if (training) {
       for (nn::NamedTensor& parameter : model_.parameters()) parameter.tensor.set_requires_grad();
       adam_.emplace(std::vector<std::vector<nn::NamedTensor>>{model_.parameters()});
       if (precision == amp::Precision::fp16) scaler_.emplace(device, amp::GradScalerOptions{.initial = race::kScale});
+      training_step_.emplace(model_, *adam_, nn::TrainingStepOptions{.precision = precision, .seed = 1});
+      for (int i = 0; i < race::kLosses; ++i) losses_.push_back(train().item());
+    } else {
+      inference_.emplace(model_, precision);
+      losses_.push_back(cross_entropy(infer(), from_host(labels_, {batch}, device)).loss.item());
     }
-    std::vector<Tensor> first;
-    for (int i = 0; i < (training ? race::kLosses : 1); ++i) first.push_back(training ? train() : loss_of(infer()));
-    for (const Tensor& loss : first) losses_.push_back(loss.item());
-    for (int i = 0; i < 3; ++i) step();
-    device.synchronize();
+    run_steps(3);  // eager, recorded, replayed
   }
 
   void run_steps(int steps) {
@@ -92,7 +93,8 @@ class Race {
       run_steps(each);
       times.push_back(std::round(1e8 * seconds_since(start) / each) / 1e5);
     }
-    return {{"times_ms", times}, {"losses", losses_}};
+    const nn::Replayer::Counts& counts = training_step_ ? training_step_->counts() : inference_->counts();
+    return {{"times_ms", times}, {"losses", losses_}, {"replayed", counts.replayed}};
   }
 
  private:
@@ -104,34 +106,26 @@ class Race {
   }
 
   Tensor train() {
-    model_.begin_step(1, number_++);
-    const Tensor loss = [&] {
-      const amp::Autocast autocast(amp::dtype_of(precision_));
-      return loss_of(model_(pictures_));
-    }();
-    tape::backward(loss, {.scale = scaler_ ? scaler_->state() : Tensor()});
-    adam_->step({.lr = {race::kRate}, .momentum = race::kMomentum}, scaler_ ? &*scaler_ : nullptr);
-    adam_->zero_grad();
-    return loss.detach();
+    return (*training_step_)({.input = pictures_,
+                              .labels = labels_,
+                              .rates = {.lr = {race::kRate}, .momentum = race::kMomentum},
+                              .number = number_++,
+                              .scaler = scaler_ ? &*scaler_ : nullptr});
   }
 
-  Tensor infer() {
-    const tape::NoGrad no_grad;
-    const amp::Autocast autocast(amp::dtype_of(precision_));
-    return model_(pictures_);
-  }
-
-  Tensor loss_of(const Tensor& logits) const { return cross_entropy(logits, labels_).loss; }
+  Tensor infer() { return (*inference_)(pictures_); }
 
   Device& device_;
   bool training_;
-  amp::Precision precision_;
   nn::ResNet model_;
-  Tensor pictures_, labels_;
+  Tensor pictures_;
+  std::vector<int64_t> labels_;
   std::optional<nn::Adam> adam_;
   std::optional<amp::GradScaler> scaler_;
+  std::optional<nn::TrainingStep> training_step_;
+  std::optional<nn::Inference> inference_;
   std::vector<double> losses_;
-  uint32_t number_ = 0;
+  int64_t number_ = 0;
 };
 
 /// All races that were asked for stay, so that coming back to one costs nothing.

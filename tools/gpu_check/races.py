@@ -63,6 +63,8 @@ def visit(contender, race, pace, limit, entry):
         answer = contender.ask(f"race {race.words} {pace.seconds} {pace.each}", limit)
         entry["times_ms"].append(answer["times_ms"])
         entry["losses"] = answer["losses"]
+        if "replayed" in answer:
+            entry["replayed"] = answer["replayed"]
     except Unavailable as why:
         entry["unavailable"] = str(why)
 
@@ -144,8 +146,7 @@ def judge(race, entries, ceilings):
         row = rows[name] = {"losses": entry["losses"]}
         if "prepared_s" in entry:
             row["prepared_s"] = round(entry["prepared_s"], 2)
-        if note := entry.get("note"):
-            row["note"] = note
+        row |= {key: entry[key] for key in ("note", "replayed") if key in entry}
         if not any(entry["times_ms"]):
             row["unavailable"] = entry.get("unavailable", "it gave no time")
             continue
@@ -181,7 +182,8 @@ def void_what_does_not_hold(rows):
         if not best:
             row["void"] = "eager PyTorch, which it should reach, gave no rate"
         elif row["images_per_s"] < HOLDS * best:
-            row["void"] = f"{100 * row['images_per_s'] / best:.1f} % of its best Python rate, {best:.0f} a second; {100 * HOLDS:.0f} % are asked"
+            share = row["images_per_s"] / best
+            row["void"] = f"{100 * share:.1f} % of its best Python rate, {best:.0f} a second; {100 * HOLDS:.0f} % are asked"
 
 
 def compare_losses(race, rows):

@@ -24,7 +24,7 @@ class Unavailable(Exception):
 
 
 class Check:
-    """What the stages share: the programs, where results go, when this stage's time is up, and the device they ask ("cpu" in a rehearsal)."""
+    """What the stages share: the programs, where results go, when time is up, and the device they ask ("cpu" in a rehearsal)."""
 
     def __init__(self, programs, out, python="python3", device="cuda"):
         self.programs, self.out, self.python, self.device_name = programs, out, python, device
@@ -40,8 +40,9 @@ class Check:
         self.log.write(f"\n$ {' '.join(command)}\n")
         if not shutil.which(command[0]):
             return 127, f"there is no {command[0]}"
-        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | self.libraries | (env or {}), stdin=subprocess.PIPE if input else subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | self.libraries | (env or {}),
+                                   stdin=subprocess.PIPE if input else subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                   stderr=subprocess.STDOUT, text=True, errors="replace")
         try:
             text, code = process.communicate(input, timeout=max(left, 1))[0], process.returncode
         except subprocess.TimeoutExpired:
@@ -89,7 +90,8 @@ class Check:
         shards = min(8, os.cpu_count() or 1)
         processes, report = [], {"tests": 0, "failed": [], "skipped": []}
         for i in range(shards):
-            env = os.environ | self.libraries | {"MIRILLA_REQUIRE": "cuda", "GTEST_TOTAL_SHARDS": str(shards), "GTEST_SHARD_INDEX": str(i), "OMP_NUM_THREADS": "2"}
+            env = os.environ | self.libraries | {"MIRILLA_REQUIRE": "cuda", "GTEST_TOTAL_SHARDS": str(shards), "GTEST_SHARD_INDEX": str(i),
+                                                 "OMP_NUM_THREADS": "2"}
             sink = open(self.out / f"tests.{i}", "w+")
             processes.append((subprocess.Popen([self.programs / "test_cuda"], env=env, stdout=sink, stderr=subprocess.STDOUT), sink))
         late = []
