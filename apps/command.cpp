@@ -36,7 +36,9 @@ int terminal_columns(int file) {
 }  // namespace
 
 void add_common(CLI::App& command, CommonOptions& options) {
-  command.add_option("--device", options.device, "auto, cpu, or reference (plain loops, for comparison, slow)")
+  command
+      .add_option("--device", options.device,
+                  "auto, cuda (the second GPU is cuda:1), cpu, simt (the GPU's kernels on the host, slow) or reference (plain loops, slow)")
       ->capture_default_str()
       ->type_name("NAME");
   command.add_option("--threads", options.threads, "threads on the host; 0: one a core")

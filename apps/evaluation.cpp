@@ -64,16 +64,18 @@ std::shared_ptr<data::Dataset> open_data(const EvaluationOptions& options, const
 nn::Evaluation run_evaluation(const EvaluationOptions& options, const nn::LoadedModel& loaded,
                               const std::shared_ptr<data::Dataset>& dataset, amp::Precision precision, ProgressLine& progress) {
   data::LoaderOptions loading{.batch_size = options.batch_size, .training = false, .threads = host_threads()};
-  nn::LoaderBatches batches(dataset, loading);
+  // One pass keeps nothing for a second; test-time augmentation reads the loader's own.
+  Device& device = options.tta ? open_device("cpu") : nn::placement_of(*loaded.model).device;
+  const std::unique_ptr<nn::Batches> batches = nn::make_batches({dataset, loading}, device);
   int64_t done = 0;
-  const int64_t total = batches.pictures_per_epoch() * (options.tta ? options.tta->n + 1 : 1);
+  const int64_t total = batches->pictures_per_epoch() * (options.tta ? options.tta->n + 1 : 1);
   const nn::EvaluateOptions evaluating{
       .after_batch = [&](int64_t, int64_t n) { progress(done += n, total); }, .interrupt = &interrupt_flag(), .precision = precision};
-  if (!options.tta) return nn::evaluate(*loaded.model, batches, loaded.info, evaluating);
+  if (!options.tta) return nn::evaluate(*loaded.model, *batches, loaded.info, evaluating);
   loading.random_crops = true;
   loading.seed = options.tta->seed;
   nn::LoaderBatches augmented(dataset, loading);
-  return nn::evaluate_tta(*loaded.model, augmented, batches, loaded.info, *options.tta, evaluating);
+  return nn::evaluate_tta(*loaded.model, augmented, *batches, loaded.info, *options.tta, evaluating);
 }
 
 }  // namespace

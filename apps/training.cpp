@@ -44,6 +44,21 @@ void add_network_options(CLI::App& command, TrainingOptions& options) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20).description(""))
       ->type_name("N");
+  command
+      .add_option("--device-pictures", options.device_pictures,
+                  "the GPU's memory for pictures that are the same in every epoch: auto (a quarter of what is free), off, or bytes, as 8G")
+      ->capture_default_str()
+      ->check(CLI::Validator(
+          [](const std::string& text) {
+            try {
+              nn::parse_device_pictures(text);
+              return std::string();
+            } catch (const UsageError& error) {
+              return error.message();
+            }
+          },
+          ""))
+      ->type_name("BYTES");
   add_precision(command, options.precision);
 }
 
@@ -110,7 +125,8 @@ nn::Learner make_learner(const TrainingOptions& options, nn::ResNet& model, std:
                            .replay = {.mode = options.replay},
                            .interrupt = &interrupt_flag(),
                            .batch_size = options.batch_size,
-                           .loader_threads = host_threads()});
+                           .loader_threads = host_threads(),
+                           .device_pictures = nn::parse_device_pictures(options.device_pictures)});
 }
 
 }  // namespace mirilla::apps

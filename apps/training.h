@@ -28,6 +28,7 @@ struct TrainingOptions {
   std::string out = "mirilla-out";
   std::string precision;
   nn::ReplayMode replay = nn::ReplayMode::automatic;
+  std::string device_pictures = "auto";
 };
 
 /// Adds --data, --resize, --size, --valid-pct, --split-file and --limit.

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <utility>
 
+#include "data/feed.h"
 #include "data/loader.h"
 
 namespace mirilla::nn {
@@ -31,5 +34,37 @@ class LoaderBatches final : public Batches {
  private:
   data::Loader loader_;
 };
+
+/// Its batches lie on a device.
+class FeedBatches final : public Batches {
+ public:
+  FeedBatches(std::shared_ptr<const data::Dataset> dataset, const data::LoaderOptions& options, Device& device, uint64_t keep_bytes)
+      : feed_(std::move(dataset), options, device, keep_bytes) {}
+  int64_t batches_per_epoch() const override { return feed_.batches_per_epoch(); }
+  int64_t pictures_per_epoch() const override { return feed_.pictures_per_epoch(); }
+  void start(int64_t epoch) override { feed_.start(epoch); }
+  const data::Batch* next() override { return feed_.next(); }
+
+ private:
+  data::Feed feed_;
+};
+
+/// How much of a device's memory the pictures may have that are the same in every epoch.
+struct DevicePictures {
+  /// None: a quarter of what is free on a device with a memory of its own; on the host, where the loader's pictures lie already, nothing.
+  std::optional<uint64_t> bytes;
+};
+/// "auto", "off" or a number of bytes, which may end in K, M or G (of 1024). Throws UsageError.
+DevicePictures parse_device_pictures(std::string_view text);
+
+/// What a model on `device` is fed from: a Feed where the device has a memory of its own, or where a number of bytes was asked for; else
+/// the Loader as it is. The first part gets its share first.
+struct PartOptions {
+  std::shared_ptr<const data::Dataset> dataset;
+  data::LoaderOptions loading;
+};
+std::unique_ptr<Batches> make_batches(const PartOptions& part, Device& device, DevicePictures pictures = {.bytes = 0});
+std::pair<std::unique_ptr<Batches>, std::unique_ptr<Batches>> make_batches(const PartOptions& train, const PartOptions& valid,
+                                                                           Device& device, DevicePictures pictures);
 
 }  // namespace mirilla::nn

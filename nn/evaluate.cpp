@@ -20,7 +20,25 @@ void check_labels(std::span<const int64_t> labels, int64_t classes) {
                        "open the data under the model's vocabulary");
 }
 
+// Of a batch whose pictures lie on the device: gathered and augmented there.
+Tensor gathered_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info,
+                      Placement placement) {
+  if (&batch.pictures.device() != &placement.device)
+    throw Error(fmt::format("pictures on {} came for a network on {}", batch.pictures.device().name(), placement.device.name()));
+  const Tensor rows = from_host(parameters, {batch.n, kAugmentParameters}, placement.device);
+  Tensor input = empty({batch.n, info.size, info.size, 3}, placement.dtype, placement.device);
+  input.backend().augment({.pictures = batch.pictures,
+                           .parameters = rows,
+                           .places = batch.places,
+                           .lighting = lighting,
+                           .mean = info.mean,
+                           .std = info.std,
+                           .y = input});
+  return input;
+}
+
 Tensor batch_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info, Placement placement) {
+  if (batch.pictures) return gathered_input(batch, parameters, lighting, info, placement);
   const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
   return to_input(pixels, batch.n, batch.size, batch.size, parameters, lighting, info, placement);
 }

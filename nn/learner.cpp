@@ -240,8 +240,9 @@ Learner make_learner(ResNet& model, std::shared_ptr<const data::Dataset> dataset
       .batch_size = options.batch_size, .training = true, .threads = options.loader_threads, .seed = options.seed};
   const data::LoaderOptions valid{
       .batch_size = options.batch_size, .training = false, .threads = options.loader_threads, .seed = options.seed};
-  return Learner(model, std::make_unique<LoaderBatches>(dataset, train), std::make_unique<LoaderBatches>(dataset, valid), std::move(info),
-                 options);
+  auto [training_part, validation_part] =
+      make_batches({dataset, train}, {dataset, valid}, placement_of(model).device, options.device_pictures);
+  return Learner(model, std::move(training_part), std::move(validation_part), std::move(info), options);
 }
 
 }  // namespace mirilla::nn

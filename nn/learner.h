@@ -35,6 +35,7 @@ struct LearnerOptions {
   // For make_learner:
   int64_t batch_size = 128;
   int loader_threads = 1;
+  DevicePictures device_pictures;
 };
 
 /// All that training moves, as copies: to try something and take it back.
