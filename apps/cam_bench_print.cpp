@@ -65,11 +65,12 @@ std::vector<std::string> notes_of(const BenchReport& report) {
       notes.push_back(fmt::format("{}: nothing speaks for the class in {} pictures, whose map is 0 everywhere", row.method, row.empty));
   if (!has(report, "randomisation")) return notes;
   const std::vector<std::string> names = survivors(report);
-  notes.push_back(names.empty()
-                      ? fmt::format("no method's maps survive random weights (rank correlation {} or more)", nn::kSurvives)
-                      : fmt::format("{} survive random weights: with none of the model's own left, the maps are ranked alike ({} or more). "
-                                    "Do not read them as reasons of the model",
-                                    fmt::join(names, ", "), nn::kSurvives));
+  notes.push_back(
+      names.empty()
+          ? fmt::format("no method's maps survive random weights (a rank correlation of {} or more)", nn::kSurvives)
+          : fmt::format("these survive random weights: {}. With none of the model's own left they rank the places alike ({} or more), "
+                        "so do not read them as the model's reasons",
+                        fmt::join(names, ", "), nn::kSurvives));
   return notes;
 }
 
