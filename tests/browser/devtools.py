@@ -68,7 +68,7 @@ class Socket:
 
 class Browser:
     """One page of a fresh profile, until close(). What the page logs as an error, throws, or asks of the network is kept."""
-    def __init__(self, width=1280, height=900, scale=1, timeout_s=60):
+    def __init__(self, width=1280, height=900, scale=1, timeout_s=180):
         self.profile = tempfile.mkdtemp(prefix="mirilla-browser-")
         self.timeout_s = timeout_s
         self.process = subprocess.Popen(
