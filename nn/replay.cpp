@@ -119,7 +119,7 @@ void Replayer::refresh_copies() {
 }
 
 Tensor Replayer::operator()(const Work& work) {
-  if (!active_) {
+  if (!active_ || running::checking()) {  // a replay runs without anybody's looking at what comes out of each module
     ++counts_.eager;
     return work.run(work.inputs);
   }

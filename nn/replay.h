@@ -46,6 +46,8 @@ bool replays(ReplayMode mode, const Device& device);
 /// What the work allocates while it is recorded comes from a pool of its own, and stays where it is until the recording goes. The results
 /// and what watches see of the pass lie there: the next replay overwrites them.
 ///
+/// In the check mode (engine/running.h), which looks at each module's output, all runs are eager.
+///
 /// After a replay everything is as after the eager run, to the bit: versions of what it wrote have moved, half copies that the optimizer
 /// wrote are current, and watches hold this pass.
 class Replayer {

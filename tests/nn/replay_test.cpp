@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "engine/amp/autocast.h"
+#include "engine/running.h"
 #include "nn/inference.h"
 #include "tests/nn/replay_network.h"
 #include "tests/nn/wrapped_device.h"
@@ -280,6 +281,15 @@ TEST(Replay, SaysOnceWhyItCannotRecordAndGoesOnEagerly) {
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_NE(notes[0].find("the moon is in the way"), std::string::npos) << notes[0];
   EXPECT_EQ(run.step.counts().eager, 4);
+  EXPECT_EQ(run.step.counts().replayed, 0);
+}
+
+TEST(Replay, IsEagerWhereEachOutputIsLookedAt) {
+  Training run(simt(), amp::Precision::fp32, kOn);
+  running::set_checking(true);
+  for (uint32_t number = 0; number < 3; ++number) run.take(number);
+  running::set_checking(false);
+  EXPECT_EQ(run.step.counts().eager, 3);
   EXPECT_EQ(run.step.counts().replayed, 0);
 }
 
