@@ -16,7 +16,7 @@ namespace mirilla::nn {
 struct ExploreOptions {
   std::optional<int> target = {};  // the class whose gradient is shown channel by channel; none: the likeliest
   int64_t most_classes = 10;       // that may be chosen for Grad-CAM: the likeliest, and the target
-  size_t budget_bytes = 9 << 20;   // of all channels before compression; larger maps are averaged down until they fit
+  size_t budget_bytes = 7 << 20;   // of all channels before compression; larger maps are averaged down until they fit
   std::function<void(int64_t done, int64_t total)> progress = {};  // passes through the network
 };
 
