@@ -23,7 +23,7 @@ class ByPlace : public ::testing::TestWithParam<std::string> {
     return from_host(values, {n}, device_);
   }
 };
-INSTANTIATE_TEST_SUITE_P(Here, ByPlace, ::testing::ValuesIn(device_names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Here, ByPlace, ::testing::ValuesIn(device_names()), [](const auto& tested) { return tested.param; });
 
 struct Optimized {
   Tensor p, m, v, step, g;
