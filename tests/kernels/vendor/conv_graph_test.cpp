@@ -70,7 +70,7 @@ std::string first_plan(ConvGraph& graph) {
 
 TEST_F(ConvGraphOnH200, TakesEveryGraphOfResNet18) {
   std::vector<Layer> layers = kLayers;
-  layers.push_back(kFirstLayer);
+  layers.push_back(kStem);
   for (const Layer& layer : layers)
     for (const DType dtype : kTypes) {
       for (const ConvKind kind : kKinds) EXPECT_EQ(ConvGraph::check(layer.problem(kind, dtype)), "");
@@ -105,7 +105,7 @@ TEST_F(ConvGraphOnH200, HasPlansForEveryLayerPassAndType) {
 TEST_F(ConvGraphOnH200, HasPlansForTheFirstLayerOfPaddedPictures) {
   for (const DType dtype : {DType::f16, DType::bf16})
     for (const ConvKind kind : {ConvKind::forward, ConvKind::backward_weight}) {
-      const ConvProblem problem = kFirstLayer.problem(kind, dtype);
+      const ConvProblem problem = kStem.problem(kind, dtype);
       EXPECT_EQ(declined(problem), "");
       ConvGraph graph(problem, *h200());
       const std::string plan = first_plan(graph);

@@ -32,7 +32,7 @@ struct Layer {
 };
 
 /// The first layer's three channels are padded to four.
-inline const Layer kFirstLayer{128, 4, 64, 7, 2};
+inline const Layer kStem{128, 4, 64, 7, 2};
 inline const std::vector<Layer> kLayers{{32, 64, 64, 3, 1},   {32, 64, 128, 3, 2},  {32, 64, 128, 1, 2}, {16, 128, 128, 3, 1},
                                         {16, 128, 256, 3, 2}, {16, 128, 256, 1, 2}, {8, 256, 256, 3, 1}, {8, 256, 512, 3, 2},
                                         {8, 256, 512, 1, 2},  {4, 512, 512, 3, 1}};
