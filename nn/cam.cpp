@@ -74,16 +74,6 @@ Pass run(ResNet& model, const Tensor& batch, int64_t copies, const std::vector<s
   return pass;
 }
 
-// Grad-CAM's own operation: the whole batch where it lies.
-std::vector<double> gradcam_maps(const LayerOutput& layer) {
-  const Tensor& a = layer.activation;
-  const DType dtype = is_half(a.dtype()) ? DType::f32 : a.dtype();
-  Tensor weights = empty({a.size(0), a.size(3)}, dtype, a.device());
-  Tensor maps = empty({a.size(0), a.size(1), a.size(2)}, dtype, a.device());
-  a.backend().grad_cam(a, layer.gradient.to(a.dtype()), weights, maps);
-  return maps.to_doubles();
-}
-
 std::vector<double> map_by_formula(CamMethod method, const CamLayer& layer) {
   switch (method) {
     case CamMethod::gradcam_plus_plus: return gradcam_plus_plus(layer);
@@ -104,7 +94,7 @@ std::vector<double> measured_weights(ResNet& model, const Tensor& picture, const
 
 // (N, h w) of one layer.
 std::vector<double> maps_of(ResNet& model, const Tensor& batch, const Pass& pass, const LayerOutput& layer, const CamOptions& options) {
-  if (options.method == CamMethod::gradcam) return gradcam_maps(layer);
+  if (options.method == CamMethod::gradcam) return grad_cam_maps(layer.activation, layer.gradient).to_doubles();
   const std::vector<double> activation = layer.activation.to_doubles();
   const std::vector<double> gradient = layer.gradient ? layer.gradient.to_doubles() : std::vector<double>();
   const auto pictures = static_cast<size_t>(batch.size(0));

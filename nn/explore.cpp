@@ -14,6 +14,7 @@
 #include "nn/channel_images.h"
 #include "nn/explain_files.h"
 #include "nn/explore/assets.h"
+#include "nn/explore/page.h"
 #include "nn/predict.h"
 #include "nn/target.h"
 
@@ -245,12 +246,6 @@ Json classes_of(const Explorer& explorer, const std::vector<std::string>& vocabu
   return all;
 }
 
-std::string replaced(std::string text, std::string_view mark, std::string_view with) {
-  const size_t at = text.find(mark);
-  if (at != std::string::npos) text.replace(at, mark.size(), with);
-  return text;
-}
-
 }  // namespace
 
 std::string explore_document(ResNet& model, const data::Picture& picture, const ModelInfo& info, const std::string& file,
@@ -286,9 +281,7 @@ std::string json_for_html(const std::string& document) {
 }
 
 std::string explore_page(const std::string& document) {
-  std::string page = replaced(std::string(assets::explore_html()), "/*STYLE*/", assets::page_css());
-  page = replaced(std::move(page), "/*SCRIPT*/", assets::explore_js());
-  return replaced(std::move(page), "/*DATA*/", json_for_html(document));
+  return replaced(whole_page(assets::explore_html(), assets::explore_js()), "/*DATA*/", json_for_html(document));
 }
 
 }  // namespace mirilla::nn

@@ -16,9 +16,7 @@ CamMap map_of(const Watch& watch, CamStyle style) {
   if (activation.shape().rank() != 4 || activation.size(1) * activation.size(2) <= 1)
     throw Error(fmt::format("Grad-CAM needs a layer that still has places, and '{}' gives {}", watch.name(), to_string(activation.shape())),
                 "layer4 and layer3 are the usual ones");
-  Tensor weights = empty({1, activation.size(3)}, activation.dtype(), activation.device());
-  Tensor map = empty({1, activation.size(1), activation.size(2)}, activation.dtype(), activation.device());
-  activation.backend().grad_cam(activation, watch.gradient(last), weights, map);
+  const Tensor map = grad_cam_maps(activation, watch.gradient(last));
   CamMap result{
       .layer = watch.name(), .height = static_cast<int>(map.size(1)), .width = static_cast<int>(map.size(2)), .values = {}, .note = {}};
   const std::vector<double> values = map.to_doubles();
@@ -30,6 +28,14 @@ CamMap map_of(const Watch& watch, CamStyle style) {
 }
 
 }  // namespace
+
+Tensor grad_cam_maps(const Tensor& activation, const Tensor& gradient) {
+  const DType dtype = is_half(activation.dtype()) ? DType::f32 : activation.dtype();
+  Tensor weights = empty({activation.size(0), activation.size(3)}, dtype, activation.device());
+  Tensor maps = empty({activation.size(0), activation.size(1), activation.size(2)}, dtype, activation.device());
+  activation.backend().grad_cam(activation, gradient.to(activation.dtype()), weights, maps);
+  return maps;
+}
 
 GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style) {
   std::vector<Watch> watches;

@@ -47,6 +47,10 @@ struct GradCam {
 /// without a spatial extent.
 GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
 
+/// The formula alone, for a batch: activation and gradient (N,h,w,C) to maps (N,h,w), f32 also where the activation is a half. Does not
+/// wait.
+Tensor grad_cam_maps(const Tensor& activation, const Tensor& gradient);
+
 /// What CamMap::note says of a map as the formula gave it, before its style: "" where there is something to see.
 std::string note_on(const CamMap& map, CamStyle style);
 

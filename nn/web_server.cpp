@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "nn/explore/assets.h"
+#include "nn/explore/page.h"
 
 namespace mirilla::nn {
 
@@ -52,15 +53,7 @@ void answer(Response& response, Work work) {
   }
 }
 
-std::string replaced(std::string text, std::string_view mark, std::string_view with) {
-  const size_t at = text.find(mark);
-  if (at != std::string::npos) text.replace(at, mark.size(), with);
-  return text;
-}
-
-std::string front_page() {
-  return replaced(replaced(std::string(assets::serve_html()), "/*STYLE*/", assets::page_css()), "/*SCRIPT*/", assets::serve_js());
-}
+std::string front_page() { return whole_page(assets::serve_html(), assets::serve_js()); }
 
 // "http://127.0.0.1:8013" of the server's own "127.0.0.1:8013".
 bool same_origin(const Request& request) {

@@ -12,6 +12,7 @@ Device& device(int index) {
 std::string version_line() { return "cuda: not built"; }
 std::string conv_plans_text() { return {}; }
 PlanStore* conv_plan_store() { return nullptr; }
+std::vector<std::string> conv_fusions() { return {}; }
 std::vector<std::string> take_plan_notes() { return {}; }
 
 }  // namespace mirilla::cuda

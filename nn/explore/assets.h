@@ -9,6 +9,7 @@ namespace mirilla::nn::assets {
 std::string_view explore_html();
 std::string_view explore_js();
 std::string_view page_css();
+std::string_view page_js();
 std::string_view serve_html();
 std::string_view serve_js();
 

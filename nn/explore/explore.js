@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What the page does with the document of nn/explore.h. Names in it are data: they only ever go through textContent and setAttribute.
-"use strict";
-
 const data = JSON.parse(document.getElementById("data").textContent);
-const $ = (id) => document.getElementById(id);
 const PAGE = 64;
 
 const state = {
@@ -13,23 +10,12 @@ const state = {
 
 // ---- small things ------------------------------------------------------------------------------------------------------------------
 
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children);
-  return made;
-}
-
 function number(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   return size >= 1e5 || size < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
 }
 
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
 const plural = (n, word) => `${n.toLocaleString("en")} ${word}${n === 1 ? "" : "s"}`;
 const title = (name) => name || "the whole network";
 

@@ -1,20 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Sends a photo, shows what comes back. Names of classes and layers only ever go through textContent and attributes.
-"use strict";
-
-const $ = (id) => document.getElementById(id);
 const state = { photo: null, target: null, asked: 0, most: 0 };
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== false) made.setAttribute(key, value === true ? "" : value);
-  }
-  made.append(...children);
-  return made;
-}
 
 function complain(text) {
   $("error").textContent = text || "";

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/amp/autocast.h"
 #include "engine/tape.h"
 #include "nn/cam_formulas.h"
 #include "nn/explain.h"
@@ -71,6 +72,13 @@ TEST_F(Explained, GradCamIsTheOneOfASinglePicture) {
   const auto batch = cam(model_, noise(1), {"layer4", "layer3"}, {.targets = {Target{{{1}}}}});
   for (size_t layer = 0; layer < 2; ++layer)
     EXPECT_LT(furthest(one.maps[layer].values, batch[0].maps[layer].values), 1e-6 * largest(one.maps[layer].values));
+}
+
+TEST_F(Explained, GradCamOfHalvesIsSummedAndKeptInSingle) {
+  const amp::Autocast autocast(DType::f16);
+  const GradCam one = grad_cam(model_, noise(1), {"layer3"}, 1, CamStyle::course);
+  const std::vector<float>& values = one.maps[0].values;
+  EXPECT_TRUE(std::any_of(values.begin(), values.end(), [](float v) { return static_cast<float>(Half(v)) != v; }));
 }
 
 TEST_F(Explained, ATargetOfNoWeightGivesZerosAndNotNaN) {

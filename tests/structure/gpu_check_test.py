@@ -87,6 +87,14 @@ class Stages(unittest.TestCase):
         self.assertEqual((code, results["tests"]["result"]), (0, "ok"))
         self.assertGreaterEqual(results["tests"]["facts"]["tests"], 1)
 
+    def test_all_tests_run_with_the_libraries_and_with_our_own_kernels(self):
+        kept = self.path / "vendors"
+        code, results = self.check(["tests"], test_cuda=f"echo '[ RUN      ] A.b'; echo $MIRILLA_VENDOR >> {kept}; "
+                                   "[ $MIRILLA_VENDOR = on ] || { echo '[  FAILED  ] A.b (0 ms)'; exit 1; }")
+        self.assertEqual(code, 1)
+        self.assertEqual(set(kept.read_text().split()), {"on", "off"})
+        self.assertIn("A.b (MIRILLA_VENDOR=off)", results["tests"]["facts"]["failed"])
+
     def test_a_failure_a_skip_a_crash_and_no_test_at_all_are_failures(self):
         for text in ("echo '[ RUN      ] A.b'; echo '[  FAILED  ] A.b (0 ms)'; exit 1", "echo '[ RUN      ] A.b'; echo '[  SKIPPED ] A.b (0 ms)'",
                      "echo '[ RUN      ] A.b'; kill -9 $$", "exit 0"):

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What tools/gpu-check asks of a device. One JSON document on stdout (serve: a line an answer); exit code 1 where a promise is broken.
 //
-//   gpu_check device                              what the device says of itself
+//   gpu_check device                              what the device says of itself, and what cuDNN can fuse there
 //   gpu_check steps --device cuda --against cpu   the same steps on two devices
 //   gpu_check ceilings --device cuda              how fast it copies and multiplies
 //   gpu_check kernels --race "train 128 128 fp16" the time of every kernel
@@ -19,6 +19,7 @@
 #include "engine/ops/loss.h"
 #include "engine/tape.h"
 #include "engine/tensor.h"
+#include "kernels/cuda/conv/plans.h"
 #include "kernels/cuda/device.h"
 #include "kernels/device.h"
 #include "kernels/error.h"
@@ -139,7 +140,7 @@ int steps(const Options& options, Json& document) {
 }
 
 int device(Json& document) {
-  document = {{"version_line", cuda::version_line()}, {"unavailable", cuda::unavailable()}};
+  document = {{"version_line", cuda::version_line()}, {"unavailable", cuda::unavailable()}, {"fusions", cuda::conv_fusions()}};
   return cuda::unavailable().empty() ? 0 : 3;
 }
 

@@ -49,6 +49,7 @@ def pack_sources(folder):
 
 def pack(folder, build):
     launcher = [f"-DCMAKE_{language}_COMPILER_LAUNCHER=ccache" for language in ("CXX", "CUDA")] if shutil.which("ccache") else []
+    run([ROOT / "tools/setup", "cuda"])  # the headers that cuDNN wants of a build
     run(["cmake", "-S", ".", "-B", build, "-G", "Ninja", "--log-level=WARNING", "-DCMAKE_BUILD_TYPE=Release", "-DMIRILLA_CUDA=ON",
          "-DMIRILLA_ONEDNN_MODE=off", "-DMIRILLA_BENCH=OFF", "-DMIRILLA_TEST_ROOMS=cuda;simt", "-DCMAKE_BUILD_RPATH=$ORIGIN/../lib",
          "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags", *launcher])  # so that libraries find libraries there too

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/conv/channels.h"
 #include "kernels/cuda/conv/plans.h"
+#include "kernels/cuda/vendor/conv_probe.h"
 #include "kernels/cuda/vendor/conv_tools.h"
 #include "kernels/cuda/vendor/cudnn.h"
 #include "kernels/cuda/vendor/options.h"
@@ -120,6 +121,17 @@ PlanStore* conv_plan_store() {
   } catch (const DeviceError&) {  // no cuDNN: whoever computes a convolution is told
     return nullptr;
   }
+}
+
+std::vector<std::string> conv_fusions() {
+  if (!conv_plan_store()) return {};
+  std::vector<std::string> lines;
+  const vendor::ConvChip chip = vendor::ConvChip::here();
+  for (const DType dtype : {DType::f16, DType::bf16, DType::f32})
+    for (const vendor::Fusion& fusion : vendor::probe_fusions(chip, dtype))
+      lines.push_back(
+          fmt::format("{}: {}: {}", name_of(dtype), fusion.name, fusion.plans == 0 ? fusion.why : fmt::format("{} plans", fusion.plans)));
+  return lines;
 }
 
 std::string conv_plans_text() {

@@ -16,5 +16,6 @@ namespace mirilla::MIRILLA_PLATFORM {
 
 std::string conv_plans_text() { return {}; }
 PlanStore* conv_plan_store() { return nullptr; }
+std::vector<std::string> conv_fusions() { return {}; }
 
 }  // namespace mirilla::MIRILLA_PLATFORM
