@@ -55,6 +55,11 @@ TEST(CudaDevice, CopiesThereAndBackAndWithin) {
   EXPECT_EQ(back, sent);
 }
 
+TEST(CudaDevice, SaysHowMuchIsFreeOfMemoryOfItsOwn) {
+  const size_t free = device_under_test().free_bytes();
+  EXPECT_EQ(free > 0, !device_under_test().host_addressable());
+}
+
 // The engine's allocator hands out blocks as they were asked for where the device watches what lies beside them.
 TEST(CudaDevice, IsExactAboutItsMemoryWhereItWatches) {
   Device& device = device_under_test();
