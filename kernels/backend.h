@@ -56,10 +56,10 @@ struct BatchNormApply {
   bool relu = false;
   View y;           // like x
   View normalized;  // like x, may be absent
-  View mask;        // (ceil(numel / 8)) u8, may be absent; wants Fused::relu_mask. Bit i % 8 of byte i / 8 is set where y[i] > 0
+  View mask;        // (ceil(numel / 8)) u8, may be absent; wants Fused::relu_mask. Bit i % 8 of byte i / 8 is clear where y[i] <= 0
 };
 
-/// The way back. With g = dy, or dy where y > 0 and else 0 if relu; xhat = (x - mean) inv_std:
+/// The way back. With g = dy, or 0 where y <= 0 and else dy if relu; xhat = (x - mean) inv_std:
 ///
 ///   dbias = sum g;  dweight = sum g xhat
 ///   dx = weight inv_std (g - 1/n dbias - 1/n xhat dweight)      if the statistics came from x (training)
@@ -86,8 +86,8 @@ struct Conv2dBiasAddRelu {
   View y;
 };
 
-/// Which elements a dropout keeps: element i of the tensor is kept where to_unit(key.bits(i)) >= p, and scaled by 1 / (1 - p). Nothing is
-/// stored; the backward pass asks the same question again.
+/// Which elements a dropout keeps: element i of the tensor is kept where to_unit(key.bits(i)) >= p, and scaled by 1 / (1 - p); of a dropped
+/// one 0 is left, or NaN if it was not finite. Nothing is stored; the backward pass asks the same question again.
 struct DropoutSpec {
   double p = 0.5;
   RandomKey key;
@@ -167,7 +167,8 @@ constexpr void step_scaler(float* state, const ScalerSpec& spec) {
 ///
 /// Where d = min(height / h, width / w) / 2 > 1, the crop is first averaged over the cells of an adaptive average pool to
 /// (floor(height (1/d)), floor(width (1/d))), and that is sampled; an output pixel then reads more.    [fastai.vision.augment._grid_sample]
-/// The denominator h6 x + h7 y + 1 must not vanish on the picture. An extent of 1 has its only coordinate at 0.
+/// The denominator h6 x + h7 y + 1 must not vanish on the picture. An extent of 1 has its only coordinate at 0. A parameter that is used and
+/// not finite makes its picture NaN (but an infinite shift or contrast is a number like others; PyTorch's grid_sample takes some pixel).
 ///
 /// With `places` the pictures may lie anywhere in one storage, so that those kept on the device and those just sent make up a batch without
 /// being copied together: a row a picture, the byte of its first pixel and the bytes from one of its rows to the next. Every picture is
@@ -199,6 +200,25 @@ std::string_view name_of(Fused operation);
 ///   f32 from half inputs     may be written by conv2d_backward_weight (dw), matmul, sum and sum_rows (y)
 ///   always f32               cross_entropy's losses and dlogits, grad_cam's weights and map
 ///   half from f32            may be written by multiply where b is one element, and by augment
+///
+/// What is not finite or barely there. A NaN, an infinity, a -0 and a subnormal in any input give what IEEE arithmetic makes of the formula
+/// and PyTorch does: no operation turns a NaN into a number, and none flushes subnormals, in whatever form it runs. Where there is a choice:
+///
+///   relu and its like        a NaN stays, -0 stays -0, backward gives 0 where y <= 0, so that dy passes where y is NaN
+///   max pools, argmax        a NaN wins; of several NaN the last in a pool, the first in argmax
+///   dropout                  a dropped element is 0 times what it was
+///   cast to an integer       NaN gives 0, and what is too large the end of the range (PyTorch leaves both open)
+///   padding                  adds 0 times the weight: nothing, or NaN for a weight that is not finite. Devices differ there, as PyTorch's
+///                            kernels do; reference adds nothing. So the backward passes, where a 0 stands for what is outside
+///   sums beyond f32          a sum, or a term or part of it, that passes the range of f32 on its way gives an infinity or NaN, or, where
+///                            a device adds in f64, the right result: as the order of the sum has it. Never another number
+///   batch_norm_statistics    sums of large values go on in f64: a variance beyond f32 still gives its inv_std (PyTorch: 0, and so y = bias);
+///                            running_var is then infinite
+///   adam                     g^2 beyond f32 makes v infinite, and the parameter only decays
+///   the sign of a zero       is IEEE's where an operation selects, moves or rounds once (fill to relu_backward, add_bias, max pools, argmax,
+///                            concat, split, transpose) and not promised elsewhere; a dropped element is +0
+///
+/// tests/kernels/special tries each special in each input of each operation, on every device.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -215,13 +235,13 @@ class Backend {
   virtual void multiply(ConstView a, ConstView b, View y) = 0;             // y = a b; b like a, or one element; y may be a
   virtual void scale(ConstView x, double factor, View y) = 0;              // y = factor x; y may be x
   virtual void relu(ConstView x, View y) = 0;                              // y = max(x,0), NaN stays NaN
-  virtual void relu_backward(ConstView dy, ConstView y, View dx) = 0;      // dx = dy where y > 0, else 0
+  virtual void relu_backward(ConstView dy, ConstView y, View dx) = 0;      // dx = 0 where y <= 0, else dy
   virtual void dropout(ConstView x, const DropoutSpec& spec, View y) = 0;  // its own backward
 
   // --- Reductions -----------------------------------------------------------------------------------------------------------------
   virtual void sum(ConstView x, View y) = 0;       // all elements; y ()
   virtual void sum_rows(ConstView x, View y) = 0;  // over all dimensions but the last; y (C)
-  virtual void argmax(ConstView x, View y) = 0;    // x (N,C), y (N) i64, the first of equals; a NaN counts as the largest
+  virtual void argmax(ConstView x, View y) = 0;    // x (N,C), y (N) i64, the first of equals; a NaN counts as the largest, the first of several
 
   // --- Products -------------------------------------------------------------------------------------------------------------------
   virtual void matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) = 0;  // y (M,N)
@@ -234,13 +254,14 @@ class Backend {
   virtual void batch_norm_statistics(const BatchNormStatistics& call) = 0;
   virtual void batch_norm_apply(const BatchNormApply& call) = 0;
   virtual void batch_norm_backward(const BatchNormBackward& call) = 0;
-  /// index (u8, like y): the winner's position in its window, row * window + column; the first of equals wins, a NaN wins.
+  /// index (u8, like y): the winner's position in its window, row * window + column; the first of equals wins, a NaN wins, the last
+  /// of several.
   virtual void max_pool2d(ConstView x, const Pool2dSpec& spec, View y, View index) = 0;
   virtual void max_pool2d_backward(ConstView dy, ConstView index, const Pool2dSpec& spec, View dx) = 0;
   /// y (N,h,w,C): cell (i,j) covers rows floor(i H/h) .. ceil((i+1) H/h), columns likewise.   [torch.nn.AdaptiveAvgPool2d]
   virtual void adaptive_avg_pool2d(ConstView x, View y) = 0;
   virtual void adaptive_avg_pool2d_backward(ConstView dy, View dx) = 0;
-  /// index (i64, like y): the winner's row * W + column in x; the first of equals wins, a NaN wins.
+  /// index (i64, like y): the winner's row * W + column in x; the first of equals wins, a NaN wins, the last of several.
   virtual void adaptive_max_pool2d(ConstView x, View y, View index) = 0;
   virtual void adaptive_max_pool2d_backward(ConstView dy, ConstView index, View dx) = 0;
   virtual void concat(ConstView a, ConstView b, View y) = 0;  // along the last dimension

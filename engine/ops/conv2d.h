@@ -24,7 +24,7 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d
 /// `inside` is the observation point between the norm and the sum, for a watch: a tensor like y that holds what the norm gives, computed
 /// apart. y does not depend on it, no bit changes; the way back gives it the gradient that this place has.
 ///
-/// Backward: as conv2d, after dsum = dy where y > 0, else 0; dresidual = dinside = dsum. Keeps w, y where there is a ReLU, and x where w's
+/// Backward: as conv2d, after dsum = 0 where y <= 0, else dy; dresidual = dinside = dsum. Keeps w, y where there is a ReLU, and x where w's
 /// gradient is wanted. Does not wait for the device.
 Tensor conv2d_bias_add_relu(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu, const Conv2dSpec& spec,
                             const Tensor& inside = {});

@@ -9,14 +9,14 @@ namespace mirilla {
 ///
 ///   x  any shape, any float dtype the device has;  y  like x
 ///
-/// Backward: dx = dy where y > 0, else 0 (0 at the kink, as PyTorch). Keeps y, which the next layer keeps anyway, and not x.
+/// Backward: dx = 0 where y <= 0 (0 at the kink, as PyTorch), else dy, so that it passes where y is NaN. Keeps y, which the next layer keeps anyway, and not x.
 /// Does not wait for the device.
 Tensor relu(const Tensor& x);
 
 /// Guided backpropagation: while it lives, backward on this thread passes through a ReLU only what is positive,    [Springenberg et al.
 /// 2015]
 ///
-///   dx = dy where y > 0 and dy > 0, else 0
+///   dx = 0 where y <= 0 or dy < 0, else dy
 ///
 /// in relu, batch_norm_add_relu and conv2d_bias_add_relu, whose residual gets the same. It is asked when backward runs: the forward pass
 /// knows nothing of it, and a backward after it is gone is the ordinary one again.

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -58,10 +59,10 @@ struct Taps {
   std::vector<float> weight_;
 };
 
-/// Rows and columns of one parameter row's crop.
-std::array<Axis, 2> axes_of(const float* row, int64_t out_height, int64_t out_width) {
-  Axis x{static_cast<int64_t>(row[14]), static_cast<int64_t>(row[16]), static_cast<int64_t>(row[16]), out_width};
-  Axis y{static_cast<int64_t>(row[15]), static_cast<int64_t>(row[17]), static_cast<int64_t>(row[17]), out_height};
+/// Rows and columns of one crop: left, top, width, height.
+std::array<Axis, 2> axes_of(const float* crop, int64_t out_height, int64_t out_width) {
+  Axis x{static_cast<int64_t>(crop[0]), static_cast<int64_t>(crop[2]), static_cast<int64_t>(crop[2]), out_width};
+  Axis y{static_cast<int64_t>(crop[1]), static_cast<int64_t>(crop[3]), static_cast<int64_t>(crop[3]), out_height};
   const auto ratio = [](const Axis& axis) { return static_cast<double>(axis.extent) / static_cast<double>(axis.out); };
   const double d = std::min(ratio(x), ratio(y)) / 2;
   if (d > 1) {
@@ -115,7 +116,9 @@ struct Job {
     const int64_t height = call.pictures.shape[1], width = call.pictures.shape[2];
     for (size_t n = 0; n < pictures.size(); ++n) {
       const float* const row = call.parameters.data<float>() + n * kAugmentParameters;
-      const auto [y, x] = axes_of(row, call.y.shape[1], call.y.shape[2]);
+      const bool has_crop = std::all_of(row + 14, row + 18, [](float x) { return std::isfinite(x); });
+      const std::array whole{0.f, 0.f, static_cast<float>(width), static_cast<float>(height)};
+      const auto [y, x] = axes_of(has_crop ? row + 14 : whole.data(), call.y.shape[1], call.y.shape[2]);
       cpu::AugmentPicture& picture = pictures[n];
       picture = {.height = static_cast<int32_t>(height),
                  .width = static_cast<int32_t>(width),
@@ -125,6 +128,7 @@ struct Job {
                  .shift = row[18],
                  .contrast = row[19]};
       std::ranges::copy(map_of(row, height, width), picture.map);
+      if (!has_crop) std::ranges::fill(picture.map, std::numeric_limits<double>::quiet_NaN());
       for (size_t c = 0; c < 3; ++c) {
         picture.factor[c] = 1.f / call.std[c];
         picture.offset[c] = -call.mean[c] / call.std[c];

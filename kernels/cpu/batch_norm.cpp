@@ -47,6 +47,19 @@ std::vector<float> near_mean(const float* x, int64_t rows, int64_t channels) {
   return shift;
 }
 
+/// Mean and variance of a channel. In double, for one whose sums are not finite in float: because of what it holds, or because its squares
+/// are too large for them.
+struct Moments {
+  double mean = 0, var = 0;
+
+  Moments(const float* x, int64_t rows, int64_t channels) {
+    for (int64_t r = 0; r < rows; ++r) mean += x[r * channels];
+    mean /= static_cast<double>(rows);
+    for (int64_t r = 0; r < rows; ++r) var += (x[r * channels] - mean) * (x[r * channels] - mean);
+    var /= static_cast<double>(rows);
+  }
+};
+
 }  // namespace
 
 // Bytes: read n.
@@ -66,9 +79,15 @@ void CpuBackend::batch_norm_statistics(const BatchNormStatistics& call) {
   float* running_var = cpu::floats(call.running_var);
   for (int64_t c = 0; c < channels; ++c) {
     const auto at = static_cast<size_t>(c);
-    const double offset = sums.first[at] / n, batch_mean = shift[at] + offset;
+    const double offset = sums.first[at] / n;
+    double batch_mean = shift[at] + offset;
     const double spread = sums.second[at] / n - offset * offset;
-    const double var = spread < 0 ? 0 : spread;  // a NaN stays one
+    double var = spread < 0 ? 0 : spread;
+    if (rows > 0 && !(std::isfinite(batch_mean) && std::isfinite(spread))) {
+      const Moments careful(x + c, rows, channels);
+      batch_mean = careful.mean;
+      var = careful.var;
+    }
     mean[c] = static_cast<float>(batch_mean);
     inv_std[c] = static_cast<float>(1 / std::sqrt(var + call.eps));
     if (running_mean) running_mean[c] = static_cast<float>((1 - call.momentum) * running_mean[c] + call.momentum * batch_mean);

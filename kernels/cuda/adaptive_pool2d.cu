@@ -8,7 +8,7 @@
 #include "kernels/cuda/winner.h"
 
 // Cell (i,j) of y (N,h,w,C) covers rows floor(i H/h) .. ceil((i+1) H/h) of x (N,H,W,C), columns likewise; cells may overlap. The average is
-// their mean, the maximum their largest with its row * W + column (i64): the first of equals wins, a NaN wins. The concatenation is
+// their mean, the maximum their largest with its row * W + column (i64): the first of equals wins, a NaN wins, the last of several. The concatenation is
 // (N,h,w,2C) = [max, average] in one pass over x. Backward: dx = the sum, cell by cell in their order, of dy / area and of dy where dx's
 // element won. Sums are f32 and rounded once.
 //
@@ -52,7 +52,7 @@ __global__ void adaptive_pool2d_kernel(const T* __restrict__ x, Pictures p, Cell
   const int i = at / y.cells.width, j = at % y.cells.width;
   const Span rows = span_of(i, p.height, y.cells.height), columns = span_of(j, p.width, y.cells.width);
   float sum[N] = {};
-  Candidate<int> best[N];
+  Candidate<int, OfNans::last> best[N];
   int row = rows.begin, column = columns.begin + group;
   while (channel < p.channels) {
     for (; column >= columns.end; column -= columns.end - columns.begin) ++row;
@@ -71,7 +71,7 @@ __global__ void adaptive_pool2d_kernel(const T* __restrict__ x, Pictures p, Cell
   __syncthreads();
   for (int c = thread; c < width && first + c < p.channels; c += lanes * groups) {
     float total = 0;
-    Candidate<int> winner;
+    Candidate<int, OfNans::last> winner;
     for (int g = 0; g < groups; ++g) {
       if (Average) total += sums[g * width + c];
       if (Max) winner.meet(values[g * width + c], places[g * width + c]);

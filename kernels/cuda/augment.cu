@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
+#include <limits>
 
 #include "kernels/cuda/common.h"
 
@@ -57,8 +58,15 @@ __global__ void pictures_kernel(const float* __restrict__ parameters, const int6
   const float* const row = parameters + n * kAugmentParameters;
   Picture picture{};
   find_map(row, e, picture.map);
-  picture.columns = {static_cast<int>(row[14]), static_cast<int>(row[16]), static_cast<int>(row[16])};
-  picture.rows = {static_cast<int>(row[15]), static_cast<int>(row[17]), static_cast<int>(row[17])};
+  const bool has_crop = isfinite(row[14]) && isfinite(row[15]) && isfinite(row[16]) && isfinite(row[17]);
+  if (has_crop) {
+    picture.columns = {static_cast<int>(row[14]), static_cast<int>(row[16]), static_cast<int>(row[16])};
+    picture.rows = {static_cast<int>(row[15]), static_cast<int>(row[17]), static_cast<int>(row[17])};
+  } else {  // a picture of NaN
+    picture.columns = picture.rows = {0, 1, 1};
+    for (auto& of_row : picture.map)
+      for (double& element : of_row) element = std::numeric_limits<double>::quiet_NaN();
+  }
   const double d =
       fmin(static_cast<double>(picture.rows.extent) / e.out_height, static_cast<double>(picture.columns.extent) / e.out_width) / 2;
   if (d > 1) {
@@ -97,11 +105,11 @@ __device__ __forceinline__ Between between(const Axis& axis, int i, int out) {
   return {cell_of(axis, cell, 1 - share), cell + 1 < axis.cells ? cell_of(axis, cell + 1, share) : Cell{0, 0, 0}};
 }
 
-/// Mirrors x at 0 and last: a triangle wave of period 2 last.
+/// Mirrors x at 0 and last: a triangle wave of period 2 last. NaN of what is not finite.
 __device__ __forceinline__ double mirrored(double x, double last) {
-  if (last == 0) return 0;
+  if (last == 0) return fabs(0 * x);
   const double rest = fabs(x - 2 * last * rint(x / (2 * last)));
-  return rest < last ? rest : last;
+  return rest > last ? last : rest;
 }
 
 struct Colour {
@@ -120,8 +128,9 @@ __device__ __forceinline__ void add_warped(const uint8_t* source, int64_t row_by
   const double inv_z = 1 / (map[2][0] * x + map[2][1] * y + map[2][2]);
   const double sx = mirrored((map[0][0] * x + map[0][1] * y + map[0][2]) * inv_z, e.width - 1);
   const double sy = mirrored((map[1][0] * x + map[1][1] * y + map[1][2]) * inv_z, e.height - 1);
-  const int x0 = min(static_cast<int>(sx), max(e.width - 2, 0));  // on the last pixel the right one has all the weight
-  const int y0 = min(static_cast<int>(sy), max(e.height - 2, 0));
+  // On the last pixel the right one has all the weight. A NaN's place may be anything, its weight is NaN.
+  const int x0 = max(min(static_cast<int>(sx), e.width - 2), 0);
+  const int y0 = max(min(static_cast<int>(sy), e.height - 2), 0);
   const auto right = static_cast<float>(sx - x0), down = static_cast<float>(sy - y0);
   const float lower = weight * down, upper = weight - lower;
   const float lower_right = lower * right, upper_right = upper * right;
@@ -141,6 +150,7 @@ struct Finish {
 
 /// sigmoid((logit(x) + shift) contrast), with both functions in one.
 __device__ __forceinline__ float lit(float x, float shift, float contrast) {
+  if (x != x) return x;  // neither fminf nor fmaxf passes a NaN
   x = fminf(fmaxf(x, 1e-7f), 1.0f - 1e-7f);
   return 1.0f / (1.0f + expf((logf((1.0f - x) / x) - shift) * contrast));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/batch_norm.h"
 
-// With g = dy where y > 0 and else 0 (dy without ReLU), xhat = (x - mean) inv_std:
+// With g = 0 where y <= 0 and else dy (dy without ReLU), xhat = (x - mean) inv_std:
 //
 //   dbias = sum g;  dweight = sum g xhat;  dx = weight inv_std (g - 1/n dbias - 1/n xhat dweight);  dresidual = g
 //
@@ -38,7 +38,7 @@ struct Gradient {
   unsigned bits;
 
   __device__ __forceinline__ float operator[](int k) const {
-    const bool passes = R == Relu::none || (R == Relu::by_y ? y[k] > 0 : (bits >> k & 1u) != 0);
+    const bool passes = R == Relu::none || (R == Relu::by_y ? !(y[k] <= 0) : (bits >> k & 1u) != 0);
     return passes ? dy[k] : 0.0f;
   }
 };

@@ -6,7 +6,8 @@
 // One read. A thread takes a few rows at a time, finds their mean and their sum of squares about it in registers, and merges that into what
 // it has; threads, and then blocks, are merged by the same formula. E[x^2] - E[x]^2 would also need one read, and cancels: of channels with
 // mean 1000 and deviation 0.01 nothing would be left. So that even the mean keeps its digits, everything is relative to a value of the
-// channel itself. An infinity or a NaN in a channel makes its mean and its inv_std NaN.
+// channel itself. A channel whose moments are not finite in f32, because of what it holds or because its squares are too large, is summed
+// again in f64, by one block in two reads: its mean is then that of its infinities, and a finite variance is not lost.
 //
 // Bytes: read n elements once; the parts are 8 bytes a channel and block.
 // Launch: blocks of up to 256 threads, channels along x and rows along y, as many as run at the same time; then one small block for 8
@@ -97,6 +98,22 @@ struct Found {
   float eps, keep, momentum, momentum_var;
 };
 
+struct Sum {
+  double value;
+  __device__ void merge(const Sum& other) { value += other.value; }
+};
+
+/// The sum of f(x) over a channel's rows, in f64, for its threads with threadIdx.y = 0. All threads of the block must come.
+template <class T, class F>
+__device__ double sum_channel(const T* x, int64_t rows, int64_t channels, int c, Sum* room, F&& f) {
+  Sum mine{};
+  if (c < channels)
+    for (int64_t row = threadIdx.y; row < rows; row += blockDim.y) mine.value += f(static_cast<double>(widen(x[row * channels + c])));
+  merge_rows(mine, room);
+  __syncthreads();
+  return room[threadIdx.x].value;  // of threadIdx.y = 0
+}
+
 /// From the blocks' parts to the statistics. Of no rows at all they are NaN.
 template <class T>
 __global__ void statistics_kernel(const T* __restrict__ x, const float* __restrict__ means, const float* __restrict__ squares, int parts,
@@ -110,11 +127,25 @@ __global__ void statistics_kernel(const T* __restrict__ x, const float* __restri
       mine.merge({count, {means[part * channels + c]}, {squares[part * channels + c]}});
     }
   merge_rows(mine, room);
+  float var = mine.squares[0] / static_cast<float>(rows);
+  float mean = rows > 0 && c < channels ? shift_of<1>(x + c, rows, channels)[0] + mine.mean[0] : var;
+  float inv_std = 1.0f / sqrtf(var + found.eps);
+  const bool lost = rows > 0 && c < channels && threadIdx.y == 0 && !(isfinite(mean) && isfinite(var));
+  if (__syncthreads_or(lost)) {
+    __shared__ Sum wide_room[kBlock];
+    const double wide_mean = sum_channel(x, rows, channels, c, wide_room, [](double v) { return v; }) / static_cast<double>(rows);
+    __syncthreads();
+    const double wide_var = sum_channel(x, rows, channels, c, wide_room, [&](double v) { return (v - wide_mean) * (v - wide_mean); }) /
+                            static_cast<double>(rows);
+    if (lost) {
+      mean = static_cast<float>(wide_mean);
+      var = static_cast<float>(wide_var);
+      inv_std = static_cast<float>(1 / sqrt(wide_var + double{found.eps}));
+    }
+  }
   if (threadIdx.y > 0 || c >= channels) return;
-  const float var = mine.squares[0] / static_cast<float>(rows);
-  const float mean = rows > 0 ? shift_of<1>(x + c, rows, channels)[0] + mine.mean[0] : var;
   found.mean[c] = mean;
-  found.inv_std[c] = 1.0f / sqrtf(var + found.eps);
+  found.inv_std[c] = inv_std;
   if (!found.running_mean) return;
   found.running_mean[c] = fmaf(found.momentum, mean, found.keep * found.running_mean[c]);
   found.running_var[c] = fmaf(found.momentum_var, var, found.keep * found.running_var[c]);

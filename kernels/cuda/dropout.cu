@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/elementwise.h"
 
-// y[i] = x[i] / (1 - p) where to_unit(key.bits(i)) >= p, else 0. Nothing is stored: the backward pass is the same call on dy.
+// y[i] = x[i] / (1 - p) where to_unit(key.bits(i)) >= p, else 0 (NaN of what is not finite). Nothing is stored: the backward pass is the same call on dy.
 //
 // Bytes: read n, write n elements. One Philox block, ten rounds of two 32-bit products, gives the numbers of four elements.
 // Launch: 256 threads a block, two 16-byte accesses a thread and tensor.
@@ -28,7 +28,8 @@ struct Dropout {
       const auto words = now.block(static_cast<uint32_t>(i) / 4 + static_cast<uint32_t>(quarter));
       for (size_t k = 0; k < 4; ++k) {
         const int e = quarter * 4 + static_cast<int>(k);
-        y[e] = narrow<T>((words[k] >> 8) >= threshold ? kept_scale * widen(x[e]) : 0.0f);
+        const float value = widen(x[e]);
+        y[e] = narrow<T>((words[k] >> 8) >= threshold ? kept_scale * value : fmaf(value, 0.0f, 0.0f));
       }
     }
     return y;

@@ -4,7 +4,7 @@
 #include "kernels/cuda/winner.h"
 
 // y (N,P,Q,C) = the largest of each window of x (N,H,W,C), index (u8) its place in the window; padding never wins, the first of equals
-// does, a NaN does. Backward: dx = the sum of dy of the windows that an input won, f32, window by window in their order, rounded once.
+// does, a NaN does, the last of several. Backward: dx = the sum of dy of the windows that an input won, f32, window by window in their order, rounded once.
 //
 // Bytes: forward reads x once from memory, where windows overlap again from the cache, and writes y and a byte an element. Backward
 // gathers: an input looks at the windows that cover it, so nothing is cleared, added atomically or written twice; it reads dy and index,
@@ -24,7 +24,7 @@ __global__ void max_pool2d_kernel(const T* __restrict__ x, Pooling p, T* __restr
   const int window = Window > 0 ? Window : p.window;
   for_each_vector<N>(p.y, [&](int n, int row, int column, int channel) {
     const int top = row * p.stride - p.padding, left = column * p.stride - p.padding;
-    Candidate<int> best[N];
+    Candidate<int, OfNans::last> best[N];
 #pragma unroll
     for (int i = 0; i < window; ++i)
 #pragma unroll

@@ -122,7 +122,7 @@ __global__ void argmax_kernel(const T* __restrict__ x, int64_t rows, int64_t cha
   const int64_t row = thread_in_grid() / kWarpSize;
   if (row >= rows) return;  // whole warps at a time
   const int64_t lane = threadIdx.x % kWarpSize;
-  Candidate<int64_t> best;
+  Candidate<int64_t, OfNans::first> best;
   for (int64_t c = lane; c < channels; c += kWarpSize) best.meet(widen(x[row * channels + c]), c);
   for (int lanes = kWarpSize / 2; lanes > 0; lanes /= 2) {
     const float value = __shfl_xor_sync(kFullMask, best.value, lanes);

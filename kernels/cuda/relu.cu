@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/elementwise.h"
 
-// y = max(x, 0), NaN stays NaN;  dx = dy where y > 0, else 0.
+// y = max(x, 0), NaN stays NaN;  dx = 0 where y <= 0, else dy.
 //
 // Bytes: forward read n, write n elements; backward read 2n, write n. Bandwidth kernels, with next to no arithmetic.
 // Launch: 256 threads a block, two 16-byte accesses a thread and tensor.
@@ -24,7 +24,7 @@ struct ReluBackward {
   template <int N>
   __device__ Vector<T, N> operator()(int64_t, Vector<T, N> dy, const Vector<T, N>& y) const {
     for (int k = 0; k < N; ++k)
-      if (!(widen(y[k]) > 0)) dy[k] = narrow<T>(0.0f);
+      if (widen(y[k]) <= 0) dy[k] = narrow<T>(0.0f);  // where y is NaN dy passes
     return dy;
   }
 };

@@ -19,7 +19,8 @@ void adam_step(const AdamTensor& tensor, const AdamSpec& spec, double unscale) {
   for (int64_t i = 0; i < tensor.parameter.numel(); ++i) {
     const double g = gradient[i] * unscale;
     const double m = spec.beta1 * first[i] + (1 - spec.beta1) * g;
-    const double v = spec.beta2 * second[i] + (1 - spec.beta2) * g * g;
+    double v = spec.beta2 * second[i] + (1 - spec.beta2) * g * g;
+    if (std::isinf(static_cast<T>(v))) v = static_cast<double>(static_cast<T>(v));  // what is stored counts
     const double decayed = parameter[i] * (1 - learning_rate * tensor.weight_decay);
     parameter[i] = static_cast<T>(decayed - learning_rate / debias1 * m / (std::sqrt(v / debias2) + spec.eps));
     first[i] = static_cast<T>(m);

@@ -68,7 +68,7 @@ void ReferenceBackend::adaptive_max_pool2d(ConstView x, View y, View index) {
       for (int64_t row = rows.begin; row < rows.end; ++row)
         for (int64_t column = columns.begin; column < columns.end; ++column) {
           const T value = x.data<T>()[((n * height + row) * width + column) * channels + c];
-          if (place >= 0 && !(value > best) && !(std::isnan(value) && !std::isnan(best))) continue;
+          if (place >= 0 && !(value > best) && !std::isnan(value)) continue;
           best = value;
           place = row * width + column;
         }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "kernels/reference/reference.h"
 
@@ -10,13 +11,15 @@ namespace {
 
 using Colour = std::array<double, 3>;
 
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+
 /// Coordinate i of n between -1 and 1, the ends included.                       [torch.nn.functional.affine_grid, align_corners=True]
 double coordinate(int64_t i, int64_t n) { return n == 1 ? 0.0 : -1.0 + 2.0 * static_cast<double>(i) / static_cast<double>(n - 1); }
 
 /// The position in pixels 0 .. n-1 that a coordinate means, mirrored at the middles of the outermost pixels.
-/// [torch.nn.functional.grid_sample, padding_mode='reflection', align_corners=True]
+/// NaN of what is not finite.                [torch.nn.functional.grid_sample, padding_mode='reflection', align_corners=True]
 double reflected(double u, int64_t n) {
-  if (n == 1) return 0.0;
+  if (n == 1) return std::abs(0.0 * u);
   const auto last = static_cast<double>(n - 1);
   const double i = std::abs((u + 1) / 2 * last);
   const double crossings = std::floor(i / last);
@@ -24,9 +27,10 @@ double reflected(double u, int64_t n) {
   return std::clamp(std::fmod(crossings, 2.0) == 0.0 ? rest : last - rest, 0.0, last);
 }
 
-/// Between the four pixels around (x,y) of a (height, width) picture; pixel(y, x) gives one of them.
+/// Between the four pixels around (x,y) of a (height, width) picture; pixel(y, x) gives one of them. NaN where the place is.
 template <class Pixel>
 Colour bilinear(double x, double y, int64_t height, int64_t width, Pixel&& pixel) {
+  if (std::isnan(x) || std::isnan(y)) return {kNan, kNan, kNan};
   const auto x0 = static_cast<int64_t>(x), y0 = static_cast<int64_t>(y);
   const int64_t x1 = std::min(x0 + 1, width - 1), y1 = std::min(y0 + 1, height - 1);  // at the end their share is 0
   const double fx = x - static_cast<double>(x0), fy = y - static_cast<double>(y0);
@@ -57,6 +61,10 @@ class Picture {
   Picture(const Pixels& pixels, int64_t height, int64_t width, const float* row, int64_t out_height, int64_t out_width)
       : pixels_(pixels), height_(height), width_(width), out_height_(out_height), out_width_(out_width) {
     std::copy_n(row, 14, p_.begin());
+    if (!std::all_of(row + 14, row + 18, [](float x) { return std::isfinite(x); })) {
+      p_.fill(kNan);
+      return;
+    }
     left_ = static_cast<int64_t>(row[14]), top_ = static_cast<int64_t>(row[15]);
     crop_width_ = pooled_width_ = static_cast<int64_t>(row[16]);
     crop_height_ = pooled_height_ = static_cast<int64_t>(row[17]);
@@ -107,7 +115,7 @@ class Picture {
 
   Pixels pixels_;
   int64_t height_, width_, out_height_, out_width_;
-  int64_t left_ = 0, top_ = 0, crop_width_ = 0, crop_height_ = 0, pooled_width_ = 0, pooled_height_ = 0;
+  int64_t left_ = 0, top_ = 0, crop_width_ = 1, crop_height_ = 1, pooled_width_ = 1, pooled_height_ = 1;
   std::array<double, 14> p_{};  // theta, then the homography
 };
 

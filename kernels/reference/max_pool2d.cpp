@@ -17,7 +17,7 @@ void ReferenceBackend::max_pool2d(ConstView x, const Pool2dSpec& spec, View y, V
         const int64_t row = top + i / spec.window, column = left + i % spec.window;
         if (row < 0 || row >= height || column < 0 || column >= width) continue;
         const T value = px[((n * height + row) * width + column) * channels + c];
-        if (best.second < 0 || value > best.first || (std::isnan(value) && !std::isnan(best.first))) best = {value, i};
+        if (best.second < 0 || value > best.first || std::isnan(value)) best = {value, i};
       }
       return best;
     };

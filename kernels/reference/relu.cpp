@@ -16,7 +16,7 @@ void ReferenceBackend::relu_backward(ConstView dy, ConstView y, View dx) {
     const T* const pdy = dy.data<T>();
     const T* const py = y.data<T>();
     T* const pdx = dx.data<T>();
-    for (int64_t i = 0; i < dx.numel(); ++i) pdx[i] = py[i] > T(0) ? pdy[i] : T(0);
+    for (int64_t i = 0; i < dx.numel(); ++i) pdx[i] = py[i] <= T(0) ? T(0) : pdy[i];  // where y is NaN dy passes
   });
 }
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Weights go in the layout that the primitive asks for. Activations stay as they lie, (N,H,W,C), where oneDNN is as fast on them as on its
 // own blocked layouts; the exception is worth_blocking().
+#include <algorithm>
 #include <cstring>
 
+#include "kernels/cpu/common.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/cpu/onednn/state.h"
 
 namespace mirilla::cpu {
@@ -142,6 +145,24 @@ Operation make_backward_weight(const dnnl::engine& engine, const Problem& p) {
   return operation;
 }
 
+/// Whether no sum of this call can be infinite or NaN, in whatever order and with whatever factors it is taken. oneDNN's ReLU is a maximum
+/// that gives 0 for a NaN on x86, so it is asked for only then; the largest magnitudes tell it at the cost of one read of x, as a rule from
+/// the cache.
+bool stays_finite(Magnitudes& magnitudes, const Conv2dBiasAddRelu& call) {
+  constexpr double kFarFromOverflow = 0x1p100;
+  const auto terms = static_cast<double>(call.w.numel() / std::max<int64_t>(1, call.w.shape[0]));
+  const auto largest = [&](const ConstView& tensor) { return static_cast<double>(magnitudes.largest(tensor)); };
+  const double bound = terms * largest(call.w) * largest(call.x) + largest(call.bias) + largest(call.residual);
+  return bound < kFarFromOverflow;  // false for a NaN too
+}
+
+/// y = max(y, 0), NaN stays NaN.
+void relu_in_place(const View& y) {
+  auto* const values = y.data<float>();
+  const auto kernel = loops().relu;
+  parallel_shares(y.numel(), kGrain, [&](int64_t i, int64_t end) { kernel(values + i, values + i, end - i); });
+}
+
 }  // namespace
 
 void Products::conv2d(const Conv2dBiasAddRelu& call) {
@@ -151,7 +172,7 @@ void Products::conv2d(const Conv2dBiasAddRelu& call) {
     Key key = key_of(Kind::forward, call.x.shape, call.w.shape, call.spec, use_host_threads());
     key.bias = call.bias.present;
     key.residual = call.residual.present;
-    key.relu = call.relu;
+    key.relu = call.relu && stays_finite(s.magnitudes, call);
     const Operation& op = s.operation(
         key, [&] { return make_forward(s.engine, problem_of(call.x.shape, call.w.shape, call.y.shape, call.spec, true), key); });
     const dnnl::memory y = s.room(op.y, call.y.address, s.y_scratch);
@@ -166,6 +187,7 @@ void Products::conv2d(const Conv2dBiasAddRelu& call) {
     }
     s.execute(op, std::move(arguments));
     s.fetch(op.y, y, call.y.address);
+    if (call.relu && !key.relu) relu_in_place(call.y);
   });
 }
 

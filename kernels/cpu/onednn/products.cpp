@@ -104,6 +104,7 @@ Products::~Products() = default;
 
 void Products::forget(uint64_t storage_id) {
   std::erase_if(state_->kept, [&](const State::Kept& k) { return k.storage_id == storage_id; });
+  state_->magnitudes.forget(storage_id);
 }
 
 Products::Statistics Products::statistics() const {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cpu/onednn/magnitudes.h"
 #include "kernels/cpu/products.h"
 #include "kernels/error.h"
 
@@ -68,6 +69,7 @@ struct Products::State {
   dnnl::stream stream{engine};
   std::map<Key, Operation> operations;
   Scratch scratchpad, x_scratch, w_scratch, y_scratch;
+  Magnitudes magnitudes;
   int64_t reorders = 0;
 
   /// Weights in one layout, as of one version.

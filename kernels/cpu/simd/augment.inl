@@ -17,10 +17,10 @@ inline double rounded(double x) {
   return (x + kBig) - kBig;
 }
 
-// Mirrors x at 0 and last: a triangle wave of period 2 last, inv_period 0 where last is 0.
+// Mirrors x at 0 and last: a triangle wave of period 2 last, inv_period 0 where last is 0. NaN of what is not finite.
 inline double mirrored(double x, double last, double inv_period) {
   const double rest = __builtin_fabs(x - 2 * last * rounded(x * inv_period));
-  return rest < last ? rest : last;
+  return rest > last ? last : rest;
 }
 
 // Where tap (column position, y) of each output column comes from.
@@ -36,7 +36,8 @@ inline void augment_places(const AugmentPicture& p, const int32_t* position, dou
     const double inv_z = 1 / (az * x + bz);
     const double sx = mirrored((ax * x + bx) * inv_z, last_x, inv_x), sy = mirrored((ay * x + by) * inv_z, last_y, inv_y);
     const int32_t cx = static_cast<int32_t>(sx), cy = static_cast<int32_t>(sy);
-    const int32_t x0 = cx < most_x ? cx : most_x, y0 = cy < most_y ? cy : most_y;  // on the last pixel the right one has all the weight
+    const int32_t x1 = cx < most_x ? cx : most_x, y1 = cy < most_y ? cy : most_y;  // on the last pixel the right one has all the weight
+    const int32_t x0 = x1 > 0 ? x1 : 0, y0 = y1 > 0 ? y1 : 0;                      // a NaN's place may be anything, its weight is NaN
     chunk.at[i] = y0 * pitch + x0;
     chunk.right[i] = static_cast<float>(sx - x0);
     chunk.down[i] = static_cast<float>(sy - y0);
@@ -88,8 +89,8 @@ inline Floats quick_log(Floats x) {
 // e^x, to 2e-7 of itself; x is kept within -80 .. 80.                                                             [Cephes expf]
 inline Floats quick_exp(Floats x) {
   const Floats most = Floats{} + 80.f;
-  x = x < most ? x : most;
-  x = x > -most ? x : -most;
+  x = x > most ? most : x;  // written so that NaN passes
+  x = x < -most ? -most : x;
   constexpr float kBig = 0x1.8p23f;
   const Floats n = (x * 1.44269504088896341f + kBig) - kBig;
   const Floats r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
@@ -107,10 +108,11 @@ inline Floats quick_exp(Floats x) {
 inline void augment_light(float* v, float shift, float contrast, int n) {
   const Floats low = Floats{} + 1e-7f, high = Floats{} + (1.f - 1e-7f);
   for (int i = 0; i < n; i += kLanes) {
-    Floats x = load<Floats>(v + i);
-    x = x > low ? x : low;
+    const Floats given = load<Floats>(v + i);
+    Floats x = given > low ? given : low;
     x = x < high ? x : high;
-    store(v + i, 1.f / (1.f + quick_exp((quick_log((1.f - x) / x) - shift) * contrast)));
+    const Floats lit = 1.f / (1.f + quick_exp((quick_log((1.f - x) / x) - shift) * contrast));
+    store(v + i, given == given ? lit : given);  // NaN passes
   }
 }
 

@@ -22,7 +22,7 @@ void relu(const float* x, float* y, int64_t n) {
 
 void relu_backward(const float* dy, const float* y, float* dx, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) dx[i] = y[i] > 0.f ? dy[i] : 0.f;
+  for (int64_t i = 0; i < n; ++i) dx[i] = y[i] <= 0.f ? 0.f : dy[i];  // where y is NaN dy passes
 }
 
 void add_bias(const float* x, const float* bias, float* y, int64_t rows, int64_t channels) {
@@ -35,6 +35,22 @@ void add_bias(const float* x, const float* bias, float* y, int64_t rows, int64_t
 void accumulate(const float* x, float factor, float* y, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
+}
+
+float largest(const float* x, int64_t n) {
+  int32_t most = 0;  // magnitudes are ordered as their bits are, infinity and NaN behind all others
+#pragma omp simd reduction(max : most)
+  for (int64_t i = 0; i < n; ++i) {
+    int32_t bits;
+    __builtin_memcpy(&bits, x + i, sizeof(bits));
+    bits &= 0x7fffffff;
+    most = bits > most ? bits : most;
+  }
+  constexpr int32_t kInfinity = 0x7f800000;
+  most = most < kInfinity ? most : kInfinity;
+  float value;
+  __builtin_memcpy(&value, &most, sizeof(value));
+  return value;
 }
 
 // Philox 4x32-10 as kernels/philox.h has it, kBlocks counters side by side.
@@ -69,7 +85,8 @@ void dropout(const DropoutChunk& spec, const float* x, float* y, int64_t first, 
     const int64_t count = least(n - i, 4 * kBlocks);
     for (int64_t j = 0; j < count; ++j) {
       const bool keep = (words[j % 4][j / 4] >> 8) >= spec.threshold;
-      y[first + i + j] = keep ? x[first + i + j] * spec.factor : 0.f;
+      const float value = x[first + i + j];
+      y[first + i + j] = keep ? value * spec.factor : value * 0.f + 0.f;  // 0; NaN of what is not finite
     }
   }
 }

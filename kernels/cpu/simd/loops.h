@@ -63,7 +63,7 @@ struct Loops {
   void (*sum_rows)(const float* x, int64_t rows, int64_t channels, double* sum, double* unused);
   /// sum[c] += over rows of (x[c] - shift[c]); square[c] likewise of its square.
   void (*moments)(const float* x, const float* shift, int64_t rows, int64_t channels, double* sum, double* square);
-  /// With g = dy, or dy where y > 0 and else 0 if y: sum[c] += g, product[c] += g (x - mean).
+  /// With g = dy, or 0 where y <= 0 if y: sum[c] += g, product[c] += g (x - mean).
   void (*batch_norm_sums)(const float* dy, const float* x, const float* y, const float* mean, int64_t rows, int64_t channels, double* sum,
                           double* product);
 
@@ -85,6 +85,8 @@ struct Loops {
                    int64_t* index);
   /// y += factor x.
   void (*accumulate)(const float* x, float factor, float* y, int64_t n);
+  /// max |x|; infinity where an element is infinite or NaN.
+  float (*largest)(const float* x, int64_t n);
 
   /// Row `row` of one augmented picture, (columns.extent, 3).
   void (*augment_row)(const AugmentPicture& picture, int32_t row, float* out);

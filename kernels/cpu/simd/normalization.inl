@@ -50,7 +50,7 @@ void batch_norm_backward_of(const float* __restrict__ dy, const float* __restric
 #pragma omp simd
     for (int64_t c = 0; c < channels; ++c) {
       float g = dy[at + c];
-      if constexpr (kRelu) g = y[at + c] > 0.f ? g : 0.f;
+      if constexpr (kRelu) g = y[at + c] <= 0.f ? 0.f : g;
       if constexpr (kInput) dx[at + c] = factor[c] * (g - offset[c] - (x[at + c] - mean[c]) * slope[c]);
       if constexpr (kResidual) dresidual[at + c] = g;
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The channels of a pixel are the vector; the taps of a window are the inner loop, so that the best so far stays in registers.
 
-// Whether v takes the place of `best`: the first of equals stays, and so does the first NaN.
-inline bool beats(float v, float best) { return v > best || (v != v && best == best); }
-inline Ints beats(Floats v, Floats best) { return (v > best) | ((v != v) & (best == best)); }
+// Whether v takes the place of `best`: the first of equals stays, but of several NaN the last.
+inline bool beats(float v, float best) { return v > best || v != v; }
+inline Ints beats(Floats v, Floats best) { return (v > best) | (v != v); }
 
 /// The taps of one window that lie inside the picture: rows r0..r1, columns s0..s1 of it.
 struct Taps {

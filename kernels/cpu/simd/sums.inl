@@ -85,7 +85,7 @@ void batch_norm_sums_of(const float* dy, const float* x, const float* y, const f
                         double* products) {
   const auto term = [=]<class V>(int64_t at, int64_t c, V& a, V& b) {
     V g = load<V>(dy + at);
-    if constexpr (kRelu) g = load<V>(y + at) > 0.f ? g : V{};
+    if constexpr (kRelu) g = load<V>(y + at) <= 0.f ? V{} : g;
     a += g;
     b += g * (load<V>(x + at) - load<V>(mean + c));
   };

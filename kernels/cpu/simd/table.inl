@@ -33,6 +33,7 @@ constexpr Loops loops_named(const char* name, const char* title) {
           .average_cell = average_cell,
           .max_cell = max_cell,
           .accumulate = accumulate,
+          .largest = largest,
           .augment_row = augment_row};
 }
 

@@ -134,7 +134,7 @@ TEST_P(CudaAdaptivePool2d, TakesMorePicturesThanAGridIsHigh) {
   expect_equal_to_reference(both_backward(p, GetParam()), GetParam());
 }
 
-TEST_P(CudaAdaptivePool2d, LetsTheFirstNaNWin) {
+TEST_P(CudaAdaptivePool2d, LetsTheLastNaNWin) {
   for (const Pooling& p : kPoolings) {
     Case c = largest(p);
     for (size_t i = 0; i < c.in[0].values.size(); i += 11) c.in[0].values[i] = std::nan("");

@@ -15,11 +15,11 @@ class CudaBatchNormBackward : public testing::TestWithParam<DType> {};
 INSTANTIATE_TEST_SUITE_P(, CudaBatchNormBackward, testing::ValuesIn(float_types()),
                          [](const auto& i) { return std::string(name_of(i.param)); });
 
-/// Where y > 0, as batch_norm_apply leaves it.
+/// Where not y <= 0, as batch_norm_apply leaves it.
 Values mask_of(const Values& y) {
   Values mask{{(y.shape.numel() + 7) / 8}, std::vector<double>((y.values.size() + 7) / 8), DType::u8};
   for (size_t i = 0; i < y.values.size(); ++i)
-    if (y.values[i] > 0) mask.values[i / 8] += 1 << i % 8;
+    if (!(y.values[i] <= 0)) mask.values[i / 8] += 1 << i % 8;
   return mask;
 }
 

@@ -214,7 +214,7 @@ std::vector<std::vector<double>> masked(const Shape& shape, std::vector<Values> 
 void expect_bits_of(const std::vector<double>& y, const std::vector<double>& mask) {
   ASSERT_EQ(mask.size(), (y.size() + 7) / 8);
   for (size_t i = 0; i < mask.size() * 8; ++i) {
-    const bool want = i < y.size() && y[i] > 0;  // bits behind the end are 0
+    const bool want = i < y.size() && !(y[i] <= 0);  // bits behind the end are 0
     ASSERT_EQ(static_cast<unsigned>(mask[i / 8]) >> i % 8 & 1u, want ? 1u : 0u) << "element " << i << " of " << y.size();
   }
 }

@@ -68,7 +68,7 @@ TEST_P(CudaMaxPool2d, PoolsLongAndHighPictures) {
   }
 }
 
-TEST_P(CudaMaxPool2d, LetsTheFirstNaNWinAndNeverThePadding) {
+TEST_P(CudaMaxPool2d, LetsTheLastNaNWinAndNeverThePadding) {
   Case c = pool({1, 6, 6, 8}, {.window = 3, .stride = 2, .padding = 1});
   for (size_t i = 0; i < c.in[0].values.size(); i += 7) c.in[0].values[i] = std::nan("");
   for (size_t i = 3; i < c.in[0].values.size(); i += 5) c.in[0].values[i] = -std::numeric_limits<double>::infinity();
