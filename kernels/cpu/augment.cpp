@@ -116,9 +116,9 @@ struct Job {
     const int64_t height = call.pictures.shape[1], width = call.pictures.shape[2];
     for (size_t n = 0; n < pictures.size(); ++n) {
       const float* const row = call.parameters.data<float>() + n * kAugmentParameters;
-      const bool has_crop = std::all_of(row + 14, row + 18, [](float x) { return std::isfinite(x); });
+      const bool finite = std::all_of(row, row + 18, [](float x) { return std::isfinite(x); });
       const std::array whole{0.f, 0.f, static_cast<float>(width), static_cast<float>(height)};
-      const auto [y, x] = axes_of(has_crop ? row + 14 : whole.data(), call.y.shape[1], call.y.shape[2]);
+      const auto [y, x] = axes_of(finite ? row + 14 : whole.data(), call.y.shape[1], call.y.shape[2]);
       cpu::AugmentPicture& picture = pictures[n];
       picture = {.height = static_cast<int32_t>(height),
                  .width = static_cast<int32_t>(width),
@@ -128,7 +128,7 @@ struct Job {
                  .shift = row[18],
                  .contrast = row[19]};
       std::ranges::copy(map_of(row, height, width), picture.map);
-      if (!has_crop) std::ranges::fill(picture.map, std::numeric_limits<double>::quiet_NaN());
+      if (!finite) std::ranges::fill(picture.map, std::numeric_limits<double>::quiet_NaN());
       for (size_t c = 0; c < 3; ++c) {
         picture.factor[c] = 1.f / call.std[c];
         picture.offset[c] = -call.mean[c] / call.std[c];

@@ -8,9 +8,9 @@
 #include "kernels/cuda/winner.h"
 
 // Cell (i,j) of y (N,h,w,C) covers rows floor(i H/h) .. ceil((i+1) H/h) of x (N,H,W,C), columns likewise; cells may overlap. The average is
-// their mean, the maximum their largest with its row * W + column (i64): the first of equals wins, a NaN wins, the last of several. The concatenation is
-// (N,h,w,2C) = [max, average] in one pass over x. Backward: dx = the sum, cell by cell in their order, of dy / area and of dy where dx's
-// element won. Sums are f32 and rounded once.
+// their mean, the maximum their largest with its row * W + column (i64): the first of equals wins, a NaN wins, the last of several. The
+// concatenation is (N,h,w,2C) = [max, average] in one pass over x. Backward: dx = the sum, cell by cell in their order, of dy / area and of
+// dy where dx's element won. Sums are f32 and rounded once.
 //
 // Bytes: forward reads x once and writes y (and 8 bytes an index); backward reads dy and index, from the cache but for the first time, and
 // writes dx once: it gathers, so there is nothing to clear and nothing to add atomically.

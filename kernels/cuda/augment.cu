@@ -58,8 +58,9 @@ __global__ void pictures_kernel(const float* __restrict__ parameters, const int6
   const float* const row = parameters + n * kAugmentParameters;
   Picture picture{};
   find_map(row, e, picture.map);
-  const bool has_crop = isfinite(row[14]) && isfinite(row[15]) && isfinite(row[16]) && isfinite(row[17]);
-  if (has_crop) {
+  bool finite = true;
+  for (int i = 0; i < 18; ++i) finite = finite && isfinite(row[i]);
+  if (finite) {
     picture.columns = {static_cast<int>(row[14]), static_cast<int>(row[16]), static_cast<int>(row[16])};
     picture.rows = {static_cast<int>(row[15]), static_cast<int>(row[17]), static_cast<int>(row[17])};
   } else {  // a picture of NaN

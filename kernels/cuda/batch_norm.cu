@@ -66,7 +66,7 @@ __device__ __forceinline__ void apply_octet(const Apply<T>& call, const Factors&
 #pragma unroll
   for (int k = 0; k < kOctet; ++k) {
     if (call.residual) v[k] += o.residual[k];
-    if (call.relu && v[k] < 0) v[k] = 0;                           // written so that NaN passes
+    if (call.relu && v[k] < 0) v[k] = 0;                               // written so that NaN passes
     if (k < count && !(widen(narrow<T>(v[k])) <= 0)) bits |= 1u << k;  // of what is stored: it may have been rounded to 0
   }
   store_octet<Aligned>(call.y + at, v, count);

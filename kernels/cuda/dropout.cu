@@ -3,7 +3,8 @@
 
 #include "kernels/cuda/elementwise.h"
 
-// y[i] = x[i] / (1 - p) where to_unit(key.bits(i)) >= p, else 0 (NaN of what is not finite). Nothing is stored: the backward pass is the same call on dy.
+// y[i] = x[i] / (1 - p) where to_unit(key.bits(i)) >= p, else 0 (NaN of what is not finite). Nothing is stored: the backward pass is the
+// same call on dy.
 //
 // Bytes: read n, write n elements. One Philox block, ten rounds of two 32-bit products, gives the numbers of four elements.
 // Launch: 256 threads a block, two 16-byte accesses a thread and tensor.

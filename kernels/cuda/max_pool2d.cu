@@ -4,7 +4,8 @@
 #include "kernels/cuda/winner.h"
 
 // y (N,P,Q,C) = the largest of each window of x (N,H,W,C), index (u8) its place in the window; padding never wins, the first of equals
-// does, a NaN does, the last of several. Backward: dx = the sum of dy of the windows that an input won, f32, window by window in their order, rounded once.
+// does, a NaN does, the last of several. Backward: dx = the sum of dy of the windows that an input won, f32, window by window in their
+// order, rounded once.
 //
 // Bytes: forward reads x once from memory, where windows overlap again from the cache, and writes y and a byte an element. Backward
 // gathers: an input looks at the windows that cover it, so nothing is cleared, added atomically or written twice; it reads dy and index,

@@ -61,7 +61,7 @@ class Picture {
   Picture(const Pixels& pixels, int64_t height, int64_t width, const float* row, int64_t out_height, int64_t out_width)
       : pixels_(pixels), height_(height), width_(width), out_height_(out_height), out_width_(out_width) {
     std::copy_n(row, 14, p_.begin());
-    if (!std::all_of(row + 14, row + 18, [](float x) { return std::isfinite(x); })) {
+    if (!std::all_of(row, row + 18, [](float x) { return std::isfinite(x); })) {
       p_.fill(kNan);
       return;
     }

@@ -74,9 +74,10 @@ void ReferenceBackend::batch_norm_backward(const BatchNormBackward& call) {
     const T* const dy = call.dy.data<T>();
     const T* const mean = call.mean.data<T>();
     const T* const inv_std = call.inv_std.data<T>();
-    const auto xhat = [&](int64_t i, int64_t c) { return (static_cast<double>(x[i]) - mean[c]) * inv_std[c]; };
+    const auto moved = [&](int64_t i, int64_t c) { return static_cast<double>(x[i]) - mean[c]; };
     const std::vector<double> dbias = sum_columns(rows, [&](int64_t i, int64_t) { return static_cast<double>(dy[i]); });
-    const std::vector<double> dweight = sum_columns(rows, [&](int64_t i, int64_t c) { return dy[i] * xhat(i, c); });
+    std::vector<double> dweight = sum_columns(rows, [&](int64_t i, int64_t c) { return dy[i] * moved(i, c); });
+    for (int64_t c = 0; c < rows.width; ++c) dweight[static_cast<size_t>(c)] *= inv_std[c];
     if (call.dbias) std::copy(dbias.begin(), dbias.end(), call.dbias.data<T>());
     if (call.dweight) std::copy(dweight.begin(), dweight.end(), call.dweight.data<T>());
     if (!call.dx) return;
@@ -85,7 +86,7 @@ void ReferenceBackend::batch_norm_backward(const BatchNormBackward& call) {
     for (int64_t row = 0; row < rows.count; ++row)
       for (int64_t c = 0; c < rows.width; ++c) {
         const int64_t i = row * rows.width + c;
-        const double through_statistics = (dbias[static_cast<size_t>(c)] + xhat(i, c) * dweight[static_cast<size_t>(c)]) / n;
+        const double through_statistics = (dbias[static_cast<size_t>(c)] + moved(i, c) * inv_std[c] * dweight[static_cast<size_t>(c)]) / n;
         dx[i] = static_cast<T>(static_cast<double>(weight[c]) * inv_std[c] * (dy[i] - (call.training ? through_statistics : 0)));
       }
   });

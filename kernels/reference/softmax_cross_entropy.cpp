@@ -39,7 +39,7 @@ void ReferenceBackend::cross_entropy(ConstView logits, ConstView targets, View l
       const T* const x = logits.data<T>() + n * classes;
       const int64_t target = targets.data<int64_t>()[n];
       const Exponentials e(x, classes);
-      losses.data<T>()[n] = static_cast<T>(std::log(e.sum) + e.largest - x[target]);
+      losses.data<T>()[n] = static_cast<T>(std::log(e.sum) + (e.largest - x[target]));
       if (!dlogits) continue;
       for (int64_t c = 0; c < classes; ++c) {
         const double probability = e.terms[static_cast<size_t>(c)] / e.sum;

@@ -160,6 +160,13 @@ void WideningBackend::cross_entropy(ConstView logits, ConstView targets, View lo
   run([&](Widened& v) { inner_->cross_entropy(v.in(logits), targets, losses, dlogits); });
 }
 
+void WideningBackend::check_finite(std::span<const ConstView> gradients, View state) {
+  run([&](Widened& v) {
+    std::vector<ConstView> wide;
+    for (const ConstView& gradient : gradients) wide.push_back(v.in(gradient));
+    inner_->check_finite(wide, state);
+  });
+}
 void WideningBackend::augment(const Augment& call) {
   run([&](Widened& v) {
     Augment wide = call;

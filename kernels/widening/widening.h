@@ -56,7 +56,7 @@ class WideningBackend final : public Backend {
   void softmax(ConstView x, View y) override;
   void cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) override;
 
-  void check_finite(std::span<const ConstView> gradients, View state) override { inner_->check_finite(gradients, state); }
+  void check_finite(std::span<const ConstView> gradients, View state) override;
   void adam(std::span<const AdamTensor> tensors, const AdamSpec& spec, ConstView scaler_state) override {
     inner_->adam(tensors, spec, scaler_state);
   }

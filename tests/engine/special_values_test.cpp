@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A NaN, an infinity or a negative variance in each input of convolution, norm, sum and ReLU, in one pass or composed, trained, evaluated or
-// folded, on every device: what comes out is what the reference composes. tests/kernels/special tries each operation by itself.
+// A NaN, an infinity or a negative variance in each input of convolution, norm, sum and ReLU, in one pass or composed, trained, evaluated
+// or folded, on every device: what comes out is what the reference composes. tests/kernels/special tries each operation by itself.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -30,12 +30,9 @@ struct Block {
   Values values;
 
   explicit Block(int64_t channels)
-      : shapes{Shape{2, 4, 5, channels},
-               Shape{channels, 3, 3, channels},
-               Shape{2, 4, 5, channels},
-               Shape{channels},
-               Shape{channels},
-               Shape{channels},
+      : shapes{Shape{2, 4, 5, channels}, Shape{channels, 3, 3, channels},
+               Shape{2, 4, 5, channels}, Shape{channels},
+               Shape{channels},          Shape{channels},
                Shape{channels}} {
     for (uint32_t i = 0; i < shapes.size(); ++i) values.push_back(draw(shapes[i].numel(), i == 6 ? 0.5 : -1, i == 6 ? 2 : 1, i));
   }
@@ -73,7 +70,7 @@ void expect_same_kinds(const std::vector<double>& got, const std::vector<double>
     if (std::isfinite(value)) largest = std::max(largest, std::fabs(value));
   for (size_t i = 0; i < want.size(); ++i) {
     const bool same = std::isnan(want[i])   ? or_nan ? !std::isfinite(got[i]) : std::isnan(got[i])
-                      : std::isinf(want[i]) ? got[i] == want[i]
+                        : std::isinf(want[i]) ? got[i] == want[i]
                                             : std::fabs(got[i] - want[i]) <= relative * largest;
     ASSERT_TRUE(same || (or_nan && std::isnan(got[i]))) << "element " << i << " is " << got[i] << " and should be " << want[i];
   }

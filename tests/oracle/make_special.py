@@ -239,12 +239,21 @@ def batch_norm():
                                                               training, 0., [True] * 3)
             return [nhwc(grads[0]), *([dy] if relu else []), grads[1], grads[2]]
 
+        def in_evaluation(t, relu):
+            s = {name: value.float() for name, value in t.items()}
+            dy = torch.ops.aten.threshold_backward(s["dy"], s["y"], 0) if relu else s["dy"]
+            sums = (dy * (s["x"] - s["mean"])).sum((0, 1, 2)) * s["inv_std"], dy.sum((0, 1, 2))
+            return [dy * (s["inv_std"] * s["weight"]), *([dy] if relu else []), *sums]
+
         for relu in False, True:
             for training in True, False:
                 y = [tensor("y", *shape)] if relu else []
                 outs = [out("dx", *shape), *([out("dresidual", *shape)] if relu else []), out("dweight", c, kind="f32"), out("dbias", c, kind="f32")]
+                variants = [lambda t, relu=relu, training=training: backward(t, relu, training)]
+                if not training:  # its kernel wants a variance, which no negative inv_std has
+                    variants = [lambda t, relu=relu: in_evaluation(t, relu)]
                 yield Case("batch_norm_backward", {"relu": relu, "training": training}, [tensor("dy", *shape), x, *state[:3], *y, *outs],
-                           lambda t, relu=relu, training=training: backward(t, relu, training))
+                           *variants)
 
 
 def pools():

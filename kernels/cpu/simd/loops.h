@@ -70,7 +70,7 @@ struct Loops {
   /// y = (x - mean) scale + bias, + residual, max(.,0). residual and normalized may be null.
   void (*batch_norm_apply)(const float* x, const float* mean, const float* scale, const float* bias, const float* residual, bool relu,
                            float* y, float* normalized, int64_t rows, int64_t channels);
-  /// dx = scale (g - offset - (x - mean) slope); dresidual = g. dx, dresidual, and y (no ReLU) may be null.
+  /// dx = scale (g - offset - (x - mean) slope), or scale g without x; dresidual = g. dx, dresidual, x, and y (no ReLU) may be null.
   void (*batch_norm_backward)(const float* dy, const float* x, const float* y, const float* mean, const float* scale, const float* offset,
                               const float* slope, float* dx, float* dresidual, int64_t rows, int64_t channels);
 

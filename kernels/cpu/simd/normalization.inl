@@ -40,7 +40,7 @@ void batch_norm_apply(const float* x, const float* mean, const float* factor, co
   }
 }
 
-template <bool kRelu, bool kInput, bool kResidual>
+template <bool kRelu, bool kInput, bool kMoved, bool kResidual>
 void batch_norm_backward_of(const float* __restrict__ dy, const float* __restrict__ x, const float* __restrict__ y,
                             const float* __restrict__ mean, const float* __restrict__ factor, const float* __restrict__ offset,
                             const float* __restrict__ slope, float* __restrict__ dx, float* __restrict__ dresidual, int64_t rows,
@@ -51,29 +51,34 @@ void batch_norm_backward_of(const float* __restrict__ dy, const float* __restric
     for (int64_t c = 0; c < channels; ++c) {
       float g = dy[at + c];
       if constexpr (kRelu) g = y[at + c] <= 0.f ? 0.f : g;
-      if constexpr (kInput) dx[at + c] = factor[c] * (g - offset[c] - (x[at + c] - mean[c]) * slope[c]);
+      if constexpr (kInput && kMoved) dx[at + c] = factor[c] * (g - offset[c] - (x[at + c] - mean[c]) * slope[c]);
+      if constexpr (kInput && !kMoved) dx[at + c] = factor[c] * g;
       if constexpr (kResidual) dresidual[at + c] = g;
     }
   }
 }
 
-template <bool kRelu>
+template <bool kRelu, bool kMoved>
 void batch_norm_backward_masked(const float* dy, const float* x, const float* y, const float* mean, const float* factor,
                                 const float* offset, const float* slope, float* dx, float* dresidual, int64_t rows, int64_t channels) {
   if (dx && dresidual) {
-    batch_norm_backward_of<kRelu, true, true>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
+    batch_norm_backward_of<kRelu, true, kMoved, true>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
   } else if (dx) {
-    batch_norm_backward_of<kRelu, true, false>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
+    batch_norm_backward_of<kRelu, true, kMoved, false>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
   } else if (dresidual) {
-    batch_norm_backward_of<kRelu, false, true>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
+    batch_norm_backward_of<kRelu, false, kMoved, true>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
   }
 }
 
 void batch_norm_backward(const float* dy, const float* x, const float* y, const float* mean, const float* factor, const float* offset,
                          const float* slope, float* dx, float* dresidual, int64_t rows, int64_t channels) {
-  if (y) {
-    batch_norm_backward_masked<true>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
+  if (y && x) {
+    batch_norm_backward_masked<true, true>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
+  } else if (y) {
+    batch_norm_backward_masked<true, false>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
+  } else if (x) {
+    batch_norm_backward_masked<false, true>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
   } else {
-    batch_norm_backward_masked<false>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
+    batch_norm_backward_masked<false, false>(dy, x, y, mean, factor, offset, slope, dx, dresidual, rows, channels);
   }
 }

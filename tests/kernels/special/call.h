@@ -28,7 +28,8 @@ struct Operand {
 /// The tensors of a case on one device, by name.
 class OperationCall {
  public:
-  OperationCall(Device& device, const nlohmann::json& attributes, DType float_type) : device_(device), attributes_(attributes), type_(float_type) {}
+  OperationCall(Device& device, const nlohmann::json& attributes, DType float_type)
+      : device_(device), attributes_(attributes), type_(float_type) {}
 
   Backend& backend() const { return device_.backend(); }
   const nlohmann::json& attributes() const { return attributes_; }

@@ -23,7 +23,9 @@ FloatType float_type(DType type) {
 
 Conv2dSpec convolution(const OperationCall& c) { return {.stride = c.integer("stride"), .padding = c.integer("padding")}; }
 
-Pool2dSpec pool(const OperationCall& c) { return {.window = c.integer("window"), .stride = c.integer("stride"), .padding = c.integer("padding")}; }
+Pool2dSpec pool(const OperationCall& c) {
+  return {.window = c.integer("window"), .stride = c.integer("stride"), .padding = c.integer("padding")};
+}
 
 void conv2d_bias_add_relu(OperationCall& c) {
   const bool relu = c.flag("relu");
@@ -54,8 +56,15 @@ Values mask_of(const std::vector<double>& y) {
 
 void batch_norm_apply(OperationCall& c) {
   const bool relu = c.flag("relu"), has_residual = c.has("residual");
-  BatchNormApply call{.x = c.in("x"), .mean = c.in("mean"), .inv_std = c.in("inv_std"), .weight = c.in("weight"), .bias = c.in("bias"),
-                      .residual = c.in("residual"), .relu = relu, .y = c.out("y"), .normalized = c.out("normalized")};
+  BatchNormApply call{.x = c.in("x"),
+                      .mean = c.in("mean"),
+                      .inv_std = c.in("inv_std"),
+                      .weight = c.in("weight"),
+                      .bias = c.in("bias"),
+                      .residual = c.in("residual"),
+                      .relu = relu,
+                      .y = c.out("y"),
+                      .normalized = c.out("normalized")};
   if (c.backend().has(Fused::batch_norm_add_relu) || !(relu || has_residual)) {
     c.backend().batch_norm_apply(call);
     if (!c.backend().has(Fused::relu_mask)) return;
@@ -78,9 +87,18 @@ void batch_norm_apply(OperationCall& c) {
 }
 
 void batch_norm_backward(OperationCall& c) {
-  BatchNormBackward call{.dy = c.in("dy"), .x = c.in("x"), .mean = c.in("mean"), .inv_std = c.in("inv_std"), .weight = c.in("weight"),
-                         .y = c.in("y"), .relu = c.flag("relu"), .training = c.flag("training"), .dx = c.out("dx"),
-                         .dresidual = c.out("dresidual"), .dweight = c.out("dweight"), .dbias = c.out("dbias")};
+  BatchNormBackward call{.dy = c.in("dy"),
+                         .x = c.in("x"),
+                         .mean = c.in("mean"),
+                         .inv_std = c.in("inv_std"),
+                         .weight = c.in("weight"),
+                         .y = c.in("y"),
+                         .relu = c.flag("relu"),
+                         .training = c.flag("training"),
+                         .dx = c.out("dx"),
+                         .dresidual = c.out("dresidual"),
+                         .dweight = c.out("dweight"),
+                         .dbias = c.out("dbias")};
   if (call.relu && !c.backend().has(Fused::batch_norm_add_relu)) {
     c.backend().relu_backward(call.dy, call.y, call.dresidual);
     call.dy = call.dresidual;
@@ -121,8 +139,13 @@ void adaptive_concat_pool2d_backward(OperationCall& c) {
 }
 
 void adam(OperationCall& c) {
-  const AdamTensor tensor{.parameter = c.out("p"), .gradient = c.in("gradient"), .m = c.out("m"), .v = c.out("v"), .learning_rate = 0.01,
-                          .weight_decay = 0.1, .step = c.keep({{1}, {0}, DType::i64})};
+  const AdamTensor tensor{.parameter = c.out("p"),
+                          .gradient = c.in("gradient"),
+                          .m = c.out("m"),
+                          .v = c.out("v"),
+                          .learning_rate = 0.01,
+                          .weight_decay = 0.1,
+                          .step = c.keep({{1}, {0}, DType::i64})};
   c.backend().adam({&tensor, 1}, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-5}, c.in("state"));
 }
 
@@ -145,7 +168,9 @@ double OperationCall::number(const char* name) const {
   return value.is_string() ? special_value(value.get<std::string>(), DType::f32) : value.get<double>();
 }
 
-void OperationCall::add(const std::string& name, const Values& values) { tensors_[name] = std::make_unique<DeviceTensor>(device_, values, type_); }
+void OperationCall::add(const std::string& name, const Values& values) {
+  tensors_[name] = std::make_unique<DeviceTensor>(device_, values, type_);
+}
 
 View OperationCall::keep(const Values& values) {
   scratch_.push_back(std::make_unique<DeviceTensor>(device_, values, type_));
@@ -180,8 +205,10 @@ const std::map<std::string, std::function<void(OperationCall&)>, std::less<>>& r
        }},
       {"add_bias", [](OperationCall& c) { c.backend().add_bias(c.in("x"), c.in("bias"), c.out("y")); }},
       {"conv2d", [](OperationCall& c) { c.backend().conv2d(c.in("x"), c.in("w"), c.in("bias"), convolution(c), c.out("y")); }},
-      {"conv2d_backward_data", [](OperationCall& c) { c.backend().conv2d_backward_data(c.in("dy"), c.in("w"), convolution(c), c.out("dx")); }},
-      {"conv2d_backward_weight", [](OperationCall& c) { c.backend().conv2d_backward_weight(c.in("x"), c.in("dy"), convolution(c), c.out("dw")); }},
+      {"conv2d_backward_data",
+       [](OperationCall& c) { c.backend().conv2d_backward_data(c.in("dy"), c.in("w"), convolution(c), c.out("dx")); }},
+      {"conv2d_backward_weight",
+       [](OperationCall& c) { c.backend().conv2d_backward_weight(c.in("x"), c.in("dy"), convolution(c), c.out("dw")); }},
       {"conv2d_bias_add_relu", conv2d_bias_add_relu},
       {"batch_norm_statistics",
        [](OperationCall& c) {
@@ -206,8 +233,7 @@ const std::map<std::string, std::function<void(OperationCall&)>, std::less<>>& r
       {"split", [](OperationCall& c) { c.backend().split(c.in("y"), c.out("a"), c.out("b")); }},
       {"transpose", [](OperationCall& c) { c.backend().transpose(c.in("x"), c.out("y")); }},
       {"softmax", [](OperationCall& c) { c.backend().softmax(c.in("x"), c.out("y")); }},
-      {"cross_entropy",
-       [](OperationCall& c) { c.backend().cross_entropy(c.in("x"), c.in("targets"), c.out("losses"), c.out("dlogits")); }},
+      {"cross_entropy", [](OperationCall& c) { c.backend().cross_entropy(c.in("x"), c.in("targets"), c.out("losses"), c.out("dlogits")); }},
       {"check_finite",
        [](OperationCall& c) {
          const ConstView gradient = c.in("gradient");

@@ -120,7 +120,8 @@ struct Trial {
     return all;
   }
   std::string describe() const {
-    return fmt::format("{} {} with {} in {}", op, name_of(type), special, into < 0 ? "an attribute" : operands[static_cast<size_t>(into)].name);
+    return fmt::format("{} {} with {} in {}", op, name_of(type), special,
+                       into < 0 ? "an attribute" : operands[static_cast<size_t>(into)].name);
   }
 };
 
@@ -168,7 +169,8 @@ void for_each_run(const std::string& op, const std::vector<DType>& types, F&& f)
         for (size_t t = 0; t < kTypes.size(); ++t) {
           if (std::ranges::find(types, kTypes[t]) == types.end()) continue;
           const nlohmann::json& by_type = run[2][s];
-          f(Trial{entry, op, entry.at("specials")[s], operands, run[0].is_null() ? -1 : run[0].get<int>(), run[1], kTypes[t], entry.at("exact")},
+          f(Trial{entry, op, entry.at("specials")[s], operands, run[0].is_null() ? -1 : run[0].get<int>(), run[1], kTypes[t],
+                  entry.at("exact")},
             by_type.empty() ? nlohmann::json() : by_type[by_type.size() == 1 ? 0 : t]);
           if (testing::Test::HasFatalFailure()) return;
         }
@@ -180,26 +182,28 @@ class Rules {
  public:
   Rules(const Trial& run, const std::vector<double>& want, DType type)
       : exact_(run.exact),
-        far_(run.special == "overflow" || run.special == "largest"),
-        padded_(run.op.starts_with("conv2d") && run.attributes.at("padding") > 0) {
+        far_(!run.exact && (run.special == "overflow" || run.special == "largest")),
+        padded_(run.op.starts_with("conv2d") && run.attributes.at("padding") > 0 && !std::isfinite(special_value(run.special, DType::f32))),
+        stopped_(run.special == "overflow" && run.attributes.value("relu", false)) {
     for (const double x : want)
       if (std::isfinite(x) && std::fabs(x) < 1e4) scale_ = std::max(scale_, std::fabs(x));
-    unit_ = type == DType::f16 ? 0x1p-11 : type == DType::bf16 ? 0x1p-8 : 0x1p-24;
-    least_ = type == DType::f16 ? 0x1p-24 : type == DType::bf16 ? 0x1p-133 : 0x1p-149;
+    unit_ = type == DType::f16 ? 0x1p-10 : type == DType::bf16 ? 0x1p-7 : 0x1p-23;  // both were rounded: a step of the type apart
+    least_ = 8 * special_value("least", type);
   }
 
   bool right(double got, double want) const {
-    if (std::isnan(want)) return std::isnan(got) || (far_ && !exact_ && std::isinf(got));
-    if (std::isnan(got)) return padded_ || (far_ && !exact_);  // 0 times what is not finite; what passes the range on its way
-    if (std::isinf(want)) return got == want;
-    if (std::isinf(got)) return far_ && !exact_;
+    if (far_ && !std::isfinite(got)) return true;      // the sum passed the range of f32 on its way
+    if (stopped_ && got == 0) return true;             // it did so downwards, and ReLU made 0 of it
+    if (padded_ && std::isnan(got)) return true;       // 0 times what is not finite
+    if (std::isnan(want)) return std::isnan(got);
+    if (!std::isfinite(want) || !std::isfinite(got)) return got == want;
     if (exact_) return got == want && std::signbit(got) == std::signbit(want);
     const double sums = far_ ? 1e-4 : 2e-5;
     return std::fabs(got - want) <= unit_ * std::fabs(want) + sums * (std::fabs(want) < 1e4 ? scale_ : std::fabs(want)) + least_;
   }
 
  private:
-  bool exact_, far_, padded_;
+  bool exact_, far_, padded_, stopped_;
   double scale_ = 0, unit_, least_;
 };
 
@@ -212,7 +216,8 @@ void compare(const Trial& run, Device& device) {
     int wrong = 0;
     for (size_t i = 0; i < want[o].size(); ++i)
       if (!rules.right(got[o][i], want[o][i]) && ++wrong <= 3)
-        ADD_FAILURE() << written[o]->name << "[" << i << "] of " << want[o].size() << " is " << got[o][i] << " and should be " << want[o][i];
+        ADD_FAILURE() << written[o]->name << "[" << i << "] of " << want[o].size() << " is " << got[o][i] << " and should be "
+                      << want[o][i];
   }
 }
 
@@ -221,6 +226,8 @@ void compare_with_torch(const Trial& run, const nlohmann::json& strings) {
   SCOPED_TRACE(run.describe() + " " + run.attributes.dump().substr(0, 300));
   const std::vector<std::vector<double>> got = wanted(run);
   const std::vector<const Operand*> written = run.written();
+  const bool far = !run.exact && run.special == "largest";
+  const bool padded = run.op.starts_with("conv2d") && run.attributes.at("padding") > 0 && !std::isfinite(special_value(run.special, DType::f32));
   for (size_t o = 0; o < got.size(); ++o) {
     const nlohmann::json& text = oracle().at("strings")[strings[o].get<size_t>()];
     if (text.is_array()) {
@@ -231,8 +238,13 @@ void compare_with_torch(const Trial& run, const nlohmann::json& strings) {
     ASSERT_EQ(classes.size(), got[o].size());
     int wrong = 0;
     for (size_t i = 0; i < got[o].size(); ++i) {
-      if (classes[i].find(class_of(got[o][i], run.exact)) == std::string::npos && ++wrong <= 3)
-        ADD_FAILURE() << written[o]->name << "[" << i << "] of " << got[o].size() << " is " << got[o][i] << " and PyTorch has '" << classes[i] << "'";
+      const char own = class_of(got[o][i], run.exact);
+      // The reference adds in f64, and leaves out what padding adds. backend.h promises neither of other devices.
+      if (far && (own == 'f' || classes[i] == "f")) continue;
+      if (padded && classes[i] == "n") continue;
+      if (classes[i].find(own) == std::string::npos && ++wrong <= 3)
+        ADD_FAILURE() << written[o]->name << "[" << i << "] of " << got[o].size() << " is " << got[o][i] << " and PyTorch has '"
+                      << classes[i] << "'";
     }
   }
 }
