@@ -25,7 +25,7 @@ Tensor::operator ConstView() const {
 Tensor::operator View() {
   if (!impl_) return {};
   impl().storage->touch();
-  return {address(), shape(), dtype(), true};
+  return {address(), shape(), dtype(), true, impl().storage->id(), version()};
 }
 
 Tensor Tensor::view_of(int64_t offset, const Shape& shape) const {

@@ -167,8 +167,8 @@ constexpr void step_scaler(float* state, const ScalerSpec& spec) {
 ///
 /// Where d = min(height / h, width / w) / 2 > 1, the crop is first averaged over the cells of an adaptive average pool to
 /// (floor(height (1/d)), floor(width (1/d))), and that is sampled; an output pixel then reads more.    [fastai.vision.augment._grid_sample]
-/// The denominator h6 x + h7 y + 1 must not vanish on the picture. An extent of 1 has its only coordinate at 0. A parameter that is used and
-/// not finite makes its picture NaN (but an infinite shift or contrast is a number like others; PyTorch's grid_sample takes some pixel).
+/// The denominator h6 x + h7 y + 1 must not vanish on the picture. An extent of 1 has its only coordinate at 0. A place (0..17) that is not
+/// finite makes its picture NaN, where PyTorch's grid_sample takes some pixel; so does a shift or contrast that is NaN, with `lighting`.
 ///
 /// With `places` the pictures may lie anywhere in one storage, so that those kept on the device and those just sent make up a batch without
 /// being copied together: a row a picture, the byte of its first pixel and the bytes from one of its rows to the next. Every picture is
@@ -202,7 +202,7 @@ std::string_view name_of(Fused operation);
 ///   half from f32            may be written by multiply where b is one element, and by augment
 ///
 /// What is not finite or barely there. A NaN, an infinity, a -0 and a subnormal in any input give what IEEE arithmetic makes of the formula
-/// and PyTorch does: no operation turns a NaN into a number, and none flushes subnormals, in whatever form it runs. Where there is a choice:
+/// and PyTorch does: no operation turns a NaN into a number, and none flushes subnormals, in whatever form it runs. Where it is a choice:
 ///
 ///   relu and its like        a NaN stays, -0 stays -0, backward gives 0 where y <= 0, so that dy passes where y is NaN
 ///   max pools, argmax        a NaN wins; of several NaN the last in a pool, the first in argmax
@@ -210,12 +210,12 @@ std::string_view name_of(Fused operation);
 ///   cast to an integer       NaN gives 0, and what is too large the end of the range (PyTorch leaves both open)
 ///   padding                  adds 0 times the weight: nothing, or NaN for a weight that is not finite. Devices differ there, as PyTorch's
 ///                            kernels do; reference adds nothing. So the backward passes, where a 0 stands for what is outside
-///   sums beyond f32          a sum, or a term or part of it, that passes the range of f32 on its way gives an infinity or NaN, or, where
-///                            a device adds in f64, the right result: as the order of the sum has it. Never another number
-///   batch_norm_statistics    sums of large values go on in f64: a variance beyond f32 still gives its inv_std (PyTorch: 0, and so y = bias);
-///                            running_var is then infinite
+///   sums beyond f32          a sum that passes the range of f32 on its way, or has a term or a part that does, is infinite or NaN, or,
+///                            where a device adds in f64, right: as the order of the sum has it. Never another number
+///   batch_norm_statistics    large values are summed on in f64: a variance beyond f32 still gives its inv_std, and running_var is infinite
+///                            (PyTorch: an inv_std of 0, and so y = bias)
 ///   adam                     g^2 beyond f32 makes v infinite, and the parameter only decays
-///   the sign of a zero       is IEEE's where an operation selects, moves or rounds once (fill to relu_backward, add_bias, max pools, argmax,
+///   the sign of a zero       is IEEE's where an operation selects, moves or rounds once (fill to relu_backward, add_bias, max pools,
 ///                            concat, split, transpose) and not promised elsewhere; a dropped element is +0
 ///
 /// tests/kernels/special tries each special in each input of each operation, on every device.
@@ -241,7 +241,7 @@ class Backend {
   // --- Reductions -----------------------------------------------------------------------------------------------------------------
   virtual void sum(ConstView x, View y) = 0;       // all elements; y ()
   virtual void sum_rows(ConstView x, View y) = 0;  // over all dimensions but the last; y (C)
-  virtual void argmax(ConstView x, View y) = 0;    // x (N,C), y (N) i64, the first of equals; a NaN counts as the largest, the first of several
+  virtual void argmax(ConstView x, View y) = 0;    // x (N,C), y (N) i64, the first of equals; a NaN counts as the largest
 
   // --- Products -------------------------------------------------------------------------------------------------------------------
   virtual void matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) = 0;  // y (M,N)

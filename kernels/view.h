@@ -33,12 +33,15 @@ struct ConstView {
   }
 };
 
-/// The same for a tensor that a kernel writes.
+/// The same for a tensor that a kernel writes. Its stamp is the one that a ConstView of what was written will have; where it is 0, as in a
+/// View that somebody else than a tensor made, nothing can be said of that.
 struct View {
   void* address = nullptr;
   Shape shape;
   DType dtype = DType::f32;
   bool present = false;
+  uint64_t storage_id = 0;
+  uint64_t version = 0;
 
   explicit operator bool() const { return present; }
   operator ConstView() const { return {address, shape, dtype, 0, 0, present}; }

@@ -9,8 +9,8 @@ namespace mirilla {
 ///
 ///   x  any shape, any float dtype the device has;  y  like x
 ///
-/// Backward: dx = 0 where y <= 0 (0 at the kink, as PyTorch), else dy, so that it passes where y is NaN. Keeps y, which the next layer keeps anyway, and not x.
-/// Does not wait for the device.
+/// Backward: dx = 0 where y <= 0 (0 at the kink, as PyTorch), else dy, so that it passes where y is NaN. Keeps y, which the next layer
+/// keeps anyway, and not x. Does not wait for the device.
 Tensor relu(const Tensor& x);
 
 /// Guided backpropagation: while it lives, backward on this thread passes through a ReLU only what is positive,    [Springenberg et al.

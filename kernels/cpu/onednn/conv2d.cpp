@@ -145,15 +145,22 @@ Operation make_backward_weight(const dnnl::engine& engine, const Problem& p) {
   return operation;
 }
 
+constexpr double kFarFromOverflow = 0x1p100;
+
 /// Whether no sum of this call can be infinite or NaN, in whatever order and with whatever factors it is taken. oneDNN's ReLU is a maximum
-/// that gives 0 for a NaN on x86, so it is asked for only then; the largest magnitudes tell it at the cost of one read of x, as a rule from
-/// the cache.
+/// that gives 0 for a NaN on x86, so it is asked for only then. What comes out is bounded too, which tells it of the next convolution: x is
+/// read for it only where nothing is known of it, or where the bounds of many layers have grown too far.
 bool stays_finite(Magnitudes& magnitudes, const Conv2dBiasAddRelu& call) {
-  constexpr double kFarFromOverflow = 0x1p100;
   const auto terms = static_cast<double>(call.w.numel() / std::max<int64_t>(1, call.w.shape[0]));
-  const auto largest = [&](const ConstView& tensor) { return static_cast<double>(magnitudes.largest(tensor)); };
-  const double bound = terms * largest(call.w) * largest(call.x) + largest(call.bias) + largest(call.residual);
-  return bound < kFarFromOverflow;  // false for a NaN too
+  const auto bound_by = [&](float (Magnitudes::*of)(const ConstView&)) {
+    const auto each = [&](const ConstView& tensor) { return static_cast<double>((magnitudes.*of)(tensor)); };
+    return 1.01 * (terms * each(call.w) * each(call.x) + each(call.bias) + each(call.residual));  // 1.01: what rounding adds
+  };
+  double bound = bound_by(&Magnitudes::bound);
+  if (!(bound < kFarFromOverflow)) bound = bound_by(&Magnitudes::largest);
+  if (!(bound < kFarFromOverflow)) return false;  // or NaN
+  magnitudes.note(call.y, bound);
+  return true;
 }
 
 /// y = max(y, 0), NaN stays NaN.
@@ -172,7 +179,9 @@ void Products::conv2d(const Conv2dBiasAddRelu& call) {
     Key key = key_of(Kind::forward, call.x.shape, call.w.shape, call.spec, use_host_threads());
     key.bias = call.bias.present;
     key.residual = call.residual.present;
-    key.relu = call.relu && stays_finite(s.magnitudes, call);
+    // Without a ReLU there is nothing to ask but for the bound, of a residual on its way, and that only where it is free.
+    const bool wanted = call.relu || (s.magnitudes.knows(call.x) && s.magnitudes.knows(call.residual));
+    key.relu = wanted && stays_finite(s.magnitudes, call) && call.relu;
     const Operation& op = s.operation(
         key, [&] { return make_forward(s.engine, problem_of(call.x.shape, call.w.shape, call.y.shape, call.spec, true), key); });
     const dnnl::memory y = s.room(op.y, call.y.address, s.y_scratch);

@@ -9,22 +9,33 @@
 
 namespace mirilla::cpu {
 
-/// The largest magnitude in a tensor of f32. It is found once for each version of a tensor with a stamp, and every time for one without.
+/// How large the elements of tensors of f32 are at most, by what was read or worked out before. Kept for one version of a tensor with a
+/// stamp; of one without a stamp nothing is kept. An absent tensor's bound is 0.
 class Magnitudes {
  public:
-  /// max |x|; infinity where an element is infinite or NaN, 0 of an absent tensor.
+  /// max |x|, read if it is not known; infinity where an element is infinite or NaN.
   float largest(const ConstView& x);
+  /// Not less than max |x|: the last that was noted, or `largest`.
+  float bound(const ConstView& x);
+  /// Whether a bound is known without reading x.
+  bool knows(const ConstView& x) const;
+  /// What is written to y now has no element beyond this.
+  void note(const View& y, double bound);
   /// Drops what is known of a storage.
   void forget(uint64_t storage_id);
 
  private:
   struct Known {
-    uint64_t storage_id;
-    const void* address;
-    int64_t count;
-    uint64_t version, last_use;
-    float largest;
+    uint64_t storage_id = 0;
+    const void* address = nullptr;
+    int64_t count = 0;
+    uint64_t version = 0, last_use = 0;
+    float bound = 0;
+    bool exact = false;
   };
+  const Known* find(const ConstView& x) const;
+  void keep(const Known& known);
+
   std::vector<Known> known_;
   uint64_t uses_ = 0;
 

@@ -192,9 +192,9 @@ class Rules {
   }
 
   bool right(double got, double want) const {
-    if (far_ && !std::isfinite(got)) return true;      // the sum passed the range of f32 on its way
-    if (stopped_ && got == 0) return true;             // it did so downwards, and ReLU made 0 of it
-    if (padded_ && std::isnan(got)) return true;       // 0 times what is not finite
+    if (far_ && !std::isfinite(got)) return true;  // the sum passed the range of f32 on its way
+    if (stopped_ && got == 0) return true;         // it did so downwards, and ReLU made 0 of it
+    if (padded_ && std::isnan(got)) return true;   // 0 times what is not finite
     if (std::isnan(want)) return std::isnan(got);
     if (!std::isfinite(want) || !std::isfinite(got)) return got == want;
     if (exact_) return got == want && std::signbit(got) == std::signbit(want);
@@ -227,7 +227,8 @@ void compare_with_torch(const Trial& run, const nlohmann::json& strings) {
   const std::vector<std::vector<double>> got = wanted(run);
   const std::vector<const Operand*> written = run.written();
   const bool far = !run.exact && run.special == "largest";
-  const bool padded = run.op.starts_with("conv2d") && run.attributes.at("padding") > 0 && !std::isfinite(special_value(run.special, DType::f32));
+  const bool padded =
+      run.op.starts_with("conv2d") && run.attributes.at("padding") > 0 && !std::isfinite(special_value(run.special, DType::f32));
   for (size_t o = 0; o < got.size(); ++o) {
     const nlohmann::json& text = oracle().at("strings")[strings[o].get<size_t>()];
     if (text.is_array()) {
