@@ -18,6 +18,7 @@ namespace mirilla::apps {
 
 namespace {
 
+bool document_printed = false;
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 
@@ -79,8 +80,11 @@ void print(std::string_view text) {
 }
 
 void print_json(const nlohmann::ordered_json& document) {
+  document_printed = true;
   print(document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
+
+bool json_printed() { return document_printed; }
 
 std::filesystem::path made_folder(const std::string& out) {
   std::error_code error;
@@ -112,6 +116,11 @@ void add_overrides(CLI::App& command, ModelOptions& options) {
   command.add_option("--size", options.size, "what the network sees, in pixels")
       ->check(CLI::Range(32, 4096).description(""))
       ->type_name("PX");
+  add_allow_nonfinite(command, options.allow_nonfinite);
+}
+
+void add_allow_nonfinite(CLI::App& command, bool& allow) {
+  command.add_flag("--allow-nonfinite", allow, "take weights that are NaN or infinite, and negative variances, with a warning");
 }
 
 std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary, std::string_view option) {
@@ -126,7 +135,8 @@ std::optional<int> class_index(const std::string& wanted, const std::vector<std:
 }
 
 nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype) {
-  nn::ModelOverrides overrides{.vocabulary = std::nullopt, .resize = options.resize, .size = options.size};
+  nn::ModelOverrides overrides{
+      .vocabulary = std::nullopt, .resize = options.resize, .size = options.size, .allow_nonfinite = options.allow_nonfinite};
   if (!options.vocabulary.empty()) overrides.vocabulary = options.vocabulary;
   nn::LoadedModel loaded = nn::load_model(options.path, overrides, {.device = device, .dtype = dtype});
   if (!options.quiet)

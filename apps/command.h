@@ -40,6 +40,8 @@ nn::Console make_console(const CommonOptions& options);
 
 /// One document, a newline. Throws Error where stdout takes no more.
 void print_json(const nlohmann::ordered_json& document);
+/// Whether that was called, so that an error is not told in a second document.
+bool json_printed();
 /// The same for plain text.
 void print(std::string_view text);
 
@@ -49,16 +51,19 @@ std::filesystem::path made_folder(const std::string& out);
 /// Raised by the first Ctrl-C; the second ends the program at once.
 const std::atomic<bool>& interrupt_flag();
 
-/// MODEL and what may be said over what its file says: --vocab, --resize, --size.
+/// MODEL and what may be said over what its file says: --vocab, --resize, --size, --allow-nonfinite.
 struct ModelOptions {
   std::string path;
   std::vector<std::string> vocabulary;
   std::optional<int> resize, size;
+  bool allow_nonfinite = false;
   bool quiet = false;  // its notes were told before
 };
 void add_model(CLI::App& command, ModelOptions& options);
-/// The three alone.
+/// The three alone, and --allow-nonfinite.
 void add_overrides(CLI::App& command, ModelOptions& options);
+/// --allow-nonfinite, of every command that reads weights.
+void add_allow_nonfinite(CLI::App& command, bool& allow);
 /// What --class says: a class's name, or its number; none for "". Throws UsageError for another, naming `option`.
 std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary, std::string_view option = "--class");
 /// Loads it, and prints its notes to stderr.

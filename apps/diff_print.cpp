@@ -143,6 +143,22 @@ std::string verdicts(std::string_view values, std::string_view gradients, const 
              [](const DiffRow& row) -> auto& { return row.gradient; });
 }
 
+// The first module in the order of execution with an activation that is not finite; "" where there is none.
+std::string first_not_finite(const std::vector<DiffRow>& rows, int64_t Difference::*count) {
+  const auto found =
+      std::find_if(rows.begin(), rows.end(), [&](const DiffRow& row) { return !row.container && row.value && (*row.value).*count > 0; });
+  return found == rows.end() ? std::string() : name_of(*found);
+}
+
+// What two sides have in common may be that both are broken.
+std::string not_finite_line(const std::vector<DiffRow>& rows) {
+  std::string text;
+  for (const auto& [side, count] : {std::pair{'A', &Difference::nonfinite_a}, std::pair{'B', &Difference::nonfinite_b}})
+    if (const std::string name = first_not_finite(rows, count); !name.empty())
+      text += fmt::format("{}{} from {} on", text.empty() ? "not finite: " : ", ", side, name);
+  return text.empty() ? text : text + "; what is NaN, or the same infinity, on both sides counts as equal\n";
+}
+
 std::string missing(std::string_view side, const std::vector<std::string>& names) {
   if (names.empty()) return {};
   const size_t shown = std::min(names.size(), kMostNames);
@@ -206,7 +222,7 @@ std::string to_text(const DiffReport& report) {
     text += fmt::format("inference (unwatched, batch norms folded): logits {} {:g}, relative {}{}\n",
                         diff.inference->within(report.tolerance) ? "within" : "past", report.tolerance, number(diff.inference->relative),
                         place(*diff.inference));
-  return text + missing("A", diff.only_a) + missing("B", diff.only_b);
+  return text + not_finite_line(diff.modules) + missing("A", diff.only_a) + missing("B", diff.only_b);
 }
 
 std::string to_csv(const DiffReport& report) {
@@ -239,6 +255,9 @@ nlohmann::ordered_json to_json(const DiffReport& report) {
   document["inference"] = json_of(diff.inference);
   document["only_a"] = diff.only_a;
   document["only_b"] = diff.only_b;
+  const std::string a = first_not_finite(diff.modules, &Difference::nonfinite_a),
+                    b = first_not_finite(diff.modules, &Difference::nonfinite_b);
+  if (!a.empty() || !b.empty()) document["not_finite"] = {{"a", a.empty() ? Json() : Json(a)}, {"b", b.empty() ? Json() : Json(b)}};
   return document;
 }
 

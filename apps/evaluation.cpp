@@ -110,9 +110,19 @@ Evaluated evaluate(const EvaluationOptions& options, const ModelOptions& model, 
   const auto bad = dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
   for (const data::BadPicture& picture : bad) std::cerr << fmt::format("skipped {}: {}\n", picture.path, picture.reason);
 
-  nn::Evaluation evaluation = nn::with_batch_hint(
-      options.batch_size, [&] { return run_evaluation(options, loaded, dataset, precision_of(options.precision, device), progress); });
-  return {dataset, std::move(evaluation)};
+  try {
+    nn::Evaluation evaluation = nn::with_batch_hint(
+        options.batch_size, [&] { return run_evaluation(options, loaded, dataset, precision_of(options.precision, device), progress); });
+    return {dataset, std::move(evaluation)};
+  } catch (const nn::NotFinite& error) {
+    throw named(error, *dataset);
+  }
+}
+
+nn::NotFinite named(const nn::NotFinite& error, const data::Dataset& dataset) {
+  std::vector<std::string> names;
+  for (const int64_t item : error.pictures) names.push_back(dataset.items()[static_cast<size_t>(item)].path);
+  return error.of(std::move(names));
 }
 
 nlohmann::ordered_json confusion_rows(const nn::Evaluation& evaluation) {

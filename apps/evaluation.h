@@ -4,6 +4,7 @@
 #include "apps/command.h"
 #include "data/dataset.h"
 #include "nn/evaluate.h"
+#include "nn/finite.h"
 
 /// What the subcommands share that measure a model on labelled pictures: which pictures, and the measuring.
 namespace mirilla::apps {
@@ -31,6 +32,9 @@ struct Evaluated {
 /// that training validated with: what the options leave open is read from the config.json that `mirilla train` left beside the model.
 Evaluated evaluate(const EvaluationOptions& options, const ModelOptions& model, const nn::LoadedModel& loaded, Device& device,
                    ProgressLine& progress);
+
+/// With the names of the pictures, whose items it has.
+nn::NotFinite named(const nn::NotFinite& error, const data::Dataset& dataset);
 
 /// A row a class.
 nlohmann::ordered_json confusion_rows(const nn::Evaluation& evaluation);

@@ -4,6 +4,7 @@
 #include "apps/command.h"
 #include "data/decode.h"
 #include "engine/atomic_file.h"
+#include "nn/finite.h"
 
 namespace mirilla::apps {
 
@@ -32,7 +33,9 @@ void run(const Options& options) {
     ProgressLine line(console, "classes");
     nn::ExploreOptions explore{.target = class_index(options.target, loaded.info.vocabulary), .most_classes = options.most_classes};
     explore.progress = [&line](int64_t done, int64_t total) { line(done, total); };
-    document = nn::explore_document(*loaded.model, picture, loaded.info, file.filename().string(), explore, {.device = device});
+    document = nn::of_picture_named(options.picture, [&] {
+      return nn::explore_document(*loaded.model, picture, loaded.info, file.filename().string(), explore, {.device = device});
+    });
   }
   const std::string page = nn::explore_page(document);
   write_atomically(out, page);

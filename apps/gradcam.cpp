@@ -10,6 +10,7 @@
 #include "data/npy.h"
 #include "data/png_write.h"
 #include "nn/explain_files.h"
+#include "nn/finite.h"
 #include "nn/predict.h"
 
 namespace mirilla::apps {
@@ -172,7 +173,8 @@ std::vector<nn::Explanation> explained(const Options& options, nn::LoadedModel& 
   ProgressLine line(console, explain.method);
   explain.batch.progress = [&line](int64_t done, int64_t total) { line(done, total); };
   const Tensor input = nn::prepare(picture, loaded.info, {.device = device});
-  return nn::explain(*loaded.model, repeated(input, explain.targets.size()), explain);
+  return nn::of_picture_named(options.pictures[0],
+                              [&] { return nn::explain(*loaded.model, repeated(input, explain.targets.size()), explain); });
 }
 
 void say(const Result& result) {

@@ -39,15 +39,16 @@ void write_files(const Options& options, const nn::LoadedModel& loaded, const Ev
                  ProgressLine& progress) {
   const fs::path out = options.out;
   const std::vector<std::string>& vocabulary = loaded.info.vocabulary;
+  const data::Picture top_losses =  // first: it may fail, and files of two runs are not to lie side by side
+      nn::draw_top_losses(*loaded.model, *evaluated.dataset, findings.losses, loaded.info,
+                          {.layer = options.layer, .progress = [&](int64_t done, int64_t total) { progress(done, total); }});
   write_atomically(out / "confusion.csv", nn::confusion_csv(evaluated.evaluation, vocabulary));
   write_atomically(out / "most_confused.csv", nn::to_csv(findings.confused, vocabulary));
   write_atomically(out / "report.csv", nn::to_csv(findings.report, vocabulary));
   write_atomically(out / "top_losses.csv", nn::to_csv(findings.losses, *evaluated.dataset));
   data::write_png(out / "confusion.png",
                   data::draw_confusion({.counts = evaluated.evaluation.confusion, .names = vocabulary, .normalize = options.normalize}));
-  data::write_png(out / "top_losses.png",
-                  nn::draw_top_losses(*loaded.model, *evaluated.dataset, findings.losses, loaded.info,
-                                      {.layer = options.layer, .progress = [&](int64_t done, int64_t total) { progress(done, total); }}));
+  data::write_png(out / "top_losses.png", top_losses);
 }
 
 std::string to_text(const Options& options, const nn::Evaluation& evaluation, const Findings& findings,

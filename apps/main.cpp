@@ -3,6 +3,7 @@
 #include <new>
 
 #include "apps/command.h"
+#include "apps/failure.h"
 #include "kernels/chosen_plans.h"
 
 namespace {
@@ -12,6 +13,18 @@ constexpr int kWrongUsage = 2, kInterrupted = 130;
 int report(const mirilla::Error& error, int code) {
   std::cerr << "mirilla: " << error.what() << '\n';
   return code;
+}
+
+int code_of(const mirilla::Error& error, const mirilla::apps::ExitCodes& codes) {
+  if (dynamic_cast<const mirilla::UsageError*>(&error)) return kWrongUsage;
+  if (dynamic_cast<const mirilla::Interrupted*>(&error)) return kInterrupted;
+  return codes.failure;
+}
+
+// The command that was chosen; the program itself where none was.
+const CLI::App& chosen(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  return commands.empty() ? app : *commands.front();
 }
 
 int run(int argc, char** argv, mirilla::apps::ExitCodes& codes) {
@@ -38,9 +51,17 @@ int run(int argc, char** argv, mirilla::apps::ExitCodes& codes) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);  // --help, --version
-    const auto chosen = app.get_subcommands();
-    const std::string command = chosen.empty() ? "" : " " + chosen.front()->get_name();
+    const std::string command = &chosen(app) == &app ? "" : " " + chosen(app).get_name();
     return report(mirilla::UsageError(error.what(), "`mirilla" + command + " --help` tells what is expected"), kWrongUsage);
+  } catch (const mirilla::Error& error) {
+    mirilla::apps::tell(error, chosen(app));
+    return code_of(error, codes);
+  } catch (const std::bad_alloc&) {
+    mirilla::apps::tell(mirilla::Error("the host has no memory left for this", "a smaller --batch-size or --size needs less"), chosen(app));
+    return codes.failure;
+  } catch (const std::exception& error) {
+    mirilla::apps::tell(mirilla::Error(error.what()), chosen(app));
+    return codes.failure;
   }
   for (const std::string& note : mirilla::take_plan_notes()) std::cerr << "note: " << note << '\n';
   return codes.success;
@@ -52,15 +73,7 @@ int main(int argc, char** argv) {
   mirilla::apps::ExitCodes codes;
   try {
     return run(argc, argv, codes);
-  } catch (const mirilla::UsageError& error) {
-    return report(error, kWrongUsage);
-  } catch (const mirilla::Interrupted& error) {
-    return report(error, kInterrupted);
-  } catch (const mirilla::Error& error) {
-    return report(error, codes.failure);
-  } catch (const std::bad_alloc&) {
-    return report(mirilla::Error("the host has no memory left for this", "a smaller --batch-size or --size needs less"), codes.failure);
-  } catch (const std::exception& error) {
+  } catch (const std::exception& error) {  // of what happens before a command has begun, or once it is through
     return report(mirilla::Error(error.what()), codes.failure);
   }
 }

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "apps/command.h"
+#include "apps/failure.h"
 #include "data/csv.h"
 #include "data/items.h"
 
@@ -39,6 +40,12 @@ nlohmann::ordered_json to_json(const nn::Prediction& prediction, const std::vect
           {"probabilities", probabilities}};
 }
 
+nlohmann::ordered_json to_json(const nn::Unanswered& unanswered) {
+  nlohmann::ordered_json line{{"file", unanswered.file}};
+  line.update(error_json(unanswered.why, unanswered.why.hint()));
+  return line;
+}
+
 std::string to_csv(const std::vector<nn::Prediction>& predictions, const std::vector<std::string>& vocabulary) {
   std::string text = "file,label,index";
   for (const std::string& name : vocabulary) text += "," + data::csv_field(name);
@@ -63,6 +70,16 @@ std::string to_text(const std::vector<nn::Prediction>& predictions, const std::v
   return text;
 }
 
+// Behind the answers that there are: names the pictures that have none.
+void require_answers(const nn::Predictions& predictions) {
+  const std::vector<nn::Unanswered>& unanswered = predictions.unanswered;
+  if (unanswered.empty()) return;
+  if (unanswered.size() == 1) throw unanswered[0].why;
+  for (const nn::Unanswered& one : unanswered) std::cerr << fmt::format("no answer for {}\n", one.why.message());
+  throw nn::NotFinite(fmt::format("the logits of {} of {} pictures", unanswered.size(), unanswered.size() + predictions.pictures.size()),
+                      unanswered[0].why.cause);
+}
+
 void run(const Options& options) {
   if (options.csv && options.common.json) throw UsageError("--csv and --json are two forms of the same answer", "give one of them");
   Device& device = open(options.common);
@@ -80,10 +97,12 @@ void run(const Options& options) {
   if (options.common.json) {
     nlohmann::ordered_json document = nlohmann::ordered_json::array();
     for (const nn::Prediction& prediction : predictions.pictures) document.push_back(to_json(prediction, vocabulary));
+    for (const nn::Unanswered& unanswered : predictions.unanswered) document.push_back(to_json(unanswered));
     print_json(document);
   } else {
     print(options.csv ? to_csv(predictions.pictures, vocabulary) : to_text(predictions.pictures, vocabulary, options.top_k));
   }
+  require_answers(predictions);
 }
 
 }  // namespace

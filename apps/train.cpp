@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "apps/command.h"
+#include "apps/failure.h"
+#include "apps/run_folder.h"
 #include "apps/training.h"
-#include "engine/atomic_file.h"
 #include "nn/batch_hint.h"
 #include "nn/callbacks.h"
 #include "nn/learner.h"
@@ -51,19 +52,20 @@ std::string rough_time(double seconds) {
   return fmt::format("{:.1f} h", seconds / 3600);
 }
 
+nlohmann::ordered_json result_of(const nn::SaveBest& best, const fs::path& out) {
+  nlohmann::ordered_json document{{"out", out.string()},
+                                  {"model", best.saved() ? nlohmann::ordered_json(best.file().string()) : nlohmann::ordered_json()}};
+  if (best.saved())
+    document["best"] = {{"fit", best.saved_row().fit},
+                        {"epoch", best.saved_row().epoch},
+                        {"valid_loss", best.saved_row().valid_loss},
+                        {"accuracy", best.saved_row().accuracy}};
+  return document;
+}
+
 void report_end(const Options& options, const nn::SaveBest& best, const std::string& data, const fs::path& out, nn::Console& console) {
-  const std::string model = (out / "model.safetensors").string();
-  if (options.common.json) {
-    nlohmann::ordered_json document{{"out", out.string()},
-                                    {"model", best.saved() ? nlohmann::ordered_json(model) : nlohmann::ordered_json()}};
-    if (best.saved())
-      document["best"] = {{"fit", best.saved_row().fit},
-                          {"epoch", best.saved_row().epoch},
-                          {"valid_loss", best.saved_row().valid_loss},
-                          {"accuracy", best.saved_row().accuracy}};
-    print_json(document);
-  }
-  if (!best.saved()) return;
+  const std::string model = best.file().string();
+  if (options.common.json) print_json(result_of(best, out));
   console.line(
       fmt::format("\nThe best model (validation accuracy {:.4f}) is in {}; history.csv, loss.png and config.json lie beside it.\nnext: "
                   "mirilla eval {} --data {}\n      mirilla predict {} PICTURE...\n      mirilla gradcam {} PICTURE",
@@ -76,7 +78,31 @@ std::vector<nn::Phase> phases_of(const Options& options) {
                                  : nn::fine_tune_phases(kGroups, options.epochs, options.lr, options.freeze_epochs);
 }
 
-void run(const Options& options) {
+// After a training whose last fit has no epoch worth keeping, though its weights are finite.
+nn::Diverged without_a_model(nn::Learner& learner, const nn::SaveBest& best) {
+  const std::string stays = best.saved() ? fmt::format("; the best model of the fit before is in {}", best.file().string()) : "";
+  constexpr std::string_view kWhat = "the training diverged: no epoch of its last fit gave a model to save";
+  try {
+    learner.require_finite_validation();
+  } catch (const nn::NotFinite& error) {
+    return nn::Diverged(fmt::format("{}; in validation {}{}", kWhat, error.message(), stays), error.hint());
+  }
+  return nn::Diverged(fmt::format("{}{}", kWhat, stays));
+}
+
+// What is known of a run that failed is kept, and told to programs.
+void failed(const Error& error, const Options& options, const CLI::App& command, const nn::Recorder& recorder,
+            nlohmann::ordered_json result) {
+  try {
+    nn::write_history(recorder, fs::path(options.out) / "history.csv");
+  } catch (const Error&) {  // what ended the run matters more
+  }
+  if (!options.common.json) return;
+  result.update(error_json(error, hint_for(error, command)));
+  print_json(result);
+}
+
+void run(const Options& options, const CLI::App& command) {
   const std::vector<nn::Phase> phases = phases_of(options);
   Device& device = open(options.common);
   nn::replays(options.replay, device);  // refused, if it must be, before anything is read or written
@@ -84,7 +110,7 @@ void run(const Options& options) {
   const fs::path out = made_folder(options.out);
   const std::string data = data_path(options, out, console);
   const auto dataset = open_data(options, data, console);
-  write_atomically(out / "config.json", config_of(options, data, *dataset, device).dump(2) + "\n");
+  const std::string config = config_of(options, data, *dataset, device).dump(2) + "\n";
   describe_data(*dataset, data, console);
 
   nn::ResNet model = make_network(options, *dataset, device);
@@ -98,13 +124,17 @@ void run(const Options& options) {
 
   nn::Table table(console);
   nn::SaveBest best(console, model, learner.info(), out / "model.safetensors");
+  nn::StopDiverged diverged(learner);
   nn::EarlyStopping early(console, options.patience);
   nn::LossGraph graph(console, learner.recorder(), out / "loss.png");
-  for (nn::Callback* callback : std::initializer_list<nn::Callback*>{&table, &best, &early, &graph}) learner.add(*callback);
+  for (nn::Callback* callback : std::initializer_list<nn::Callback*>{&table, &best, &diverged, &early, &graph}) learner.add(*callback);
+  learner.require_batches();
+  begin_run(out, config);
   try {
     nn::with_batch_hint(options.batch_size, [&] { learner.fit(phases); });
-  } catch (const Interrupted&) {
-    nn::write_history(learner.recorder(), out / "history.csv");
+    if (!best.saved_in_last_fit()) throw without_a_model(learner, best);
+  } catch (const Error& error) {
+    failed(error, options, command, learner.recorder(), result_of(best, out));
     throw;
   }
   nn::write_history(learner.recorder(), out / "history.csv");
@@ -141,7 +171,7 @@ void add_train(CLI::App& app) {
   add_network_options(*command, *options);
   add_training_options(*command, *options);
   add_common(*command, options->common);
-  command->callback([options] { run(*options); });
+  command->callback([options, command] { run(*options, *command); });
 }
 
 }  // namespace mirilla::apps

@@ -36,6 +36,7 @@ void add_network_options(CLI::App& command, TrainingOptions& options) {
   command.add_option("--weights", options.weights, "a pretrained body: .pth or .safetensors of torchvision, fastai or this program")
       ->type_name("FILE");
   command.add_option("--init-head", options.init_head, "the head's first values, from a file")->type_name("FILE");
+  add_allow_nonfinite(command, options.allow_nonfinite);
   command.add_option("--arch", options.arch, "the network")
       ->capture_default_str()
       ->check(CLI::IsMember({"resnet18", "resnet34"}))
@@ -104,14 +105,16 @@ nn::ResNet make_network(const TrainingOptions& options, const data::Dataset& dat
 }
 
 void import_weights(const TrainingOptions& options, std::string_view without_weights, nn::ResNet& model, nn::Console& console) {
+  const nn::ImportOptions importing{.allow_nonfinite = options.allow_nonfinite,
+                                    .warn = [](const std::string& line) { std::cerr << line << '\n'; }};
   if (options.weights.empty()) {
     console.line(without_weights);
   } else {
-    const weights::Report report = nn::import_body(model, options.weights);
+    const weights::Report report = nn::import_body(model, options.weights, importing);
     console.line(fmt::format("weights: {}: {}", options.weights, weights::describe(report)));
   }
   if (!options.init_head.empty()) {
-    nn::load_head(model, options.init_head);
+    nn::load_head(model, options.init_head, importing);
     console.line(fmt::format("head: {}", options.init_head));
   }
 }

@@ -24,6 +24,7 @@ struct TrainingOptions {
   double valid_pct = 0.2;
   std::string split_file;
   std::string init_head;
+  bool allow_nonfinite = false;
   int64_t limit = 0;
   std::string out = "mirilla-out";
   std::string precision;
@@ -33,7 +34,7 @@ struct TrainingOptions {
 
 /// Adds --data, --resize, --size, --valid-pct, --split-file and --limit.
 void add_data_options(CLI::App& command, TrainingOptions& options);
-/// Adds --weights, --init-head, --arch, --batch-size and --precision.
+/// Adds --weights, --init-head, --allow-nonfinite, --arch, --batch-size and --precision.
 void add_network_options(CLI::App& command, TrainingOptions& options);
 
 /// The archive to train on; without --data the scenes, drawn into the results' folder so that eval and predict find them.

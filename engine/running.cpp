@@ -19,6 +19,7 @@ std::atomic<bool>& check_mode() {
 }
 
 thread_local std::shared_ptr<const std::string> innermost;
+thread_local int as_it_runs = 0;  // how many live
 
 // "(0,3,4,7)" of the element number `at`.
 std::string place_in(const Shape& shape, int64_t at) {
@@ -32,8 +33,15 @@ std::string place_in(const Shape& shape, int64_t at) {
 
 }  // namespace
 
-bool checking() { return check_mode().load(std::memory_order_relaxed); }
+bool checking() { return as_it_runs > 0 || check_mode().load(std::memory_order_relaxed); }
 void set_checking(bool on) { check_mode() = on; }
+
+AsItRuns::AsItRuns() { ++as_it_runs; }
+AsItRuns::~AsItRuns() { --as_it_runs; }
+bool AsItRuns::on() { return as_it_runs > 0; }
+
+FirstNotFinite::FirstNotFinite(std::string_view message, std::string_view hint, std::string_view writer, bool nan)
+    : Error(message, hint), who(writer), is_nan(nan) {}
 
 bool names_wanted(const Device& device) { return checking() || device.wants_ranges(); }
 
@@ -61,9 +69,9 @@ void check_finite(const Tensor& written, std::string_view who, std::string_view 
   const auto at = first_not_finite(written);
   if (!at) return;
   const bool is_nan = std::isnan(written.to_doubles()[static_cast<size_t>(*at)]);
-  throw Error(fmt::format("{} {}: element {} of {}", who, fmt::format(fmt::runtime(what), is_nan ? "NaN" : "infinity"),
-                          place_in(written.shape(), *at), describe(written)),
-              hint);
+  throw FirstNotFinite(fmt::format("{} {}: element {} of {}", who, fmt::format(fmt::runtime(what), is_nan ? "NaN" : "infinity"),
+                                   place_in(written.shape(), *at), describe(written)),
+                       hint, who, is_nan);
 }
 
 }  // namespace mirilla::running

@@ -11,6 +11,7 @@
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
 #include "nn/cam.h"
+#include "nn/finite.h"
 #include "nn/normal_numbers.h"
 
 namespace mirilla::nn {
@@ -34,7 +35,7 @@ Slopes slopes_of(ResNet& model, const Tensor& pictures, std::span<const Target> 
   Tensor input = pictures.detach();
   tape::keep_gradient(input);
   const Tensor logits = model(input);
-  Slopes slopes{.logits = logits.to_doubles(), .targets = {}, .gradient = {}};
+  Slopes slopes{.logits = finite_logits(model, pictures, logits), .targets = {}, .gradient = {}};
   slopes.targets = targets_of(wanted, slopes.logits, pictures.size(0));
   tape::backward(logits, {.seed = seed_of(slopes.targets, logits), .targets = {input}});
   slopes.gradient = input.grad().to_doubles();
@@ -58,7 +59,7 @@ std::vector<Attribution> begin(const Tensor& pictures, std::span<const double> l
 
 std::vector<Attribution> begin(ResNet& model, const Tensor& pictures, std::span<const Target> wanted, int channels) {
   const tape::NoGrad no_grad;
-  const std::vector<double> logits = model(pictures).to_doubles();
+  const std::vector<double> logits = finite_logits(model, pictures, model(pictures));
   return begin(pictures, logits, targets_of(wanted, logits, pictures.size(0)), channels);
 }
 
@@ -77,8 +78,8 @@ void for_changed(const Tensor& pictures, std::span<const Attribution> of, int64_
         batch.insert(batch.end(), pixels.begin(), pixels.end());
         change(i, k, std::span(batch).last(pixels.size()));
       }
-      run(i,
-          from_doubles(batch, {last - first, pictures.size(1), pictures.size(2), pictures.size(3)}, pictures.dtype(), pictures.device()));
+      const Shape shape{last - first, pictures.size(1), pictures.size(2), pictures.size(3)};
+      of_one_picture(static_cast<int64_t>(i), [&] { return run(i, from_doubles(batch, shape, pictures.dtype(), pictures.device())); });
       if (options.progress) options.progress(static_cast<int64_t>(i) * count + last, static_cast<int64_t>(of.size()) * count);
     }
   }
@@ -229,7 +230,7 @@ std::vector<Attribution> occlusion(ResNet& model, const Tensor& pictures, std::s
   const auto count = static_cast<int64_t>(squares.rows.size() * across);
   std::vector<std::vector<double>> lost(all.size());
   for_changed(pictures, all, count, options.batch, hide, [&](size_t i, const Tensor& batch) {
-    const std::vector<double> logits = model(batch).to_doubles();
+    const std::vector<double> logits = finite_logits(model, batch, model(batch));
     const auto rows = static_cast<size_t>(batch.size(0));
     for (size_t k = 0; k < rows; ++k)
       lost[i].push_back(score_of(all[i].target, all[i].logits) - score_of(all[i].target, row_of(logits, rows, k)));

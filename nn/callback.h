@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "kernels/error.h"
 #include "nn/recorder.h"
 
 namespace mirilla::nn {
@@ -29,6 +30,12 @@ struct BatchReport {
 
 enum class Verdict { go_on, stop };
 
+/// Nothing finite can come of the training any more. Thrown by a callback, in a clause that says why, it ends the run; what the learner
+/// throws then is a sentence that also says what stays.
+struct Diverged : Error {
+  using Error::Error;
+};
+
 /// Something that follows a fit. Events come in the order of the declarations below; each goes to all callbacks in the order of their Order
 /// (of their being added, among equals) before the next event.
 class Callback {
@@ -50,7 +57,8 @@ class Callback {
   }
   /// At the end of every fit, also one that was stopped early; not of one that was interrupted or failed.
   virtual void after_fit() {}
-  /// Ctrl-C: puts things in order, and says in a clause what stays ("the best model so far ... is in FILE"); "" for nothing to say.
+  /// Ctrl-C, or Diverged: puts things in order, and says in a clause what stays ("the best model so far ... is in FILE"); "" for nothing to
+  /// say.
   virtual std::string on_interrupt() { return {}; }
 };
 

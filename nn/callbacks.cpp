@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "data/plot.h"
 #include "data/png_write.h"
 #include "kernels/error.h"
+#include "nn/learner.h"
+#include "nn/model_tensors.h"
 
 namespace mirilla::nn {
 
@@ -22,6 +25,17 @@ bool BestTracker::is_new_best(double valid_loss) {
   best_ = valid_loss;
   return true;
 }
+
+namespace {
+
+constexpr std::string_view kSmallerRate = "a smaller learning rate helps";
+
+// A negative variance does: each step takes a tenth of the batch's.
+bool never_mends(std::span<const weights::Flaw> flaws) {
+  return std::any_of(flaws.begin(), flaws.end(), [](const weights::Flaw& flaw) { return flaw.nan + flaw.infinite > 0; });
+}
+
+}  // namespace
 
 EarlyStopping::EarlyStopping(Console& console, int patience) : console_(console), patience_(patience) {
   if (patience < 1) throw UsageError(fmt::format("a patience of at least 1 epoch was expected and {} came", patience));
@@ -53,7 +67,15 @@ void SaveBest::begin_fit(const FitPlan&) {
 }
 
 Verdict SaveBest::after_epoch(const EpochRow& row) {
-  if (!tracker_.is_new_best(row.valid_loss)) return Verdict::go_on;
+  finished_epoch_ = true;
+  if (!tracker_.would_be_best(row.valid_loss)) return Verdict::go_on;
+  if (const std::vector<weights::Flaw> flaws = flaws_of(model_); !flaws.empty()) {
+    const std::string what = weights::describe(flaws);
+    console_.line(fmt::format("Epoch {} has the best valid_loss, {}, and is not saved: {}", row.epoch, python_float(row.valid_loss), what));
+    if (never_mends(flaws)) throw Diverged(what, kSmallerRate);
+    return Verdict::go_on;
+  }
+  tracker_.is_new_best(row.valid_loss);
   console_.line(fmt::format("Better model found at epoch {} with valid_loss value: {}.", row.epoch, python_float(row.valid_loss)));
   save_model(file_, model_, info_);
   saved_ = saved_in_fit_ = true;
@@ -71,10 +93,43 @@ void SaveBest::after_fit() {
 }
 
 std::string SaveBest::on_interrupt() {
-  if (!saved_) return "no epoch was finished, so no model was saved";
+  if (!saved_) return finished_epoch_ ? "no epoch gave a model to save" : "no epoch was finished, so no model was saved";
   load_weights(model_, file_);
   return fmt::format("the best model so far (epoch {}{}, valid_loss {:.6f}, accuracy {:.4f}) is in {}", row_.epoch,
                      saved_in_fit_ ? "" : " of the fit before", row_.valid_loss, row_.accuracy, file_.string());
+}
+
+bool StopDiverged::saw_bad_loss() {
+  const Recorder& recorder = learner_.recorder();
+  bool bad = false;
+  for (; looked_ < recorder.known_steps(); ++looked_) bad = bad || !std::isfinite(recorder.steps()[looked_].loss);
+  return bad;
+}
+
+void StopDiverged::check_values() const {
+  std::vector<weights::Flaw> flaws = flaws_of(learner_.model());
+  std::erase_if(flaws, [](const weights::Flaw& flaw) { return !never_mends(std::span(&flaw, 1)); });
+  if (!flaws.empty()) throw Diverged(weights::describe(flaws), kSmallerRate);
+}
+
+void StopDiverged::check_scale() const {
+  const amp::GradScaler* const scaler = learner_.scaler();
+  constexpr double kUseless = 0x1p-24;  // the smallest f16: every gradient below 1 becomes 0
+  if (scaler && scaler->scale() <= kUseless && scaler->overflowed())
+    throw Diverged("gradients overflow fp16 whatever the loss is scaled by, so that no step is taken any more",
+                   "bf16 and fp32 have the range");
+}
+
+void StopDiverged::after_batch(const BatchReport&) {
+  if (!saw_bad_loss()) return;
+  check_values();
+  check_scale();
+}
+
+Verdict StopDiverged::after_epoch(const EpochRow& row) {
+  if (saw_bad_loss() || !std::isfinite(row.valid_loss)) check_values();
+  check_scale();
+  return Verdict::go_on;
 }
 
 namespace {

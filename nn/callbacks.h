@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -16,6 +17,8 @@
 #include "nn/resnet.h"
 
 namespace mirilla::nn {
+
+class Learner;
 
 /// "07:31", from one hour on "1:07:31"; whole seconds, cut. [fastcore.utils.format_time]
 std::string format_time(double seconds);
@@ -56,6 +59,8 @@ class Table final : public Callback {
 class BestTracker {
  public:
   void reset() { best_ = std::numeric_limits<double>::infinity(); }
+  /// Without remembering it.
+  bool would_be_best(double valid_loss) const { return std::isfinite(valid_loss) && valid_loss < best_; }
   bool is_new_best(double valid_loss);
   double best() const { return best_; }
 
@@ -85,6 +90,9 @@ class EarlyStopping final : public Callback {
 /// The file is replaced as a whole, so it always holds a complete model. The best starts anew with each fit: the first epoch of the next
 /// replaces the file. [fastai.callback.tracker.SaveModelCallback] Where no epoch of a fit was a best one (all NaN), the weights stay as
 /// they are, the file too, and a line says so; fastai loads a stale file there.
+///
+/// A model whose weights or running statistics are not finite, or whose variances are negative, is never saved, however good its loss: a
+/// line says so, and the epoch does not count as the best. What is not finite stays so, which ends the run: Diverged.
 class SaveBest final : public Callback {
  public:
   SaveBest(Console& console, ResNet& model, ModelInfo info, std::filesystem::path file);
@@ -95,8 +103,9 @@ class SaveBest final : public Callback {
   /// Loads the file back, if this run wrote it.
   std::string on_interrupt() override;
 
-  /// Whether this run wrote the file, and the epoch it holds.
+  /// Whether this run wrote the file, and the epoch it holds; whether its last fit did.
   bool saved() const { return saved_; }
+  bool saved_in_last_fit() const { return saved_in_fit_; }
   const EpochRow& saved_row() const { return row_; }
   const std::filesystem::path& file() const { return file_; }
 
@@ -108,7 +117,30 @@ class SaveBest final : public Callback {
   BestTracker tracker_;
   bool saved_ = false;
   bool saved_in_fit_ = false;
+  bool finished_epoch_ = false;
   EpochRow row_;
+};
+
+/// Ends the run with Diverged where nothing finite can come any more. A loss that is not finite only raises the question: then, and at an
+/// epoch's end whose validation loss is not, the weights and running statistics are looked at, and the run ends where one of them is not
+/// finite, for no step mends that. In fp16, where a step that overflows is left out, it also ends where the scale fell to 2^-24, at which
+/// every gradient below 1 is lost, and gradients still overflow. Costs nothing where losses are finite, but for a look at the scale an
+/// epoch. [fastai.callback.tracker.TerminateOnNaNCallback, which ends the fit at the first such loss]
+class StopDiverged final : public Callback {
+ public:
+  /// The learner that it is added to.
+  explicit StopDiverged(Learner& learner) : learner_(learner) {}
+  Order order() const override { return Order::stop; }
+  void after_batch(const BatchReport& report) override;
+  Verdict after_epoch(const EpochRow& row) override;
+
+ private:
+  bool saw_bad_loss();
+  void check_values() const;
+  void check_scale() const;
+
+  Learner& learner_;
+  size_t looked_ = 0;  // steps whose losses were
 };
 
 /// Draws the run's losses after every epoch, the one that stopped the run included: train_loss a step and valid_loss at its epoch's last

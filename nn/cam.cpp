@@ -9,6 +9,7 @@
 
 #include "engine/tape.h"
 #include "nn/cam_formulas.h"
+#include "nn/finite.h"
 
 namespace mirilla::nn {
 
@@ -50,14 +51,23 @@ void check_layer(const Watch& watch, const Tensor& activation) {
                 "layer4 and layer3 are the usual ones");
 }
 
+// Of a batch that holds so many pictures, and then changed copies of them in the same order.
+std::vector<double> logits_of(ResNet& model, const Tensor& batch, const Tensor& logits, int64_t pictures) {
+  try {
+    return finite_logits(model, batch, logits);
+  } catch (const NotFinite& error) {
+    throw error.of_picture(error.pictures[0] % pictures);
+  }
+}
+
 // `copies`: the batch holds the pictures that many times, changed, and the first ones as they are; those say which class is the likeliest.
 Pass run(ResNet& model, const Tensor& batch, int64_t copies, const std::vector<std::string>& layers, const CamOptions& options) {
   std::vector<Watch> watches;
   for (const std::string& layer : layers) watches.push_back(model.watch(model.resolve(layer)));
   const tape::NoGrad no_grad;  // the watches alone decide what is recorded
   const Tensor logits = model(batch);
-  Pass pass{.logits = logits.to_doubles(), .targets = {}, .layers = {}};
   const int64_t pictures = batch.size(0) / copies;
+  Pass pass{.logits = logits_of(model, batch, logits, pictures), .targets = {}, .layers = {}};
   pass.targets = targets_of(options.targets, std::span(pass.logits).first(pass.logits.size() / static_cast<size_t>(copies)), pictures);
   for (int64_t i = pictures; i < batch.size(0); ++i) pass.targets.push_back(pass.targets[static_cast<size_t>(i - pictures)]);
 
@@ -107,8 +117,10 @@ std::vector<double> maps_of(ResNet& model, const Tensor& batch, const Pass& pass
     std::vector<double> map;
     if (options.method == CamMethod::scorecam || options.method == CamMethod::ablationcam) {
       const auto row = static_cast<int64_t>(i);
-      map = weighted_sum(
-          one, measured_weights(model, batch.slice(row, row + 1), layer, layer.activation.slice(row, row + 1), pass.targets[i], options));
+      map = weighted_sum(one, of_one_picture(row, [&] {
+                           return measured_weights(model, batch.slice(row, row + 1), layer, layer.activation.slice(row, row + 1),
+                                                   pass.targets[i], options);
+                         }));
     } else {
       map = map_by_formula(options.method, one);
     }

@@ -11,6 +11,7 @@
 #include "engine/tape.h"
 #include "nn/bench_names.h"
 #include "nn/cam_measures.h"
+#include "nn/finite.h"
 #include "nn/randomise.h"
 #include "nn/road.h"
 #include "nn/run_after.h"
@@ -46,7 +47,8 @@ Confidence confidence_in(ResNet& model, const BenchSubject& subject, int64_t bat
       const int64_t rows = std::min(batch_size, n - begin);
       const auto some = pictures.subspan(static_cast<size_t>(begin) * numel, static_cast<size_t>(rows) * numel);
       const Shape shape{rows, subject.input.size(1), subject.input.size(2), subject.input.size(3)};
-      const std::vector<double> logits = model(from_doubles(some, shape, subject.input.dtype(), subject.input.device())).to_doubles();
+      const Tensor input = from_doubles(some, shape, subject.input.dtype(), subject.input.device());
+      const std::vector<double> logits = finite_logits(model, input, model(input));
       const size_t classes = logits.size() / static_cast<size_t>(rows);
       for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
         const auto of = std::span(logits).subspan(row * classes, classes);

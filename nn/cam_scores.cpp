@@ -5,14 +5,16 @@
 #include <cmath>
 
 #include "engine/tape.h"
+#include "nn/finite.h"
 
 namespace mirilla::nn {
 
 namespace {
 
-// (N) of logits (N, classes).
-std::vector<double> scores_of(const Tensor& logits, const Target& target) {
-  const std::vector<double> values = logits.to_doubles();
+// (N) of what the network gives for the input.
+std::vector<double> scores_of(const Again& pass, const Target& target) {
+  const Tensor logits = pass.network(pass.input);
+  const std::vector<double> values = finite_logits(logits, pass);
   const auto classes = static_cast<size_t>(logits.size(1));
   std::vector<double> scores;
   for (size_t begin = 0; begin < values.size(); begin += classes)
@@ -67,7 +69,9 @@ std::vector<double> score_weights(ResNet& model, const Tensor& picture, const Te
       for (size_t k = 0; k < pixels.size(); ++k) batch.push_back(pixels[k] * mask[k / static_cast<size_t>(colours)]);
     }
     const Shape shape{end - begin, height, width, colours};
-    const std::vector<double> scores = scores_of(model(from_doubles(batch, shape, picture.dtype(), picture.device())), target);
+    const std::vector<double> scores = scores_of({.network = [&](const Tensor& masked) { return model(masked); },
+                                                  .input = from_doubles(batch, shape, picture.dtype(), picture.device())},
+                                                 target);
     weights.insert(weights.end(), scores.begin(), scores.end());
     if (options.progress) options.progress(end, channels);
   }
@@ -95,8 +99,9 @@ std::vector<double> ablation_weights(ResNet& model, const std::string& layer, co
       for (size_t k = start + static_cast<size_t>(c); k < batch.size(); k += static_cast<size_t>(channels)) batch[k] = 0;
     }
     const Shape shape{end - begin + 1, activation.size(1), activation.size(2), channels};
-    const std::vector<double> scores =
-        scores_of(run_after(model, layer, from_doubles(batch, shape, activation.dtype(), activation.device())), target);
+    const std::vector<double> scores = scores_of({.network = [&](const Tensor& without) { return run_after(model, layer, without); },
+                                                  .input = from_doubles(batch, shape, activation.dtype(), activation.device())},
+                                                 target);
     const double whole = scores[0];
     for (size_t row = 1; row < scores.size(); ++row) weights.push_back(whole == 0 ? -scores[row] : (whole - scores[row]) / whole);
     if (options.progress) options.progress(end, channels);

@@ -25,7 +25,8 @@ struct ScoringOptions {
 ///   picture     (1,H,W,3) normalised; the mask multiplies the normalised values, so what it hides has the data set's mean colour
 ///   activation  (1,h,w,C) of the layer for this picture
 ///
-/// (C). The network is in evaluation mode; waits for the device.               [Wang et al. 2020, "Score-CAM"; pytorch_grad_cam.ScoreCAM]
+/// (C). The network is in evaluation mode; waits for the device. Throws NotFinite.   [Wang et al. 2020, "Score-CAM";
+/// pytorch_grad_cam.ScoreCAM]
 std::vector<double> score_weights(ResNet& model, const Tensor& picture, const Tensor& activation, const Target& target,
                                   const ScoringOptions& options = {});
 

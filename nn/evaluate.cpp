@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nn/evaluate.h"
 
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -8,6 +9,7 @@
 #include "engine/ops/loss.h"
 #include "engine/ops/reductions.h"
 #include "kernels/error.h"
+#include "nn/finite.h"
 
 namespace mirilla::nn {
 
@@ -43,10 +45,24 @@ Tensor batch_input(const data::Batch& batch, std::span<const float> parameters, 
   return to_input(pixels, batch.n, batch.size, batch.size, parameters, lighting, info, placement);
 }
 
-std::vector<ItemResult> evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info) {
+// Logits that are finite and further apart than f32 holds.
+void check_losses(const std::vector<ItemResult>& results) {
+  std::vector<int64_t> items;
+  for (const ItemResult& result : results)
+    if (!std::isfinite(result.loss)) items.push_back(result.item);
+  if (!items.empty()) throw NotFinite("the losses", {.module = "cross_entropy"}, std::move(items));
+}
+
+std::vector<ItemResult> evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info, bool take_not_finite) {
   const amp::Autocast autocast(amp::dtype_of(network.precision()));
-  const Placement placement = input_placement(network.model(), network.precision());
-  return results_of(network(validation_input(batch, info, placement)), batch.labels, batch.items);
+  const Tensor input = validation_input(batch, info, input_placement(network.model(), network.precision()));
+  const Tensor logits = network(input);
+  if (!take_not_finite)
+    if (std::vector<int64_t> rows = rows_not_finite(logits.to_doubles(), batch.n); !rows.empty())
+      throw why_not_finite(again(network, input), std::move(rows)).renumbered(batch.items);
+  std::vector<ItemResult> results = results_of(logits, batch.labels, batch.items);
+  if (!take_not_finite) check_losses(results);
+  return results;
 }
 
 }  // namespace
@@ -125,7 +141,7 @@ Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, cons
   batches.start(0);
   while (const data::Batch* batch = batches.next()) {
     if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
-    const std::vector<ItemResult> some = evaluate_batch(network, *batch, info);
+    const std::vector<ItemResult> some = evaluate_batch(network, *batch, info, options.take_not_finite);
     items.insert(items.end(), some.begin(), some.end());
     if (options.after_batch) options.after_batch(iteration, batch->n);
     ++iteration;

@@ -49,10 +49,12 @@ struct EvaluateOptions {
   const std::atomic<bool>* interrupt = nullptr;
   amp::Precision precision = amp::Precision::fp32;
   ReplayOptions replay = {};
+  bool take_not_finite = false;  // losses that are not finite count as they come, as in training, where the table shows them
 };
 
 /// Runs the model in evaluation mode, without the tape, over one epoch of `batches` with validation's transforms; the mode is put back
-/// after. Uses info.size, mean and std. Throws Interrupted where the flag was raised; ShapeError for a label the model has no class for.
+/// after. Uses info.size, mean and std. Throws NotFinite at the first batch with logits or losses that are not finite, with the pictures'
+/// items; Interrupted where the flag was raised; ShapeError for a label the model has no class for.
 Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options = {});
 
 /// The device and dtype a model's parameters have.

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "nn/finite.h"
+
 namespace mirilla::nn {
 
 namespace {
@@ -53,7 +55,9 @@ bool is_cam(std::string_view method) {
   return cam_of(method).has_value();
 }
 
-std::vector<Explanation> explain(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+namespace {
+
+std::vector<Explanation> compute(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
   std::vector<Explanation> all;
   if (is_cam(options.method)) {
     const CamOptions cam_options{.method = *cam_of(options.method),
@@ -75,6 +79,23 @@ std::vector<Explanation> explain(ResNet& model, const Tensor& pictures, const Ex
     }
     all.push_back(std::move(explanation));
   }
+  return all;
+}
+
+// The first of its maps that holds a number that is not finite, or the method of its pixels; "" for none.
+std::string not_finite_in(const Explanation& explanation, const ExplainOptions& options) {
+  for (const CamMap& map : explanation.maps)
+    if (!all_finite(map.values)) return map_name(map.layer);
+  return explanation.pixels && !all_finite(explanation.pixels->values) ? fmt::format("the numbers of {}", options.method) : std::string();
+}
+
+}  // namespace
+
+std::vector<Explanation> explain(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+  std::vector<Explanation> all = compute(model, pictures, options);
+  for (size_t i = 0; i < all.size(); ++i)
+    if (const std::string what = not_finite_in(all[i], options); !what.empty())
+      throw why_not_finite([&] { compute(model, pictures, options); }, what).of_picture(static_cast<int64_t>(i));
   return all;
 }
 

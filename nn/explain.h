@@ -45,6 +45,8 @@ struct Explanation {
 /// What nn/cam.h and nn/attribution.h say, by the method's name.
 ///
 ///   pictures  (N,H,W,3) normalised, on the model's device
+///
+/// Throws NotFinite where logits or the explanation are not finite, with the row of the picture, and what those throw.
 std::vector<Explanation> explain(ResNet& model, const Tensor& pictures, const ExplainOptions& options);
 
 /// One map of how much each place counts, for measures: the first of the maps, or magnitude() of the pixels.

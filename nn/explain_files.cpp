@@ -83,6 +83,17 @@ void check(const SheetOptions& options) {
                      "gradcam and the other class activation maps have one");
 }
 
+std::vector<Explanation> explained(ResNet& model, std::span<const data::Picture> pictures, std::span<const std::filesystem::path> names,
+                                   const ModelInfo& info, const SheetOptions& options, Placement placement) {
+  try {
+    return explain(model, prepare(pictures, info, placement), options.explain);
+  } catch (const NotFinite& error) {
+    std::vector<std::string> bad;
+    for (const int64_t row : error.pictures) bad.push_back(names[static_cast<size_t>(row)].string());
+    throw error.of(std::move(bad));
+  }
+}
+
 }  // namespace
 
 std::vector<std::string> film_layers(ResNet& model) {
@@ -116,7 +127,7 @@ ExplainedFiles explain_files(ResNet& model, std::span<const std::filesystem::pat
   std::vector<std::filesystem::path> names;
   const auto flush = [&] {
     if (pictures.empty()) return;
-    const std::vector<Explanation> explanations = explain(model, prepare(pictures, info, placement), options.explain);
+    const std::vector<Explanation> explanations = explained(model, pictures, names, info, options, placement);
     for (size_t i = 0; i < pictures.size(); ++i) sheets.add(names[i], pictures[i], explanations[i]);
     pictures.clear();
     names.clear();

@@ -15,6 +15,7 @@
 #include "nn/explain_files.h"
 #include "nn/explore/assets.h"
 #include "nn/explore/page.h"
+#include "nn/finite.h"
 #include "nn/predict.h"
 #include "nn/target.h"
 
@@ -81,12 +82,11 @@ class Explorer {
 
   // All classes that may be chosen, the target's gradient in full.
   void run() {
-    const std::vector<double> logits = pass(std::nullopt);
-    logits_ = logits;
+    describe_activations();
     choose_classes();
     const auto passes = static_cast<int64_t>(classes_.size());
     for (int64_t i = 0; i < passes; ++i) {
-      pass(classes_[static_cast<size_t>(i)]);
+      add_class(classes_[static_cast<size_t>(i)]);
       if (options_.progress) options_.progress(i + 1, passes);
     }
   }
@@ -116,27 +116,42 @@ class Explorer {
     if (std::find(classes_.begin(), classes_.end(), target_) == classes_.end()) classes_.push_back(target_);
   }
 
-  // Forward with everything watched; for a class also backward, and what that says.
-  std::vector<double> pass(std::optional<int> target) {
-    std::vector<Watch> watches = model_.watch_all("**");
-    watches.insert(watches.begin(), model_.watch(""));
+  // Everything watched, and what it gave.
+  struct Pass {
+    std::vector<Watch> watches;
+    Tensor logits;
+    std::vector<Tensor> outputs;  // each call of each of them
+  };
+
+  Pass forward() {
+    Pass pass{.watches = model_.watch_all("**"), .logits = {}, .outputs = {}};
+    pass.watches.insert(pass.watches.begin(), model_.watch(""));
     const EvaluationMode mode(model_);
     const tape::NoGrad no_grad;  // the watches alone decide what is recorded
-    const Tensor logits = model_(input_);
-    std::vector<Tensor> outputs;
-    for (const Watch& watch : watches)
-      for (size_t call = 0; call < watch.calls(); ++call) outputs.push_back(watch.activation(call));
-    if (!target) {
-      describe_activations(watches, outputs);
-      return logits.to_doubles();
-    }
-    const std::vector<Target> targets{{{{*target}}}};
-    tape::backward(logits, {.seed = seed_of(targets, logits), .targets = outputs});
+    pass.logits = model_(input_);
+    for (const Watch& watch : pass.watches)
+      for (size_t call = 0; call < watch.calls(); ++call) pass.outputs.push_back(watch.activation(call));
+    return pass;
+  }
+
+  Pass forward_backward(int target) {
+    Pass pass = forward();
+    const tape::NoGrad no_grad;
+    const std::vector<Target> targets{{{{target}}}};
+    tape::backward(pass.logits, {.seed = seed_of(targets, pass.logits), .targets = pass.outputs});
+    return pass;
+  }
+
+  void add_class(int target) {
+    const Pass pass = forward_backward(target);
     size_t i = 0;
-    for (const Watch& watch : watches)
-      for (size_t call = 0; call < watch.calls(); ++call, ++i)
-        add_class(captured_[i], outputs[i], watch.gradient(call), *target == target_);
-    return {};
+    for (const Watch& watch : pass.watches)
+      for (size_t call = 0; call < watch.calls(); ++call, ++i) {
+        const Channels gradient = channels_of(watch.gradient(call));
+        if (!all_finite(gradient.values))
+          throw why_not_finite([&] { forward_backward(target); }, fmt::format("the gradients at '{}'", watch.name()));
+        add_class(captured_[i], channels_of(pass.outputs[i]), gradient, target == target_);
+      }
   }
 
   // Averaged down until activations and gradients of all modules are within the budget.
@@ -157,12 +172,18 @@ class Explorer {
 
   int64_t shrink_of(int64_t height, int64_t width) const { return (std::max(height, width) + largest_side_ - 1) / largest_side_; }
 
-  void describe_activations(const std::vector<Watch>& watches, const std::vector<Tensor>& outputs) {
-    choose_side(outputs);
+  void describe_activations() {
+    const Pass pass = forward();
+    {
+      const EvaluationMode mode(model_);
+      const tape::NoGrad no_grad;
+      logits_ = finite_logits(model_, input_, pass.logits);
+    }
+    choose_side(pass.outputs);
     size_t i = 0;
-    for (const Watch& watch : watches) {
+    for (const Watch& watch : pass.watches) {
       for (size_t call = 0; call < watch.calls(); ++call, ++i) {
-        const Channels channels = channels_of(outputs[i]);
+        const Channels channels = channels_of(pass.outputs[i]);
         const int64_t shrink = shrink_of(channels.height, channels.width);
         captured_.push_back({.module = watch.name(), .call = call, .calls = watch.calls(), .text = {}});
         captured_.back().text = {{"module", watch.name()},   {"call", call},
@@ -170,13 +191,12 @@ class Explorer {
                                  {"width", channels.width},  {"channels", channels.channels},
                                  {"shrink", shrink},         {"activation", describe_channels(channels, shrink, images_)},
                                  {"weights", Json::array()}, {"maps", Json::array()}};
-        shapes_[watch.name()] = to_string(outputs[i].shape());
+        shapes_[watch.name()] = to_string(pass.outputs[i].shape());
       }
     }
   }
 
-  void add_class(Captured& captured, const Tensor& activation, const Tensor& gradient, bool in_full) {
-    const Channels a = channels_of(activation), g = channels_of(gradient);
+  void add_class(Captured& captured, const Channels& a, const Channels& g, bool in_full) {
     const int64_t shrink = shrink_of(a.height, a.width);
     if (in_full) captured.text["gradient"] = describe_channels(g, shrink, images_);
     Json weights = Json::array();

@@ -35,7 +35,8 @@ struct ExploreOptions {
 ///   images    [PNG as base64], each once
 ///
 /// Captures of modules without places have height = width = 1 and no maps. Statistics are of the values as they are, before shrinking. In
-/// evaluation mode; the mode is put back. Waits for the device. Throws UsageError for a class that the model has not.
+/// evaluation mode; the mode is put back. Waits for the device. Throws NotFinite where logits or gradients are not finite, UsageError for a
+/// class that the model has not.
 std::string explore_document(ResNet& model, const data::Picture& picture, const ModelInfo& info, const std::string& file,
                              const ExploreOptions& options, Placement placement);
 

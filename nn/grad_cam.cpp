@@ -5,6 +5,7 @@
 
 #include "data/figure.h"
 #include "engine/ops/reductions.h"
+#include "nn/finite.h"
 
 namespace mirilla::nn {
 
@@ -37,7 +38,9 @@ Tensor grad_cam_maps(const Tensor& activation, const Tensor& gradient) {
   return maps;
 }
 
-GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style) {
+namespace {
+
+GradCam compute(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style) {
   std::vector<Watch> watches;
   for (const std::string& layer : layers) watches.push_back(model.watch(model.resolve(layer)));  // "" is the model: no layer
   const EvaluationMode mode(model);
@@ -45,7 +48,7 @@ GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::st
   const Tensor logits = model(picture);  // (1,classes)
 
   GradCam result;
-  result.logits = logits.to_doubles();
+  result.logits = finite_logits(model, picture, logits);
   const int classes = static_cast<int>(result.logits.size());
   result.target = target.value_or(static_cast<int>(std::max_element(result.logits.begin(), result.logits.end()) - result.logits.begin()));
   if (result.target < 0 || result.target >= classes)
@@ -55,6 +58,15 @@ GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::st
   for (const Watch& watch : watches) targets.push_back(watch.activation(watch.calls() - 1));
   tape::backward(pick(logits, result.target), {.targets = targets});
   for (const Watch& watch : watches) result.maps.push_back(map_of(watch, style));
+  return result;
+}
+
+}  // namespace
+
+GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style) {
+  GradCam result = compute(model, picture, layers, target, style);
+  for (const CamMap& map : result.maps)
+    if (!all_finite(map.values)) throw why_not_finite([&] { compute(model, picture, layers, target, style); }, map_name(map.layer));
   return result;
 }
 

@@ -43,8 +43,8 @@ struct GradCam {
 /// A map without a positive value is all zeros in the paper's style, and one without any is so in both; its note says what that means.
 ///
 /// In evaluation mode (the mode is put back afterwards), from the raw logit. No parameter's gradient is computed, frozen parameters do not
-/// matter, nor does a NoGrad around the call. Waits for the device. Throws UsageError for an unknown layer or class, Error for a layer
-/// without a spatial extent.
+/// matter, nor does a NoGrad around the call. Waits for the device. Throws NotFinite where logits or a map are not finite, UsageError for
+/// an unknown layer or class, Error for a layer without a spatial extent.
 GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
 
 /// The formula alone, for a batch: activation and gradient (N,h,w,C) to maps (N,h,w), f32 also where the activation is a half. Does not

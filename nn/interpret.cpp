@@ -9,6 +9,7 @@
 #include "data/csv.h"
 #include "data/figure.h"
 #include "kernels/error.h"
+#include "nn/finite.h"
 #include "nn/grad_cam.h"
 #include "nn/predict.h"
 
@@ -169,7 +170,9 @@ data::Picture draw_top_losses(ResNet& model, const data::Dataset& dataset, std::
   std::vector<data::Panel> panels;
   for (const ItemResult& result : results) {
     const auto picture = dataset.picture(result.item);
-    const GradCam cam = grad_cam(model, prepare(*picture, info, placement), {layer}, static_cast<int>(result.predicted), CamStyle::course);
+    const GradCam cam = of_picture_named(dataset.items()[static_cast<size_t>(result.item)].path, [&] {
+      return grad_cam(model, prepare(*picture, info, placement), {layer}, static_cast<int>(result.predicted), CamStyle::course);
+    });
     const data::Picture shown = resized_picture(*picture, info);
     panels.push_back({data::beside(shown, overlay(shown, cam.maps[0], CamStyle::course)), caption_of(result, info.vocabulary)});
     if (options.progress) options.progress(static_cast<int64_t>(panels.size()), static_cast<int64_t>(results.size()));

@@ -21,7 +21,7 @@ BatchNorm::BatchNorm(int channels, Placement placement, double initial_bias) {
   state_.weight = add_parameter("weight", full({channels}, 1, placement.dtype, placement.device));
   state_.bias = add_parameter("bias", full({channels}, initial_bias, placement.dtype, placement.device));
   state_.running_mean = add_buffer("running_mean", zeros({channels}, placement.dtype, placement.device));
-  state_.running_var = add_buffer("running_var", full({channels}, 1, placement.dtype, placement.device));
+  state_.running_var = add_buffer(std::string(kRunningVariance), full({channels}, 1, placement.dtype, placement.device));
 }
 
 Tensor BatchNorm::forward(const Tensor& x) { return batch_norm(x, state_, training()); }
@@ -91,11 +91,21 @@ Tensor norm_seen_apart(Conv2d& conv, BatchNorm& norm, const Tensor& x) {
   return norm(conv(x.detach()));
 }
 
+// In the check mode, of a folded operation's output: where it is not finite, the convolution and the norm are run apart, and the first of
+// them to write such a number is named; the norm, where they do so together alone.
+void check_folded(Conv2d& conv, BatchNorm& norm, const Tensor& x, const Tensor& y) {
+  if (y.device().recording() || !running::first_not_finite(y)) return;
+  const Tensor inside = conv(x);
+  norm(inside);
+  Module::Run(norm, inside).wrote(y);
+}
+
 Tensor run_folded(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
   const FoldedBatchNorm& folded = norm.folded_into(conv);
   const Tensor inside = norm_seen_apart(conv, norm, x);
   const Module::Run run(conv, x);
   Tensor y = conv2d_bias_add_relu(x, folded.w, folded.bias, residual, relu != nullptr, conv.spec().conv, inside);
+  if (running::checking()) check_folded(conv, norm, x, y);
   if (relu) relu->observe(y);
   return y;
 }
@@ -105,7 +115,8 @@ Tensor run_folded(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, co
 Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
   const bool trains = tape::recording({conv.weight(), conv.bias(), norm.state().weight, norm.state().bias});
   // In the check mode each of them has an output to look at, which a ReLU in the same operation might have hidden.
-  if (!norm.training() && !trains && !running::checking()) return run_folded(conv, norm, relu, x, residual);
+  const bool apart = running::checking() && !running::AsItRuns::on();
+  if (!norm.training() && !trains && !apart) return run_folded(conv, norm, relu, x, residual);
   Tensor y = conv(x);
   if (!relu) {
     y = norm(y);

@@ -65,7 +65,10 @@ void Learner::run_phases(std::span<const Phase> phases, bool freezing) {
       run_fit(phase);
     }
   } catch (const Interrupted&) {
-    give_up();
+    throw Interrupted(fmt::format("interrupted in {}{}", where(), put_in_order()));
+  } catch (const Diverged& error) {
+    const std::string what_stays = put_in_order();
+    throw Diverged(fmt::format("the training diverged in {}: {}{}", where(), error.message(), what_stays), error.hint());
   }
 }
 
@@ -99,18 +102,16 @@ Verdict Learner::run_epoch(const Phase& phase, int epoch) {
   for (Callback* callback : callbacks_) callback->begin_epoch(epoch);
   train_epoch(phase, epoch);
   for (Callback* callback : callbacks_) callback->begin_validation();
-  const Evaluation evaluation = validate({.after_batch =
-                                              [&](int64_t iteration, int64_t pictures) {
-                                                const BatchReport report{.epoch = epoch,
-                                                                         .iteration = iteration,
-                                                                         .pictures = pictures,
-                                                                         .train_loss = std::numeric_limits<double>::quiet_NaN(),
-                                                                         .loss_known = false};
-                                                for (Callback* callback : callbacks_) callback->after_validation_batch(report);
-                                              },
-                                          .interrupt = options_.interrupt,
-                                          .precision = options_.precision,
-                                          .replay = options_.replay});
+  EvaluateOptions validating = evaluate_options();
+  validating.after_batch = [&](int64_t iteration, int64_t pictures) {
+    const BatchReport report{.epoch = epoch,
+                             .iteration = iteration,
+                             .pictures = pictures,
+                             .train_loss = std::numeric_limits<double>::quiet_NaN(),
+                             .loss_known = false};
+    for (Callback* callback : callbacks_) callback->after_validation_batch(report);
+  };
+  const Evaluation evaluation = validate(validating);
   recorder_.add_epoch({.fit = recorder_.fits() - 1,
                        .epoch = epoch,
                        .train_loss = recorder_.train_loss(),
@@ -167,20 +168,32 @@ Tensor Learner::training_input(const data::Batch& batch) const {
   return nn::training_input(batch, options_.augment, options_.seed, static_cast<uint32_t>(step_), info_, placement_);
 }
 
-Evaluation Learner::evaluate() {
-  return validate({.interrupt = options_.interrupt, .precision = options_.precision, .replay = options_.replay});
+EvaluateOptions Learner::evaluate_options() const {
+  return {.interrupt = options_.interrupt, .precision = options_.precision, .replay = options_.replay, .take_not_finite = true};
+}
+
+Evaluation Learner::evaluate() { return validate(evaluate_options()); }
+
+void Learner::require_finite_validation() {
+  EvaluateOptions options = evaluate_options();
+  options.take_not_finite = false;
+  validate(options);
 }
 
 Evaluation Learner::validate(const EvaluateOptions& options) { return nn::evaluate(model_, *valid_, info_, options); }
 
-void Learner::give_up() {
+std::string Learner::where() const {
+  return fmt::format("epoch {} (of 0 to {}{})", phase_epoch_, phase_.epochs - 1, phase_.frozen ? ", frozen" : "");
+}
+
+// After a fit that ended before its time: what the callbacks have to say, each clause behind a semicolon.
+std::string Learner::put_in_order() {
   record(losses_.all());
   optimizer_.zero_grad();
-  std::string text =
-      fmt::format("interrupted in epoch {} (of 0 to {}{})", phase_epoch_, phase_.epochs - 1, phase_.frozen ? ", frozen" : "");
+  std::string clauses;
   for (Callback* callback : callbacks_)
-    if (const std::string clause = callback->on_interrupt(); !clause.empty()) text += "; " + clause;
-  throw Interrupted(text);
+    if (const std::string clause = callback->on_interrupt(); !clause.empty()) clauses += "; " + clause;
+  return clauses;
 }
 
 double Learner::time_training_step(const Tensor& input, std::span<const int64_t> labels) {

@@ -70,15 +70,17 @@ class Learner {
   void add(Callback& callback);
 
   /// The phases in turn, each after freezing or unfreezing as it says. Throws DataError where an epoch has no batch, Interrupted where the
-  /// flag was raised: then the callbacks have put things in order, and the message says what stays.
+  /// flag was raised, Diverged where a callback said so: then the callbacks have put things in order, and the message says what stays.
   void fit(std::span<const Phase> phases);
   /// fine_tune_phases, for a body trained elsewhere.
   void fine_tune(int epochs, double base_lr, int freeze_epochs = 1);
   /// from_scratch_phases. What is frozen and Adam's state stay as they are, as in fastai.
   void fit_one_cycle(int epochs, double lr);
 
-  /// On the validation part, as it is after every epoch.
+  /// On the validation part, as it is after every epoch: losses that are not finite count as they come.
   Evaluation evaluate();
+  /// Throws NotFinite where validation's logits or losses are not finite, to say which module wrote the first such number.
+  void require_finite_validation();
 
   /// What a fit is made of, for training of another kind: one step on a batch at these rates, outside any fit, unheard by recorder and
   /// callbacks; returns its loss, for which it waits. The model is to be in training mode.
@@ -121,7 +123,9 @@ class Learner {
   Evaluation validate(const EvaluateOptions& options);
   double time_training_step(const Tensor& input, std::span<const int64_t> labels);
   double time_validation_batch(const Tensor& input);
-  [[noreturn]] void give_up();
+  EvaluateOptions evaluate_options() const;
+  std::string where() const;
+  std::string put_in_order();
 
   ResNet& model_;
   std::unique_ptr<Batches> train_, valid_;

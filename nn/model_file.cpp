@@ -2,6 +2,7 @@
 #include "nn/model_file.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -88,6 +89,16 @@ int checked_size(int pixels, std::string_view what, std::string_view origin) {
   return pixels;
 }
 
+// Pictures are normalised with them: (x - mean) / std.
+std::array<float, 3> checked_colours(const std::array<float, 3>& values, std::string_view what, std::string_view origin) {
+  const bool divides = what == "std";
+  for (const float value : values)
+    if (!std::isfinite(value) || (divides && value <= 0))
+      throw WeightsError(fmt::format("{} gives {} as the '{}' of a colour, where {} was expected", origin, value, what,
+                                     divides ? "a number above 0" : "a finite number"));
+  return values;
+}
+
 ModelInfo info_of_ours(const weights::StateDict& state, std::string_view origin) {
   const auto version = state.metadata.find("version");
   if (version == state.metadata.end() || version->second != kVersion)
@@ -98,8 +109,8 @@ ModelInfo info_of_ours(const weights::StateDict& state, std::string_view origin)
   info.vocabulary = metadata_json<std::vector<std::string>>(state, "vocabulary", origin);
   info.resize = checked_size(metadata_json<int>(state, "resize", origin), "resize", origin);
   info.size = checked_size(metadata_json<int>(state, "size", origin), "size", origin);
-  info.mean = metadata_json<std::array<float, 3>>(state, "mean", origin);
-  info.std = metadata_json<std::array<float, 3>>(state, "std", origin);
+  info.mean = checked_colours(metadata_json<std::array<float, 3>>(state, "mean", origin), "mean", origin);
+  info.std = checked_colours(metadata_json<std::array<float, 3>>(state, "std", origin), "std", origin);
   return info;
 }
 
@@ -173,6 +184,8 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& 
       ResNetSpec{.arch = anatomy.arch, .classes = anatomy.classes, .head = anatomy.head, .seed = std::nullopt}, placement);
   const weights::Report report = weights::match(wanted_by(*loaded.model), state);
   weights::require_fit(report, origin);
+  check_values(report, state, *loaded.model, origin,
+               {.allow_nonfinite = overrides.allow_nonfinite, .warn = [&](const std::string& line) { loaded.notes.push_back(line); }});
   assign(*loaded.model, report, state);
   if (!report.unexpected.empty()) loaded.notes.push_back(weights::describe(report));
   loaded.model->evaluate();

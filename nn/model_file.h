@@ -3,6 +3,7 @@
 
 #include <array>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "data/augment.h"
 #include "nn/resnet.h"
+#include "weights/flaws.h"
 #include "weights/match.h"
 #include "weights/state_dict.h"
 
@@ -36,6 +38,13 @@ struct ModelOverrides {
   std::optional<std::vector<std::string>> vocabulary;
   std::optional<int> resize;
   std::optional<int> size;
+  bool allow_nonfinite = false;  // as in ImportOptions
+};
+
+struct ImportOptions {
+  /// Takes weights that are not finite, and negative variances; otherwise they are refused, and the model is left as it was.
+  bool allow_nonfinite = false;
+  std::function<void(const std::string& line)> warn = {};  // told which they are, where they are taken
 };
 
 struct LoadedModel {
@@ -46,19 +55,20 @@ struct LoadedModel {
 
 /// A model from a file, told by its content: ours; torchvision's resnet18 or 34 (.pth or .safetensors), with its `fc` as the classifier;
 /// fastai's learn.save of a vision_learner. Architecture and number of classes come from the tensors. A file without a vocabulary gets
-/// class numbers for names, with a note. Throws WeightsError for anything else, for missing or mis-shaped tensors; UsageError where the
-/// vocabulary has not one name a class.
+/// class numbers for names, with a note. Throws WeightsError for anything else, for missing or mis-shaped tensors, and FlawedWeights;
+/// UsageError where the vocabulary has not one name a class.
 LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& overrides, Placement placement);
 
-/// Overwrites a model's values with those of our own file of the same model. Throws WeightsError where they do not fit.
+/// Overwrites a model's values with those of our own file of the same model. Throws WeightsError where they do not fit, FlawedWeights.
 void load_weights(ResNet& model, const std::filesystem::path& path);
 
 /// For --weights: the body's values from any of the files above; the head keeps its own. The report says what fitted and what was left out
-/// (weights::describe gives lines). Throws WeightsError where a tensor of the body is missing or has another shape, or nothing fits.
-weights::Report import_body(ResNet& model, const std::filesystem::path& path);
+/// (weights::describe gives lines). Throws WeightsError where a tensor of the body is missing or has another shape, or nothing fits;
+/// FlawedWeights for those of the body.
+weights::Report import_body(ResNet& model, const std::filesystem::path& path, const ImportOptions& options = {});
 
 /// For --init-head: the values of the head's tensors (head.*) from a file; other tensors in it are ignored. Throws WeightsError where one
-/// of them is missing or has another shape.
-weights::Report load_head(ResNet& model, const std::filesystem::path& path);
+/// of them is missing or has another shape, FlawedWeights.
+weights::Report load_head(ResNet& model, const std::filesystem::path& path, const ImportOptions& options = {});
 
 }  // namespace mirilla::nn

@@ -35,6 +35,41 @@ std::vector<weights::Wanted> wanted_by(const Module& model, const Take& take) {
   return wanted;
 }
 
+void check_values(const weights::Report& report, const weights::StateDict& state, const Module& model, std::string_view origin,
+                  const ImportOptions& options) {
+  const std::vector<NamedTensor> parameters = model.parameters();
+  std::vector<weights::Flaw> flaws = weights::flaws_of(report, state, parameters.empty() ? DType::f32 : parameters[0].tensor.dtype());
+  if (flaws.empty()) return;
+  const weights::FlawedWeights error(origin, std::move(flaws));
+  if (!options.allow_nonfinite) throw error;
+  if (options.warn) options.warn("warning: " + error.message());
+}
+
+namespace {
+
+bool all_finite_on_device(const std::vector<NamedTensor>& tensors) {
+  if (tensors.empty()) return true;
+  std::vector<ConstView> views;
+  for (const NamedTensor& named : tensors) views.push_back(named.tensor);
+  Tensor state = zeros({kScalerState}, DType::f32, tensors[0].tensor.device());
+  state.backend().check_finite(views, state);
+  constexpr size_t kOverflow = 2;
+  return state.to_vector<float>()[kOverflow] == 0;
+}
+
+}  // namespace
+
+std::vector<weights::Flaw> flaws_of(const Module& model) {
+  const std::vector<NamedTensor> tensors = parameters_and_buffers(model);
+  const bool finite = all_finite_on_device(tensors);
+  std::vector<weights::Flaw> flaws;
+  for (const NamedTensor& named : tensors) {
+    if (finite && !named.name.ends_with(kRunningVariance)) continue;
+    if (auto flaw = weights::flaw_of(named.name, to_array(named.tensor), named.tensor.dtype())) flaws.push_back(std::move(*flaw));
+  }
+  return flaws;
+}
+
 void assign(Module& model, const weights::Report& report, const weights::StateDict& state, const Take& take) {
   std::map<std::string, Tensor> tensors;
   for (NamedTensor& named : parameters_and_buffers(model)) tensors.emplace(std::move(named.name), std::move(named.tensor));

@@ -54,11 +54,20 @@ Module::Run::Run(const Module& module, const Tensor& x) : module_(module) {
 
 void Module::Run::wrote(const Tensor& y) const {
   if (!running::checking() || y.device().recording() || !running::first_not_finite(y)) return;
-  std::string hint;
-  for (const auto* own : {&module_.parameters_, &module_.buffers_})
+  running::check_finite(y, module_.shown_name(), "wrote the first {} (forward)", module_.flaw());
+}
+
+std::string Module::flaw() const {
+  for (const auto* own : {&parameters_, &buffers_})
     for (const NamedTensor& tensor : *own)
-      if (hint.empty() && running::first_not_finite(tensor.tensor)) hint = fmt::format("its {} is not finite itself", tensor.name);
-  running::check_finite(y, module_.shown_name(), "wrote the first {} (forward)", hint);
+      if (running::first_not_finite(tensor.tensor)) return fmt::format("its {} is not finite itself", tensor.name);
+  for (const NamedTensor& tensor : buffers_) {
+    if (tensor.name != kRunningVariance) continue;
+    const std::vector<double> values = tensor.tensor.to_doubles();
+    if (std::any_of(values.begin(), values.end(), [](double value) { return value < 0; }))
+      return fmt::format("its {} is negative, and a variance never is", tensor.name);
+  }
+  return {};
 }
 
 std::string Module::path() const { return parent_ ? full_name(parent_->path(), name_) : std::string(); }

@@ -25,6 +25,9 @@ struct NamedTensor {
   Tensor tensor;
 };
 
+/// What a batch norm calls the buffer of its variances, none of which is ever negative.
+inline constexpr std::string_view kRunningVariance = "running_var";
+
 /// The name of a part of `prefix`: "layer1" and "conv1" give "layer1.conv1".
 std::string full_name(const std::string& prefix, const std::string& name);
 
@@ -63,6 +66,10 @@ class Module {
   std::vector<NamedTensor> parameters() const;
   std::vector<NamedTensor> own_buffers() const;
   std::vector<NamedTensor> buffers() const;
+
+  /// What is wrong with this module's own tensors, in a clause: "its weight is not finite itself", "its running_var is negative, ..."; ""
+  /// for nothing. Waits.
+  std::string flaw() const;
 
   /// Training or evaluation, for this module and all below.
   void train(bool on = true);

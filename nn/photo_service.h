@@ -43,7 +43,7 @@ struct Question {
 };
 
 /// One model and the photos that were shown to it. May be called from many threads at once: one of them computes, the others wait, in a
-/// queue that is bounded.
+/// queue that is bounded. What computes throws NotFinite where the network's answer is not finite.
 class PhotoService {
  public:
   PhotoService(LoadedModel& loaded, Placement placement, ServiceLimits limits = {});

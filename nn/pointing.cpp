@@ -6,6 +6,7 @@
 #include "data/decode.h"
 #include "data/items.h"
 #include "data/resize.h"
+#include "nn/finite.h"
 #include "nn/grad_cam.h"
 #include "nn/predict.h"
 
@@ -47,7 +48,9 @@ Pointing play_pointing(ResNet& model, const data::Dataset& dataset, const Evalua
     if (!path) continue;
     const data::Picture mask = mask_of(dataset, *path, info);
     const Tensor input = prepare(*dataset.picture(result.item), info, placement);
-    const GradCam cam = grad_cam(model, input, {layer}, static_cast<int>(result.predicted), CamStyle::course);
+    const GradCam cam = of_picture_named(dataset.items()[static_cast<size_t>(result.item)].path, [&] {
+      return grad_cam(model, input, {layer}, static_cast<int>(result.predicted), CamStyle::course);
+    });
     ++pointing.n;
     pointing.hits += is_hit(cam.maps[0], mask);
     pointing.random += share_inside(mask);

@@ -2,6 +2,7 @@
 #include "nn/predict.h"
 
 #include <algorithm>
+#include <map>
 
 #include "data/decode.h"
 #include "data/resize.h"
@@ -25,12 +26,6 @@ std::vector<Prediction> predictions_of(std::span<const double> all, size_t n) {
     predictions[i].index = std::max_element(row.begin(), row.end()) - row.begin();
   }
   return predictions;
-}
-
-// Of pictures that are resized already and lie one after another.
-std::vector<double> plain_probabilities(Inference& network, std::span<const uint8_t> pixels, int64_t n, const ModelInfo& info) {
-  const std::vector<float> rows = data::validation_parameters(static_cast<int>(n), info.resize, info.resize);
-  return probabilities(network, {.pixels = pixels, .n = n, .rows = rows}, info);
 }
 
 size_t bytes_of(const ModelInfo& info) { return static_cast<size_t>(info.resize) * static_cast<size_t>(info.resize) * 3; }
@@ -62,12 +57,17 @@ class Gatherer {
   }
   bool full() const { return static_cast<int64_t>(files_.size()) == options_.batch_size; }
 
-  void flush(std::vector<Prediction>& predictions) {
+  void flush(Predictions& predictions) {
     if (files_.empty()) return;
-    std::vector<Prediction> some = predictions_of(batch_probabilities(), files_.size());
+    std::map<int64_t, NotFinite> unanswered;
+    std::vector<Prediction> some = predictions_of(batch_probabilities(unanswered), files_.size());
+    if (unanswered.size() == files_.size() && predictions.pictures.empty()) throw unanswered.begin()->second.of(files_);
     for (size_t i = 0; i < some.size(); ++i) {
-      some[i].file = std::move(files_[i]);
-      predictions.push_back(std::move(some[i]));
+      some[i].file = files_[i];
+      if (const auto found = unanswered.find(static_cast<int64_t>(i)); found != unanswered.end())
+        predictions.unanswered.push_back({.file = files_[i], .why = found->second.of_picture(found->first).of({files_[i]})});
+      else
+        predictions.pictures.push_back(std::move(some[i]));
     }
     for (std::vector<uint8_t>& crops : crops_) crops.clear();
     pixels_.clear();
@@ -77,14 +77,22 @@ class Gatherer {
   }
 
  private:
-  std::vector<double> batch_probabilities() {
+  // What is not finite, in a pass of whatever kind, goes to `unanswered` by its row.
+  std::vector<double> batch_probabilities(std::map<int64_t, NotFinite>& unanswered) {
     const auto n = static_cast<int64_t>(files_.size());
+    const auto run = [&](const PreparedPictures& pictures) {
+      Answers result = answers(network_, pictures, info_);
+      if (result.not_finite)
+        for (const int64_t row : result.not_finite->pictures) unanswered.emplace(row, *result.not_finite);
+      return std::move(result.probabilities);
+    };
     std::vector<std::vector<double>> augmented;
     for (size_t pass = 0; pass < crops_.size(); ++pass) {
       const std::vector<float> rows = tta_rows(*options_.tta, info_, batch_, static_cast<int>(pass), items_);
-      augmented.push_back(probabilities(network_, {.pixels = crops_[pass], .n = n, .rows = rows, .lighting = true}, info_));
+      augmented.push_back(run({.pixels = crops_[pass], .n = n, .rows = rows, .lighting = true}));
     }
-    std::vector<double> plain = plain_probabilities(network_, pixels_, n, info_);
+    const std::vector<float> rows = data::validation_parameters(static_cast<int>(n), info_.resize, info_.resize);
+    std::vector<double> plain = run({.pixels = pixels_, .n = n, .rows = rows});
     return options_.tta ? combine_tta(augmented, plain, *options_.tta) : plain;
   }
 
@@ -130,8 +138,9 @@ std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pi
   if (pictures.empty()) return {};
   std::vector<uint8_t> pixels;
   for (const data::Picture& picture : pictures) append_resized(picture, info, {}, pixels);
-  Inference network(model, precision, {.mode = ReplayMode::off});
-  return predictions_of(plain_probabilities(network, pixels, static_cast<int64_t>(pictures.size()), info), pictures.size());
+  const auto n = static_cast<int64_t>(pictures.size());
+  const std::vector<float> rows = data::validation_parameters(static_cast<int>(n), info.resize, info.resize);
+  return predictions_of(probabilities(model, {.pixels = pixels, .n = n, .rows = rows}, info, precision), pictures.size());
 }
 
 Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
@@ -146,11 +155,11 @@ Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> 
     } catch (const DataError& error) {
       predictions.bad.push_back({.file = file.string(), .reason = error.message()});
     }
-    if (gathered.full()) gathered.flush(predictions.pictures);
+    if (gathered.full()) gathered.flush(predictions);
     if (options.progress) options.progress(++done, static_cast<int64_t>(files.size()));
   }
   check_share(predictions.bad, files.size());
-  gathered.flush(predictions.pictures);
+  gathered.flush(predictions);
   return predictions;
 }
 

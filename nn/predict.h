@@ -38,13 +38,20 @@ struct BadFile {
 /// Throws DataError where more than 5 % of `total` pictures are bad, with the first reasons; the reason alone where it was the only one.
 void check_share(std::span<const BadFile> bad, size_t total);
 
+/// A picture that was read, and of which the network says nothing: its logits are not finite.
+struct Unanswered {
+  std::string file;
+  NotFinite why;  // one for all of its batch
+};
+
 struct Predictions {
   std::vector<Prediction> pictures;  // in the order of the paths
   std::vector<BadFile> bad;
+  std::vector<Unanswered> unanswered;
 };
 
-/// Probabilities of each picture, evaluation mode, validation's transforms.                                                 [fastai
-/// Learner.predict]
+/// Probabilities of each picture, evaluation mode, validation's transforms. Throws NotFinite where a logit is not finite.
+/// [fastai Learner.predict]
 std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info,
                                 amp::Precision precision = amp::Precision::fp32);
 
@@ -57,7 +64,8 @@ struct PredictOptions {
 };
 
 /// The same for files. A file that does not decode is listed in `bad` and passed over. Throws DataError where more than 5 % of them fail,
-/// with the first reasons.
+/// with the first reasons. A picture whose logits are not finite is listed in `unanswered`; throws NotFinite where a whole batch has no
+/// others and no picture before it had an answer, for then it is the model.
 Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                           const PredictOptions& options = {});
 

@@ -51,6 +51,8 @@ class Recorder {
   /// Whether a loss of the last fit came.
   bool has_train_loss() const { return smoothed_fit_ == fits_ - 1 && fits_ > 0; }
   int fits() const { return fits_; }
+  /// How many of the steps, from the first, have a loss: what comes later has a gap before it.
+  size_t known_steps() const { return next_; }
   const std::vector<StepRow>& steps() const { return steps_; }
   const std::vector<EpochRow>& epochs() const { return epochs_; }
   /// The epoch with the smallest validation loss of the last fit that has one; nullptr where none has.

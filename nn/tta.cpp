@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "engine/amp/autocast.h"
 #include "engine/ops/loss.h"
@@ -24,6 +25,9 @@ void stop_if_interrupted(const EvaluateOptions& options) {
   if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
 }
 
+// A softmax in f32 gives 0 for what is less likely than this.
+constexpr double kSmallest = std::numeric_limits<float>::denorm_min();
+
 // What the mixed probabilities say of each picture of a batch.
 void add_results(const data::Batch& batch, std::span<const double> mixed, size_t classes, std::vector<ItemResult>& results) {
   for (size_t i = 0; i < static_cast<size_t>(batch.n); ++i) {
@@ -36,8 +40,18 @@ void add_results(const data::Batch& batch, std::span<const double> mixed, size_t
     results.push_back({.item = batch.items[i],
                        .actual = actual,
                        .predicted = likeliest - row.begin(),
-                       .loss = -std::log(row[static_cast<size_t>(actual)]),
+                       .loss = -std::log(std::max(row[static_cast<size_t>(actual)], kSmallest)),
                        .probability = *likeliest});
+  }
+}
+
+// Those of a batch's pictures, which go by their items.
+std::vector<double> probabilities_of(Inference& network, const data::Batch& batch, const PreparedPictures& pictures,
+                                     const ModelInfo& info) {
+  try {
+    return probabilities(network, pictures, info);
+  } catch (const NotFinite& error) {
+    throw error.renumbered(batch.items);
   }
 }
 
@@ -50,12 +64,22 @@ void check(const TtaOptions& options) {
                      "0.25 is usual: a quarter of the plain picture");
 }
 
-std::vector<double> probabilities(Inference& network, const PreparedPictures& pictures, const ModelInfo& info) {
+Answers answers(Inference& network, const PreparedPictures& pictures, const ModelInfo& info) {
   const tape::NoGrad no_grad;
   const amp::Autocast autocast(amp::dtype_of(network.precision()));
   const Tensor input = to_input(pictures.pixels, pictures.n, info.resize, info.resize, pictures.rows, pictures.lighting, info,
                                 input_placement(network.model(), network.precision()));
-  return softmax(network(input)).to_doubles();
+  const Tensor logits = network(input);
+  Answers result{.probabilities = softmax(logits).to_doubles()};
+  if (std::vector<int64_t> rows = rows_not_finite(logits.to_doubles(), pictures.n); !rows.empty())
+    result.not_finite = why_not_finite(again(network, input), std::move(rows));
+  return result;
+}
+
+std::vector<double> probabilities(Inference& network, const PreparedPictures& pictures, const ModelInfo& info) {
+  Answers result = answers(network, pictures, info);
+  if (result.not_finite) throw *result.not_finite;
+  return std::move(result.probabilities);
 }
 
 std::vector<double> probabilities(ResNet& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision) {
@@ -94,7 +118,7 @@ Evaluation evaluate_tta(ResNet& model, Batches& augmented, Batches& plain, const
   int64_t iteration = 0;
   const auto run = [&](const data::Batch& batch, std::span<const float> rows, bool lighting) {
     stop_if_interrupted(options);
-    std::vector<double> result = probabilities(network, prepared(batch, rows, lighting), info);
+    std::vector<double> result = probabilities_of(network, batch, prepared(batch, rows, lighting), info);
     if (options.after_batch) options.after_batch(iteration++, batch.n);
     return result;
   };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "nn/evaluate.h"
+#include "nn/finite.h"
 #include "nn/model_file.h"
 
 /// Test-time augmentation: the mean of what the network says of a picture under training's transforms, mixed with what it says of the
@@ -34,10 +35,17 @@ struct PreparedPictures {
   bool lighting = false;        // as in training
 };
 
-/// softmax(logits) of one batch, (n, classes). Waits for the device.
+/// softmax(logits) of one batch, (n, classes). Waits for the device. Throws NotFinite where a logit is not finite.
 std::vector<double> probabilities(Inference& network, const PreparedPictures& pictures, const ModelInfo& info);
 /// The same of a network that is run this once.
 std::vector<double> probabilities(ResNet& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision);
+
+/// The same, and which pictures' rows mean nothing.
+struct Answers {
+  std::vector<double> probabilities;  // (n, classes)
+  std::optional<NotFinite> not_finite = {};
+};
+Answers answers(Inference& network, const PreparedPictures& pictures, const ModelInfo& info);
 
 /// (1 - beta) mean(augmented) + beta plain, or with use_max the maximum of all, element by element. Throws ShapeError where sizes differ.
 std::vector<double> combine_tta(std::span<const std::vector<double>> augmented, std::span<const double> plain, const TtaOptions& options);
@@ -47,7 +55,7 @@ std::vector<float> tta_rows(const TtaOptions& options, const ModelInfo& info, in
 
 /// evaluate() with the mixed probabilities. `augmented` gives the same pictures as `plain` in the same order, with training's crops anew in
 /// each epoch (LoaderOptions::random_crops); it is run over n times, from epoch 0. The loss is the mean of -ln of the right class's
-/// probability. Throws as evaluate() does.
+/// probability, or of the smallest that f32 holds where that is 0. Throws as evaluate() does.
 Evaluation evaluate_tta(ResNet& model, Batches& augmented, Batches& plain, const ModelInfo& info, const TtaOptions& tta,
                         const EvaluateOptions& options = {});
 

@@ -11,6 +11,7 @@
 
 #include "nn/explore/assets.h"
 #include "nn/explore/page.h"
+#include "nn/finite.h"
 
 namespace mirilla::nn {
 
@@ -44,6 +45,8 @@ void answer(Response& response, Work work) {
     answer_error(response, kBusy, error);
   } catch (const NotFound& error) {
     answer_error(response, kNotFound, error);
+  } catch (const NotFinite& error) {  // no fault of whoever asked
+    answer_error(response, kFailed, error);
   } catch (const Error& error) {
     answer_error(response, kBadRequest, error);
   } catch (const std::bad_alloc&) {

@@ -224,6 +224,46 @@ TEST_F(SaveBestTest, LeavesTheFileOfAnEarlierRunAlone) {
   EXPECT_EQ(mark(), 10);
 }
 
+TEST_F(SaveBestTest, NeverSavesWhatIsNotFiniteHoweverGoodItsLoss) {
+  best_.begin_fit({});
+  epoch(0, 10, 0.5);
+  Tensor variance = model_.buffers().back().tensor;
+  const Tensor healthy = variance.clone();
+  for (const double bad : {kNaN, std::numeric_limits<double>::infinity()}) {
+    variance.fill(bad);
+    EXPECT_THROW(epoch(1, 11, 0.1), Diverged) << "no step mends a running statistic";
+  }
+  variance.copy_from(healthy);
+  EXPECT_THROW(epoch(1, kNaN, 0.1), Diverged);
+  EXPECT_NE(out_.str().find("Epoch 1 has the best valid_loss, 0.1, and is not saved: head.8.weight (1024 of 1024 values are NaN)\n"),
+            std::string::npos)
+      << out_.str();
+  EXPECT_NE(best_.on_interrupt().find("epoch 0, valid_loss 0.5"), std::string::npos);
+  EXPECT_EQ(mark(), 10);
+}
+
+TEST_F(SaveBestTest, LeavesOutAnEpochOfNegativeVariancesWhichMayMend) {
+  best_.begin_fit({});
+  Tensor variance = model_.buffers().back().tensor;
+  variance.fill(-1);
+  epoch(0, 10, 0.1);
+  EXPECT_FALSE(best_.saved());
+  variance.fill(1);
+  epoch(1, 11, 0.4);
+  EXPECT_TRUE(best_.saved()) << "an epoch that was not saved is not to be beaten";
+  EXPECT_EQ(best_.saved_row().epoch, 1);
+  EXPECT_NE(out_.str().find("Epoch 0 has the best valid_loss, 0.1, and is not saved: head.6.running_var (512 of 512 values are negative)"),
+            std::string::npos)
+      << out_.str();
+}
+
+TEST_F(SaveBestTest, NeverTakesALossThatIsNotFiniteForTheBest) {
+  best_.begin_fit({});
+  for (const double loss : {kNaN, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) epoch(0, 10, loss);
+  EXPECT_FALSE(best_.saved());
+  EXPECT_EQ(best_.on_interrupt(), "no epoch gave a model to save");
+}
+
 TEST(LossGraph, DrawsEveryEpochTheStoppingOneIncluded) {
   const TemporaryFolder folder;
   std::ostringstream out;

@@ -9,6 +9,7 @@
 
 #include "kernels/error.h"
 #include "nn/callbacks.h"
+#include "nn/finite.h"
 #include "nn/freeze.h"
 #include "tests/nn/synthetic.h"
 
@@ -239,6 +240,106 @@ TEST(Learner, StopsAtAnInterruptAndKeepsTheBestModel) {
   }
   EXPECT_EQ(learner.recorder().steps().size(), 3u);  // one batch of the second epoch was finished
   EXPECT_TRUE(values_of(model) == saved);
+}
+
+// A run under SaveBest and StopDiverged in which `spoil` is done to the model when batch `iteration` of epoch 1 is through.
+struct Spoiled {
+  Spoiled(const std::function<void(ResNet&)>& spoil, int64_t iteration, const LearnerOptions& options = {}) {
+    std::ostringstream out;
+    Console console(out, false);
+    ResNet model = small_model();
+    Learner learner = learner_for(model, 32, 8, 8, options);
+    SaveBest best(console, model, learner.info(), folder / "model.safetensors");
+    StopDiverged diverged(learner);
+    Probe probe;
+    probe.on_batch = [&](const BatchReport& report) {
+      if (report.epoch == 1 && report.iteration == iteration) spoil(model);
+    };
+    for (Callback* callback : std::initializer_list<Callback*>{&probe, &best, &diverged}) learner.add(*callback);
+    try {
+      learner.fit_one_cycle(5, 1e-4);
+    } catch (const Diverged& error) {
+      message = error.message();
+      hint = error.hint();
+    }
+    events = probe.events;
+    steps = learner.recorder().steps().size();
+    bool finite = true;
+    for (const auto& values : values_of(model))
+      for (const float value : values) finite = finite && std::isfinite(value);
+    ends_finite = finite;
+    saved = values_of(*load_model(best.file(), {}, on_cpu()).model) == values_of(model);
+  }
+
+  TemporaryFolder folder;
+  std::string message, hint, events;
+  size_t steps = 0;
+  bool ends_finite = false, saved = false;
+};
+
+Tensor named(ResNet& model, std::string_view name) {
+  for (const auto& all : {model.parameters(), model.buffers()})
+    for (const NamedTensor& one : all)
+      if (one.name == name) return one.tensor;
+  throw Error(std::string(name));
+}
+
+TEST(StopDiverged, EndsTheRunAtTheFirstBadLossWhereWeightsAreNotFiniteAndPutsTheBestBack) {
+  const Spoiled run([](ResNet& model) { named(model, "layer2.0.conv1.weight").fill(NAN); }, 1);
+  EXPECT_EQ(run.steps, 4u + 3u) << "the loss after the spoilt step is the first to tell";
+  EXPECT_TRUE(run.message.starts_with("the training diverged in epoch 1 (of 0 to 4): conv1.weight (9408 of 9408 values are NaN)"))
+      << run.message;
+  EXPECT_NE(run.message.find("; the best model so far (epoch 0, valid_loss "), std::string::npos) << run.message;
+  EXPECT_NE(run.hint.find("smaller learning rate"), std::string::npos);
+  EXPECT_TRUE(run.ends_finite);
+  EXPECT_TRUE(run.saved);
+}
+
+TEST(StopDiverged, EndsItForRunningStatisticsThoughEveryLossIsFinite) {
+  const Spoiled run([](ResNet& model) { named(model, "layer3.0.bn1.running_var").fill(INFINITY); }, 3);
+  EXPECT_EQ(run.steps, 8u) << "the training of epoch 1 knew nothing of it";
+  EXPECT_TRUE(
+      run.message.starts_with("the training diverged in epoch 1 (of 0 to 4): layer3.0.bn1.running_var (256 of 256 values are infinite)"))
+      << run.message;
+  EXPECT_TRUE(run.saved);
+}
+
+TEST(StopDiverged, LetsARunGoOnAfterALossThatTheScalerLeftOut) {
+  int count = 0;
+  const Spoiled run(
+      [&](ResNet& model) {
+        Tensor classifier = named(model, "head.8.weight");
+        classifier.fill(++count == 1 ? 3e38 : 0);
+      },
+      1, {.precision = amp::Precision::fp16});
+  EXPECT_EQ(count, 1);
+  EXPECT_EQ(run.message, "") << "one step was left out, or several: the classifier's weights are large, and finite";
+  EXPECT_EQ(run.steps, 5u * 4u);
+}
+
+TEST(StopDiverged, EndsItWhereFp16OverflowsWhateverTheScale) {
+  const Spoiled run([](ResNet& model) { named(model, "head.8.weight").fill(3e38); }, 0,
+                    {.precision = amp::Precision::fp16, .scaler = {.initial = 0x1p-22}});
+  EXPECT_TRUE(
+      run.message.starts_with("the training diverged in epoch 1 (of 0 to 4): gradients overflow fp16 whatever the loss is scaled by"))
+      << run.message;
+  EXPECT_EQ(run.steps, 4u + 1u + 2u) << "the scale falls from 2^-22 to 2^-24 in two steps";
+  EXPECT_NE(run.hint.find("fp32"), std::string::npos);
+  EXPECT_TRUE(run.saved);
+}
+
+TEST(Learner, SaysWhichModuleValidationsLogitsWentWrongAt) {
+  ResNet model = small_model();
+  Learner learner = learner_for(model, 8, 4, 8);
+  EXPECT_NO_THROW(learner.require_finite_validation());
+  named(model, "layer2.1.bn2.running_var").fill(NAN);
+  EXPECT_TRUE(std::isnan(learner.evaluate().loss));
+  try {
+    learner.require_finite_validation();
+    FAIL() << "the logits are NaN";
+  } catch (const NotFinite& error) {
+    EXPECT_EQ(error.cause.module, "layer2.1.bn2");
+  }
 }
 
 TEST(Learner, SeesAnInterruptWhileItValidates) {

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/tape.h"
 #include "kernels/error.h"
+#include "nn/model_tensors.h"
 #include "tests/nn/synthetic.h"
 #include "weights/read.h"
 #include "weights/safetensors.h"
@@ -173,9 +175,10 @@ TEST_F(ModelFileTest, RefusesWhatIsNoWholeModelOfAKnownKind) {
 
 TEST_F(ModelFileTest, RefusesMetadataThatCannotBeUnderstood) {
   ResNet model({.classes = 3}, on_cpu());
-  const std::pair<std::string, std::string> wrong[] = {{"version", "2"},   {"vocabulary", "forest"},  {"vocabulary", "[1,2,3]"},
-                                                       {"size", "-5"},     {"resize", "1e9"},         {"mean", "[0.5]"},
-                                                       {"size", "\"64\""}, {"vocabulary", R"(["a"])"}};
+  const std::pair<std::string, std::string> wrong[] = {{"version", "2"},        {"vocabulary", "forest"},   {"vocabulary", "[1,2,3]"},
+                                                       {"size", "-5"},          {"resize", "1e9"},          {"mean", "[0.5]"},
+                                                       {"size", "\"64\""},      {"vocabulary", R"(["a"])"}, {"std", "[0.2,0,0.2]"},
+                                                       {"std", "[0.2,-1,0.2]"}, {"mean", "[1e300,0,0]"}};
   for (const auto& [key, value] : wrong) {
     weights::StateDict state = to_state_dict(model, info_of_three());
     state.metadata[key] = value;
@@ -242,6 +245,103 @@ TEST_F(ModelFileTest, RefusesABodyThatDoesNotFit) {
   weights::write_safetensors(file_, strange);
   EXPECT_THROW(import_body(small, file_), WeightsError);
   EXPECT_THROW(import_body(small, folder_ / "nothing"), WeightsError);
+}
+
+// The same file with another value in one tensor.
+weights::StateDict with_value(const weights::StateDict& file, std::string_view tensor, float value) {
+  weights::StateDict changed;
+  changed.metadata = file.metadata;
+  for (const auto& [name, array] : file) {
+    if (name != tensor) {
+      changed.add(name, array);
+      continue;
+    }
+    std::vector<float> values = weights::to_f32(array);
+    values.at(values.size() / 2) = value;
+    changed.add(name, weights::Array::from(array.shape(), std::span<const float>(values)));
+  }
+  return changed;
+}
+
+TEST_F(ModelFileTest, RefusesWeightsThatAreNotFiniteByWhateverWayTheyCome) {
+  ResNet trained({.classes = 3, .seed = 4}, on_cpu());
+  const weights::StateDict ours = to_state_dict(trained, info_of_three()), body = torchvision_file(trained, 3),
+                           theirs = fastai_file(trained);
+  const std::vector<std::string> own{"a", "b", "c"};
+  for (const float bad : {NAN, INFINITY, -INFINITY}) {
+    ResNet model({.classes = 3, .seed = 5}, on_cpu());
+    const auto before = values_of(model);
+    const auto refused = [&](const weights::StateDict& file, const std::string& tensor, const std::function<void()>& import) {
+      weights::write_safetensors(file_, with_value(file, tensor, bad));
+      const std::string message = message_of<weights::FlawedWeights>(import);
+      EXPECT_NE(message.find(tensor + " (1 of "), std::string::npos) << message;
+      EXPECT_NE(message.find(std::isnan(bad) ? " is NaN" : " is infinite"), std::string::npos) << message;
+      EXPECT_TRUE(values_of(model) == before) << "half of a file was taken";
+    };
+    refused(ours, "layer3.1.bn2.bias", [&] { load_model(file_, {}, on_cpu()); });
+    refused(body, "fc.bias", [&] { load_model(file_, {.vocabulary = own}, on_cpu()); });
+    refused(theirs, "0.4.0.conv1.weight", [&] { load_model(file_, {.vocabulary = own}, on_cpu()); });
+    refused(ours, "head.8.weight", [&] { load_weights(model, file_); });
+    refused(body, "conv1.weight", [&] { import_body(model, file_); });
+    refused(theirs, "0.7.1.bn2.running_mean", [&] { import_body(model, file_); });
+    refused(ours, "head.6.running_var", [&] { load_head(model, file_); });
+  }
+  weights::write_safetensors(file_, with_value(ours, "layer1.0.bn1.running_var", -1e-6f));
+  EXPECT_NE(message_of<weights::FlawedWeights>([&] {
+              load_model(file_, {}, on_cpu());
+            }).find("layer1.0.bn1.running_var (1 of 64 values is negative)"),
+            std::string::npos);
+}
+
+TEST_F(ModelFileTest, TakesThemWhereItIsAllowedAndSaysSo) {
+  ResNet trained({.classes = 3, .seed = 4}, on_cpu()), model({.classes = 3, .seed = 5}, on_cpu());
+  const weights::StateDict file = with_value(to_state_dict(trained, info_of_three()), "conv1.weight", INFINITY);
+  weights::write_safetensors(file_, with_value(file, "head.8.weight", NAN));
+  const LoadedModel loaded = load_model(file_, {.allow_nonfinite = true}, on_cpu());
+  ASSERT_EQ(loaded.notes.size(), 1u);
+  EXPECT_TRUE(loaded.notes[0].starts_with("warning: ")) << loaded.notes[0];
+  for (const char* name : {"conv1.weight (1 of 9408 values is infinite)", "head.8.weight (1 of 1536 values is NaN)"})
+    EXPECT_NE(loaded.notes[0].find(name), std::string::npos) << loaded.notes[0];
+  EXPECT_EQ(flaws_of(*loaded.model).size(), 2u) << "they are there as they came";
+  std::vector<std::string> warned;
+  const ImportOptions allowing{.allow_nonfinite = true, .warn = [&](const std::string& line) { warned.push_back(line); }};
+  import_body(model, file_, allowing);
+  load_head(model, file_, allowing);
+  ASSERT_EQ(warned.size(), 2u);
+  EXPECT_NE(warned[0].find("conv1.weight"), std::string::npos);
+  EXPECT_EQ(warned[0].find("head.8.weight"), std::string::npos);
+  EXPECT_NE(warned[1].find("head.8.weight"), std::string::npos);
+}
+
+TEST_F(ModelFileTest, MindsNothingThatTheModelDoesNotTake) {
+  ResNet trained({.classes = 3, .seed = 4}, on_cpu()), model({.classes = 3, .seed = 5}, on_cpu());
+  for (const weights::StateDict& file : {torchvision_file(trained, 200), torchvision_file(trained, 3)}) {
+    weights::write_safetensors(file_, with_value(file, "fc.weight", NAN));
+    const weights::Report report = import_body(model, file_);
+    ASSERT_FALSE(report.remarks.empty());
+    EXPECT_NE(report.remarks.back().find("what is left out is damaged: fc.weight (1 of "), std::string::npos) << report.remarks.back();
+  }
+  weights::write_safetensors(file_, with_value(to_state_dict(trained, info_of_three()), "conv1.weight", NAN));
+  EXPECT_NO_THROW(load_head(model, file_));
+}
+
+TEST_F(ModelFileTest, TellsWhatIsWrongWithAModelAsItIs) {
+  ResNet model({.classes = 3, .seed = 4}, on_cpu());
+  EXPECT_TRUE(flaws_of(model).empty());
+  Tensor variance, weight = model.parameters()[0].tensor;
+  for (const NamedTensor& named : model.buffers())
+    if (named.name == "layer4.0.bn2.running_var") variance = named.tensor;
+  variance.fill(-2);
+  ASSERT_EQ(flaws_of(model).size(), 1u);
+  EXPECT_EQ(flaws_of(model)[0].negative, 512);
+  variance.fill(NAN);
+  weight.fill(INFINITY);
+  const std::vector<weights::Flaw> flaws = flaws_of(model);
+  ASSERT_EQ(flaws.size(), 2u);
+  EXPECT_EQ(flaws[0].name, "conv1.weight");
+  EXPECT_EQ(flaws[0].infinite, 9408);
+  EXPECT_EQ(flaws[1].name, "layer4.0.bn2.running_var");
+  EXPECT_EQ(flaws[1].nan, 512);
 }
 
 TEST_F(ModelFileTest, TakesAHeadFromAFileOfTheHeadAlone) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <future>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -194,6 +195,18 @@ TEST_F(WebServer, WhatIsNoHttpDoesNoHarm) {
   for (const std::string& bytes : {std::string("\0\1\2\3\r\n\r\n", 8), std::string("GET"), std::string(20000, 'A'),
                                    std::string("PUT / HTTP/1.1\r\nHost: localhost\r\n\r\n"), std::string("GET / HTTP/9.9\r\n\r\n")})
     EXPECT_NE(test::ask(port, bytes).status, 200);
+}
+
+TEST_F(WebServer, ABrokenModelGetsASentenceAndTheServerStays) {
+  Tensor weight = model->model->at("layer3.1.conv1").own_parameters()[0].tensor;
+  const Tensor healthy = weight.clone();
+  const std::string path = "/api/photos/" + add(png_of(20, 20))["id"].get<std::string>();
+  weight.fill(std::numeric_limits<double>::quiet_NaN());
+  expect_error(test::post(port, "/api/photos", png_of(20, 20)), 500, "layer3.1.conv1 wrote the first NaN");
+  expect_error(test::get(port, path + "/why"), 500, "layer3.1.conv1 wrote the first NaN");
+  expect_error(test::get(port, path + "/explore"), 500, "layer3.1.conv1 wrote the first NaN");
+  weight.copy_from(healthy);
+  EXPECT_EQ(test::get(port, path + "/why").status, 200);
 }
 
 TEST(WebHost, OnlyNumbersLocalhostAndItsOwnNameAreTheServer) {
