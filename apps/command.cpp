@@ -12,6 +12,7 @@
 #include <iostream>
 
 #include "data/items.h"
+#include "data/names.h"
 #include "kernels/device.h"
 
 namespace mirilla::apps {
@@ -74,7 +75,8 @@ nn::Console make_console(const CommonOptions& options) {
   return {options.json ? std::cerr : std::cout, isatty(file) == 1, terminal_columns(file)};
 }
 
-void print(std::string_view text) {
+void print(std::string_view raw) {
+  const std::string text = data::printable(raw);
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     throw Error("stdout does not take what is written to it", "is the disk full, or the pipe's reader gone?");
 }
@@ -125,7 +127,8 @@ void add_allow_nonfinite(CLI::App& command, bool& allow) {
 
 std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary, std::string_view option) {
   if (wanted.empty()) return std::nullopt;
-  if (const int64_t index = data::index_in(vocabulary, wanted); index >= 0) return static_cast<int>(index);
+  for (const std::string& name : {wanted, data::shown(wanted)})
+    if (const int64_t index = data::index_in(vocabulary, name); index >= 0) return static_cast<int>(index);
   int index = -1;
   const auto [end, error] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), index);
   if (error == std::errc() && end == wanted.data() + wanted.size() && index >= 0 && index < static_cast<int>(vocabulary.size()))

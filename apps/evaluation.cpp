@@ -4,6 +4,8 @@
 #include <fstream>
 #include <iostream>
 
+#include "apps/data_text.h"
+#include "data/names.h"
 #include "nn/batch_hint.h"
 
 namespace mirilla::apps {
@@ -39,26 +41,67 @@ T config_value(const nlohmann::json& config, const char* key, T otherwise) {
   }
 }
 
+// The data without the model's own folder, whose loss.png is nobody's photo.
+std::shared_ptr<const data::Source> open_photos(const EvaluationOptions& options, const std::string& model) {
+  const fs::path results[] = {fs::absolute(model).parent_path()};
+  return data::open_source(options.data, results);
+}
+
 data::TrainingData training_data(const EvaluationOptions& options, const std::string& model, data::DatasetOptions dataset) {
   const nlohmann::json config = training_config(model);
   data::TrainingData wanted{.limit_per_class = options.limit.value_or(config_value(config, "limit", int64_t{0})),
                             .valid_pct = options.valid_pct.value_or(config_value(config, "valid_pct", 0.2)),
                             .split_file = options.split_file,
+                            .valid_part = !options.valid_pct && (config.empty() || config.contains(kValidPart)),
                             .options = std::move(dataset)};
-  if (wanted.split_file.empty() && !options.valid_pct) wanted.split_file = config_value(config, "split_file", std::string());
-  std::cerr << fmt::format("validation part: {}{}\n",
-                           wanted.split_file.empty() ? fmt::format("a share of {}", wanted.valid_pct) : "the list " + wanted.split_file,
-                           wanted.limit_per_class > 0 ? fmt::format(" of the first {} of each class", wanted.limit_per_class) : "");
+  if (wanted.split_file.empty() && !options.valid_pct) wanted.split_file = data::unshown(config_value(config, "split_file", std::string()));
   return wanted;
+}
+
+std::shared_ptr<data::Dataset> open_validation(const EvaluationOptions& options, const std::string& model, data::DatasetOptions dataset) {
+  const data::TrainingData wanted = training_data(options, model, std::move(dataset));
+  auto opened = data::open_validation(open_photos(options, model), wanted);
+  const bool has_part = !opened->origin().valid.empty();
+  if (!has_part && wanted.valid_part && wanted.split_file.empty()) {
+    const std::string folders = config_value(training_config(model), kValidPart, std::string());
+    if (!folders.empty())
+      throw DataError(fmt::format("{}: training validated with {}, and it has no such part", data::shown(options.data), folders),
+                      "--data is expected to name what training was given; --valid-pct or --split-file ask for another part");
+  }
+  std::cerr << fmt::format("validation part: {}{}\n",
+                           has_part                    ? folders_text(opened->origin().valid)
+                           : wanted.split_file.empty() ? fmt::format("a share of {}", wanted.valid_pct)
+                                                       : "the list " + data::shown(wanted.split_file),
+                           wanted.limit_per_class > 0 ? fmt::format(" of the first {} of each class", wanted.limit_per_class) : "");
+  return opened;
+}
+
+// What is measured, so that nobody takes pictures that were trained on for others.
+void say_measured(const std::string& path, const data::Dataset& dataset) {
+  const data::DataOrigin& origin = dataset.origin();
+  const size_t n = dataset.valid().size();
+  std::string text;
+  if (!origin.train.empty()) {
+    text = fmt::format("{} pictures of {}", n, folders_text(origin.train));
+  } else {
+    std::vector<std::string> learned;
+    for (const data::PartFolder& folder : origin.aside)
+      if (folder.part == data::Part::train || folder.part == data::Part::valid) learned.push_back(folder.path);
+    text = fmt::format("all {} pictures, since it has no part test/{}", n,
+                       learned.empty() ? "" : fmt::format("; those of {}, which training knows, are among them", folders_text(learned)));
+  }
+  std::cerr << fmt::format("data: {}: {}\n", data::shown(path), text);
 }
 
 std::shared_ptr<data::Dataset> open_data(const EvaluationOptions& options, const std::string& model, const nn::ModelInfo& info) {
   const data::DatasetOptions dataset{.resize = info.resize, .vocabulary = info.vocabulary};
-  if (options.part == kValid) return data::open_validation(data::open_source(options.data), training_data(options, model, dataset));
+  if (options.part == kValid) return open_validation(options, model, dataset);
   if (options.valid_pct || !options.split_file.empty())
     throw UsageError("--valid-pct and --split-file say which pictures training validated with, and the test part was asked for",
                      "--part valid looks at those");
-  return data::open_evaluation(data::open_source(options.data), dataset, options.limit.value_or(0));
+  auto opened = data::open_evaluation(open_photos(options, model), dataset, options.limit.value_or(0));
+  say_measured(options.data, *opened);
+  return opened;
 }
 
 nn::Evaluation run_evaluation(const EvaluationOptions& options, const nn::LoadedModel& loaded,
@@ -85,8 +128,10 @@ void add_evaluation(CLI::App& command, EvaluationOptions& options) {
       ->required()
       ->type_name("ZIP|DIR");
   command
-      .add_option("--part", options.part,
-                  "test: the test/ part; valid: what training validated with, as config.json beside the model or the next two options say")
+      .add_option(
+          "--part", options.part,
+          "test: the test/ part; valid: what training validated with, as config.json beside the model or the next two options say; without "
+          "either the val/ part")
       ->capture_default_str()
       ->check(CLI::IsMember({std::string(kTest), std::string(kValid)}))
       ->type_name("PART");
@@ -107,8 +152,10 @@ void add_evaluation(CLI::App& command, EvaluationOptions& options) {
 Evaluated evaluate(const EvaluationOptions& options, const ModelOptions& model, const nn::LoadedModel& loaded, Device& device,
                    ProgressLine& progress) {
   const auto dataset = open_data(options, model.path, loaded.info);
+  say_notes(*dataset);
   const auto bad = dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
   for (const data::BadPicture& picture : bad) std::cerr << fmt::format("skipped {}: {}\n", picture.path, picture.reason);
+  say_missing(*dataset, dataset->valid(), "measure");
 
   try {
     nn::Evaluation evaluation = nn::with_batch_hint(

@@ -3,6 +3,7 @@
 
 #include "apps/command.h"
 #include "data/decode.h"
+#include "data/names.h"
 #include "engine/atomic_file.h"
 #include "nn/finite.h"
 
@@ -34,7 +35,7 @@ void run(const Options& options) {
     nn::ExploreOptions explore{.target = class_index(options.target, loaded.info.vocabulary), .most_classes = options.most_classes};
     explore.progress = [&line](int64_t done, int64_t total) { line(done, total); };
     document = nn::of_picture_named(options.picture, [&] {
-      return nn::explore_document(*loaded.model, picture, loaded.info, file.filename().string(), explore, {.device = device});
+      return nn::explore_document(*loaded.model, picture, loaded.info, data::shown(file.filename().string()), explore, {.device = device});
     });
   }
   const std::string page = nn::explore_page(document);
@@ -42,7 +43,7 @@ void run(const Options& options) {
   constexpr double kMegabyte = 1e6;
   if (options.common.json) {
     const auto told = nlohmann::ordered_json::parse(document);
-    print_json({{"file", options.picture},
+    print_json({{"file", data::shown(options.picture)},
                 {"out", out},
                 {"bytes", page.size()},
                 {"classes", told["classes"]},

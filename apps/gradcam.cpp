@@ -7,6 +7,7 @@
 #include "data/figure.h"
 #include "data/film_strip.h"
 #include "data/items.h"
+#include "data/names.h"
 #include "data/npy.h"
 #include "data/png_write.h"
 #include "nn/explain_files.h"
@@ -146,7 +147,7 @@ nlohmann::ordered_json to_json(const Result& result) {
   const nn::Explanation& first = result.explanations[0];
   nlohmann::ordered_json by_class = nlohmann::ordered_json::object();
   for (size_t c = 0; c < result.info.vocabulary.size(); ++c) by_class[result.info.vocabulary[c]] = nn::probability_of(first.logits, c);
-  nlohmann::ordered_json document = {{"file", result.options.pictures[0]},
+  nlohmann::ordered_json document = {{"file", data::shown(result.options.pictures[0])},
                                      {"class", class_of(first, result.info)},
                                      {"index", first.target.terms[0].index},
                                      {"logits", first.logits},
@@ -179,7 +180,7 @@ std::vector<nn::Explanation> explained(const Options& options, nn::LoadedModel& 
 
 void say(const Result& result) {
   for (const nn::Explanation& explanation : result.explanations) {
-    print(fmt::format("{}: {} ({:.1f} %), why: {}\n", result.options.pictures[0], class_of(explanation, result.info),
+    print(fmt::format("{}: {} ({:.1f} %), why: {}\n", data::shown(result.options.pictures[0]), class_of(explanation, result.info),
                       100 * nn::probability_of(explanation), result.out));
     for (const nn::CamMap& map : explanation.maps)
       if (result.options.explain.style == nn::CamStyle::paper && *std::max_element(map.values.begin(), map.values.end()) <= 0)
@@ -244,12 +245,14 @@ std::vector<std::string> layers_of(const Options& options, nn::ResNet& model, bo
 }
 
 void run(Options& options) {
-  const bool many = options.pictures.size() > 1 || fs::is_directory(options.pictures[0]);
+  std::error_code missing;
+  const bool many = options.pictures.size() > 1 || fs::is_directory(options.pictures[0], missing);
   if (!options.film.empty() && !nn::is_cam(options.explain.method))
     throw UsageError(fmt::format("--layers all wants a map for each layer, and '{}' explains pixels", options.explain.method),
                      "gradcam and the other class activation maps have one");
   Device& device = open(options.common);
-  const std::vector<fs::path> files = many ? data::picture_files(options.pictures) : std::vector<fs::path>();
+  const auto [files, notes] = many ? data::picture_files(options.pictures) : data::PictureFiles();
+  for (const std::string& note : notes) std::cerr << note << '\n';
   nn::LoadedModel loaded = load(options.model, device);
   nn::ExplainOptions& explain = options.explain;
   explain.layers = layers_of(options, *loaded.model, many);

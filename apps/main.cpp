@@ -4,6 +4,7 @@
 
 #include "apps/command.h"
 #include "apps/failure.h"
+#include "data/names.h"
 #include "kernels/chosen_plans.h"
 
 namespace {
@@ -11,7 +12,7 @@ namespace {
 constexpr int kWrongUsage = 2, kInterrupted = 130;
 
 int report(const mirilla::Error& error, int code) {
-  std::cerr << "mirilla: " << error.what() << '\n';
+  std::cerr << "mirilla: " << mirilla::data::printable(error.what()) << '\n';
   return code;
 }
 

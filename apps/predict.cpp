@@ -83,7 +83,7 @@ void require_answers(const nn::Predictions& predictions) {
 void run(const Options& options) {
   if (options.csv && options.common.json) throw UsageError("--csv and --json are two forms of the same answer", "give one of them");
   Device& device = open(options.common);
-  const std::vector<std::filesystem::path> files = data::picture_files(options.pictures);
+  const auto [files, notes] = data::picture_files(options.pictures);
   nn::LoadedModel loaded = load(options.model, device);
   nn::Console console(std::cerr, false);
   ProgressLine progress(console, "predicting");
@@ -91,6 +91,7 @@ void run(const Options& options) {
                                                         {.precision = precision_of(options.precision, device),
                                                          .progress = [&](int64_t done, int64_t total) { progress(done, total); },
                                                          .tta = tta_of(options.tta, options.common)});
+  for (const std::string& note : notes) std::cerr << note << '\n';
   for (const nn::BadFile& bad : predictions.bad) std::cerr << fmt::format("skipped {}: {}\n", bad.file, bad.reason);
 
   const std::vector<std::string>& vocabulary = loaded.info.vocabulary;

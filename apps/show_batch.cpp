@@ -72,7 +72,8 @@ void add_show_batch(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("show-batch", "show pictures as `train` with the same options first shows them to the network");
   add_data_options(*command, options->training);
-  command->get_option("--data")->required()->description("a zip or folder of <class>/<picture>; its train/ part where it has one");
+  command->get_option("--data")->required()->description(
+      "a zip or folder of <class>/<picture>; its train/ and val/ parts where it has them");
   command->add_option("--batch-size", options->training.batch_size, "pictures a step: they share one crop")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20).description(""))

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "apps/command.h"
+#include "apps/data_text.h"
 #include "apps/failure.h"
 #include "apps/run_folder.h"
 #include "apps/training.h"
+#include "data/names.h"
+#include "engine/atomic_file.h"
 #include "nn/batch_hint.h"
 #include "nn/callbacks.h"
 #include "nn/learner.h"
@@ -21,29 +24,31 @@ struct Options : TrainingOptions {
 };
 
 nlohmann::ordered_json config_of(const Options& options, const std::string& data, const data::Dataset& dataset, const Device& device) {
-  return {{"data", data},
-          {"weights", options.weights},
-          {"arch", options.arch},
-          {"epochs", options.epochs},
-          {"freeze_epochs", options.weights.empty() ? 0 : options.freeze_epochs},
-          {"lr", options.lr},
-          {"batch_size", options.batch_size},
-          {"resize", options.resize},
-          {"size", options.size},
-          {"valid_pct", options.valid_pct},
-          {"split_file", options.split_file},
-          {"init_head", options.init_head},
-          {"patience", options.patience},
-          {"limit", options.limit},
-          {"seed", options.common.seed},
-          {"device", device.name()},
-          {"precision", amp::name_of(precision_of(options.precision, device))},
-          {"replay", nn::replays(options.replay, device)},
-          {"threads", host_threads()},
-          {"version", MIRILLA_VERSION},
-          {"vocab", dataset.vocabulary()},
-          {"train", dataset.train().size()},
-          {"valid", dataset.valid().size()}};
+  nlohmann::ordered_json config = {{"data", data::shown(data)},
+                                   {"weights", data::shown(options.weights)},
+                                   {"arch", options.arch},
+                                   {"epochs", options.epochs},
+                                   {"freeze_epochs", options.weights.empty() ? 0 : options.freeze_epochs},
+                                   {"lr", options.lr},
+                                   {"batch_size", options.batch_size},
+                                   {"resize", options.resize},
+                                   {"size", options.size},
+                                   {"valid_pct", options.valid_pct},
+                                   {"split_file", data::shown(options.split_file)},
+                                   {"init_head", data::shown(options.init_head)},
+                                   {"patience", options.patience},
+                                   {"limit", options.limit},
+                                   {"seed", options.common.seed},
+                                   {"device", device.name()},
+                                   {"precision", amp::name_of(precision_of(options.precision, device))},
+                                   {"replay", nn::replays(options.replay, device)},
+                                   {"threads", host_threads()},
+                                   {"version", MIRILLA_VERSION},
+                                   {"vocab", dataset.vocabulary()},
+                                   {"train", dataset.train().size()},
+                                   {"valid", dataset.valid().size()}};
+  if (!dataset.origin().valid.empty()) config[kValidPart] = folders_text(dataset.origin().valid);
+  return config;
 }
 
 std::string rough_time(double seconds) {

@@ -5,6 +5,8 @@
 
 #include <iostream>
 
+#include "apps/data_text.h"
+#include "data/names.h"
 #include "data/scenes.h"
 #include "weights/match.h"
 
@@ -14,7 +16,8 @@ namespace fs = std::filesystem;
 
 void add_data_options(CLI::App& command, TrainingOptions& options) {
   command
-      .add_option("--data", options.data, "a zip or folder of <class>/<picture>; its train/ part where it has one. Otherwise the scenes")
+      .add_option("--data", options.data,
+                  "a zip or folder of <class>/<picture>; its train/ and val/ parts where it has them. Otherwise the scenes")
       ->type_name("ZIP|DIR");
   command.add_option("--resize", options.resize, "crop and resize pictures to this first, in pixels")
       ->capture_default_str()
@@ -24,8 +27,13 @@ void add_data_options(CLI::App& command, TrainingOptions& options) {
       ->capture_default_str()
       ->check(CLI::Range(32, 4096).description(""))
       ->type_name("PX");
-  command.add_option("--valid-pct", options.valid_pct, "the share of pictures to validate with")->capture_default_str()->type_name("SHARE");
-  command.add_option("--split-file", options.split_file, "the pictures to validate with, one a line")->type_name("FILE");
+  command
+      .add_option("--valid-pct", options.valid_pct,
+                  "the share of pictures to validate with; where the data has a val/ part, that one validates unless this is said")
+      ->each([&options](const std::string&) { options.valid_pct_said = true; })
+      ->capture_default_str()
+      ->type_name("SHARE");
+  command.add_option("--split-file", options.split_file, "the pictures to validate with, one a line, instead")->type_name("FILE");
   command.add_option("--limit", options.limit, "the first N pictures of each class; 0: all")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber.description(""))
@@ -75,10 +83,13 @@ std::string data_path(const TrainingOptions& options, const fs::path& out, nn::C
 }
 
 std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const std::string& path, nn::Console& console) {
-  auto dataset = data::open_training(data::open_source(path), {.limit_per_class = options.limit,
-                                                               .valid_pct = options.valid_pct,
-                                                               .split_file = options.split_file,
-                                                               .options = {.resize = options.resize}});
+  const fs::path results[] = {options.out};  // loss.png in it is nobody's photo
+  auto dataset = data::open_training(data::open_source(path, results), {.limit_per_class = options.limit,
+                                                                        .valid_pct = options.valid_pct,
+                                                                        .split_file = options.split_file,
+                                                                        .valid_part = !options.valid_pct_said,
+                                                                        .options = {.resize = options.resize}});
+  say_notes(*dataset);
   {
     ProgressLine progress(console, "decoding");
     dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
@@ -88,14 +99,34 @@ std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const s
                                 dataset->train().size()),
                     "more pictures, a larger --valid-pct, or a --split-file");
   for (const data::BadPicture& bad : dataset->bad_pictures()) std::cerr << fmt::format("skipped {}: {}\n", bad.path, bad.reason);
+  say_missing(*dataset, dataset->valid(), "validate with");
   return dataset;
 }
+
+namespace {
+
+// train/ and val/ of the data, or what else was taken.
+std::string parts_of(const data::Dataset& dataset) {
+  const data::DataOrigin& origin = dataset.origin();
+  const size_t train = dataset.train().size(), valid = dataset.valid().size();
+  if (!origin.valid.empty())
+    return fmt::format("{} pictures to train on ({}), {} to validate with ({})", train,
+                       origin.train.empty() ? "all outside of the parts" : folders_text(origin.train), valid, folders_text(origin.valid));
+  return fmt::format("{} pictures to train on, {} to validate with{}", train, valid,
+                     origin.train.empty() ? "" : fmt::format(", both from {}", folders_text(origin.train)));
+}
+
+}  // namespace
 
 void describe_data(const data::Dataset& dataset, const std::string& path, nn::Console& console) {
   const std::vector<int64_t> train = dataset.class_counts(dataset.train()), valid = dataset.class_counts(dataset.valid());
   std::vector<std::string> classes;
-  for (size_t c = 0; c < train.size(); ++c) classes.push_back(fmt::format("{} {}+{}", dataset.vocabulary()[c], train[c], valid[c]));
-  console.line(fmt::format("data: {}: {} pictures to train on, {} to validate with", path, dataset.train().size(), dataset.valid().size()));
+  for (size_t c = 0; c < train.size(); ++c) {
+    const std::string& name = dataset.vocabulary()[c];
+    const bool needs_quotes = name.starts_with(' ') || name.ends_with(' ');  // or nobody would see the blank
+    classes.push_back(fmt::format("{} {}+{}", needs_quotes ? data::in_quotes(name) : name, train[c], valid[c]));
+  }
+  console.line(fmt::format("data: {}: {}{}", data::shown(path), parts_of(dataset), aside_text(dataset.origin(), true)));
   console.line(fmt::format("classes (training+validation): {}", fmt::join(classes, ", ")));
 }
 

@@ -22,6 +22,7 @@ struct TrainingOptions {
   int resize = 256;
   int size = 128;
   double valid_pct = 0.2;
+  bool valid_pct_said = false;
   std::string split_file;
   std::string init_head;
   bool allow_nonfinite = false;

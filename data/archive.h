@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,22 +17,33 @@ struct Entry {
   uint64_t size = 0;
 };
 
+/// What lies in a source and cannot be taken, and why: `reason` goes on "x.jpg: ", as "a link that leads nowhere".
+struct Unusable {
+  std::string path;
+  std::string reason;
+};
+
 /// A file larger than this is not read: no picture needs it, and an archive of a few kilobytes may claim any size.
 inline constexpr uint64_t kMaxEntryBytes = uint64_t{256} << 20;
 
 /// Where pictures come from: a zip (on disk or in memory) or a folder, behind one face. Nothing is ever extracted or written.
 ///
-/// Entries are sorted by path, bytewise. Folders, hidden files and folders (a component that begins with '.') and macOS's `__MACOSX` are
-/// left out. All methods may be called from many threads at once.
+/// Entries are sorted by path, bytewise. Hidden files and folders (is_hidden_name in data/names.h) are left out. Paths are readable UTF-8:
+/// what is not is written as shown() does it, and a zip's names without a stated encoding are taken for CP437 where they are not UTF-8, as
+/// the format says. All methods may be called from many threads at once.
 class Source {
  public:
   virtual ~Source() = default;
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
 
-  /// As the user named it, for messages.
+  /// As the user named it, for messages; readable.
   const std::string& name() const { return name_; }
   const std::vector<Entry>& entries() const { return entries_; }
+  /// The folders, sorted: all of a folder's, and of a zip's those that it names.
+  const std::vector<std::string>& folders() const { return folders_; }
+  /// Links that cannot be followed or lead to what is listed already; of several files of one name in a zip all but the first.
+  const std::vector<Unusable>& unusable() const { return unusable_; }
   bool contains(std::string_view path) const;
 
   /// The bytes of one entry. Throws DataError where there is no such entry, it is larger than kMaxEntryBytes, encrypted, cut off, or its
@@ -40,8 +52,8 @@ class Source {
 
  protected:
   explicit Source(std::string name) : name_(std::move(name)) {}
-  /// Sorts, drops what is hidden and repeated names, and refuses paths that lead out of the source.
-  void set_entries(std::vector<Entry> entries);
+  /// What the source holds, in any order; hidden names are dropped here, repeated ones become unusable.
+  void set_contents(std::vector<Entry> entries, std::vector<std::string> folders, std::vector<Unusable> unusable = {});
   /// The entry's bytes; `entry` is one of entries().
   virtual std::vector<uint8_t> read_entry(const Entry& entry) const = 0;
 
@@ -50,11 +62,15 @@ class Source {
 
   std::string name_;
   std::vector<Entry> entries_;
+  std::vector<std::string> folders_;
+  std::vector<Unusable> unusable_;
 };
 
-/// Opens a zip file or a folder. Throws DataError where it is missing, is neither, is corrupt, holds no file, or holds a path that leads
-/// out of it ("../x", "/x").
-std::shared_ptr<const Source> open_source(const std::filesystem::path& path);
+/// Opens a zip file or a folder. Links in a folder are followed, each folder is read once (list_folder in data/walk.h), and those of
+/// `leave_out` are not looked at. Throws DataError where it is missing, is neither (saying what it is instead), is damaged, locked with a
+/// password or packed in a way that is not unpacked, holds no file, holds a path that leads out of it ("../x", "/x") or is longer than a
+/// file system takes, or a folder in it cannot be listed.
+std::shared_ptr<const Source> open_source(const std::filesystem::path& path, std::span<const std::filesystem::path> leave_out = {});
 
 /// The same for a zip that lies in memory; `name` stands for its path in messages.
 std::shared_ptr<const Source> open_source(std::vector<uint8_t> zip, std::string name);

@@ -4,16 +4,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <exception>
+#include <iterator>
+#include <map>
 #include <numeric>
 #include <thread>
 #include <utility>
 
 #include "data/decode.h"
+#include "data/names.h"
 #include "kernels/error.h"
 
 namespace mirilla::data {
@@ -50,17 +54,19 @@ uint64_t default_cache_bytes() {
   return pages > 0 && page_bytes > 0 ? std::min(static_cast<uint64_t>(pages) * static_cast<uint64_t>(page_bytes) / 4, kMost) : kMost / 4;
 }
 
-Dataset::Dataset(std::shared_ptr<const Source> source, std::vector<Item> items, Split split, DatasetOptions options)
+Dataset::Dataset(std::shared_ptr<const Source> source, std::vector<Item> items, Split split, DatasetOptions options, DataOrigin origin)
     : source_(std::move(source)),
       items_(std::move(items)),
       split_(std::move(split)),
       options_(std::move(options)),
+      origin_(std::move(origin)),
+      own_vocabulary_(options_.vocabulary.empty()),
       slots_(items_.size()),
       fixed_(items_.size(), false) {
   if (options_.resize < 1) throw ShapeError(fmt::format("Dataset: the resize must be positive and is {}", options_.resize));
   check_indices(split_.train, items_.size());
   check_indices(split_.valid, items_.size());
-  if (options_.vocabulary.empty()) options_.vocabulary = make_vocabulary(items_, split_.train);
+  if (own_vocabulary_) options_.vocabulary = make_vocabulary(items_, split_.train);
   labels_.reserve(items_.size());
   for (const Item& item : items_) labels_.push_back(index_in(options_.vocabulary, item.label));
   for (const auto* part : {&split_.train, &split_.valid}) {
@@ -254,7 +260,22 @@ const std::vector<BadPicture>& Dataset::scan(int threads, const std::function<vo
   if (static_cast<double>(bad_.size()) > kMostBadPictures * static_cast<double>(total))
     throw_too_many(source_->name(), bad_, state.items.size());
   drop_bad();
+  check_no_class_is_gone();
   return bad_;
+}
+
+/// The vocabulary was made before the scan took pictures out.
+void Dataset::check_no_class_is_gone() const {
+  if (!own_vocabulary_ || bad_.empty()) return;
+  const std::vector<int64_t> counts = class_counts(split_.train);
+  for (size_t c = 0; c < counts.size(); ++c) {
+    if (counts[c] > 0) continue;
+    const auto why =
+        std::find_if(bad_.begin(), bad_.end(), [&](const BadPicture& bad) { return label(bad.item) == static_cast<int64_t>(c); });
+    throw DataError(fmt::format("{}: the class \"{}\" has no picture left to train on, since those it has do not decode{}", source_->name(),
+                                vocabulary()[c], why == bad_.end() ? "" : fmt::format(" ({})", why->reason)),
+                    "a class needs pictures to learn from: put some in, or take its folder out");
+  }
 }
 
 void Dataset::drop_bad() {
@@ -268,37 +289,103 @@ void Dataset::drop_bad() {
 
 namespace {
 
+/// The items of a training, how they are split, and where they come from.
+struct Found {
+  std::vector<Item> items;
+  Split split;
+  DataOrigin origin;
+};
+
 Split split_of(const std::vector<Item>& items, const TrainingData& wanted) {
   return wanted.split_file.empty() ? random_split(static_cast<int64_t>(items.size()), wanted.valid_pct, wanted.split_seed)
                                    : file_split(items, read_split_file(wanted.split_file));
 }
 
+void add_notes(std::vector<std::string>& notes, const std::vector<std::string>& more) {
+  for (const std::string& note : more)
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+}
+
+bool is_among(const std::vector<std::string>& paths, const std::string& path) {
+  return std::find(paths.begin(), paths.end(), path) != paths.end();
+}
+
+/// The parts of the layout that were not taken.
+void set_aside(DataOrigin& origin, const Layout& layout) {
+  for (const PartFolder& folder : layout.folders)
+    if (!is_among(origin.train, folder.path) && !is_among(origin.valid, folder.path)) origin.aside.push_back(folder);
+  std::stable_sort(origin.aside.begin(), origin.aside.end(), [](const PartFolder& a, const PartFolder& b) { return a.part < b.part; });
+  if (!origin.train.empty()) origin.outside = layout.outside;
+}
+
+Found find_training(const Source& source, const TrainingData& wanted) {
+  ItemList train = find_items(source, {.part = Part::train, .limit_per_class = wanted.limit_per_class});
+  Found found{.items = std::move(train.items), .origin = {.train = std::move(train.folders), .notes = std::move(train.notes)}};
+  const std::vector<PartFolder> labelled = train.layout.labelled(Part::valid);
+  const bool has_valid = !labelled.empty() && !is_among(found.origin.train, labelled[0].path);
+  if (has_valid && wanted.valid_part && wanted.split_file.empty()) {
+    ItemList valid = find_items(source, {.part = Part::valid, .limit_per_class = wanted.limit_per_class, .refuse_empty_folders = false});
+    const auto n = static_cast<int64_t>(found.items.size());
+    found.items.insert(found.items.end(), std::make_move_iterator(valid.items.begin()), std::make_move_iterator(valid.items.end()));
+    found.split.train.resize(static_cast<size_t>(n));
+    found.split.valid.resize(found.items.size() - found.split.train.size());
+    std::iota(found.split.train.begin(), found.split.train.end(), int64_t{0});
+    std::iota(found.split.valid.begin(), found.split.valid.end(), n);
+    found.origin.valid = std::move(valid.folders);
+    add_notes(found.origin.notes, valid.notes);
+  } else {
+    found.split = split_of(found.items, wanted);
+  }
+  set_aside(found.origin, train.layout);
+  return found;
+}
+
+/// A class that only validates cannot be learned.
+void check_each_class_trains(const Source& source, const Found& found) {
+  std::map<std::string, std::array<int64_t, 2>> counts;
+  for (const int64_t i : found.split.train) ++counts[found.items[static_cast<size_t>(i)].label][0];
+  for (const int64_t i : found.split.valid) ++counts[found.items[static_cast<size_t>(i)].label][1];
+  for (const auto& [label, n] : counts) {
+    if (n[0] > 0) continue;
+    const bool is_split = found.origin.valid.empty();
+    throw DataError(
+        fmt::format("{}: the class \"{}\" has no picture to train on: {}", source.name(), label,
+                    is_split ? fmt::format("the split takes {} of it, all there is, to validate with", counted(n[1], "picture"))
+                             : fmt::format("{} of it in {}, the part to validate with", counted(n[1], "picture"),
+                                           listed(all_in_quotes(found.origin.valid)))),
+        is_split ? "more pictures of it, another split, or take its folder out" : "put some of its pictures into the part to train on");
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<Dataset> open_training(std::shared_ptr<const Source> source, const TrainingData& wanted) {
-  ItemList list = find_items(*source, {.part = "train", .limit_per_class = wanted.limit_per_class});
-  Split split = split_of(list.items, wanted);
-  return std::make_shared<Dataset>(std::move(source), std::move(list.items), std::move(split), wanted.options);
+  Found found = find_training(*source, wanted);
+  check_each_class_trains(*source, found);
+  return std::make_shared<Dataset>(std::move(source), std::move(found.items), std::move(found.split), wanted.options,
+                                   std::move(found.origin));
 }
 
 std::shared_ptr<Dataset> open_evaluation(std::shared_ptr<const Source> source, DatasetOptions options, int64_t limit_per_class) {
   if (options.vocabulary.empty()) throw UsageError("open_evaluation: it wants the model's vocabulary");
-  ItemList list = find_items(*source, {.part = "test", .limit_per_class = limit_per_class});
+  ItemList list = find_items(*source, {.part = Part::test, .limit_per_class = limit_per_class, .refuse_empty_folders = false});
+  DataOrigin origin{.train = std::move(list.folders), .notes = std::move(list.notes)};
+  set_aside(origin, list.layout);
   Split split;
   split.valid.resize(list.items.size());
   std::iota(split.valid.begin(), split.valid.end(), int64_t{0});
-  return std::make_shared<Dataset>(std::move(source), std::move(list.items), std::move(split), std::move(options));
+  return std::make_shared<Dataset>(std::move(source), std::move(list.items), std::move(split), std::move(options), std::move(origin));
 }
 
 std::shared_ptr<Dataset> open_validation(std::shared_ptr<const Source> source, const TrainingData& wanted) {
   if (wanted.options.vocabulary.empty()) throw UsageError("open_validation: it wants the model's vocabulary");
-  ItemList list = find_items(*source, {.part = "train", .limit_per_class = wanted.limit_per_class});
-  Split split = split_of(list.items, wanted);
-  if (split.valid.empty())
-    throw DataError(fmt::format("{}: of {} pictures the split leaves none to validate with", source->name(), list.items.size()),
+  Found found = find_training(*source, wanted);
+  if (found.split.valid.empty())
+    throw DataError(fmt::format("{}: of {} pictures the split leaves none to validate with", source->name(), found.items.size()),
                     "more pictures, a larger --valid-pct, or a --split-file");
-  split.train.clear();
-  return std::make_shared<Dataset>(std::move(source), std::move(list.items), std::move(split), wanted.options);
+  found.split.train.clear();
+  return std::make_shared<Dataset>(std::move(source), std::move(found.items), std::move(found.split), wanted.options,
+                                   std::move(found.origin));
 }
 
 }  // namespace mirilla::data

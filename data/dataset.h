@@ -41,6 +41,15 @@ struct BadPicture {
   std::string reason;
 };
 
+/// What of a source became the pictures of a data set, and what was left.
+struct DataOrigin {
+  std::vector<std::string> train;  // the folders of the pictures to train on, or to measure; none: what lies in no other part
+  std::vector<std::string> valid;  // the folders of those to validate with; none: a split of the former
+  std::vector<PartFolder> aside;   // parts that are not used
+  int64_t outside = 0;             // pictures in no part that are not used
+  std::vector<std::string> notes;  // remarks for a person, a sentence each
+};
+
 /// Pictures with labels, split in two, and the decoded pictures as far as the budget goes.
 ///
 /// The cache fills until the budget is reached and then keeps what it has: epochs visit every picture once, so evicting would only cost.
@@ -50,7 +59,7 @@ class Dataset {
  public:
   /// Throws DataError where the vocabulary is to be derived and the training part has fewer than two labels, or where any item of the
   /// split has a label outside the vocabulary. ShapeError for an index outside the items or a resize below 1.
-  Dataset(std::shared_ptr<const Source> source, std::vector<Item> items, Split split, DatasetOptions options = {});
+  Dataset(std::shared_ptr<const Source> source, std::vector<Item> items, Split split, DatasetOptions options = {}, DataOrigin origin = {});
 
   const Source& source() const { return *source_; }
   const std::vector<Item>& items() const { return items_; }
@@ -59,6 +68,7 @@ class Dataset {
   const std::vector<int64_t>& train() const { return split_.train; }
   const std::vector<int64_t>& valid() const { return split_.valid; }
   int resize() const { return options_.resize; }
+  const DataOrigin& origin() const { return origin_; }
   /// The item's class, its place in the vocabulary.
   int64_t label(int64_t item) const { return labels_[static_cast<size_t>(item)]; }
   /// How many of `indices` each class has, in the vocabulary's order.
@@ -67,7 +77,8 @@ class Dataset {
   /// Decodes every item of the split once, which fills the cache, and takes those that fail out of train() and valid(). Call it before the
   /// first Loader; without it a bad picture is an exception in the middle of an epoch. `progress(done, total)` is called from this
   /// thread, now and then; an exception from it ends the scan and passes. Throws DataError where more than 5 % of the items fail, with the
-  /// first few names and reasons.
+  /// first few names and reasons, or where
+  /// the vocabulary was derived and a class of it has no picture left to train on.
   const std::vector<BadPicture>& scan(int threads, const std::function<void(int64_t done, int64_t total)>& progress = {});
   /// What the last scan() took out, in the items' order.
   const std::vector<BadPicture>& bad_pictures() const { return bad_; }
@@ -93,11 +104,14 @@ class Dataset {
   Slot load(int64_t item) const;
   void note_fixed(int64_t item, bool fixed) const;
   void drop_bad();
+  void check_no_class_is_gone() const;
 
   std::shared_ptr<const Source> source_;
   std::vector<Item> items_;
   Split split_;
   DatasetOptions options_;
+  DataOrigin origin_;
+  bool own_vocabulary_ = false;  // it was derived
   std::vector<int64_t> labels_;
   std::vector<BadPicture> bad_;
   bool prefer_resized_ = false;
@@ -114,13 +128,16 @@ struct TrainingData {
   double valid_pct = 0.2;
   uint64_t split_seed = 42;
   std::string split_file;  // "": random_split
+  bool valid_part = true;  // whether a part `val` validates where there is one, instead of the share; never with a split file
   DatasetOptions options;
 };
-/// Finds the items of the source's `train` part (of everything, where it has none), splits them and makes the data set. Not scanned yet.
+/// Finds the items of the source's part `train` (of everything outside of other parts, where it has none) and those that validate: the part
+/// `val` where there is one and it is wanted, otherwise a split of the former. Not scanned yet. Throws DataError also where the split
+/// leaves a class without a picture to train on.
 std::shared_ptr<Dataset> open_training(std::shared_ptr<const Source> source, const TrainingData& wanted);
 
-/// All items of the source's `test` part (of everything, where it has none) as the validation part, under a model's vocabulary. Throws
-/// DataError for a label outside it.
+/// All items of the source's part `test` (of everything but what is to be predicted, where it has none) as the validation part, under a
+/// model's vocabulary. Throws DataError for a label outside it.
 std::shared_ptr<Dataset> open_evaluation(std::shared_ptr<const Source> source, DatasetOptions options, int64_t limit_per_class = 0);
 
 /// The pictures that open_training of the same values validates with, in the same order, and no others: to look again at what a training

@@ -8,6 +8,7 @@
 
 #include "data/archive.h"
 #include "data/decode_kinds.h"
+#include "data/names.h"
 #include "kernels/error.h"
 
 namespace mirilla::data {
@@ -39,7 +40,7 @@ Picture decode(std::span<const uint8_t> bytes, std::string_view name, int64_t mo
 }
 
 Picture load_picture(const std::filesystem::path& path) {
-  const std::string name = path.string();
+  const std::string name = shown(path.string());
   std::error_code error;
   const auto status = std::filesystem::status(path, error);
   if (!std::filesystem::exists(status)) throw DataError(fmt::format("{}: there is no such picture", name));

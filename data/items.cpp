@@ -5,7 +5,12 @@
 #include <array>
 #include <map>
 #include <set>
+#include <system_error>
 
+#include "data/class_folders.h"
+#include "data/foreign.h"
+#include "data/names.h"
+#include "data/walk.h"
 #include "kernels/error.h"
 
 namespace mirilla::data {
@@ -20,36 +25,15 @@ constexpr std::array kDecodable = {"jpg"sv, "jpeg"sv, "jpe"sv, "jfif"sv, "png"sv
 constexpr std::array kOtherImages = {"webp"sv, "tif"sv, "tiff"sv, "avif"sv, "heic"sv, "heif"sv, "ico"sv, "jp2"sv, "jxl"sv, "pbm"sv,
                                      "pcx"sv,  "svg"sv, "xbm"sv,  "xpm"sv,  "xwd"sv,  "ras"sv,  "rgb"sv, "ief"sv, "dng"sv, "nef"sv};
 
-std::vector<std::string_view> components(std::string_view path) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const size_t slash = path.find('/');
-    parts.push_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) return parts;
-    path.remove_prefix(slash + 1);
-  }
-}
-
 size_t extension_at(std::string_view path) {
   const size_t dot = path.rfind('.');
   const size_t slash = path.rfind('/');
   return dot == std::string_view::npos || (slash != std::string_view::npos && dot < slash) ? path.size() : dot;
 }
 
-std::string lower_extension(std::string_view path) {
-  std::string extension(path.substr(std::min(extension_at(path) + 1, path.size())));
-  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  return extension;
-}
-
-bool is_mask(const std::vector<std::string_view>& parts) { return std::find(parts.begin(), parts.end() - 1, "masks"sv) != parts.end() - 1; }
-
-/// A folder `part` with a class folder below it.
-bool in_part(const std::vector<std::string_view>& parts, std::string_view part) {
-  for (size_t i = 0; i + 2 < parts.size(); ++i) {
-    if (parts[i] == part) return true;
-  }
-  return false;
+std::string_view folder_of(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
 }
 
 void limit(std::vector<Item>& items, int64_t per_class) {
@@ -57,7 +41,125 @@ void limit(std::vector<Item>& items, int64_t per_class) {
   std::erase_if(items, [&](const Item& item) { return ++taken[item.label] > per_class; });
 }
 
+// ---- which folders ----
+
+/// The part's folders, or everything but some.
+struct Scope {
+  bool in_folders = false;  // whether only class folders below `folders` are meant; otherwise all but what lies in them
+  std::vector<std::string> folders;
+
+  bool contains(std::string_view folder) const {
+    const bool below = std::any_of(folders.begin(), folders.end(), [&](const std::string& one) {
+      return folder.starts_with(one) && (folder.size() == one.size() ? !in_folders : folder[one.size()] == '/');
+    });
+    return below == in_folders;
+  }
+};
+
+std::vector<std::string> paths_of(std::span<const PartFolder> folders) {
+  std::vector<std::string> paths;
+  for (const PartFolder& folder : folders) paths.push_back(folder.path);
+  return paths;
+}
+
+/// Where a part is, without the folders of its own name: seg_train/seg_train -> "".
+std::string_view place_of(const PartFolder& folder) {
+  std::string_view place = folder.path;
+  while (!place.empty() && part_of_name(place.substr(place.rfind('/') + 1)) == folder.part) place = folder_of(place);
+  return place;
+}
+
+/// train/ beside Train/: nobody can know which one is meant.
+void check_no_rivals(const Source& source, std::span<const PartFolder> folders) {
+  for (size_t i = 0; i < folders.size(); ++i) {
+    for (size_t k = i + 1; k < folders.size(); ++k) {
+      if (place_of(folders[i]) != place_of(folders[k])) continue;
+      throw DataError(fmt::format("{}: {} and {} lie beside each other, and both are named as the part \"{}\"", source.name(),
+                                  in_quotes(folders[i].path), in_quotes(folders[k].path), word_of(folders[i].part)),
+                      "put their pictures together, or give one of them another name or place");
+    }
+  }
+}
+
+/// Where no folder is the part `train`.
+Scope scope_without_train(const Source& source, const Layout& layout, std::vector<std::string>& notes) {
+  const auto others = static_cast<size_t>(
+      std::count_if(layout.folders.begin(), layout.folders.end(), [](const PartFolder& folder) { return folder.has_classes(); }));
+  if (layout.outside > 0 || others == 0) return {.folders = paths_of(layout.folders)};
+  if (layout.folders.size() == 1) {
+    notes.push_back(fmt::format("all pictures lie in {}: they are taken to learn from", in_quotes(layout.folders[0].path)));
+    return {.in_folders = true, .folders = {layout.folders[0].path}};
+  }
+  throw DataError(fmt::format("{}: it has {}, and no folder to learn from", source.name(), listed(all_in_quotes(paths_of(layout.folders)))),
+                  "pictures to learn from are expected in train/<class>/, or take one of these folders alone");
+}
+
+/// Where no folder is the part `test`.
+Scope scope_without_test(const Source& source, const Layout& layout) {
+  Scope scope;
+  for (const PartFolder& folder : layout.folders) {
+    if (folder.part == Part::pred) scope.folders.push_back(folder.path);
+    if (folder.part == Part::test)
+      throw DataError(fmt::format("{}: {} has {} and no class folders, and without classes nothing can be measured", source.name(),
+                                  in_quotes(folder.path), counted(folder.unlabelled, "picture")),
+                      "pictures to measure with are expected in test/<class>/; `predict` takes others");
+  }
+  return scope;
+}
+
+Scope scope_of(const Source& source, const Layout& layout, Part part, std::vector<std::string>& notes) {
+  const std::vector<PartFolder> folders = layout.labelled(part);
+  check_no_rivals(source, folders);
+  if (!folders.empty()) return {.in_folders = true, .folders = paths_of(folders)};
+  if (part == Part::train) return scope_without_train(source, layout, notes);
+  if (part == Part::test) return scope_without_test(source, layout);
+  throw DataError(fmt::format("{}: it has no pictures in {}/<class>/", source.name(), word_of(part)));
+}
+
+// ---- what is said where there is nothing ----
+
+[[noreturn]] void throw_nothing(const Source& source, const Scope& scope) {
+  std::map<std::string, int64_t> kinds;
+  std::vector<std::string> archives;
+  for (const Entry& entry : source.entries()) {
+    if (!scope.contains(folder_of(entry.path)) || is_mask_path(entry.path)) continue;
+    if (is_image_name(entry.path)) ++kinds[lower_extension(entry.path)];
+    if (is_archive_name(entry.path)) archives.push_back(shortened(entry.path));
+  }
+  std::vector<std::string> others;
+  for (const auto& [kind, n] : kinds) others.push_back(fmt::format("{} {}", n, kind));
+  if (!others.empty())
+    throw DataError(fmt::format("{}: no picture in it of a kind that is decoded, but {}", source.name(), listed(others, 6)),
+                    "save them as jpg or png");
+  if (!archives.empty())
+    throw DataError(fmt::format("{}: no picture in it, but {}", source.name(), listed(archives)),
+                    "unpack it and take the folder that comes out; a zip in a folder can also be given by its own path");
+  std::string unusable;
+  if (!source.unusable().empty())
+    unusable = fmt::format("; {} was skipped: {}", shortened(source.unusable()[0].path), source.unusable()[0].reason);
+  throw DataError(fmt::format("{}: no picture in it{}", source.name(), unusable),
+                  "pictures are expected in <class>/<picture>: jpg, png, bmp, gif, tga, psd, ppm, pgm");
+}
+
+/// train/1.jpg, test/2.jpg: learning to tell these apart is nobody's wish.
+void check_labels_are_no_parts(const Source& source, std::span<const Item> items) {
+  std::set<std::string> labels;
+  for (const Item& item : items) labels.insert(item.label);
+  if (!std::all_of(labels.begin(), labels.end(), [](const std::string& label) { return part_of_name(label).has_value(); })) return;
+  throw DataError(fmt::format("{}: its pictures lie directly in {}, and in no class folders", source.name(),
+                              listed(all_in_quotes(std::vector<std::string>(labels.begin(), labels.end())))),
+                  "the folder that a picture lies in is its class: <class>/<picture>, or train/<class>/<picture>");
+}
+
 }  // namespace
+
+std::string lower_extension(std::string_view path) {
+  std::string extension(path.substr(std::min(extension_at(path) + 1, path.size())));
+  for (char& c : extension) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return extension;
+}
+
+bool is_mask_path(std::string_view path) { return path.starts_with("masks/") || path.find("/masks/") != std::string_view::npos; }
 
 bool is_decodable_name(std::string_view path) {
   return std::find(kDecodable.begin(), kDecodable.end(), lower_extension(path)) != kDecodable.end();
@@ -67,37 +169,26 @@ bool is_image_name(std::string_view path) {
   return is_decodable_name(path) || std::find(kOtherImages.begin(), kOtherImages.end(), lower_extension(path)) != kOtherImages.end();
 }
 
-bool has_part(const Source& source, std::string_view part) {
-  return std::any_of(source.entries().begin(), source.entries().end(), [&](const Entry& entry) {
-    const auto parts = components(entry.path);
-    return is_decodable_name(entry.path) && !is_mask(parts) && in_part(parts, part);
-  });
-}
-
 ItemList find_items(const Source& source, const ItemOptions& options) {
   ItemList list;
-  if (!options.part.empty() && has_part(source, options.part)) list.part = options.part;
-  if (options.part_required && !options.part.empty() && list.part.empty()) {
-    throw DataError(fmt::format("{}: it has no pictures in {}/<class>/", source.name(), options.part));
-  }
+  list.layout = find_layout(source);
+  const Scope scope = options.part ? scope_of(source, list.layout, *options.part, list.notes) : Scope{};
+  if (scope.in_folders) list.folders = scope.folders;
   for (const Entry& entry : source.entries()) {
-    const auto parts = components(entry.path);
-    if (!is_image_name(entry.path) || is_mask(parts) || (!list.part.empty() && !in_part(parts, list.part))) continue;
-    if (!is_decodable_name(entry.path)) {
-      ++list.skipped_pictures;
-      continue;
-    }
-    if (parts.size() < 2) {
-      throw DataError(fmt::format("{}: {} lies in no folder, and the folder's name is the label", source.name(), entry.path),
+    const std::string_view folder = folder_of(entry.path);
+    if (!is_decodable_name(entry.path) || is_mask_path(entry.path) || !scope.contains(folder)) continue;
+    if (folder.empty()) {
+      throw DataError(fmt::format("{}: {} lies in no folder, and the folder's name is the label", source.name(), shortened(entry.path)),
                       "put each picture into a folder named as its class");
     }
-    list.items.push_back({entry.path, std::string(parts[parts.size() - 2])});
+    list.items.push_back({entry.path, std::string(folder.substr(folder.rfind('/') + 1))});
   }
-  if (list.items.empty()) {
-    const std::string others = list.skipped_pictures ? fmt::format(" ({} of kinds that are not decoded)", list.skipped_pictures) : "";
-    throw DataError(fmt::format("{}: no picture in it{}", source.name(), others),
-                    "pictures are expected in <class>/<picture>: jpg, png, bmp, gif, tga, psd, ppm, pgm");
-  }
+  if (list.items.empty()) throw_nothing(source, scope);
+  if (options.part == Part::train) check_labels_are_no_parts(source, list.items);
+  const ClassFolderOptions checks{.in_scope = [&](std::string_view folder) { return scope.contains(folder); },
+                                  .refuse_empty_folders = options.refuse_empty_folders};
+  for (std::string& note : check_class_folders(source, list.items, checks)) list.notes.push_back(std::move(note));
+  for (std::string& note : remarks_on_classes(list.items, list.folders)) list.notes.push_back(std::move(note));
   if (options.limit_per_class > 0) limit(list.items, options.limit_per_class);
   return list;
 }
@@ -115,24 +206,54 @@ std::optional<std::string> mask_path(const Source& source, std::string_view pict
   }
 }
 
-std::vector<std::filesystem::path> picture_files(std::span<const std::string> names) {
+namespace {
+
+/// The pictures below a folder, and what else a person may have meant by it.
+void add_folder(const std::string& name, PictureFiles& pictures) {
   namespace fs = std::filesystem;
-  std::vector<fs::path> found;
-  for (const std::string& name : names) {
-    if (!fs::exists(name)) throw DataError(fmt::format("{}: there is no such picture or folder", name));
-    if (!fs::is_directory(name)) {
-      found.emplace_back(name);
-      continue;
+  const fs::path root = name;
+  const FolderListing listing = list_folder(root);
+  const auto told = [&](const std::string& path) { return shortened(shown((root / path).string())); };
+  std::vector<fs::path> below;
+  std::map<std::string, int64_t> others;
+  for (const auto& [path, size] : listing.files) {
+    if (is_decodable_name(path)) {
+      below.push_back(root / path);
+    } else if (is_image_name(path)) {
+      ++others[lower_extension(path)];
     }
-    std::vector<fs::path> below;
-    for (const auto& entry : fs::recursive_directory_iterator(name, fs::directory_options::skip_permission_denied))
-      if (entry.is_regular_file() && is_decodable_name(entry.path().string())) below.push_back(entry.path());
-    if (below.empty())
-      throw DataError(fmt::format("{}: no picture lies in this folder or below", name), "jpg, png, bmp and gif are looked for");
-    std::sort(below.begin(), below.end());
-    found.insert(found.end(), below.begin(), below.end());
   }
-  return found;
+  for (const auto& [path, reason] : listing.unreadable)
+    pictures.notes.push_back(fmt::format("skipped {}: the folder cannot be listed: {}", told(path), reason));
+  for (const auto& [path, reason] : listing.skipped)
+    if (is_image_name(path) || lower_extension(path).empty()) pictures.notes.push_back(fmt::format("skipped {}: {}", told(path), reason));
+  std::vector<std::string> kinds;
+  for (const auto& [kind, n] : others) kinds.push_back(fmt::format("{} {}", n, kind));
+  const std::string left_out = kinds.empty() ? "" : fmt::format("pictures of kinds that are not decoded: {}", listed(kinds, 6));
+  if (below.empty()) {
+    const std::string why = !left_out.empty() ? "; " + left_out : pictures.notes.empty() ? "" : "; " + pictures.notes.back();
+    throw DataError(fmt::format("{}: no picture lies in this folder or below{}", shown(name), why), "jpg, png, bmp and gif are looked for");
+  }
+  if (!left_out.empty()) pictures.notes.push_back(fmt::format("{}: left out {}", shown(name), left_out));
+  std::sort(below.begin(), below.end());
+  pictures.files.insert(pictures.files.end(), below.begin(), below.end());
+}
+
+}  // namespace
+
+PictureFiles picture_files(std::span<const std::string> names) {
+  namespace fs = std::filesystem;
+  PictureFiles pictures;
+  for (const std::string& name : names) {
+    std::error_code error;
+    const fs::file_type type = fs::status(name, error).type();
+    if (type == fs::file_type::not_found)
+      throw DataError(fmt::format("{}: {}", shown(name),
+                                  fs::is_symlink(name, error) ? "a link that leads nowhere" : "there is no such picture or folder"));
+    if (error) throw DataError(fmt::format("{}: it cannot be opened: {}", shortened(shown(name)), reason_of(error)));
+    type == fs::file_type::directory ? add_folder(name, pictures) : static_cast<void>(pictures.files.emplace_back(name));
+  }
+  return pictures;
 }
 
 std::vector<std::string> make_vocabulary(std::span<const Item> items, std::span<const int64_t> indices) {

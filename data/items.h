@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "data/archive.h"
+#include "data/parts.h"
 
 namespace mirilla::data {
 
@@ -21,28 +22,32 @@ struct Item {
 };
 
 struct ItemOptions {
-  /// Only pictures below a folder of this name, at any depth, that is followed by a class folder: "train" takes
-  /// `IntelImageClassification/train/sea/1.jpg`, but not `vehicles/train/1.jpg`, where it is the class. "" takes everything.
-  std::string part = "train";
-  /// Whether a source without that part is an error; otherwise everything is taken.
-  bool part_required = false;
+  /// The part whose pictures are wanted; nothing: all pictures there are.
+  std::optional<Part> part = Part::train;
   /// The first N per class in sorted order; 0: all.
   int64_t limit_per_class = 0;
+  /// Whether a class folder without any file is an error; a remark otherwise.
+  bool refuse_empty_folders = true;
 };
 
 struct ItemList {
-  std::vector<Item> items;       // sorted by path, bytewise
-  std::string part;              // the part that was taken; "" where everything was
-  int64_t skipped_pictures = 0;  // pictures of a kind that decode() does not know: .webp, .tiff, ...
+  std::vector<Item> items;           // sorted by path, bytewise
+  std::vector<std::string> folders;  // the part's folders; none where it has none and everything outside of other parts was taken
+  Layout layout;                     // all that is there
+  std::vector<std::string> notes;    // remarks for a person, a sentence each
 };
 
 /// The pictures of a source, as fastai's get_image_files finds them, sorted (fastai's order is the file system's). Paths with a folder
-/// named `masks` are never pictures. Throws DataError where there is none, the part is required and missing, or a picture lies in no
-/// folder.
+/// named `masks` are never pictures.
+///
+///   train  the folders that are this part (find_layout); where there are none, all pictures outside of the others
+///   valid  the folders that are this part
+///   test   the folders that are this part; where there are none, all pictures but those to predict
+///
+/// Throws DataError where there is no picture, a picture lies in no folder, or only in folders that are named like parts; where the part is
+/// missing (valid), or two folders beside each other could be it; where a class folder has pictures and none of a kind that is decoded, or
+/// no file at all. What is left out is in `notes`.
 ItemList find_items(const Source& source, const ItemOptions& options = {});
-
-/// Whether the source has pictures in such a part.
-bool has_part(const Source& source, std::string_view part);
 
 /// The mask of a picture, where the source has one: `masks/<path of the picture>`, its extension replaced or followed by `.png`; `masks`
 /// may stand before any of the path's folders.
@@ -53,9 +58,20 @@ std::optional<std::string> mask_path(const Source& source, std::string_view pict
 bool is_image_name(std::string_view path);
 bool is_decodable_name(std::string_view path);
 
-/// The files named, and the pictures below the folders named, each folder's sorted by path. Throws DataError for what is not there, and for
-/// a folder without a picture.
-std::vector<std::filesystem::path> picture_files(std::span<const std::string> names);
+/// Whether a folder of the path is named `masks`.
+bool is_mask_path(std::string_view path);
+
+/// The extension without its dot, in small letters; "" for none.
+std::string lower_extension(std::string_view path);
+
+struct PictureFiles {
+  std::vector<std::filesystem::path> files;
+  std::vector<std::string> notes;  // what lies in the folders and is left out
+};
+
+/// The files named, and the pictures below the folders named, each folder's sorted by path. Folders are read as open_source() reads them:
+/// links are followed, hidden names passed over. Throws DataError for what is not there, and for a folder without a picture.
+PictureFiles picture_files(std::span<const std::string> names);
 
 /// The sorted distinct labels of `indices`. Throws DataError for fewer than two.
 std::vector<std::string> make_vocabulary(std::span<const Item> items, std::span<const int64_t> indices);

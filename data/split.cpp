@@ -3,9 +3,11 @@
 
 #include <fstream>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <unordered_map>
 
+#include "data/names.h"
 #include "kernels/error.h"
 
 namespace mirilla::data {
@@ -38,20 +40,26 @@ std::string_view without_spaces(std::string_view line) {
   return line.substr(first, line.find_last_not_of(kSpaces) - first + 1);
 }
 
-int64_t find_named(const std::unordered_map<std::string_view, int64_t>& endings, std::string_view name) {
+std::optional<int64_t> find_written(const std::unordered_map<std::string_view, int64_t>& endings, std::string_view name) {
   std::string_view rest = name;
   while (rest.starts_with("./")) rest.remove_prefix(2);
   while (true) {
     if (const auto place = endings.find(rest); place != endings.end()) {
       if (place->second != kSeveral) return place->second;
-      throw DataError(fmt::format("the split's name \"{}\" fits several pictures", name), "give more of its path");
+      throw DataError(fmt::format("the split's name {} fits several pictures", in_quotes(shown(name))), "give more of its path");
     }
     const size_t slash = rest.find('/');
     const bool has_folder_below = slash != std::string_view::npos && rest.find('/', slash + 1) != std::string_view::npos;
-    if (!has_folder_below) break;
+    if (!has_folder_below) return std::nullopt;
     rest.remove_prefix(slash + 1);
   }
-  throw DataError(fmt::format("the split names \"{}\", and there is no such picture", name),
+}
+
+/// A name as the source shows it, or in the file system's own bytes.
+int64_t find_named(const std::unordered_map<std::string_view, int64_t>& endings, std::string_view name) {
+  if (const auto item = find_written(endings, name)) return *item;
+  if (const auto item = find_written(endings, shown(name))) return *item;
+  throw DataError(fmt::format("the split names {}, and there is no such picture", in_quotes(shown(name))),
                   "names are paths or their endings, as sea/1.jpg; does the split belong to this data, and is --limit off?");
 }
 
@@ -96,7 +104,8 @@ std::vector<std::string> read_split_file(const std::filesystem::path& path) {
     if (!name.empty() && !name.starts_with('#')) names.emplace_back(name);
   }
   if (!file.is_open() || file.bad() || std::filesystem::is_directory(path)) {
-    throw DataError(fmt::format("{}: the split file cannot be read", path.string()), "it lists the validation pictures, one path a line");
+    throw DataError(fmt::format("{}: the split file cannot be read", shortened(shown(path.string()))),
+                    "it lists the validation pictures, one path a line");
   }
   return names;
 }

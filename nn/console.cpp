@@ -3,11 +3,13 @@
 
 #include <algorithm>
 
+#include "data/names.h"
+
 namespace mirilla::nn {
 
 void Console::line(std::string_view text) {
   clear_status();
-  out_ << text << '\n';
+  out_ << data::printable(text) << '\n';
   out_.flush();
 }
 

@@ -6,6 +6,7 @@
 
 #include "data/decode.h"
 #include "data/film_strip.h"
+#include "data/names.h"
 #include "data/png_write.h"
 #include "data/resize.h"
 
@@ -23,16 +24,16 @@ class Sheets {
 
   void add(const std::filesystem::path& file, const data::Picture& picture, const Explanation& explanation) {
     const data::Picture tile = data::resize_crop(picture, options_.film ? kFrame : kTile, kCentre, kCentre);
-    ExplainedFile one{.file = file.string(),
+    ExplainedFile one{.file = data::shown(file.string()),
                       .index = explanation.target.terms[0].index,
                       .probability = probability_of(explanation),
                       .notes = {},
                       .sheet = path_of(result_.sheets.size()).string()};
     for (const CamMap& map : explanation.maps)
       if (std::string note = note_on(map, options_.explain.style); !note.empty()) one.notes.push_back(std::move(note));
-    films_.push_back(
-        {fmt::format("{}: {} {:.0f} %", file.filename().string(), info_.vocabulary[static_cast<size_t>(one.index)], 100 * one.probability),
-         {{tile, "picture"}}});
+    films_.push_back({fmt::format("{}: {} {:.0f} %", data::shown(file.filename().string()),
+                                  info_.vocabulary[static_cast<size_t>(one.index)], 100 * one.probability),
+                      {{tile, "picture"}}});
     for (data::Panel& panel : panels_of(explanation, tile, options_.explain)) films_.back().frames.push_back(std::move(panel));
     if (options_.film)
       for (size_t i = 0; i < explanation.maps.size(); ++i) films_.back().frames[i + 1].title = explanation.maps[i].layer;
@@ -138,7 +139,7 @@ ExplainedFiles explain_files(ResNet& model, std::span<const std::filesystem::pat
       pictures.push_back(resized_picture(data::load_picture(file), info));  // small from here on; prepare() leaves it as it is
       names.push_back(file);
     } catch (const DataError& error) {
-      result.bad.push_back({.file = file.string(), .reason = error.message()});
+      result.bad.push_back({.file = data::shown(file.string()), .reason = error.message()});
     }
     if (static_cast<int64_t>(pictures.size()) == options.batch_size) flush();
     if (options.progress) options.progress(++done, static_cast<int64_t>(files.size()));

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "data/decode.h"
+#include "data/names.h"
 #include "data/resize.h"
 #include "kernels/error.h"
 #include "nn/evaluate.h"
@@ -52,7 +53,7 @@ class Gatherer {
     append_resized(picture, info_, {}, pixels_);
     for (size_t pass = 0; pass < crops_.size(); ++pass)
       append_resized(picture, info_, data::crop_draw(options_.tta->seed, static_cast<int64_t>(pass), next_item_), crops_[pass]);
-    files_.push_back(file.string());
+    files_.push_back(data::shown(file.string()));
     items_.push_back(next_item_++);
   }
   bool full() const { return static_cast<int64_t>(files_.size()) == options_.batch_size; }
@@ -153,7 +154,7 @@ Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> 
     try {
       gathered.add(file);
     } catch (const DataError& error) {
-      predictions.bad.push_back({.file = file.string(), .reason = error.message()});
+      predictions.bad.push_back({.file = data::shown(file.string()), .reason = error.message()});
     }
     if (gathered.full()) gathered.flush(predictions);
     if (options.progress) options.progress(++done, static_cast<int64_t>(files.size()));

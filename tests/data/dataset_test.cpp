@@ -125,6 +125,90 @@ TEST(Scan, AnExceptionFromProgressEndsItWithoutHanging) {
   EXPECT_THROW(data->scan(2, [](int64_t, int64_t) { throw Interrupted("stopped"); }), Interrupted);
 }
 
+TEST(Scan, AClassWhosePicturesAllFailIsAnError) {
+  ZipMaker zip;
+  for (int i = 0; i < 80; ++i) zip.add(fmt::format("{}/{}.ppm", i % 2 ? "sea" : "ice", i), test::as_ppm(test::numbered_picture(i, 8, 8)));
+  zip.add("street/1.jpg", {}).add("street/2.jpg", test::text("<html>"));
+  const auto source = open_source(zip.bytes(), "z.zip");
+  const std::string sentence = test::sentence_of<DataError>([&] { open_training(source, {.options = {.resize = 8}})->scan(2); });
+  EXPECT_EQ(sentence.find("z.zip: the class \"street\" has no picture left to train on, since those it has do not decode (street/"), 0u)
+      << sentence;
+  const auto given = open_evaluation(source, {.resize = 8, .vocabulary = {"ice", "sea", "street"}});
+  EXPECT_EQ(given->scan(2).size(), 2u) << "to measure a model without a class is no mistake";
+}
+
+TEST(Training, AClassThatTheSplitTakesWholeIsSaid) {
+  ZipMaker zip;
+  for (int i = 0; i < 20; ++i)
+    zip.add(fmt::format("{}/{:02}.ppm", i % 2 ? "sea" : "ice", i), test::as_ppm(test::numbered_picture(i, 8, 8)));
+  zip.add("street/1.ppm", test::as_ppm(test::numbered_picture(1, 8, 8)));
+  const test::TempFolder folder;
+  const auto list = folder.write("valid.txt", test::text("street/1.ppm\n"));
+  EXPECT_EQ(test::sentence_of<DataError>(
+                [&] { open_training(open_source(zip.bytes(), "z.zip"), {.split_file = list.string(), .options = {.resize = 8}}); }),
+            "z.zip: the class \"street\" has no picture to train on: the split takes 1 picture of it, all there is, to validate with");
+  const auto other = folder.write("other.txt", test::text("sea/01.ppm\n"));
+  const auto data = open_training(open_source(zip.bytes(), "z.zip"), {.split_file = other.string(), .options = {.resize = 8}});
+  EXPECT_EQ(data->class_counts(data->train()), (std::vector<int64_t>{10, 9, 1})) << "one picture to train on is one";
+}
+
+/// train/ and val/ of two classes each, test/ and pred/ beside them.
+std::shared_ptr<const Source> photos_with_parts(const std::string& train, const std::string& valid) {
+  ZipMaker zip;
+  const auto add = [&](const std::string& folder, int n) {
+    for (int i = 0; i < n; ++i)
+      zip.add(fmt::format("{}/{}/{:02}.ppm", folder, i % 2 ? "sea" : "ice", i), test::as_ppm(test::numbered_picture(i, 8, 8)));
+  };
+  add(train, 20), add(valid, 6), add("Test", 4);
+  zip.add("pred/1.ppm", test::as_ppm(test::numbered_picture(1, 8, 8)));
+  return open_source(zip.bytes(), "z.zip");
+}
+
+std::vector<std::string> paths_of(const Dataset& data, const std::vector<int64_t>& indices) {
+  std::vector<std::string> paths;
+  for (const int64_t i : indices) paths.push_back(data.items()[static_cast<size_t>(i)].path);
+  return paths;
+}
+
+TEST(Training, ValidatesWithTheValidationPartWhereThereIsOne) {
+  for (const char* name : {"val", "Valid", "seg_validation"}) {
+    const auto data = open_training(photos_with_parts("Train", name), {.options = {.resize = 8}});
+    EXPECT_EQ(data->train().size(), 20u);
+    ASSERT_EQ(data->valid().size(), 6u);
+    for (const std::string& path : paths_of(*data, data->valid())) EXPECT_TRUE(path.starts_with(name)) << path;
+    for (const std::string& path : paths_of(*data, data->train())) EXPECT_TRUE(path.starts_with("Train/")) << path;
+    EXPECT_EQ(data->origin().train, std::vector{"Train"s});
+    EXPECT_EQ(data->origin().valid, std::vector{std::string(name)});
+    ASSERT_EQ(data->origin().aside.size(), 2u);
+    EXPECT_EQ(data->origin().aside[0].path, "Test");
+    EXPECT_EQ(data->origin().aside[1].path, "pred");
+    const auto again = open_validation(photos_with_parts("Train", name), {.options = {.resize = 8, .vocabulary = {"sea", "ice"}}});
+    EXPECT_EQ(again->valid(), data->valid());
+    EXPECT_EQ(again->items(), data->items());
+  }
+}
+
+TEST(Training, AShareOrAListThatIsAskedForGoesBeforeTheValidationPart) {
+  const auto source = photos_with_parts("train", "val");
+  const auto share = open_training(source, {.valid_pct = 0.25, .valid_part = false, .options = {.resize = 8}});
+  EXPECT_EQ(share->valid().size(), 5u);
+  EXPECT_EQ(share->valid(), random_split(20, 0.25, 42).valid) << "of the training part alone";
+  EXPECT_TRUE(share->origin().valid.empty());
+  EXPECT_EQ(share->origin().aside.size(), 3u) << "val/ among them";
+  const test::TempFolder folder;
+  const auto list = folder.write("valid.txt", test::text("train/sea/01.ppm\n"));
+  EXPECT_EQ(paths_of(*open_training(source, {.split_file = list.string(), .options = {.resize = 8}}),
+                     open_training(source, {.split_file = list.string(), .options = {.resize = 8}})->valid()),
+            std::vector{"train/sea/01.ppm"s});
+}
+
+TEST(Training, AClassOfTheValidationPartAloneIsSaid) {
+  ZipMaker zip;
+  for (const char* path : {"train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/c/4.jpg"}) zip.add(path, test::text("x"));
+  EXPECT_EQ(test::sentence_of<DataError>([&] { open_training(open_source(zip.bytes(), "z.zip"), {}); }),
+            "z.zip: the class \"c\" has no picture to train on: 1 picture of it in \"val\", the part to validate with");
+}
+
 TEST(BadDataset, OneClassIsSaid) {
   const auto source = open_source(ZipMaker().add("sea/1.jpg", test::text("x")).add("sea/2.jpg", test::text("x")).bytes(), "z.zip");
   EXPECT_NE(test::sentence_of<DataError>([&] { open_training(source, {}); }).find("one class (\"sea\")"), std::string::npos);

@@ -70,6 +70,14 @@ TEST(FileSplit, UnknownAndAmbiguousNamesAreSaid) {
             std::string::npos);
 }
 
+TEST(FileSplit, TakesNamesThatAreNoUtf8AsTheyAreAndAsTheyAreShown) {
+  const std::vector<Item> items{{"m\\xE9r/1.jpg", "m\\xE9r"}, {"m\\xE8r/1.jpg", "m\\xE8r"}, {"ice/2.jpg", "ice"}};
+  for (const std::string name : {"m\xE9r/1.jpg", "m\\xE9r/1.jpg"})
+    EXPECT_EQ(file_split(items, std::vector{name}).valid, Indices{0}) << name;
+  EXPECT_EQ(test::sentence_of<DataError>([&] { file_split(items, std::vector{"m\xE7r/1.jpg"s}); }),
+            "the split names \"m\\xE7r/1.jpg\", and there is no such picture");
+}
+
 TEST(SplitFile, IsReadLineByLine) {
   const test::TempFolder folder;
   const auto path = folder.write("valid.txt", test::text("\xEF\xBB\xBF"

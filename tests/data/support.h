@@ -82,18 +82,28 @@ class ZipMaker {
     return add(name, content, crc32(content), static_cast<uint32_t>(content.size()));
   }
   ZipMaker& add(const std::string& name, const Bytes& content, uint32_t crc, uint32_t stated_size) {
+    return add(name, content, crc, stated_size, {});
+  }
+  /// What the headers say of a file: bit 0 of the flags is "encrypted", bit 11 "the name is UTF-8"; method 0 is stored.
+  struct Says {
+    uint32_t flags = 0, method = 0, unix_mode = 0;
+  };
+  ZipMaker& add(const std::string& name, const Bytes& content, Says says) {
+    return add(name, content, crc32(content), static_cast<uint32_t>(content.size()), says);
+  }
+  ZipMaker& add(const std::string& name, const Bytes& content, uint32_t crc, uint32_t stated_size, Says says) {
     const size_t at = body_.size();
     Bytes common;
-    for (const auto& [value, width] : fields(crc, static_cast<uint32_t>(content.size()), stated_size, name.size()))
+    for (const auto& [value, width] : fields(says, crc, static_cast<uint32_t>(content.size()), stated_size, name.size()))
       put(common, value, width);
     put(body_, 0x04034b50, 4);
     append(body_, common);
     append(body_, Bytes(name.begin(), name.end()));
     append(body_, content);
     put(directory_, 0x02014b50, 4);
-    put(directory_, 20, 2);
+    put(directory_, says.unix_mode ? 3 << 8 | 20 : 20, 2);  // made by Unix, or by DOS
     append(directory_, common);
-    for (const auto& [value, width] : {std::pair{0u, 2}, {0u, 2}, {0u, 2}, {0u, 4}, {static_cast<uint32_t>(at), 4}})
+    for (const auto& [value, width] : {std::pair{0u, 2}, {0u, 2}, {0u, 2}, {says.unix_mode << 16, 4}, {static_cast<uint32_t>(at), 4}})
       put(directory_, value, width);
     append(directory_, Bytes(name.begin(), name.end()));
     ++count_;
@@ -117,8 +127,11 @@ class ZipMaker {
 
  private:
   using Field = std::pair<uint32_t, int>;
-  static std::array<Field, 10> fields(uint32_t crc, uint32_t packed, uint32_t size, size_t name) {
-    return {Field{20, 2}, {0, 2}, {0, 2}, {0, 2}, {0x5a21, 2}, {crc, 4}, {packed, 4}, {size, 4}, {static_cast<uint32_t>(name), 2}, {0, 2}};
+  static std::array<Field, 10> fields(Says says, uint32_t crc, uint32_t packed, uint32_t size, size_t name) {
+    return {Field{20, 2}, {says.flags, 2}, {says.method, 2},
+            {0, 2},       {0x5a21, 2},     {crc, 4},
+            {packed, 4},  {size, 4},       {static_cast<uint32_t>(name), 2},
+            {0, 2}};
   }
   static void put(Bytes& out, uint32_t value, int width) {
     for (int i = 0; i < width; ++i) out.push_back(static_cast<uint8_t>(value >> (8 * i)));

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/archive.h"
+
+namespace mirilla::data {
+
+/// The parts that people divide their pictures into, each a folder.
+enum class Part { train, valid, test, pred };
+
+/// What a folder's name says, whatever its capitals: train|training, val|valid|validation, test|testing, pred|prediction|predictions; also
+/// after `seg_`, and before `_set`, `set`, `_data` or `_images` (seg_train, Test, training_set). Nothing for any other name.
+std::optional<Part> part_of_name(std::string_view folder);
+
+/// "train", "val", "test", "pred".
+std::string_view word_of(Part part);
+
+/// A folder that is a part.
+struct PartFolder {
+  Part part = Part::train;
+  std::string path;        // in the source, without a '/' at the end: "intel/seg_train/seg_train"
+  int64_t pictures = 0;    // in its class folders
+  int64_t unlabelled = 0;  // directly in it, in no class folder
+  bool has_classes() const { return pictures > 0; }
+  /// Whether `file` lies below it.
+  bool holds(std::string_view file) const;
+};
+
+/// The parts of a source.
+///
+/// A name alone does not make a part, since vehicles may be of the class "train". A folder with such a name is a part where class folders
+/// lie in it: folders with pictures. Where only deeper folders do, and these are parts, it merely wraps them (seg_train/seg_train/<class>,
+/// test/photos/train/<class>). One with pictures directly in it and no class folder is a class, as the folders beside it are; but where the
+/// source has parts with class folders, it is a part without labels (test/1.jpg beside train/sea/2.jpg), and so is a `pred` beside classes.
+struct Layout {
+  std::vector<PartFolder> folders;  // sorted by path
+  int64_t outside = 0;              // pictures in none of them
+
+  /// Those of the part that have class folders.
+  std::vector<PartFolder> labelled(Part part) const;
+  bool has(Part part) const { return !labelled(part).empty(); }
+  /// The folder that a file lies in, or nullptr.
+  const PartFolder* folder_of(std::string_view file) const;
+};
+
+/// Looks at the folders of all pictures (is_image_name) that are no masks.
+Layout find_layout(const Source& source);
+
+}  // namespace mirilla::data
