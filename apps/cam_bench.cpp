@@ -5,6 +5,7 @@
 
 #include "apps/cam_bench_print.h"
 #include "apps/evaluation.h"
+#include "apps/pictures.h"
 #include "engine/atomic_file.h"
 
 namespace mirilla::apps {
@@ -62,7 +63,10 @@ void run(Options& options) {
   line.reset();
   const BenchReport report{.options = bench, .evaluation = evaluated.evaluation, .bench = result};
   if (!options.out.empty()) write_atomically(options.out, options.out.ends_with(".csv") ? to_csv(report) : to_markdown(report));
-  options.common.json ? print_json(to_json(report)) : print(to_text(report));
+  if (!options.common.json) return print(to_text(report));
+  nlohmann::ordered_json document = to_json(report);
+  add_scan(document, *evaluated.dataset);
+  print_json(document);
 }
 
 void add_bench_options(CLI::App& command, Options& options) {
@@ -105,6 +109,7 @@ void add_bench_options(CLI::App& command, Options& options) {
   command.add_option("--samples", bench.samples, "steps of integrated (50), noisy pictures of smoothgrad (25)")
       ->check(CLI::Range(1, 100000).description(""))
       ->type_name("N");
+  add_max_bad(command, options.evaluation.max_bad);
   command.add_option("--batch-size", options.evaluation.batch_size, "pictures the network sees at a time")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20).description(""))

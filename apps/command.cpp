@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "apps/pictures.h"
 #include "data/items.h"
 #include "data/names.h"
 #include "kernels/device.h"
@@ -118,6 +119,7 @@ void add_overrides(CLI::App& command, ModelOptions& options) {
   command.add_option("--size", options.size, "what the network sees, in pixels")
       ->check(CLI::Range(32, 4096).description(""))
       ->type_name("PX");
+  add_exif_rotate(command, options.exif_rotate);
   add_allow_nonfinite(command, options.allow_nonfinite);
 }
 
@@ -139,7 +141,8 @@ std::optional<int> class_index(const std::string& wanted, const std::vector<std:
 
 nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype) {
   nn::ModelOverrides overrides{
-      .vocabulary = std::nullopt, .resize = options.resize, .size = options.size, .allow_nonfinite = options.allow_nonfinite};
+      .vocabulary = std::nullopt, .resize = options.resize, .size = options.size, .exif_rotate = options.exif_rotate,
+      .allow_nonfinite = options.allow_nonfinite};
   if (!options.vocabulary.empty()) overrides.vocabulary = options.vocabulary;
   nn::LoadedModel loaded = nn::load_model(options.path, overrides, {.device = device, .dtype = dtype});
   if (!options.quiet)

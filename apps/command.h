@@ -51,11 +51,12 @@ std::filesystem::path made_folder(const std::string& out);
 /// Raised by the first Ctrl-C; the second ends the program at once.
 const std::atomic<bool>& interrupt_flag();
 
-/// MODEL and what may be said over what its file says: --vocab, --resize, --size, --allow-nonfinite.
+/// MODEL and what may be said over what its file says: --vocab, --resize, --size, --exif-rotate, --allow-nonfinite.
 struct ModelOptions {
   std::string path;
   std::vector<std::string> vocabulary;
   std::optional<int> resize, size;
+  std::optional<bool> exif_rotate;
   bool allow_nonfinite = false;
   bool quiet = false;  // its notes were told before
 };

@@ -8,6 +8,7 @@
 
 #include "apps/command.h"
 #include "apps/diff_print.h"
+#include "apps/pictures.h"
 #include "data/decode.h"
 #include "nn/evaluate.h"
 #include "nn/predict.h"
@@ -84,6 +85,9 @@ Side open_side(const Options& options, const SideOptions& wanted) {
 void agree_on_size(Side& a, Side& b, std::vector<std::string>& head) {
   if (!a.runs() || !b.runs()) return;
   nn::ModelInfo &ours = a.loaded.info, &theirs = b.loaded.info;
+  if (ours.exif_rotate != theirs.exif_rotate)
+    head.push_back(fmt::format("B wants photos {} and gets A's, {}", theirs.exif_rotate ? "turned upright" : "as they are stored",
+                               ours.exif_rotate ? "turned upright" : "as they are stored"));
   if (ours.size == theirs.size && ours.resize == theirs.resize) return;
   head.push_back(fmt::format("B wants pictures resized to {} and seen at {} px and gets A's {} and {}", theirs.resize, theirs.size,
                              ours.resize, ours.size));
@@ -104,8 +108,15 @@ std::vector<data::Picture> load_pictures(const Options& options, const Side& a, 
   if (options.pictures.empty() && a.runs() && b.runs()) throw UsageError("a picture to run through both models was expected and none came");
   if (!options.pictures.empty() && !a.runs() && !b.runs())
     throw UsageError("both files are traces, which ran already, and pictures came", "leave the pictures out");
+  const bool exif_rotate = (a.runs() ? a : b).loaded.info.exif_rotate;
   std::vector<data::Picture> pictures;
-  for (const std::string& path : options.pictures) pictures.push_back(data::load_picture(path));
+  int64_t turned = 0;
+  for (const std::string& path : options.pictures) {
+    data::DecodedFile file = data::load_file(path, {.exif_rotate = exif_rotate});
+    turned += file.orientation != 1;
+    pictures.push_back(std::move(file.picture));
+  }
+  say_turned(turned, exif_rotate);
   return pictures;
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "apps/evaluation.h"
+#include "apps/pictures.h"
 #include "nn/pointing.h"
 
 namespace mirilla::apps {
@@ -43,6 +44,7 @@ void run(const Options& options) {
   const auto [dataset, evaluation] = evaluate(evaluating, options.model, loaded, device, progress);
   nlohmann::ordered_json document{{"n", evaluation.n},       {"correct", evaluation.correct},   {"accuracy", evaluation.accuracy},
                                   {"loss", evaluation.loss}, {"vocab", loaded.info.vocabulary}, {"confusion", confusion_rows(evaluation)}};
+  add_scan(document, *dataset);
   std::string text = to_text(evaluation, loaded.info.vocabulary);
   if (options.pointing) {
     const nn::Pointing pointing = nn::play_pointing(*loaded.model, *dataset, evaluation, loaded.info, loaded.model->resolve(options.layer),

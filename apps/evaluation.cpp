@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "apps/data_text.h"
+#include "apps/pictures.h"
 #include "data/names.h"
 #include "nn/batch_hint.h"
 
@@ -94,7 +95,8 @@ void say_measured(const std::string& path, const data::Dataset& dataset) {
 }
 
 std::shared_ptr<data::Dataset> open_data(const EvaluationOptions& options, const std::string& model, const nn::ModelInfo& info) {
-  const data::DatasetOptions dataset{.resize = info.resize, .vocabulary = info.vocabulary};
+  const data::DatasetOptions dataset{
+      .resize = info.resize, .vocabulary = info.vocabulary, .exif_rotate = info.exif_rotate, .max_bad = options.max_bad};
   if (options.part == kValid) return open_validation(options, model, dataset);
   if (options.valid_pct || !options.split_file.empty())
     throw UsageError("--valid-pct and --split-file say which pictures training validated with, and the test part was asked for",
@@ -142,6 +144,7 @@ void add_evaluation(CLI::App& command, EvaluationOptions& options) {
   command.add_option("--limit", options.limit, "the first N of each class; 0: all. With --part valid: training's --limit")
       ->check(CLI::NonNegativeNumber.description(""))
       ->type_name("N");
+  add_max_bad(command, options.max_bad);
   command.add_option("--batch-size", options.batch_size, "pictures at a time")
       ->capture_default_str()
       ->check(CLI::Range(1, 1 << 20).description(""))
@@ -153,8 +156,7 @@ Evaluated evaluate(const EvaluationOptions& options, const ModelOptions& model, 
                    ProgressLine& progress) {
   const auto dataset = open_data(options, model.path, loaded.info);
   say_notes(*dataset);
-  const auto bad = dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
-  for (const data::BadPicture& picture : bad) std::cerr << fmt::format("skipped {}: {}\n", picture.path, picture.reason);
+  scan(*dataset, progress);
   say_missing(*dataset, dataset->valid(), "measure");
 
   try {

@@ -16,11 +16,12 @@ struct EvaluationOptions {
   std::string split_file;
   std::optional<int64_t> limit;
   int64_t batch_size = 32;
+  double max_bad = data::kUsualMaxBad;
   std::string precision;
   std::optional<nn::TtaOptions> tta;  // no option here: add_tta
 };
 
-/// Adds --data, --part with --valid-pct and --split-file, --limit, --batch-size and --precision.
+/// Adds --data, --part with --valid-pct and --split-file, --limit, --max-bad, --batch-size and --precision.
 void add_evaluation(CLI::App& command, EvaluationOptions& options);
 
 struct Evaluated {

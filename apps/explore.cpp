@@ -2,6 +2,7 @@
 #include "nn/explore.h"
 
 #include "apps/command.h"
+#include "apps/pictures.h"
 #include "data/decode.h"
 #include "data/names.h"
 #include "engine/atomic_file.h"
@@ -24,8 +25,9 @@ struct Options {
 
 void run(const Options& options) {
   Device& device = open(options.common);
-  const data::Picture picture = data::load_picture(options.picture);
   nn::LoadedModel loaded = load(options.model, device);
+  const auto [picture, orientation] = data::load_file(options.picture, {.exif_rotate = loaded.info.exif_rotate});
+  say_turned(orientation != 1 ? 1 : 0, loaded.info.exif_rotate);
   const fs::path file(options.picture);
   const std::string out = options.out.empty() ? file.stem().string() + ".html" : options.out;
   nn::Console console = make_console(options.common);
@@ -43,12 +45,14 @@ void run(const Options& options) {
   constexpr double kMegabyte = 1e6;
   if (options.common.json) {
     const auto told = nlohmann::ordered_json::parse(document);
-    print_json({{"file", data::shown(options.picture)},
-                {"out", out},
-                {"bytes", page.size()},
-                {"classes", told["classes"]},
-                {"modules", told["modules"].size()},
-                {"captures", told["captures"].size()}});
+    nlohmann::ordered_json answer{{"file", data::shown(options.picture)},
+                                  {"out", out},
+                                  {"bytes", page.size()},
+                                  {"classes", told["classes"]},
+                                  {"modules", told["modules"].size()},
+                                  {"captures", told["captures"].size()}};
+    add_orientation(answer, orientation, loaded.info);
+    print_json(answer);
   } else {
     console.line(fmt::format("{}: {:.1f} MB, the whole of it: open it in a browser", out, static_cast<double>(page.size()) / kMegabyte));
   }

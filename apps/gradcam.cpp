@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "apps/command.h"
+#include "apps/pictures.h"
 #include "data/decode.h"
 #include "data/figure.h"
 #include "data/film_strip.h"
@@ -78,6 +79,7 @@ struct Result {
   const nn::ModelInfo& info;
   std::vector<nn::Explanation> explanations;
   std::string out;
+  int orientation = 1;
 };
 
 const std::string& class_of(const nn::Explanation& explanation, const nn::ModelInfo& info) {
@@ -157,6 +159,7 @@ nlohmann::ordered_json to_json(const Result& result) {
                                      {"layers", maps_to_json(first)},
                                      {"out", result.out}};
   if (!result.options.minus.empty()) document["minus"] = result.options.minus;
+  add_orientation(document, result.orientation, result.info);
   if (result.explanations.size() == 1) return document;
   for (const nn::Explanation& explanation : result.explanations)
     document["explanations"].push_back({{"class", class_of(explanation, result.info)},
@@ -189,9 +192,13 @@ void say(const Result& result) {
 }
 
 void explain_one(Options& options, nn::LoadedModel& loaded, Device& device) {
-  const data::Picture picture = data::load_picture(options.pictures[0]);
-  const Result result{
-      .options = options, .info = loaded.info, .explanations = explained(options, loaded, picture, device), .out = out_of(options)};
+  const auto [picture, orientation] = data::load_file(options.pictures[0], {.exif_rotate = loaded.info.exif_rotate});
+  say_turned(orientation != 1 ? 1 : 0, loaded.info.exif_rotate);
+  const Result result{.options = options,
+                      .info = loaded.info,
+                      .explanations = explained(options, loaded, picture, device),
+                      .out = out_of(options),
+                      .orientation = orientation};
   data::write_png(result.out, draw(nn::resized_picture(picture, loaded.info), result));
   if (!options.npy.empty()) write_maps(result);
   if (options.common.json) {
@@ -208,12 +215,14 @@ void say_sheets(const nn::ExplainedFiles& result, const Options& options, const 
     const std::string& name = info.vocabulary[static_cast<size_t>(one.index)];
     document["pictures"].push_back(
         {{"file", one.file}, {"class", name}, {"index", one.index}, {"probability", one.probability}, {"sheet", one.sheet}});
+    add_orientation(document["pictures"].back(), one.orientation, info);
     lines += fmt::format("{}: {} ({:.1f} %), why: {}\n", one.file, name, 100 * one.probability, one.sheet);
     for (const std::string& note : one.notes) lines += fmt::format("  {}\n", note);
   }
+  for (const nn::BadFile& bad : result.bad) document["skipped"].push_back(skipped_json(bad.file, bad.reason));
   if (options.common.json) {
     print_json(document);
-  } else {
+  } else if (!lines.empty()) {
     print(lines);
   }
 }
@@ -233,8 +242,10 @@ void explain_many(const Options& options, const std::vector<fs::path>& files, nn
   sheets.explain.batch.progress = [&](int64_t, int64_t) { line(pictures_done, total); };
   sheets.progress = [&](int64_t done, int64_t) { line(pictures_done = done, total); };
   const nn::ExplainedFiles result = nn::explain_files(*loaded.model, files, loaded.info, sheets, {.device = device});
-  for (const nn::BadFile& bad : result.bad) std::cerr << fmt::format("skipped {}: {}\n", bad.file, bad.reason);
+  const auto is_turned = [](const nn::ExplainedFile& one) { return one.orientation != 1; };
+  say_turned(std::count_if(result.pictures.begin(), result.pictures.end(), is_turned), loaded.info.exif_rotate);
   say_sheets(result, options, loaded.info);
+  if (const auto error = unused_error(result.bad, files.size())) throw *error;
 }
 
 std::vector<std::string> layers_of(const Options& options, nn::ResNet& model, bool many) {

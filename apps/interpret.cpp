@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "apps/evaluation.h"
+#include "apps/pictures.h"
 #include "data/confusion_plot.h"
 #include "data/png_write.h"
 #include "engine/atomic_file.h"
@@ -113,7 +114,11 @@ void run(const Options& options) {
   ProgressLine explaining(console, "explaining");
   write_files(options, loaded, evaluated, findings, explaining);
   console.clear_status();
-  if (options.common.json) return print_json(to_json(options, evaluated, findings, loaded.info.vocabulary));
+  if (options.common.json) {
+    nlohmann::ordered_json document = to_json(options, evaluated, findings, loaded.info.vocabulary);
+    add_scan(document, *evaluated.dataset);
+    return print_json(document);
+  }
   print(to_text(options, evaluated.evaluation, findings, loaded.info.vocabulary));
 }
 

@@ -2,6 +2,7 @@
 #include "nn/lr_find.h"
 
 #include "apps/command.h"
+#include "apps/pictures.h"
 #include "apps/training.h"
 #include "data/png_write.h"
 #include "nn/batch_hint.h"
@@ -39,12 +40,16 @@ std::string next_steps(const Options& options, const std::string& data, const nn
   return fmt::format("next, with what {} says: mirilla train --data {}{} --lr {:.2g}", chosen.rule, data, weights, *chosen.lr);
 }
 
-nlohmann::ordered_json to_json(const Options& options, const nn::LrFindResult& result, const std::vector<nn::LrSuggestion>& suggestions) {
+nlohmann::ordered_json to_json(const Options& options, const nn::LrFindResult& result, const std::vector<nn::LrSuggestion>& suggestions,
+                               const data::Dataset& dataset) {
   nlohmann::ordered_json by_rule = nlohmann::ordered_json::object();
   for (const nn::LrSuggestion& suggestion : suggestions)
     by_rule[suggestion.rule] = suggestion.lr ? nlohmann::ordered_json(*suggestion.lr) : nlohmann::ordered_json();
-  return {{"out", options.out},        {"suggestions", by_rule}, {"frozen", is_frozen(options)}, {"iterations", result.lrs.size()},
-          {"blew_up", result.blew_up}, {"lrs", result.lrs},      {"losses", result.losses}};
+  nlohmann::ordered_json document{
+      {"out", options.out},        {"suggestions", by_rule}, {"frozen", is_frozen(options)}, {"iterations", result.lrs.size()},
+      {"blew_up", result.blew_up}, {"lrs", result.lrs},      {"losses", result.losses}};
+  add_scan(document, dataset);
+  return document;
 }
 
 void run(const Options& options) {
@@ -68,7 +73,7 @@ void run(const Options& options) {
   const std::vector<nn::LrSuggestion> suggestions = nn::suggest(result, options.finding.iterations, options.rules);
   nn::write_lr_find(result, out / "lr_find.csv");
   data::write_png((out / "lr_find.png").string(), nn::draw_lr_find(result, suggestions));
-  if (options.common.json) print_json(to_json(options, result, suggestions));
+  if (options.common.json) print_json(to_json(options, result, suggestions, *dataset));
   if (result.blew_up) console.line(fmt::format("The loss ran away after {} iterations, at {:.2g}.", result.lrs.size(), result.lrs.back()));
   console.line(nn::to_string(suggestions));
   console.line(fmt::format("lr_find.png and lr_find.csv are in {}.\n{}", options.out, next_steps(options, data, suggestions.front())));

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <iostream>
+#include <map>
 #include <numeric>
 
 #include "apps/command.h"
 #include "apps/failure.h"
+#include "apps/pictures.h"
 #include "data/csv.h"
 #include "data/items.h"
 
@@ -31,19 +33,32 @@ std::vector<size_t> likeliest_first(const std::vector<float>& probabilities) {
   return order;
 }
 
-nlohmann::ordered_json to_json(const nn::Prediction& prediction, const std::vector<std::string>& vocabulary) {
+nlohmann::ordered_json to_json(const nn::Prediction& prediction, const nn::ModelInfo& info) {
   nlohmann::ordered_json probabilities = nlohmann::ordered_json::object();
-  for (size_t c = 0; c < vocabulary.size(); ++c) probabilities[vocabulary[c]] = prediction.probabilities[c];
-  return {{"file", prediction.file},
-          {"label", vocabulary[static_cast<size_t>(prediction.index)]},
-          {"index", prediction.index},
-          {"probabilities", probabilities}};
+  for (size_t c = 0; c < info.vocabulary.size(); ++c) probabilities[info.vocabulary[c]] = prediction.probabilities[c];
+  nlohmann::ordered_json one = {{"file", prediction.file},
+                                {"label", info.vocabulary[static_cast<size_t>(prediction.index)]},
+                                {"index", prediction.index},
+                                {"probabilities", probabilities}};
+  add_orientation(one, prediction.orientation, info);
+  return one;
 }
 
 nlohmann::ordered_json to_json(const nn::Unanswered& unanswered) {
   nlohmann::ordered_json line{{"file", unanswered.file}};
   line.update(error_json(unanswered.why, unanswered.why.hint()));
   return line;
+}
+
+// An entry for each picture that was asked for, in that order; of those that could not be read or have no answer, why.
+nlohmann::ordered_json to_json(const nn::Predictions& predictions, const nn::ModelInfo& info) {
+  std::map<size_t, nlohmann::ordered_json> by_place;
+  for (const nn::Prediction& one : predictions.pictures) by_place[one.place] = to_json(one, info);
+  for (const nn::BadFile& one : predictions.bad) by_place[one.place] = skipped_json(one.file, one.reason);
+  for (const nn::Unanswered& one : predictions.unanswered) by_place[one.place] = to_json(one);
+  nlohmann::ordered_json document = nlohmann::ordered_json::array();
+  for (auto& [place, entry] : by_place) document.push_back(std::move(entry));
+  return document;
 }
 
 std::string to_csv(const std::vector<nn::Prediction>& predictions, const std::vector<std::string>& vocabulary) {
@@ -92,18 +107,17 @@ void run(const Options& options) {
                                                          .progress = [&](int64_t done, int64_t total) { progress(done, total); },
                                                          .tta = tta_of(options.tta, options.common)});
   for (const std::string& note : notes) std::cerr << note << '\n';
-  for (const nn::BadFile& bad : predictions.bad) std::cerr << fmt::format("skipped {}: {}\n", bad.file, bad.reason);
-
   const std::vector<std::string>& vocabulary = loaded.info.vocabulary;
+  const auto is_turned = [](const nn::Prediction& prediction) { return prediction.orientation != 1; };
+  say_turned(std::count_if(predictions.pictures.begin(), predictions.pictures.end(), is_turned), loaded.info.exif_rotate);
   if (options.common.json) {
-    nlohmann::ordered_json document = nlohmann::ordered_json::array();
-    for (const nn::Prediction& prediction : predictions.pictures) document.push_back(to_json(prediction, vocabulary));
-    for (const nn::Unanswered& unanswered : predictions.unanswered) document.push_back(to_json(unanswered));
-    print_json(document);
-  } else {
+    print_json(to_json(predictions, loaded.info));
+  } else if (!predictions.pictures.empty()) {
     print(options.csv ? to_csv(predictions.pictures, vocabulary) : to_text(predictions.pictures, vocabulary, options.top_k));
   }
+  const auto unused = unused_error(predictions.bad, files.size());
   require_answers(predictions);
+  if (unused) throw *unused;
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nn/show_batch.h"
 
+#include "apps/pictures.h"
 #include "apps/training.h"
 #include "data/dataset.h"
 #include "data/png_write.h"
@@ -28,13 +29,16 @@ nlohmann::ordered_json to_json(const Options& options, const nn::ShownBatch& bat
                       {"warp_y", one.draw.warp_y}, {"brightness", one.draw.brightness}, {"contrast", one.draw.contrast}};
     pictures.push_back(line);
   }
-  return {{"out", options.out},
-          {"part", options.valid ? "valid" : "train"},
-          {"batch", batch.n},
-          {"resize", options.training.resize},
-          {"size", options.training.size},
-          {"crop", {{"x", batch.crop.x}, {"y", batch.crop.y}, {"width", batch.crop.width}, {"height", batch.crop.height}}},
-          {"pictures", pictures}};
+  nlohmann::ordered_json document{
+      {"out", options.out},
+      {"part", options.valid ? "valid" : "train"},
+      {"batch", batch.n},
+      {"resize", options.training.resize},
+      {"size", options.training.size},
+      {"crop", {{"x", batch.crop.x}, {"y", batch.crop.y}, {"width", batch.crop.width}, {"height", batch.crop.height}}},
+      {"pictures", pictures}};
+  add_scan(document, dataset);
+  return document;
 }
 
 std::string describe(const Options& options, const nn::ShownBatch& batch, const data::Dataset& dataset) {
@@ -49,7 +53,10 @@ void run(const Options& options) {
   Device& device = open(options.training.common);
   nn::Console console = make_console(options.training.common);
   const auto dataset = open_data(options.training, options.training.data, console);
-  const nn::ModelInfo info{.vocabulary = dataset->vocabulary(), .resize = options.training.resize, .size = options.training.size};
+  const nn::ModelInfo info{.vocabulary = dataset->vocabulary(),
+                           .resize = options.training.resize,
+                           .size = options.training.size,
+                           .exif_rotate = options.training.exif_rotate};
   const nn::ShownBatch batch = nn::show_batch(dataset, info,
                                               {.pictures = options.n,
                                                .batch_size = options.training.batch_size,

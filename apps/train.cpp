@@ -2,6 +2,7 @@
 #include "apps/command.h"
 #include "apps/data_text.h"
 #include "apps/failure.h"
+#include "apps/pictures.h"
 #include "apps/run_folder.h"
 #include "apps/training.h"
 #include "data/names.h"
@@ -48,6 +49,8 @@ nlohmann::ordered_json config_of(const Options& options, const std::string& data
                                    {"train", dataset.train().size()},
                                    {"valid", dataset.valid().size()}};
   if (!dataset.origin().valid.empty()) config[kValidPart] = folders_text(dataset.origin().valid);
+  if (options.exif_rotate) config["exif_rotate"] = true;
+  if (options.max_bad != data::kUsualMaxBad) config["max_bad"] = options.max_bad;
   return config;
 }
 
@@ -57,7 +60,7 @@ std::string rough_time(double seconds) {
   return fmt::format("{:.1f} h", seconds / 3600);
 }
 
-nlohmann::ordered_json result_of(const nn::SaveBest& best, const fs::path& out) {
+nlohmann::ordered_json result_of(const nn::SaveBest& best, const data::Dataset& dataset, const fs::path& out) {
   nlohmann::ordered_json document{{"out", out.string()},
                                   {"model", best.saved() ? nlohmann::ordered_json(best.file().string()) : nlohmann::ordered_json()}};
   if (best.saved())
@@ -65,12 +68,14 @@ nlohmann::ordered_json result_of(const nn::SaveBest& best, const fs::path& out) 
                         {"epoch", best.saved_row().epoch},
                         {"valid_loss", best.saved_row().valid_loss},
                         {"accuracy", best.saved_row().accuracy}};
+  add_scan(document, dataset);
   return document;
 }
 
-void report_end(const Options& options, const nn::SaveBest& best, const std::string& data, const fs::path& out, nn::Console& console) {
+void report_end(const Options& options, const nn::SaveBest& best, const data::Dataset& dataset, const std::string& data,
+                const fs::path& out, nn::Console& console) {
   const std::string model = best.file().string();
-  if (options.common.json) print_json(result_of(best, out));
+  if (options.common.json) print_json(result_of(best, dataset, out));
   console.line(
       fmt::format("\nThe best model (validation accuracy {:.4f}) is in {}; history.csv, loss.png and config.json lie beside it.\nnext: "
                   "mirilla eval {} --data {}\n      mirilla predict {} PICTURE...\n      mirilla gradcam {} PICTURE",
@@ -139,11 +144,11 @@ void run(const Options& options, const CLI::App& command) {
     nn::with_batch_hint(options.batch_size, [&] { learner.fit(phases); });
     if (!best.saved_in_last_fit()) throw without_a_model(learner, best);
   } catch (const Error& error) {
-    failed(error, options, command, learner.recorder(), result_of(best, out));
+    failed(error, options, command, learner.recorder(), result_of(best, *dataset, out));
     throw;
   }
   nn::write_history(learner.recorder(), out / "history.csv");
-  report_end(options, best, data, out, console);
+  report_end(options, best, *dataset, data, out, console);
 }
 
 void add_training_options(CLI::App& command, Options& options) {

@@ -3,9 +3,8 @@
 
 #include <fmt/ranges.h>
 
-#include <iostream>
-
 #include "apps/data_text.h"
+#include "apps/pictures.h"
 #include "data/names.h"
 #include "data/scenes.h"
 #include "weights/match.h"
@@ -38,6 +37,8 @@ void add_data_options(CLI::App& command, TrainingOptions& options) {
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber.description(""))
       ->type_name("N");
+  add_exif_rotate(command, options.exif_rotate);
+  add_max_bad(command, options.max_bad);
 }
 
 void add_network_options(CLI::App& command, TrainingOptions& options) {
@@ -84,21 +85,21 @@ std::string data_path(const TrainingOptions& options, const fs::path& out, nn::C
 
 std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const std::string& path, nn::Console& console) {
   const fs::path results[] = {options.out};  // loss.png in it is nobody's photo
-  auto dataset = data::open_training(data::open_source(path, results), {.limit_per_class = options.limit,
-                                                                        .valid_pct = options.valid_pct,
-                                                                        .split_file = options.split_file,
-                                                                        .valid_part = !options.valid_pct_said,
-                                                                        .options = {.resize = options.resize}});
+  auto dataset = data::open_training(
+      data::open_source(path, results), {.limit_per_class = options.limit,
+                                         .valid_pct = options.valid_pct,
+                                         .split_file = options.split_file,
+                                         .valid_part = !options.valid_pct_said,
+                                         .options = {.resize = options.resize, .exif_rotate = options.exif_rotate, .max_bad = options.max_bad}});
   say_notes(*dataset);
   {
     ProgressLine progress(console, "decoding");
-    dataset->scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
+    scan(*dataset, progress);
   }
   if (dataset->valid().empty())
     throw DataError(fmt::format("{}: of {} pictures none is left to validate with, and without validation no model is the best", path,
                                 dataset->train().size()),
                     "more pictures, a larger --valid-pct, or a --split-file");
-  for (const data::BadPicture& bad : dataset->bad_pictures()) std::cerr << fmt::format("skipped {}: {}\n", bad.path, bad.reason);
   say_missing(*dataset, dataset->valid(), "validate with");
   return dataset;
 }
@@ -151,7 +152,8 @@ void import_weights(const TrainingOptions& options, std::string_view without_wei
 }
 
 nn::Learner make_learner(const TrainingOptions& options, nn::ResNet& model, std::shared_ptr<const data::Dataset> dataset) {
-  const nn::ModelInfo info{.vocabulary = dataset->vocabulary(), .resize = options.resize, .size = options.size};
+  const nn::ModelInfo info{
+      .vocabulary = dataset->vocabulary(), .resize = options.resize, .size = options.size, .exif_rotate = options.exif_rotate};
   Device& device = nn::placement_of(model).device;
   return nn::make_learner(model, std::move(dataset), info,
                           {.seed = options.common.seed,

@@ -27,13 +27,15 @@ struct TrainingOptions {
   std::string init_head;
   bool allow_nonfinite = false;
   int64_t limit = 0;
+  bool exif_rotate = false;
+  double max_bad = data::kUsualMaxBad;
   std::string out = "mirilla-out";
   std::string precision;
   nn::ReplayMode replay = nn::ReplayMode::automatic;
   std::string device_pictures = "auto";
 };
 
-/// Adds --data, --resize, --size, --valid-pct, --split-file and --limit.
+/// Adds --data, --resize, --size, --valid-pct, --split-file, --limit, --exif-rotate and --max-bad.
 void add_data_options(CLI::App& command, TrainingOptions& options);
 /// Adds --weights, --init-head, --allow-nonfinite, --arch, --batch-size and --precision.
 void add_network_options(CLI::App& command, TrainingOptions& options);
@@ -41,7 +43,8 @@ void add_network_options(CLI::App& command, TrainingOptions& options);
 /// The archive to train on; without --data the scenes, drawn into the results' folder so that eval and predict find them.
 std::string data_path(const TrainingOptions& options, const std::filesystem::path& out, nn::Console& console);
 
-/// The data set, scanned, with what it left out said on stderr. Throws DataError where nothing is left to validate with.
+/// The data set, scanned, with what it left out, and that photos are turned, said on stderr. Throws DataError where nothing is left to
+/// validate with.
 std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const std::string& path, nn::Console& console);
 void describe_data(const data::Dataset& dataset, const std::string& path, nn::Console& console);
 

@@ -24,7 +24,6 @@ namespace mirilla::data {
 
 namespace {
 
-constexpr double kMostBadPictures = 0.05;
 constexpr size_t kNamedBadPictures = 3;
 
 uint64_t bytes_of(const Picture& picture) { return picture.pixels.size() + sizeof(Picture); }
@@ -36,13 +35,13 @@ void check_indices(std::span<const int64_t> indices, size_t items) {
   }
 }
 
-[[noreturn]] void throw_too_many(const std::string& source, const std::vector<BadPicture>& bad, size_t total) {
+[[noreturn]] void throw_too_many(const std::string& source, const std::vector<BadPicture>& bad, size_t total, double max_bad) {
   std::string names;
   for (size_t i = 0; i < std::min(bad.size(), kNamedBadPictures); ++i) names += fmt::format("{}{}", i ? "; " : "", bad[i].reason);
   if (bad.size() > kNamedBadPictures) names += "; ...";
-  throw DataError(fmt::format("{}: {} of {} pictures do not decode, more than the {:.0f} % that are passed over ({})", source, bad.size(),
-                              total, 100 * kMostBadPictures, names),
-                  "was the data copied whole?");
+  throw TooManyBad(fmt::format("{}: {} of {} pictures {} not decode, more than the {:g} % that are passed over ({})", source, bad.size(),
+                               total, bad.size() == 1 ? "does" : "do", 100 * max_bad, names),
+                   "was the data copied whole?");
 }
 
 }  // namespace
@@ -62,7 +61,8 @@ Dataset::Dataset(std::shared_ptr<const Source> source, std::vector<Item> items, 
       origin_(std::move(origin)),
       own_vocabulary_(options_.vocabulary.empty()),
       slots_(items_.size()),
-      fixed_(items_.size(), false) {
+      fixed_(items_.size(), false),
+      turned_(items_.size(), false) {
   if (options_.resize < 1) throw ShapeError(fmt::format("Dataset: the resize must be positive and is {}", options_.resize));
   check_indices(split_.train, items_.size());
   check_indices(split_.valid, items_.size());
@@ -109,10 +109,11 @@ void Dataset::keep(int64_t item, std::shared_ptr<const Picture> picture, bool is
 
 Picture Dataset::decode_item(int64_t item) const {
   const std::string& path = items_[static_cast<size_t>(item)].path;
-  Picture picture = decode(source_->read(path), path);
+  DecodedFile file = decode_file(source_->read(path), path, {.exif_rotate = options_.exif_rotate});
   const std::lock_guard lock(mutex_);
   ++statistics_.decoded;
-  return picture;
+  turned_[static_cast<size_t>(item)] = file.orientation != 1;
+  return std::move(file.picture);
 }
 
 /// From the cache, or decoded and put there in the form that serves the epochs best.
@@ -160,6 +161,14 @@ bool Dataset::crop_is_fixed(int64_t item) const {
   check_indices(std::span(&item, 1), items_.size());
   const std::lock_guard lock(mutex_);
   return fixed_[static_cast<size_t>(item)];
+}
+
+int64_t Dataset::turned_pictures() const {
+  const std::lock_guard lock(mutex_);
+  int64_t turned = 0;
+  for (const auto* part : {&split_.train, &split_.valid})
+    turned += std::count_if(part->begin(), part->end(), [&](int64_t item) { return turned_[static_cast<size_t>(item)]; });
+  return turned;
 }
 
 CacheStatistics Dataset::cache_statistics() const {
@@ -220,7 +229,7 @@ void scan_items(ScanState& state, const std::function<void(int64_t)>& load, cons
       load(item);
     } catch (const DataError& e) {
       const std::lock_guard lock(state.mutex);
-      state.bad.push_back({item, items[static_cast<size_t>(item)].path, e.message()});
+      state.bad.push_back({item, items[static_cast<size_t>(item)].path, e.message(), e.hint()});
     } catch (...) {
       const std::lock_guard lock(state.mutex);
       if (!state.failure) state.failure = std::current_exception();
@@ -257,8 +266,9 @@ const std::vector<BadPicture>& Dataset::scan(int threads, const std::function<vo
   if (progress) progress(total, total);
   bad_ = std::move(state.bad);
   std::sort(bad_.begin(), bad_.end(), [](const BadPicture& a, const BadPicture& b) { return a.item < b.item; });
-  if (static_cast<double>(bad_.size()) > kMostBadPictures * static_cast<double>(total))
-    throw_too_many(source_->name(), bad_, state.items.size());
+  const double allowed = std::max(options_.max_bad * static_cast<double>(total), options_.max_bad > 0 ? 1.0 : 0.0);
+  if (!bad_.empty() && (static_cast<double>(bad_.size()) > allowed || bad_.size() == state.items.size()))
+    throw_too_many(source_->name(), bad_, state.items.size(), options_.max_bad);
   drop_bad();
   check_no_class_is_gone();
   return bad_;

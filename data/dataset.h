@@ -14,16 +14,22 @@
 #include "data/picture.h"
 #include "data/resize.h"
 #include "data/split.h"
+#include "kernels/error.h"
 
 namespace mirilla::data {
 
 /// A quarter of the machine's memory, at most 2 GiB.
 uint64_t default_cache_bytes();
 
+/// The share of a data set's pictures that are passed over where they do not decode, unless somebody says otherwise.
+inline constexpr double kUsualMaxBad = 0.05;
+
 struct DatasetOptions {
   int resize = 256;                              // fastai's Resize(resize) for each picture
   uint64_t cache_bytes = default_cache_bytes();  // budget for decoded pictures, 8-bit; 0 keeps none
   std::vector<std::string> vocabulary;           // empty: the sorted labels of the training part
+  bool exif_rotate = false;                      // DecodeOptions::exif_rotate of every picture
+  double max_bad = kUsualMaxBad;                 // the share of pictures that may not decode; one always may, unless this is 0
 };
 
 /// What the cache did so far. Counters grow, `bytes` and `pictures` say what is held now.
@@ -39,6 +45,12 @@ struct BadPicture {
   int64_t item = 0;
   std::string path;
   std::string reason;
+  std::string hint;
+};
+
+/// More pictures than DatasetOptions::max_bad do not decode.
+struct TooManyBad : DataError {
+  using DataError::DataError;
 };
 
 /// What of a source became the pictures of a data set, and what was left.
@@ -69,6 +81,7 @@ class Dataset {
   const std::vector<int64_t>& valid() const { return split_.valid; }
   int resize() const { return options_.resize; }
   const DataOrigin& origin() const { return origin_; }
+  bool exif_rotate() const { return options_.exif_rotate; }
   /// The item's class, its place in the vocabulary.
   int64_t label(int64_t item) const { return labels_[static_cast<size_t>(item)]; }
   /// How many of `indices` each class has, in the vocabulary's order.
@@ -76,9 +89,9 @@ class Dataset {
 
   /// Decodes every item of the split once, which fills the cache, and takes those that fail out of train() and valid(). Call it before the
   /// first Loader; without it a bad picture is an exception in the middle of an epoch. `progress(done, total)` is called from this
-  /// thread, now and then; an exception from it ends the scan and passes. Throws DataError where more than 5 % of the items fail, with the
-  /// first few names and reasons, or where
-  /// the vocabulary was derived and a class of it has no picture left to train on.
+  /// thread, now and then; an exception from it ends the scan and passes. Throws TooManyBad where more of the items fail than
+  /// options.max_bad says, or all, with the first few names and reasons; DataError where the vocabulary was derived and a class of it has no
+  /// picture left to train on.
   const std::vector<BadPicture>& scan(int threads, const std::function<void(int64_t done, int64_t total)>& progress = {});
   /// What the last scan() took out, in the items' order.
   const std::vector<BadPicture>& bad_pictures() const { return bad_; }
@@ -90,6 +103,10 @@ class Dataset {
 
   /// Whether resized() gives the same at every draw. Known of an item from its first decoding on, so after scan(); false before.
   bool crop_is_fixed(int64_t item) const;
+
+  /// How many pictures of train() and valid() ask in their EXIF to be turned before they are seen, whether or not options.exif_rotate does
+  /// it. Known of an item from its first decoding on, so after scan().
+  int64_t turned_pictures() const;
 
   CacheStatistics cache_statistics() const;
 
@@ -118,7 +135,7 @@ class Dataset {
 
   mutable std::mutex mutex_;  // guards what follows
   mutable std::vector<Slot> slots_;
-  mutable std::vector<bool> fixed_;
+  mutable std::vector<bool> fixed_, turned_;
   mutable CacheStatistics statistics_;
 };
 

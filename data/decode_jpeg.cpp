@@ -2,10 +2,13 @@
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
+#include <new>
 #include <string>
 #include <vector>
 
 #include <jpeglib.h>
+// jpeglib.h comes before it
+#include <jerror.h>
 
 #include "data/decode_kinds.h"
 #include "kernels/error.h"
@@ -19,12 +22,12 @@ namespace {
 struct ErrorManager {
   jpeg_error_mgr base;  // first, so that libjpeg's pointer is ours
   std::jmp_buf jump;
-  char message[JMSG_LENGTH_MAX];
+  int code;  // of jerror.h
 };
 
 void fail(j_common_ptr info) {
   auto* manager = reinterpret_cast<ErrorManager*>(info->err);
-  manager->base.format_message(info, manager->message);
+  manager->code = info->err->msg_code;
   std::longjmp(manager->jump, 1);
 }
 
@@ -46,7 +49,6 @@ class Decoder {
     info_.err = jpeg_std_error(&errors_.base);
     errors_.base.error_exit = fail;
     errors_.base.output_message = [](j_common_ptr) {};  // warnings do not stop Pillow either, and the library never prints
-    errors_.message[0] = '\0';
     source_.init_source = nothing;
     source_.term_source = nothing;
     source_.fill_input_buffer = suspend;
@@ -88,7 +90,7 @@ class Decoder {
   int width() const { return static_cast<int>(info_.image_width); }
   int height() const { return static_cast<int>(info_.image_height); }
   int channels() const { return info_.num_components; }
-  const char* message() const { return errors_.message; }
+  int error() const { return errors_.code; }
 
  private:
   ErrorManager errors_{};
@@ -99,7 +101,14 @@ class Decoder {
 
 void throw_unless_good(Outcome outcome, const Decoder& decoder, std::string_view name) {
   if (outcome == Outcome::kTruncated) throw DataError(fmt::format("{}: the JPEG is cut off", name), "was it copied whole?");
-  if (outcome == Outcome::kFailed) throw DataError(fmt::format("{}: the JPEG does not decode ({})", name, decoder.message()));
+  if (outcome != Outcome::kFailed) return;
+  constexpr const char* kSaveAgain = "save it again, as an ordinary JPEG or as PNG";
+  switch (decoder.error()) {
+    case JERR_OUT_OF_MEMORY: throw std::bad_alloc();
+    case JERR_SOF_UNSUPPORTED: throw DataError(fmt::format("{}: a lossless or hierarchical JPEG, which is not decoded", name), kSaveAgain);
+    case JERR_BAD_PRECISION: throw DataError(fmt::format("{}: a JPEG of more than 8 bits, which is not decoded", name), kSaveAgain);
+    default: throw DataError(fmt::format("{}: the JPEG is damaged: it does not decode", name), "was it copied whole?");
+  }
 }
 
 void spread_grey(const std::vector<uint8_t>& grey, std::vector<uint8_t>& rgb) {
@@ -125,7 +134,8 @@ Picture decode_jpeg(std::span<const uint8_t> bytes, std::string_view name, int64
   const int channels = decoder.channels();
   if (channels != 1 && channels != 3 && channels != 4)
     throw DataError(fmt::format("{}: a JPEG with {} channels is no picture", name, channels));
-  check_picture_size(decoder.width(), decoder.height(), bytes.size(), name, most_pixels);
+  check_picture_size(decoder.width(), decoder.height(), name, most_pixels);
+  check_pixels_fit(decoder.width(), decoder.height(), bytes.size(), name);
   Picture picture(decoder.width(), decoder.height());
   if (channels == 3) {
     throw_unless_good(decoder.read_pixels(picture.pixels.data()), decoder, name);

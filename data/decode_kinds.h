@@ -4,17 +4,37 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "data/picture.h"
 
-// The two decoders behind data/decode.h; callers want that one.
+// The decoders behind data/decode.h; callers want that one. Each takes a file of its kind, which the is_...() tell by content.
 namespace mirilla::data::detail {
 
-/// Throws DataError for a picture without pixels, with more than most_pixels, or with more than `bytes` of any kind can hold.
-void check_picture_size(int64_t width, int64_t height, size_t bytes, std::string_view name, int64_t most_pixels);
+/// Throws DataError for a picture without pixels or with more than most_pixels.
+void check_picture_size(int64_t width, int64_t height, std::string_view name, int64_t most_pixels);
 
+/// Deflate's best is 1032 : 1, so a byte of a 1-bit PNG gives 8256 pixels; no other kind but WebP comes near. A tiny file with a huge size
+/// would otherwise cost seconds and gigabytes before it turns out to be cut off.
+inline constexpr int64_t kMostPixelsPerByte = 10'000;
+/// Throws DataError for more pixels than so many bytes can hold.
+void check_pixels_fit(int64_t width, int64_t height, size_t bytes, std::string_view name);
+
+bool is_jpeg(std::span<const uint8_t> bytes);
 Picture decode_jpeg(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels);
+
+bool is_bmp(std::span<const uint8_t> bytes);
+Picture decode_bmp(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels);
+
+/// WebP, by libwebp; where the build found none, an error that says so.
+bool is_webp(std::span<const uint8_t> bytes);
+Picture decode_webp(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels);
+/// Its version, or that it is absent.
+std::string webp_library();
+
+/// PNG, GIF, TGA, PSD, PPM and PGM, by stb_image.
+bool is_other(std::span<const uint8_t> bytes);
 Picture decode_other(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels);
 
 }  // namespace mirilla::data::detail

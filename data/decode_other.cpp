@@ -4,9 +4,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "data/chunks.h"
 #include "data/decode_kinds.h"
+#include "data/png_checks.h"
+#include "data/undecoded.h"
 #include "kernels/error.h"
 
 namespace {
@@ -25,7 +31,6 @@ void* limited_realloc(void* block, size_t bytes) { return bytes <= block_limit ?
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_ONLY_PNG
-#define STBI_ONLY_BMP
 #define STBI_ONLY_GIF
 #define STBI_ONLY_PSD
 #define STBI_ONLY_PNM
@@ -40,15 +45,15 @@ namespace mirilla::data::detail {
 
 namespace {
 
-/// The bytes as stb_image's reader. It does not mind where a file ends too early (missing pixels come out black, or as they lay in memory),
-/// so this notes when more was asked for than there is.
+/// The file, in pieces, as stb_image's reader. It does not mind where a file ends too early (missing pixels come out black, or as they lay
+/// in memory), so this notes when more was asked for than there is.
 class Reader {
  public:
-  explicit Reader(std::span<const uint8_t> bytes) : bytes_(bytes) {
-    stbi_io_callbacks callbacks{
-        .read = read, .skip = skip, .eof = [](void* self) { return static_cast<Reader*>(self)->left() == 0 ? 1 : 0; }};
+  explicit Reader(std::vector<std::span<const uint8_t>> pieces) : pieces_(std::move(pieces)) {
+    stbi_io_callbacks callbacks{.read = read, .skip = skip, .eof = [](void* self) { return static_cast<Reader*>(self)->at_end() ? 1 : 0; }};
     stbi__start_callbacks(&context_, &callbacks, this);
   }
+  explicit Reader(std::span<const uint8_t> bytes) : Reader(std::vector{bytes}) {}
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
 
@@ -56,48 +61,57 @@ class Reader {
   bool asked_too_much() const { return asked_too_much_; }
 
  private:
-  size_t left() const { return bytes_.size() - at_; }
+  bool at_end() const { return piece_ == pieces_.size(); }
+
+  /// As many bytes as there are, to `out` where it is somewhere.
+  size_t take(char* out, size_t wanted) {
+    size_t taken = 0;
+    while (taken < wanted && !at_end()) {
+      const std::span<const uint8_t> rest = pieces_[piece_].subspan(at_);
+      const size_t count = std::min(wanted - taken, rest.size());
+      if (out && count > 0) std::memcpy(out + taken, rest.data(), count);
+      taken += count;
+      at_ += count;
+      if (count == rest.size()) ++piece_, at_ = 0;
+    }
+    return taken;
+  }
 
   static int read(void* pointer, char* out, int size) {
     Reader& self = *static_cast<Reader*>(pointer);
     const size_t wanted = static_cast<size_t>(std::max(size, 0));
-    const size_t count = std::min(wanted, self.left());
+    const size_t count = self.take(out, wanted);
     // stb_image fills its own buffer ahead of need; anywhere else it asks for what it needs.
     const bool ahead = reinterpret_cast<stbi_uc*>(out) == self.context_.buffer_start;
     if (count < wanted && (!ahead || count == 0)) self.asked_too_much_ = true;
-    if (count > 0) std::memcpy(out, self.bytes_.data() + self.at_, count);
-    self.at_ += count;
     return static_cast<int>(count);
   }
 
   static void skip(void* pointer, int size) {
     Reader& self = *static_cast<Reader*>(pointer);
     const size_t wanted = static_cast<size_t>(std::max(size, 0));
-    if (wanted > self.left()) self.asked_too_much_ = true;
-    self.at_ += std::min(wanted, self.left());
+    if (self.take(nullptr, wanted) < wanted) self.asked_too_much_ = true;
   }
 
-  std::span<const uint8_t> bytes_;
-  size_t at_ = 0;
+  std::vector<std::span<const uint8_t>> pieces_;
+  size_t piece_ = 0, at_ = 0;
   bool asked_too_much_ = false;
   stbi__context context_{};
 };
 
-bool begins_with(std::span<const uint8_t> bytes, std::string_view magic) {
-  return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;
-}
-
 bool is_pnm(std::span<const uint8_t> bytes) { return begins_with(bytes, "P5") || begins_with(bytes, "P6"); }
 
-bool is_known(std::span<const uint8_t> bytes, std::string_view name) {
-  if (is_pnm(bytes) || begins_with(bytes, "\x89PNG\r\n\x1a\n") || begins_with(bytes, "BM") || begins_with(bytes, "GIF8") ||
-      begins_with(bytes, "8BPS"))
-    return true;
-  const size_t dot = name.rfind('.');  // TGA has no mark of its own
-  if (dot == std::string_view::npos) return false;
-  std::string extension(name.substr(dot));
-  for (char& c : extension) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return extension == ".tga";
+/// TGA has no mark of its own: a header in which everything fits together, as no text and no other kind begins.
+bool is_tga(std::span<const uint8_t> bytes) {
+  constexpr size_t kHeaderBytes = 18;
+  if (bytes.size() < kHeaderBytes) return false;
+  const uint32_t has_palette = bytes[1], kind = bytes[2] & ~8u, color_bits = bytes[7], bits = bytes[16];  // 8: packed
+  const bool sizes = little_number(bytes, 12, 2) > 0 && little_number(bytes, 14, 2) > 0;
+  if (!sizes || has_palette > 1 || bytes[2] > 11 || (bytes[17] & 0xC0) != 0) return false;
+  const auto is_color = [](uint32_t depth) { return depth == 15 || depth == 16 || depth == 24 || depth == 32; };
+  if (kind == 1) return has_palette == 1 && is_color(color_bits) && (bits == 8 || bits == 16);
+  if (kind == 2) return is_color(bits);
+  return kind == 3 && (bits == 8 || bits == 16);
 }
 
 /// The third number of a PPM or PGM header: what stands for full brightness.
@@ -126,9 +140,9 @@ struct Header {
 };
 
 [[noreturn]] void throw_bad(std::string_view name, bool cut_off) {
-  const char* reason = stbi_failure_reason();
   if (cut_off) throw DataError(fmt::format("{}: the picture is cut off", name), "was it copied whole?");
-  throw DataError(fmt::format("{}: the picture does not decode ({})", name, reason ? reason : "unknown reason"));
+  throw DataError(fmt::format("{}: the picture does not decode: it is damaged, or of a rare variant of its kind", name),
+                  "save it as JPEG or PNG");
 }
 
 Header read_header(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels) {
@@ -136,7 +150,8 @@ Header read_header(std::span<const uint8_t> bytes, std::string_view name, int64_
   Header header;
   Reader reader(bytes);
   if (!stbi__info_main(reader.context(), &header.width, &header.height, &header.channels)) throw_bad(name, reader.asked_too_much());
-  check_picture_size(header.width, header.height, bytes.size(), name, most_pixels);
+  check_picture_size(header.width, header.height, name, most_pixels);
+  check_pixels_fit(header.width, header.height, bytes.size(), name);
   Reader again(bytes);
   header.is_16_bit = stbi__is_16_main(again.context()) != 0;
   return header;
@@ -153,17 +168,26 @@ void check_result(const void* pixels, const Reader& reader, int width, int heigh
 
 }  // namespace
 
+bool is_other(std::span<const uint8_t> bytes) {
+  constexpr std::string_view kPsdMark{"8BPS\0\1", 6};
+  return begins_with(bytes, kPngMark) || begins_with(bytes, "GIF8") || begins_with(bytes, kPsdMark) || is_pnm(bytes) ||
+         (undecoded_kind(bytes).what.empty() && is_tga(bytes));
+}
+
 Picture decode_other(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels) {
-  if (!is_known(bytes, name))
-    throw DataError(fmt::format("{}: not a picture of a kind that is decoded", name), "jpg, png, bmp, gif, tga, psd, ppm and pgm are");
   if (is_pnm(bytes) && pnm_levels(bytes) != 255) {
     throw DataError(fmt::format("{}: {} levels where only PPM and PGM of 255 are decoded", name, pnm_levels(bytes)));
   }
   const Header header = read_header(bytes, name, most_pixels);
+  std::optional<PatchedPng> patched;
+  if (begins_with(bytes, kPngMark)) {
+    check_png(bytes, name);
+    patched = with_whole_palette(bytes);
+  }
   Picture picture(header.width, header.height);
   // The widest pixel takes 8 bytes, and stb_image doubles what turns out too small.
   block_limit = 16 * picture.pixels.size() / 3 + 2 * bytes.size() + (size_t{1} << 20);
-  Reader reader(bytes);
+  Reader reader(patched ? std::vector<std::span<const uint8_t>>{patched->before, patched->chunk, patched->after} : std::vector{bytes});
   int width = 0, height = 0, channels = 0;
   if (header.is_16_bit && header.channels == 1) {  // Pillow's I;16 to RGB: values above 255 are clipped, not scaled
     const std::unique_ptr<stbi__uint16, FreeBlock> grey(stbi__load_and_postprocess_16bit(reader.context(), &width, &height, &channels, 1));

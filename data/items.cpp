@@ -20,10 +20,10 @@ namespace {
 using namespace std::string_view_literals;
 
 // What Python's mimetypes calls image/*, with the common additions of a system's mime.types.
-constexpr std::array kDecodable = {"jpg"sv, "jpeg"sv, "jpe"sv, "jfif"sv, "png"sv, "bmp"sv,
+constexpr std::array kDecodable = {"jpg"sv, "jpeg"sv, "jpe"sv, "jfif"sv, "png"sv, "webp"sv, "bmp"sv,
                                    "gif"sv, "tga"sv,  "psd"sv, "ppm"sv,  "pgm"sv, "pnm"sv};
-constexpr std::array kOtherImages = {"webp"sv, "tif"sv, "tiff"sv, "avif"sv, "heic"sv, "heif"sv, "ico"sv, "jp2"sv, "jxl"sv, "pbm"sv,
-                                     "pcx"sv,  "svg"sv, "xbm"sv,  "xpm"sv,  "xwd"sv,  "ras"sv,  "rgb"sv, "ief"sv, "dng"sv, "nef"sv};
+constexpr std::array kOtherImages = {"tif"sv, "tiff"sv, "avif"sv, "heic"sv, "heif"sv, "ico"sv, "jp2"sv, "jxl"sv, "pbm"sv, "pcx"sv,
+                                     "svg"sv, "xbm"sv,  "xpm"sv,  "xwd"sv,  "ras"sv,  "rgb"sv, "ief"sv, "dng"sv, "nef"sv};
 
 size_t extension_at(std::string_view path) {
   const size_t dot = path.rfind('.');
@@ -138,7 +138,7 @@ Scope scope_of(const Source& source, const Layout& layout, Part part, std::vecto
   if (!source.unusable().empty())
     unusable = fmt::format("; {} was skipped: {}", shortened(source.unusable()[0].path), source.unusable()[0].reason);
   throw DataError(fmt::format("{}: no picture in it{}", source.name(), unusable),
-                  "pictures are expected in <class>/<picture>: jpg, png, bmp, gif, tga, psd, ppm, pgm");
+                  "pictures are expected in <class>/<picture>: jpg, png, webp, bmp, gif, tga, psd, ppm, pgm");
 }
 
 /// train/1.jpg, test/2.jpg: learning to tell these apart is nobody's wish.

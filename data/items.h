@@ -53,7 +53,7 @@ ItemList find_items(const Source& source, const ItemOptions& options = {});
 /// may stand before any of the path's folders.
 std::optional<std::string> mask_path(const Source& source, std::string_view picture_path);
 
-/// By extension, case ignored: what fastai takes for an image, and of those what decode() knows (jpg, jpeg, jpe, jfif, png, bmp, gif,
+/// By extension, case ignored: what fastai takes for an image, and of those what decode() knows (jpg, jpeg, jpe, jfif, png, webp, bmp, gif,
 /// tga, psd, ppm, pgm, pnm).
 bool is_image_name(std::string_view path);
 bool is_decodable_name(std::string_view path);

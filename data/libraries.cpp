@@ -7,6 +7,9 @@
 #include <fmt/format.h>
 #include <jpeglib.h>
 #include <zip.h>
+#include <zlib.h>
+
+#include "data/decode_kinds.h"
 
 namespace mirilla::data {
 
@@ -14,7 +17,9 @@ std::vector<std::pair<std::string, std::string>> libraries() {
 #define MIRILLA_TEXT_OF(number) #number
 #define MIRILLA_VALUE_OF(number) MIRILLA_TEXT_OF(number)
   return {{"libjpeg-turbo", MIRILLA_VALUE_OF(LIBJPEG_TURBO_VERSION)},
+          {"libwebp", detail::webp_library()},
           {"libzip", zip_libzip_version()},
+          {"zlib", zlibVersion()},
           {"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)}};
 #undef MIRILLA_VALUE_OF
 #undef MIRILLA_TEXT_OF

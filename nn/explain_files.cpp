@@ -22,13 +22,15 @@ class Sheets {
  public:
   Sheets(const SheetOptions& options, const ModelInfo& info, ExplainedFiles& result) : options_(options), info_(info), result_(result) {}
 
-  void add(const std::filesystem::path& file, const data::Picture& picture, const Explanation& explanation) {
+  void add(const std::filesystem::path& file, const data::DecodedFile& decoded, const Explanation& explanation) {
+    const data::Picture& picture = decoded.picture;
     const data::Picture tile = data::resize_crop(picture, options_.film ? kFrame : kTile, kCentre, kCentre);
     ExplainedFile one{.file = data::shown(file.string()),
                       .index = explanation.target.terms[0].index,
                       .probability = probability_of(explanation),
                       .notes = {},
-                      .sheet = path_of(result_.sheets.size()).string()};
+                      .sheet = path_of(result_.sheets.size()).string(),
+                      .orientation = decoded.orientation};
     for (const CamMap& map : explanation.maps)
       if (std::string note = note_on(map, options_.explain.style); !note.empty()) one.notes.push_back(std::move(note));
     films_.push_back({fmt::format("{}: {} {:.0f} %", data::shown(file.filename().string()),
@@ -124,27 +126,29 @@ ExplainedFiles explain_files(ResNet& model, std::span<const std::filesystem::pat
   check(options);
   ExplainedFiles result;
   Sheets sheets(options, info, result);
-  std::vector<data::Picture> pictures;
+  std::vector<data::Picture> pictures;  // small: prepare() leaves them as they are
   std::vector<std::filesystem::path> names;
+  std::vector<int> orientations;
   const auto flush = [&] {
     if (pictures.empty()) return;
     const std::vector<Explanation> explanations = explained(model, pictures, names, info, options, placement);
-    for (size_t i = 0; i < pictures.size(); ++i) sheets.add(names[i], pictures[i], explanations[i]);
+    for (size_t i = 0; i < pictures.size(); ++i) sheets.add(names[i], {std::move(pictures[i]), orientations[i]}, explanations[i]);
     pictures.clear();
     names.clear();
+    orientations.clear();
   };
-  int64_t done = 0;
-  for (const std::filesystem::path& file : files) {
+  for (size_t place = 0; place < files.size(); ++place) {
     try {
-      pictures.push_back(resized_picture(data::load_picture(file), info));  // small from here on; prepare() leaves it as it is
-      names.push_back(file);
+      const data::DecodedFile decoded = data::load_file(files[place], {.exif_rotate = info.exif_rotate});
+      pictures.push_back(resized_picture(decoded.picture, info));
+      orientations.push_back(decoded.orientation);
+      names.push_back(files[place]);
     } catch (const DataError& error) {
-      result.bad.push_back({.file = data::shown(file.string()), .reason = error.message()});
+      result.bad.push_back({.file = data::shown(files[place].string()), .reason = error.message(), .hint = error.hint(), .place = place});
     }
     if (static_cast<int64_t>(pictures.size()) == options.batch_size) flush();
-    if (options.progress) options.progress(++done, static_cast<int64_t>(files.size()));
+    if (options.progress) options.progress(static_cast<int64_t>(place + 1), static_cast<int64_t>(files.size()));
   }
-  check_share(result.bad, files.size());
   flush();
   sheets.write();
   return result;

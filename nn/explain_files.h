@@ -37,6 +37,7 @@ struct ExplainedFile {
   double probability = 0;
   std::vector<std::string> notes;  // of maps that show nothing (note_on)
   std::string sheet;
+  int orientation = 1;  // as Prediction's
 };
 
 struct ExplainedFiles {
@@ -46,8 +47,8 @@ struct ExplainedFiles {
 };
 
 /// Explains files in batches and writes contact sheets; never more than a sheet's small pictures are in memory. A file that does not decode
-/// is listed in `bad` and passed over. Throws DataError where more than 5 % of them fail, NotFinite with the pictures' names and UsageError
-/// as explain does, and for a film of a method that gives no map a layer; Error where a sheet cannot be written.
+/// is listed in `bad` and passed over, however many do. Throws NotFinite with the pictures' names and UsageError as explain does, and for a
+/// film of a method that gives no map a layer; Error where a sheet cannot be written.
 ExplainedFiles explain_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                              const SheetOptions& options, Placement placement);
 

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::string_view kFormat = "mirilla";
 constexpr std::string_view kVersion = "1";
+const std::string kExifRotate = "exif_rotate";
 
 std::string head_name(Head head) { return head == Head::fastai ? "fastai" : "torchvision"; }
 
@@ -111,6 +112,7 @@ ModelInfo info_of_ours(const weights::StateDict& state, std::string_view origin)
   info.size = checked_size(metadata_json<int>(state, "size", origin), "size", origin);
   info.mean = checked_colours(metadata_json<std::array<float, 3>>(state, "mean", origin), "mean", origin);
   info.std = checked_colours(metadata_json<std::array<float, 3>>(state, "std", origin), "std", origin);
+  if (state.metadata.contains(kExifRotate)) info.exif_rotate = metadata_json<bool>(state, kExifRotate, origin);
   return info;
 }
 
@@ -130,6 +132,7 @@ void apply(const ModelOverrides& overrides, const Anatomy& anatomy, std::string_
   if (overrides.vocabulary) info.vocabulary = *overrides.vocabulary;
   if (overrides.resize) info.resize = *overrides.resize;
   if (overrides.size) info.size = *overrides.size;
+  if (overrides.exif_rotate) info.exif_rotate = *overrides.exif_rotate;
   if (info.vocabulary.empty()) {
     info.vocabulary = class_numbers(anatomy.classes);
     loaded.notes.push_back(
@@ -157,6 +160,7 @@ weights::StateDict to_state_dict(const ResNet& model, const ModelInfo& info) {
                     {"size", std::to_string(info.size)},
                     {"mean", nlohmann::json(info.mean).dump()},
                     {"std", nlohmann::json(info.std).dump()}};
+  if (info.exif_rotate) state.metadata.emplace(kExifRotate, nlohmann::json(true).dump());
   if (std::string plans = chosen_plans(); !plans.empty()) state.metadata.emplace("plans", std::move(plans));
   return state;
 }

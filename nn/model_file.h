@@ -24,11 +24,13 @@ struct ModelInfo {
   int size = 128;                       // what the network sees
   std::array<float, 3> mean = data::kImageNetMean;
   std::array<float, 3> std = data::kImageNetStd;
+  bool exif_rotate =
+      false;  // whether pictures are turned as their EXIF says (data::DecodeOptions); what reads pictures for the model does so
 };
 
 /// Our file: .safetensors with every parameter and buffer under torchvision's name (the head as head.<index>.*) in PyTorch's layout, so
 /// that others can read it, and the metadata format "mirilla", version "1", architecture, head, vocabulary (JSON), resize, size, mean and
-/// std (JSON); and, where a GPU's library computed, its plans (kernels/chosen_plans.h).
+/// std (JSON); exif_rotate where it is on; and, where a GPU's library computed, its plans (kernels/chosen_plans.h).
 weights::StateDict to_state_dict(const ResNet& model, const ModelInfo& info);
 /// Appears whole or not at all. Throws Error where it cannot be written.
 void save_model(const std::filesystem::path& path, const ResNet& model, const ModelInfo& info);
@@ -38,6 +40,7 @@ struct ModelOverrides {
   std::optional<std::vector<std::string>> vocabulary;
   std::optional<int> resize;
   std::optional<int> size;
+  std::optional<bool> exif_rotate;
   bool allow_nonfinite = false;  // as in ImportOptions
 };
 

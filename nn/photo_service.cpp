@@ -98,13 +98,16 @@ std::string PhotoService::add(std::span<const uint8_t> bytes) {
   if (bytes.size() > limits_.photo_bytes)
     throw DataError(fmt::format("the file has {} MB, and {} are taken at most", bytes.size() >> 20, limits_.photo_bytes >> 20));
   const Turn turn(*this);  // decoding too: it takes memory
-  const data::Picture picture = data::decode(bytes, "the photo", limits_.photo_pixels);
+  const bool exif_rotate = loaded_.info.exif_rotate;
+  const auto [picture, orientation] =
+      data::decode_file(bytes, "the photo", {.exif_rotate = exif_rotate, .most_pixels = limits_.photo_pixels});
   Photo photo{.id = new_id(), .resized = resized_picture(picture, loaded_.info)};
   const std::vector<Prediction> predictions = predict(*loaded_.model, std::span(&picture, 1), loaded_.info);
-  const Json answer = {{"id", photo.id},
-                       {"classes", classes_of(predictions[0].probabilities, loaded_.info.vocabulary)},
-                       {"width", picture.width},
-                       {"height", picture.height}};
+  Json answer = {{"id", photo.id},
+                 {"classes", classes_of(predictions[0].probabilities, loaded_.info.vocabulary)},
+                 {"width", picture.width},
+                 {"height", picture.height}};
+  if (orientation != 1) answer.update({{"exif_orientation", orientation}, {"exif_rotated", exif_rotate}});
   keep(std::move(photo));
   return text_of(answer);
 }

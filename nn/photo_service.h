@@ -53,7 +53,9 @@ class PhotoService {
   /// {arch, size, classes, layers, methods, colormaps, most_bytes}: what may be asked. The layers are those with places, in their order.
   const std::string& about() const { return about_; }
 
-  /// {id, classes: [{index, name, probability}], width, height}: the likeliest first. Throws DataError for what is no picture or too large.
+  /// {id, classes: [{index, name, probability}], width, height}: the likeliest first; and of a photo whose EXIF asks for it to be turned,
+  /// {exif_orientation: 2 to 8, exif_rotated: whether it was}. Read as the model's info says. Throws DataError for what is no picture or
+  /// too large.
   std::string add(std::span<const uint8_t> bytes);
 
   /// The resized picture, as a PNG.

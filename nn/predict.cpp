@@ -14,9 +14,6 @@ namespace mirilla::nn {
 
 namespace {
 
-constexpr double kMostBad = 0.05;
-constexpr size_t kMostReasons = 3;
-
 // Each picture's row of probabilities.
 std::vector<Prediction> predictions_of(std::span<const double> all, size_t n) {
   const size_t classes = n == 0 ? 0 : all.size() / n;
@@ -48,12 +45,12 @@ class Gatherer {
     }
   }
 
-  void add(const std::filesystem::path& file) {
-    const data::Picture picture = data::load_picture(file);
+  void add(const std::filesystem::path& file, size_t place) {
+    const auto [picture, orientation] = data::load_file(file, {.exif_rotate = info_.exif_rotate});
     append_resized(picture, info_, {}, pixels_);
     for (size_t pass = 0; pass < crops_.size(); ++pass)
       append_resized(picture, info_, data::crop_draw(options_.tta->seed, static_cast<int64_t>(pass), next_item_), crops_[pass]);
-    files_.push_back(data::shown(file.string()));
+    files_.push_back({.file = data::shown(file.string()), .place = place, .orientation = orientation});
     items_.push_back(next_item_++);
   }
   bool full() const { return static_cast<int64_t>(files_.size()) == options_.batch_size; }
@@ -62,13 +59,16 @@ class Gatherer {
     if (files_.empty()) return;
     std::map<int64_t, NotFinite> unanswered;
     std::vector<Prediction> some = predictions_of(batch_probabilities(unanswered), files_.size());
-    if (unanswered.size() == files_.size() && predictions.pictures.empty()) throw unanswered.begin()->second.of(files_);
+    if (unanswered.size() == files_.size() && predictions.pictures.empty()) throw unanswered.begin()->second.of(file_names());
     for (size_t i = 0; i < some.size(); ++i) {
-      some[i].file = files_[i];
-      if (const auto found = unanswered.find(static_cast<int64_t>(i)); found != unanswered.end())
-        predictions.unanswered.push_back({.file = files_[i], .why = found->second.of_picture(found->first).of({files_[i]})});
-      else
-        predictions.pictures.push_back(std::move(some[i]));
+      if (const auto found = unanswered.find(static_cast<int64_t>(i)); found != unanswered.end()) {
+        predictions.unanswered.push_back(
+            {.file = files_[i].file, .why = found->second.of_picture(found->first).of({files_[i].file}), .place = files_[i].place});
+        continue;
+      }
+      files_[i].index = some[i].index;
+      files_[i].probabilities = std::move(some[i].probabilities);
+      predictions.pictures.push_back(std::move(files_[i]));
     }
     for (std::vector<uint8_t>& crops : crops_) crops.clear();
     pixels_.clear();
@@ -78,6 +78,12 @@ class Gatherer {
   }
 
  private:
+  std::vector<std::string> file_names() const {
+    std::vector<std::string> names;
+    for (const Prediction& one : files_) names.push_back(one.file);
+    return names;
+  }
+
   // What is not finite, in a pass of whatever kind, goes to `unanswered` by its row.
   std::vector<double> batch_probabilities(std::map<int64_t, NotFinite>& unanswered) {
     const auto n = static_cast<int64_t>(files_.size());
@@ -102,21 +108,12 @@ class Gatherer {
   const PredictOptions& options_;
   std::vector<uint8_t> pixels_;              // centre crops
   std::vector<std::vector<uint8_t>> crops_;  // random ones, of each pass
-  std::vector<std::string> files_;
+  std::vector<Prediction> files_;            // without what is predicted
   std::vector<int64_t> items_;
   int64_t next_item_ = 0, batch_ = 0;
 };
 
 }  // namespace
-
-void check_share(std::span<const BadFile> bad, size_t total) {
-  if (static_cast<double>(bad.size()) <= kMostBad * static_cast<double>(total)) return;
-  if (total == 1) throw DataError(bad[0].reason);
-  std::string reasons;
-  for (size_t i = 0; i < std::min(bad.size(), kMostReasons); ++i) reasons += (i == 0 ? "" : "; ") + bad[i].reason;
-  throw DataError(fmt::format("{} of {} pictures could not be read, more than {:.0f} %: {}{}", bad.size(), total, 100 * kMostBad, reasons,
-                              bad.size() > kMostReasons ? "; ..." : ""));
-}
 
 data::Picture resized_picture(const data::Picture& picture, const ModelInfo& info) {
   constexpr data::CropDraw kCentre;
@@ -149,17 +146,16 @@ Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> 
   if (options.batch_size < 1) throw UsageError(fmt::format("a batch of at least 1 was expected and {} came", options.batch_size));
   Predictions predictions;
   Gatherer gathered(model, info, options);
-  int64_t done = 0;
-  for (const std::filesystem::path& file : files) {
+  for (size_t place = 0; place < files.size(); ++place) {
     try {
-      gathered.add(file);
+      gathered.add(files[place], place);
     } catch (const DataError& error) {
-      predictions.bad.push_back({.file = data::shown(file.string()), .reason = error.message()});
+      predictions.bad.push_back(
+          {.file = data::shown(files[place].string()), .reason = error.message(), .hint = error.hint(), .place = place});
     }
     if (gathered.full()) gathered.flush(predictions);
-    if (options.progress) options.progress(++done, static_cast<int64_t>(files.size()));
+    if (options.progress) options.progress(static_cast<int64_t>(place + 1), static_cast<int64_t>(files.size()));
   }
-  check_share(predictions.bad, files.size());
   gathered.flush(predictions);
   return predictions;
 }

@@ -25,23 +25,24 @@ data::Picture resized_picture(const data::Picture& picture, const ModelInfo& inf
 
 struct Prediction {
   std::string file;
-  int64_t index = 0;  // the class with the largest probability
+  size_t place = 0;     // of the file among those that were asked for
+  int orientation = 1;  // what the file's EXIF says (data/orientation.h); the picture was turned by it where ModelInfo::exif_rotate says so
+  int64_t index = 0;    // the class with the largest probability
   std::vector<float> probabilities;
 };
 
 /// A picture that was asked for and could not be used.
 struct BadFile {
   std::string file;
-  std::string reason;
+  std::string reason, hint;
+  size_t place = 0;  // as Prediction's
 };
-
-/// Throws DataError where more than 5 % of `total` pictures are bad, with the first reasons; the reason alone where it was the only one.
-void check_share(std::span<const BadFile> bad, size_t total);
 
 /// A picture that was read, and of which the network says nothing: its logits are not finite.
 struct Unanswered {
   std::string file;
-  NotFinite why;  // one for all of its batch
+  NotFinite why;     // one for all of its batch
+  size_t place = 0;  // as Prediction's
 };
 
 struct Predictions {
@@ -63,9 +64,9 @@ struct PredictOptions {
   std::optional<TtaOptions> tta = {};  // picture i is the i-th that could be read, its batch i / batch_size
 };
 
-/// The same for files. A file that does not decode is listed in `bad` and passed over. Throws DataError where more than 5 % of them fail,
-/// with the first reasons. A picture whose logits are not finite is listed in `unanswered`; throws NotFinite where a whole batch has no
-/// others and no picture before it had an answer, for then it is the model.
+/// The same for files, read as `info` says. A file that does not decode is listed in `bad` and passed over, however many do. A picture whose
+/// logits are not finite is listed in `unanswered`; throws NotFinite where a whole batch has no others and no picture before it had an
+/// answer, for then it is the model.
 Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                           const PredictOptions& options = {});
 

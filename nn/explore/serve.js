@@ -36,6 +36,7 @@ async function add(file) {
     $("photo").alt = file.name;
     $("explore").href = `/api/photos/${photo.id}/explore`;
     $("verdict").textContent = `${photo.classes[0].name}, ${percent(photo.classes[0].probability)}`;
+    $("shown").textContent = "what the model is shown" + shownHow(photo);
     showClasses();
     $("drop").classList.add("small");
     $("drop").querySelector("h2").textContent = "Drop another photo";
@@ -48,6 +49,12 @@ async function add(file) {
     $("drop").removeAttribute("aria-busy");
     $("file").value = "";
   }
+}
+
+// Of a photo whose EXIF asks for it to be turned.
+function shownHow(photo) {
+  if (!photo.exif_orientation) return "";
+  return photo.exif_rotated ? ", turned upright" : ", as it is stored: its EXIF asks for it to be turned (--exif-rotate does so)";
 }
 
 function showClasses() {
@@ -114,7 +121,7 @@ async function start() {
   try {
     const about = await ask("/api/about");
     $("model").textContent = `${about.arch} at ${about.size} pixels, ${about.classes.length} classes`;
-    $("kinds").textContent = `JPEG, PNG, BMP or GIF, up to ${about.most_bytes >> 20} MB. It stays on this machine.`;
+    $("kinds").textContent = `JPEG, PNG, WebP, BMP or GIF, up to ${about.most_bytes >> 20} MB. It stays on this machine.`;
     state.most = about.most_bytes;
     fill("layer", about.layers, "layer4");
     fill("method", about.methods, "gradcam");

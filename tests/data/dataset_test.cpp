@@ -4,6 +4,7 @@
 #include <set>
 
 #include "data/decode.h"
+#include "data/orientation.h"
 #include "tests/data/support.h"
 
 namespace mirilla::data {
@@ -118,6 +119,50 @@ TEST(Scan, MoreThanFivePercentBadIsAnError) {
   EXPECT_NE(sentence.find("z.zip: 4 of 40 pictures do not decode, more than the 5 %"), std::string::npos) << sentence;
   EXPECT_NE(sentence.find("odd/0003.ppm: the picture is cut off"), std::string::npos) << sentence;
   EXPECT_EQ(sentence.find("odd/0033.ppm"), std::string::npos) << "only the first few are named: " << sentence;
+}
+
+TEST(Scan, ASmallSetMayLoseOnePictureAndALargerShareWhereItIsAllowed) {
+  const auto open = [](int bad, double max_bad) {
+    return open_training(pictures(6, 8, 8, [bad](int i) { return i < bad; }), {.options = {.resize = 8, .max_bad = max_bad}});
+  };
+  const auto one = open(1, kUsualMaxBad);
+  EXPECT_EQ(one->scan(2).size(), 1u);
+  EXPECT_EQ(one->train().size() + one->valid().size(), 5u);
+  EXPECT_THROW(open(2, kUsualMaxBad)->scan(2), TooManyBad);
+  EXPECT_EQ(open(2, 0.34)->scan(2).size(), 2u);
+  EXPECT_THROW(open(2, 0.33)->scan(2), TooManyBad);
+  EXPECT_THROW(open(1, 0)->scan(2), TooManyBad);
+  EXPECT_THROW(open(6, 1)->scan(2), TooManyBad) << "none is left";
+  EXPECT_NO_THROW(open(0, 0)->scan(2));
+}
+
+// One wide picture that says it is to be turned left, one that says nothing.
+std::shared_ptr<const Source> turned_and_plain() {
+  const test::Bytes plain = test::read_bytes(test::oracle("420.jpg"));
+  test::Bytes turned = plain;
+  const std::string note = "\xFF\xE1\0\x22"s + "Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\x08\0\0\0\0\0\0\0"s;
+  turned.insert(turned.begin() + 2, note.begin(), note.end());
+  return open_source(ZipMaker().add("a/1.jpg", turned).add("b/2.jpg", plain).bytes(), "z.zip");
+}
+
+TEST(Dataset, TurnsPhotosWhereAskedToAndCountsThemWhereNot) {
+  const std::vector<Item> items{{"a/1.jpg", "a"}, {"b/2.jpg", "b"}};
+  for (const bool exif_rotate : {false, true}) {
+    for (const uint64_t cache_bytes : {uint64_t{0}, uint64_t{1} << 20}) {
+      Dataset data(turned_and_plain(), items, {.train = {0, 1}, .valid = {}},
+                   {.resize = 16, .cache_bytes = cache_bytes, .exif_rotate = exif_rotate});
+      EXPECT_EQ(data.turned_pictures(), 0) << "nobody knows before the scan";
+      data.scan(1);
+      EXPECT_EQ(data.turned_pictures(), 1);
+      const Picture plain = test::oracle_picture("420_jpg.out.ppm");
+      const Picture wanted = exif_rotate ? upright(plain, 8) : plain;
+      EXPECT_EQ(*data.picture(0), wanted);
+      EXPECT_EQ(*data.picture(1), plain);
+      test::Bytes square(16 * 16 * 3);
+      data.resized(0, {.x = 0.3, .y = 0.6}, square);
+      EXPECT_EQ(square, resize_crop(wanted, 16, 0.3, 0.6).pixels);
+    }
+  }
 }
 
 TEST(Scan, AnExceptionFromProgressEndsItWithoutHanging) {

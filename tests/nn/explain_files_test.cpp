@@ -96,7 +96,7 @@ TEST(ExplainFiles, AFilmHasAFrameForEachStepFromTheFirstReluToTheLastBlock) {
   EXPECT_FALSE(fs::exists(f / "no.png"));
 }
 
-TEST(ExplainFiles, APictureThatCannotBeReadIsNamedAndAFolderOfThemRefused) {
+TEST(ExplainFiles, PicturesThatCannotBeReadAreNamedAndTheOthersExplained) {
   Fixture f;
   auto paths = f.pictures(20);
   std::ofstream(f / "broken.png") << "no picture";
@@ -105,8 +105,12 @@ TEST(ExplainFiles, APictureThatCannotBeReadIsNamedAndAFolderOfThemRefused) {
   EXPECT_EQ(all.pictures.size(), 20u);
   ASSERT_EQ(all.bad.size(), 1u);
   EXPECT_EQ(all.bad[0].file, (f / "broken.png").string());
-  const std::vector<fs::path> broken{f / "broken.png"};
-  EXPECT_THROW(explain_files(f.model, broken, f.info, {.out = f / "none.png"}, {.device = f.device}), DataError);
+  const std::vector<fs::path> half{paths[3], paths[0]}, none{paths[3]};
+  const ExplainedFiles one = explain_files(f.model, half, f.info, {.out = f / "half.png"}, {.device = f.device});
+  EXPECT_EQ(one.pictures.size(), 1u);
+  EXPECT_EQ(one.bad.size(), 1u);
+  EXPECT_TRUE(fs::exists(f / "half.png"));
+  EXPECT_TRUE(explain_files(f.model, none, f.info, {.out = f / "none.png"}, {.device = f.device}).sheets.empty());
   EXPECT_FALSE(fs::exists(f / "none.png"));
 }
 

@@ -133,6 +133,22 @@ TEST_F(ModelFileTest, LetsTheUserOverruleWhatTheFileSays) {
   EXPECT_THROW(load_model(file_, {.vocabulary = std::vector<std::string>{"a", "b"}}, on_cpu()), UsageError);
 }
 
+TEST_F(ModelFileTest, RemembersWhetherPhotosAreTurnedAndSaysNothingOfItOtherwise) {
+  ResNet model({.classes = 3}, on_cpu());
+  ModelInfo info = info_of_three();
+  EXPECT_FALSE(to_state_dict(model, info).metadata.contains("exif_rotate"));
+  save_model(folder_ / "stored.safetensors", model, info);
+  info.exif_rotate = true;
+  save_model(folder_ / "upright.safetensors", model, info);
+  const auto turns = [&](const char* file, std::optional<bool> said) {
+    return load_model(folder_ / file, {.exif_rotate = said}, on_cpu()).info.exif_rotate;
+  };
+  EXPECT_TRUE(turns("upright.safetensors", std::nullopt));
+  EXPECT_FALSE(turns("stored.safetensors", std::nullopt));
+  EXPECT_FALSE(turns("upright.safetensors", false));
+  EXPECT_TRUE(turns("stored.safetensors", true));
+}
+
 TEST_F(ModelFileTest, ReadsATorchvisionFileAndNumbersItsClasses) {
   ResNet model({.classes = 3, .seed = 4}, on_cpu());
   stir(model);

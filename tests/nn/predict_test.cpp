@@ -6,6 +6,7 @@
 #include <fstream>
 #include <numeric>
 
+#include "data/decode.h"
 #include "data/png_write.h"
 #include "data/resize.h"
 #include "kernels/error.h"
@@ -105,12 +106,33 @@ TEST_F(PredictTest, ListsAFewBadFilesAndGoesOn) {
   EXPECT_NE(predictions.bad[0].reason.find("broken0.png"), std::string::npos);
 }
 
-TEST_F(PredictTest, GivesUpWhereMoreThanFivePercentAreBad) {
-  std::vector<std::filesystem::path> files{broken(0), broken(1)};
-  for (uint32_t i = 0; i < 18; ++i) files.push_back(written(i));
-  EXPECT_THROW(predict_files(model_, files, info_), DataError);
-  EXPECT_THROW(predict_files(model_, std::vector<std::filesystem::path>{broken(0)}, info_), DataError);
-  EXPECT_THROW(predict_files(model_, std::vector<std::filesystem::path>{folder_ / "missing.png"}, info_), DataError);
+TEST_F(PredictTest, GoesOnPastBadFilesHoweverManyThereAre) {
+  const std::vector<std::filesystem::path> files{broken(0), written(0), folder_ / "missing.png", written(1), broken(1)};
+  const Predictions predictions = predict_files(model_, files, info_, {.batch_size = 1});
+  ASSERT_EQ(predictions.pictures.size(), 2u);
+  ASSERT_EQ(predictions.bad.size(), 3u);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(predictions.pictures[i].place, 2 * i + 1);
+    EXPECT_EQ(predictions.pictures[i].file, files[2 * i + 1].string());
+    const Predictions alone = predict_files(model_, std::span(files).subspan(2 * i + 1, 1), info_);
+    EXPECT_EQ(alone.pictures[0].probabilities, predictions.pictures[i].probabilities);
+  }
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(predictions.bad[i].place, 2 * i);
+  EXPECT_NE(predictions.bad[0].hint.find("fetch it again"), std::string::npos) << predictions.bad[0].hint;
+  EXPECT_TRUE(predict_files(model_, std::span(files).first(1), info_).pictures.empty());
+}
+
+TEST_F(PredictTest, SeesAPhotoAsItIsStoredUnlessTheModelWantsItUpright) {
+  const auto file = std::filesystem::path(MIRILLA_SOURCE_DIR) / "tests/oracle/data/exif.jpg";  // says 6
+  for (const bool exif_rotate : {false, true}) {
+    info_.exif_rotate = exif_rotate;
+    const Predictions predictions = predict_files(model_, std::vector{file}, info_);
+    const data::Picture seen = data::load_picture(file, {.exif_rotate = exif_rotate});
+    EXPECT_EQ(seen.width < seen.height, exif_rotate);
+    ASSERT_EQ(predictions.pictures.size(), 1u);
+    EXPECT_EQ(predictions.pictures[0].orientation, 6);
+    EXPECT_EQ(predictions.pictures[0].probabilities, predict(model_, std::vector{seen}, info_)[0].probabilities);
+  }
 }
 
 TEST_F(PredictTest, LeavesTheModelsModeAsItWas) {

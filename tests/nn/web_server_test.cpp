@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <future>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -99,6 +100,20 @@ TEST_F(WebServer, APhotoGetsItsClassesItsMapAndItsPage) {
   const Answer page = test::get(port, path + "/explore");
   EXPECT_EQ(page.status, 200);
   EXPECT_NE(page.body.find("application/json"), std::string::npos);
+}
+
+TEST_F(WebServer, APhotoThatAsksToBeTurnedIsSeenAsStoredAndSaysSo) {
+  std::ifstream file(MIRILLA_SOURCE_DIR "/tests/oracle/data/exif.jpg", std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  const Json stored = add(bytes);
+  EXPECT_EQ(stored["exif_orientation"], 6);
+  EXPECT_EQ(stored["exif_rotated"], false);
+  model->info.exif_rotate = true;
+  const Json turned = add(bytes);
+  model->info.exif_rotate = false;
+  EXPECT_EQ(turned["exif_rotated"], true);
+  EXPECT_EQ(turned["width"], stored["height"]);
+  EXPECT_FALSE(add(png_of(20, 20)).contains("exif_orientation"));
 }
 
 TEST_F(WebServer, EveryAnswerForbidsFramesSniffingAndOtherSites) {
