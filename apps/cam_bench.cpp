@@ -5,6 +5,8 @@
 
 #include "apps/cam_bench_print.h"
 #include "apps/evaluation.h"
+#include "apps/numbers.h"
+#include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "engine/atomic_file.h"
 
@@ -24,6 +26,8 @@ struct Options {
   std::string out;
 };
 
+bool is_csv(const Options& options) { return options.out.ends_with(".csv"); }
+
 std::vector<std::string> chosen(const std::vector<std::string>& asked, std::span<const std::string> all) {
   if (std::find(asked.begin(), asked.end(), kAll) != asked.end()) return {all.begin(), all.end()};
   return asked;
@@ -38,6 +42,9 @@ void leave_out_masks(Options& options, const std::vector<nn::BenchSubject>& subj
 
 void run(Options& options) {
   Device& device = open(options.common);
+  if (!options.out.empty())
+    Outputs({options.model.path, options.evaluation.data})
+        .add("--out", options.out, is_csv(options) ? text_file("a table of cam-bench", "method,") : text_file("a table of cam-bench", "| method |"));
   const nn::LoadedModel loaded = load(options.model, device);
   nn::CamBenchOptions& bench = options.bench;
   bench.methods = chosen(options.methods, nn::explanation_methods());
@@ -62,7 +69,7 @@ void run(Options& options) {
   const nn::CamBench result = nn::cam_bench(*loaded.model, subjects, bench);
   line.reset();
   const BenchReport report{.options = bench, .evaluation = evaluated.evaluation, .bench = result};
-  if (!options.out.empty()) write_atomically(options.out, options.out.ends_with(".csv") ? to_csv(report) : to_markdown(report));
+  if (!options.out.empty()) write_atomically(options.out, is_csv(options) ? to_csv(report) : to_markdown(report));
   if (!options.common.json) return print(to_text(report));
   nlohmann::ordered_json document = to_json(report);
   add_scan(document, *evaluated.dataset);
@@ -84,36 +91,17 @@ void add_bench_options(CLI::App& command, Options& options) {
   command.add_option("--layer", bench.layer, "where the class activation maps are taken, as layer3 or model[0][-2]")
       ->capture_default_str()
       ->type_name("NAME");
-  command.add_option("--limit", options.limit, "the first N pictures of each class; 0: all")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber.description(""))
-      ->type_name("N");
-  command
-      .add_option("--again", bench.explained_again,
-                  "of them, how many of each class for sensitivity and randomisation, which explain a picture many times")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100000).description(""))
-      ->type_name("N");
-  command.add_option("--steps", bench.steps, "of the insertion and deletion curves")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 10000).description(""))
-      ->type_name("N");
-  command.add_option("--perturbations", bench.perturbations, "nearby pictures that sensitivity tries")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 10000).description(""))
-      ->type_name("N");
-  command.add_option("--radius", bench.radius, "how far from the picture those are: the largest change of a normalised value")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 10.0).description(""))
+  add_number(command, "--limit", options.limit, kPicturesPerClass, "the first N pictures of each class; 0: all");
+  add_number(command, "--again", bench.explained_again, {1, 100'000},
+             "of them, how many of each class for sensitivity and randomisation, which explain a picture many times");
+  add_number(command, "--steps", bench.steps, {1, 10'000}, "of the insertion and deletion curves");
+  add_number(command, "--perturbations", bench.perturbations, {1, 10'000}, "nearby pictures that sensitivity tries");
+  add_number(command, "--radius", bench.radius, {0, 10}, "how far from the picture those are: the largest change of a normalised value")
       ->type_name("R");
-  command.add_option("--samples", bench.samples, "steps of integrated (50), noisy pictures of smoothgrad (25)")
-      ->check(CLI::Range(1, 100000).description(""))
-      ->type_name("N");
+  add_number(command, "--samples", bench.samples, kSamples, "steps of integrated (50), noisy pictures of smoothgrad (25)")
+      ->default_str("");
   add_max_bad(command, options.evaluation.max_bad);
-  command.add_option("--batch-size", options.evaluation.batch_size, "pictures the network sees at a time")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20).description(""))
-      ->type_name("N");
+  add_number(command, "--batch-size", options.evaluation.batch_size, kBatch, "pictures the network sees at a time");
 }
 
 }  // namespace

@@ -5,29 +5,24 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
 #include <iostream>
 
+#include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "data/items.h"
 #include "data/names.h"
 #include "kernels/device.h"
+#include "kernels/system_reason.h"
 
 namespace mirilla::apps {
 
 namespace {
 
 bool document_printed = false;
-std::atomic<bool> interrupted{false};
-static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
-
-void on_interrupt(int) {
-  interrupted.store(true);
-  std::signal(SIGINT, SIG_DFL);  // once more means now
-}
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
@@ -38,17 +33,37 @@ int terminal_columns(int file) {
 
 }  // namespace
 
+void add_commands(CLI::App& app, ExitCodes& codes) {
+  app.set_version_flag(
+      "--version", [] { return version_text(); }, "devices, libraries, versions");
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  add_show_batch(app);
+  add_train(app);
+  add_lr_find(app);
+  add_predict(app);
+  add_eval(app);
+  add_interpret(app);
+  add_gradcam(app);
+  add_cam_bench(app);
+  add_explore(app);
+  add_serve(app);
+  add_scenes(app);
+  add_summary(app);
+  add_diff(app, codes);
+  app.footer(
+      "`mirilla COMMAND --help` tells a command's options. Exit code: 0, 1 where it failed, 2 for wrong usage, 128 + the signal's number "
+      "where one ended it (130 for Ctrl-C).");
+}
+
 void add_common(CLI::App& command, CommonOptions& options) {
   command
       .add_option("--device", options.device,
                   "auto, cuda (the second GPU is cuda:1), cpu, simt (the GPU's kernels on the host, slow) or reference (plain loops, slow)")
       ->capture_default_str()
       ->type_name("NAME");
-  command.add_option("--threads", options.threads, "threads on the host; 0: one a core")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 4096).description(""))
-      ->type_name("N");
-  command.add_option("--seed", options.seed, "of everything random")->capture_default_str()->type_name("N");
+  add_number(command, "--threads", options.threads, kThreads, "threads on the host; 0: one a core");
+  add_number(command, "--seed", options.seed, kSeed, "of everything random");
   command.add_flag("--json", options.json, "one JSON document on stdout, everything else on stderr");
 }
 
@@ -61,7 +76,7 @@ void add_precision(CLI::App& command, std::string& precision) {
   command
       .add_option("--precision", precision,
                   "fp32, fp16 or bf16: what the network computes in; fp16 on a GPU and fp32 elsewhere if not said")
-      ->check(CLI::IsMember({"fp32", "fp16", "bf16"}))
+      ->check(one_of({"fp32", "fp16", "bf16"}))
       ->type_name("NAME");
 }
 
@@ -78,13 +93,18 @@ nn::Console make_console(const CommonOptions& options) {
 
 void print(std::string_view raw) {
   const std::string text = data::printable(raw);
+  errno = 0;
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    throw Error("stdout does not take what is written to it", "is the disk full, or the pipe's reader gone?");
+    throw Error(fmt::format("cannot write to stdout: {}", system_reason(errno)));
+}
+
+std::string json_text(const nlohmann::ordered_json& document) {
+  return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 void print_json(const nlohmann::ordered_json& document) {
   document_printed = true;
-  print(document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  print(json_text(document));
 }
 
 bool json_printed() { return document_printed; }
@@ -92,16 +112,10 @@ bool json_printed() { return document_printed; }
 std::filesystem::path made_folder(const std::string& out) {
   std::error_code error;
   std::filesystem::create_directories(out, error);
-  if (error || !std::filesystem::is_directory(out))
-    throw Error(fmt::format("{}: the folder for the results cannot be made: {}", out, error ? error.message() : "a file stands there"),
+  if (error || !std::filesystem::is_directory(out, error))
+    throw Error(fmt::format("{}: the folder for the results cannot be made: {}", out, error ? system_reason(error) : "a file stands there"),
                 "--out names another place");
   return out;
-}
-
-const std::atomic<bool>& interrupt_flag() {
-  static const bool installed = [] { return std::signal(SIGINT, on_interrupt) != SIG_ERR; }();
-  static_cast<void>(installed);
-  return interrupted;
 }
 
 void add_model(CLI::App& command, ModelOptions& options) {
@@ -113,12 +127,8 @@ void add_overrides(CLI::App& command, ModelOptions& options) {
   command.add_option("--vocab", options.vocabulary, "the classes' names, a,b,c, where the file has none")
       ->delimiter(',')
       ->type_name("NAMES");
-  command.add_option("--resize", options.resize, "crop and resize pictures to this first, in pixels")
-      ->check(CLI::Range(1, 8192).description(""))
-      ->type_name("PX");
-  command.add_option("--size", options.size, "what the network sees, in pixels")
-      ->check(CLI::Range(32, 4096).description(""))
-      ->type_name("PX");
+  add_number(command, "--resize", options.resize, kResizePixels, "crop and resize pictures to this first, in pixels")->type_name("PX");
+  add_number(command, "--size", options.size, kSizePixels, "what the network sees, in pixels")->type_name("PX");
   add_exif_rotate(command, options.exif_rotate);
   add_allow_nonfinite(command, options.allow_nonfinite);
 }
@@ -152,16 +162,8 @@ nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype) {
 
 void add_tta(CLI::App& command, TtaFlags& flags) {
   CLI::Option* on = command.add_flag("--tta", flags.on, "test-time augmentation: several passes under training's transforms, averaged");
-  command.add_option("--tta-n", flags.options.n, "how many such passes")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 10000).description(""))
-      ->needs(on)
-      ->type_name("N");
-  command.add_option("--tta-beta", flags.options.beta, "the share of the pass without them")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0).description(""))
-      ->needs(on)
-      ->type_name("SHARE");
+  add_number(command, "--tta-n", flags.options.n, {1, 10'000}, "how many such passes")->needs(on);
+  add_number(command, "--tta-beta", flags.options.beta, {0, 1}, "the share of the pass without them")->needs(on)->type_name("SHARE");
   command.add_flag("--tta-max", flags.options.use_max, "take each class's largest probability instead of averages")->needs(on);
 }
 

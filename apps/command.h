@@ -3,19 +3,19 @@
 
 #include <CLI/CLI.hpp>
 
-#include <atomic>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "apps/signals.h"
 #include "engine/amp/precision.h"
 #include "nn/console.h"
 #include "nn/model_file.h"
 #include "nn/tta.h"
 
-/// What the subcommands share: options that all of them take, where their lines go, Ctrl-C.
+/// What the subcommands share: options that all of them take, where their lines go.
 namespace mirilla::apps {
 
 struct CommonOptions {
@@ -38,7 +38,9 @@ amp::Precision precision_of(const std::string& precision, const Device& device);
 /// People's lines: stdout, or stderr where stdout is for JSON.
 nn::Console make_console(const CommonOptions& options);
 
-/// One document, a newline. Throws Error where stdout takes no more.
+/// A document in lines, and a newline; bytes that are not UTF-8, of a file's name say, stand in it as U+FFFD.
+std::string json_text(const nlohmann::ordered_json& document);
+/// One document, a newline. Throws Error where stdout cannot be written to.
 void print_json(const nlohmann::ordered_json& document);
 /// Whether that was called, so that an error is not told in a second document.
 bool json_printed();
@@ -47,9 +49,6 @@ void print(std::string_view text);
 
 /// The folder for results that --out names, made where it is missing. Throws Error where it cannot be.
 std::filesystem::path made_folder(const std::string& out);
-
-/// Raised by the first Ctrl-C; the second ends the program at once.
-const std::atomic<bool>& interrupt_flag();
 
 /// MODEL and what may be said over what its file says: --vocab, --resize, --size, --exif-rotate, --allow-nonfinite.
 struct ModelOptions {
@@ -86,10 +85,11 @@ class ProgressLine {
   ~ProgressLine() { console_.clear_status(); }
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
-  /// Throws Interrupted after Ctrl-C.
+  /// Throws Interrupted after a signal.
   void operator()(int64_t done, int64_t total);
 
  private:
+  SignalsRaiseFlag signals_;
   nn::Console& console_;
   std::string what_;
   double start_s_ = -1;
@@ -101,6 +101,9 @@ struct ExitCodes {
   int success = 0;
   int failure = 1;
 };
+
+/// All of the program's commands, and what it says of itself.
+void add_commands(CLI::App& app, ExitCodes& codes);
 
 // One a file; each adds its subcommand, whose callback does the work.
 void add_show_batch(CLI::App& app);

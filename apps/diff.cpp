@@ -8,6 +8,8 @@
 
 #include "apps/command.h"
 #include "apps/diff_print.h"
+#include "apps/numbers.h"
+#include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "data/decode.h"
 #include "nn/evaluate.h"
@@ -202,6 +204,11 @@ DiffReport report_of(const Side& a, const Side& b, const Options& options, std::
 void run(const Options& asked, ExitCodes& codes) {
   codes.failure = kTrouble;
   if (asked.csv && asked.common.json) throw UsageError("--csv and --json are two forms of the same answer", "give one of them");
+  if (!asked.dump.empty()) {
+    std::vector<std::filesystem::path> inputs{asked.pictures.begin(), asked.pictures.end()};
+    inputs.insert(inputs.end(), {asked.a.path, asked.b.path});
+    Outputs(std::move(inputs)).add("--dump", asked.dump, trace_file());
+  }
   std::vector<std::string> notes;
   Side a = open_side(asked, asked.a), b = open_side(asked, asked.b);
   const Options options = as_traced(asked, a, b);
@@ -246,7 +253,7 @@ void add_diff(CLI::App& app, ExitCodes& codes) {
     command->add_option(name, value, fmt::format("{}'s device, where it is not --device", side))->type_name("NAME");
   };
   const auto precision = [&](const char* name, std::string& value, const std::string& text) {
-    command->add_option(name, value, text)->check(CLI::IsMember({"fp64", "fp32", "fp16", "bf16"}))->type_name("NAME");
+    command->add_option(name, value, text)->check(one_of({"fp64", "fp32", "fp16", "bf16"}))->type_name("NAME");
   };
   device("--device-a", options->a.device, "A");
   device("--device-b", options->b.device, "B");
@@ -258,8 +265,7 @@ void add_diff(CLI::App& app, ExitCodes& codes) {
   command->add_flag("--train", options->train, "training mode: batch norms with the batch's statistics, dropout; two pictures or more");
   command->add_flag("--no-dropout", options->no_dropout, "without dropout in training mode");
   command->add_flag("--parameters", options->parameters, "parameters with their gradients, and buffers, too");
-  command->add_option("--tolerance", options->tolerance, "how far apart is still the same")
-      ->check(CLI::NonNegativeNumber.description(""))
+  add_number(*command, "--tolerance", options->tolerance, {0, 1e30, "a number from 0 on"}, "how far apart is still the same")
       ->type_name("T");
   command->add_option("--dump", options->dump, "also write A's activations and gradients: .safetensors in PyTorch's layouts")
       ->type_name("FILE");

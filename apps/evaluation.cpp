@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "apps/data_text.h"
+#include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "data/names.h"
 #include "nn/batch_hint.h"
@@ -29,17 +30,17 @@ nlohmann::json training_config(const std::string& model) {
   return config;
 }
 
-// The value of a key, where the file has it as it ought to be.
-template <class T>
-T config_value(const nlohmann::json& config, const char* key, T otherwise) {
+// The value of a key, where the file has it as `right` accepts it.
+template <class T, class Right>
+T config_value(const nlohmann::json& config, const char* key, T otherwise, Right&& right) {
+  constexpr size_t kShown = 60;
   const auto found = config.find(key);
   if (found == config.end()) return otherwise;
-  try {
-    return found->get<T>();
-  } catch (const nlohmann::json::exception&) {
-    throw DataError(fmt::format("config.json beside the model has '{}': {}, which is not what training writes there", key, found->dump()),
-                    "--valid-pct, --split-file and --limit say it too, once the file is out of the way");
-  }
+  if (right(*found)) return found->template get<T>();
+  std::string shown = found->dump();
+  if (shown.size() > kShown) shown = shown.substr(0, kShown) + "...";
+  throw DataError(fmt::format("config.json beside the model has '{}': {}, which is not what training writes there", key, shown),
+                  "--valid-pct, --split-file and --limit say it too, once the file is out of the way");
 }
 
 // The data without the model's own folder, whose loss.png is nobody's photo.
@@ -47,15 +48,21 @@ std::shared_ptr<const data::Source> open_photos(const EvaluationOptions& options
   const fs::path results[] = {fs::absolute(model).parent_path()};
   return data::open_source(options.data, results);
 }
+bool is_limit(const nlohmann::json& value) {
+  return value.is_number_integer() && value >= kPicturesPerClass.least && value <= kPicturesPerClass.most;
+}
+bool is_share(const nlohmann::json& value) { return value.is_number() && value >= kValidationShare.least && value <= kValidationShare.most; }
+bool is_text(const nlohmann::json& value) { return value.is_string(); }
 
 data::TrainingData training_data(const EvaluationOptions& options, const std::string& model, data::DatasetOptions dataset) {
   const nlohmann::json config = training_config(model);
-  data::TrainingData wanted{.limit_per_class = options.limit.value_or(config_value(config, "limit", int64_t{0})),
-                            .valid_pct = options.valid_pct.value_or(config_value(config, "valid_pct", 0.2)),
+  data::TrainingData wanted{.limit_per_class = options.limit.value_or(config_value(config, "limit", int64_t{0}, is_limit)),
+                            .valid_pct = options.valid_pct.value_or(config_value(config, "valid_pct", 0.2, is_share)),
                             .split_file = options.split_file,
                             .valid_part = !options.valid_pct && (config.empty() || config.contains(kValidPart)),
                             .options = std::move(dataset)};
-  if (wanted.split_file.empty() && !options.valid_pct) wanted.split_file = data::unshown(config_value(config, "split_file", std::string()));
+  if (wanted.split_file.empty() && !options.valid_pct)
+    wanted.split_file = data::unshown(config_value(config, "split_file", std::string(), is_text));
   return wanted;
 }
 
@@ -64,7 +71,7 @@ std::shared_ptr<data::Dataset> open_validation(const EvaluationOptions& options,
   auto opened = data::open_validation(open_photos(options, model), wanted);
   const bool has_part = !opened->origin().valid.empty();
   if (!has_part && wanted.valid_part && wanted.split_file.empty()) {
-    const std::string folders = config_value(training_config(model), kValidPart, std::string());
+    const std::string folders = config_value(training_config(model), kValidPart, std::string(), is_text);
     if (!folders.empty())
       throw DataError(fmt::format("{}: training validated with {}, and it has no such part", data::shown(options.data), folders),
                       "--data is expected to name what training was given; --valid-pct or --split-file ask for another part");
@@ -135,20 +142,17 @@ void add_evaluation(CLI::App& command, EvaluationOptions& options) {
           "test: the test/ part; valid: what training validated with, as config.json beside the model or the next two options say; without "
           "either the val/ part")
       ->capture_default_str()
-      ->check(CLI::IsMember({std::string(kTest), std::string(kValid)}))
+      ->check(one_of({std::string(kTest), std::string(kValid)}))
       ->type_name("PART");
-  command.add_option("--valid-pct", options.valid_pct, "with --part valid: the share that training validated with")->type_name("SHARE");
+  add_number(command, "--valid-pct", options.valid_pct, kValidationShare, "with --part valid: the share that training validated with")
+      ->type_name("SHARE");
   command.add_option("--split-file", options.split_file, "with --part valid: the list that training validated with")
       ->excludes("--valid-pct")
       ->type_name("FILE");
-  command.add_option("--limit", options.limit, "the first N of each class; 0: all. With --part valid: training's --limit")
-      ->check(CLI::NonNegativeNumber.description(""))
-      ->type_name("N");
+  add_number(command, "--limit", options.limit, kPicturesPerClass,
+             "the first N of each class; 0: all. With --part valid: training's --limit");
   add_max_bad(command, options.max_bad);
-  command.add_option("--batch-size", options.batch_size, "pictures at a time")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20).description(""))
-      ->type_name("N");
+  add_number(command, "--batch-size", options.batch_size, kBatch, "pictures at a time");
   add_precision(command, options.precision);
 }
 

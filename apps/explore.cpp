@@ -2,6 +2,8 @@
 #include "nn/explore.h"
 
 #include "apps/command.h"
+#include "apps/numbers.h"
+#include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "data/decode.h"
 #include "data/names.h"
@@ -25,11 +27,12 @@ struct Options {
 
 void run(const Options& options) {
   Device& device = open(options.common);
+  const fs::path file(options.picture);
+  const std::string out = options.out.empty() ? file.stem().string() + ".html" : options.out;
+  Outputs({options.picture, options.model.path}).add("--out", out, page_file());
   nn::LoadedModel loaded = load(options.model, device);
   const auto [picture, orientation] = data::load_file(options.picture, {.exif_rotate = loaded.info.exif_rotate});
   say_turned(orientation != 1 ? 1 : 0, loaded.info.exif_rotate);
-  const fs::path file(options.picture);
-  const std::string out = options.out.empty() ? file.stem().string() + ".html" : options.out;
   nn::Console console = make_console(options.common);
   std::string document;
   {
@@ -67,10 +70,7 @@ void add_explore(CLI::App& app) {
   command->add_option("PICTURE", options->picture, "a picture")->required();
   command->add_option("--class", options->target, "the class whose gradient is shown channel by channel; the likeliest otherwise")
       ->type_name("NAME|INDEX");
-  command->add_option("--classes", options->most_classes, "how many classes Grad-CAM may be asked about, the likeliest first")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 20).description(""))
-      ->type_name("N");
+  add_number(*command, "--classes", options->most_classes, {1, 20}, "how many classes Grad-CAM may be asked about, the likeliest first");
   command->add_option("--out", options->out, "the page to write, one file that needs no network; <name>.html here otherwise")
       ->type_name("HTML");
   add_common(*command, options->common);

@@ -3,6 +3,8 @@
 #include <iostream>
 
 #include "apps/command.h"
+#include "apps/numbers.h"
+#include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "data/decode.h"
 #include "data/figure.h"
@@ -20,6 +22,8 @@ namespace mirilla::apps {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr Bounds<int> kSquarePixels{1, 100'000};
 
 struct Options {
   CommonOptions common;
@@ -119,15 +123,24 @@ data::Picture draw(const data::Picture& shown, const Result& result) {
   return data::figure(panels, figure);
 }
 
-void write_maps(const Result& result) {
+struct MapFile {
+  std::string path;
+  std::span<const float> values;
+  int height, width, channels;
+};
+
+std::vector<MapFile> map_files(const Result& result) {
+  std::vector<MapFile> files;
+  if (result.options.npy.empty()) return files;
   for (const nn::Explanation& explanation : result.explanations) {
     const std::string name = result.explanations.size() > 1 ? "." + class_of(explanation, result.info) : "";
     for (const nn::CamMap& map : explanation.maps)
-      data::write_npy(npy_path(result.options.npy, name, explanation.maps.size() > 1 ? "." + map.layer : ""), map.values, map.height,
-                      map.width);
+      files.push_back({npy_path(result.options.npy, name, explanation.maps.size() > 1 ? "." + map.layer : ""), map.values, map.height,
+                       map.width, 0});
     if (const auto& pixels = explanation.pixels)
-      data::write_npy(npy_path(result.options.npy, name, ""), pixels->values, pixels->height, pixels->width, pixels->channels);
+      files.push_back({npy_path(result.options.npy, name, ""), pixels->values, pixels->height, pixels->width, pixels->channels});
   }
+  return files;
 }
 
 nlohmann::ordered_json extent_of(const std::vector<float>& values, int height, int width) {
@@ -191,7 +204,7 @@ void say(const Result& result) {
   }
 }
 
-void explain_one(Options& options, nn::LoadedModel& loaded, Device& device) {
+void explain_one(Options& options, Outputs& outputs, nn::LoadedModel& loaded, Device& device) {
   const auto [picture, orientation] = data::load_file(options.pictures[0], {.exif_rotate = loaded.info.exif_rotate});
   say_turned(orientation != 1 ? 1 : 0, loaded.info.exif_rotate);
   const Result result{.options = options,
@@ -199,8 +212,10 @@ void explain_one(Options& options, nn::LoadedModel& loaded, Device& device) {
                       .explanations = explained(options, loaded, picture, device),
                       .out = out_of(options),
                       .orientation = orientation};
+  const std::vector<MapFile> maps = map_files(result);
+  for (const MapFile& map : maps) outputs.add("--npy", map.path, npy_file());
   data::write_png(result.out, draw(nn::resized_picture(picture, loaded.info), result));
-  if (!options.npy.empty()) write_maps(result);
+  for (const MapFile& map : maps) data::write_npy(map.path, map.values, map.height, map.width, map.channels);
   if (options.common.json) {
     print_json(to_json(result));
   } else {
@@ -248,6 +263,22 @@ void explain_many(const Options& options, const std::vector<fs::path>& files, nn
   if (const auto error = unused_error(result.bad, files.size())) throw *error;
 }
 
+bool is_folder(const fs::path& path) {
+  std::error_code ignored;  // whoever reads it says what is wrong
+  return fs::is_directory(path, ignored);
+}
+
+// The picture or the sheets, looked at before anything is computed.
+Outputs planned(const Options& options, const std::vector<fs::path>& files, bool many) {
+  std::vector<fs::path> inputs = files;
+  inputs.emplace_back(options.model.path);
+  Outputs outputs(std::move(inputs));
+  const auto per_sheet = static_cast<size_t>(options.per_sheet);
+  const size_t sheets = many ? (files.size() + per_sheet - 1) / per_sheet : 1;
+  for (size_t i = 0; i < sheets; ++i) outputs.add("--out", nn::sheet_path(out_of(options), i), png_file());
+  return outputs;
+}
+
 std::vector<std::string> layers_of(const Options& options, nn::ResNet& model, bool many) {
   if (!options.film.empty()) return nn::film_layers(model);
   if (!options.layers.empty()) return options.layers;
@@ -256,14 +287,15 @@ std::vector<std::string> layers_of(const Options& options, nn::ResNet& model, bo
 }
 
 void run(Options& options) {
-  std::error_code missing;
-  const bool many = options.pictures.size() > 1 || fs::is_directory(options.pictures[0], missing);
+  const bool many = options.pictures.size() > 1 || is_folder(options.pictures[0]);
   if (!options.film.empty() && !nn::is_cam(options.explain.method))
     throw UsageError(fmt::format("--layers all wants a map for each layer, and '{}' explains pixels", options.explain.method),
                      "gradcam and the other class activation maps have one");
   Device& device = open(options.common);
-  const auto [files, notes] = many ? data::picture_files(options.pictures) : data::PictureFiles();
+  const auto [found, notes] = many ? data::picture_files(options.pictures) : data::PictureFiles();
   for (const std::string& note : notes) std::cerr << note << '\n';
+  const std::vector<fs::path> files = many ? found : std::vector<fs::path>{options.pictures[0]};
+  Outputs outputs = planned(options, files, many);
   nn::LoadedModel loaded = load(options.model, device);
   nn::ExplainOptions& explain = options.explain;
   explain.layers = layers_of(options, *loaded.model, many);
@@ -273,7 +305,7 @@ void run(Options& options) {
   if (many) {
     explain_many(options, files, loaded, device);
   } else {
-    explain_one(options, loaded, device);
+    explain_one(options, outputs, loaded, device);
   }
 }
 
@@ -282,26 +314,24 @@ void add_method_options(CLI::App& command, Options& options) {
   command
       .add_option("--method", options.explain.method, "how to explain: a map for each layer (gradcam ... ablationcam), or one of pixels")
       ->capture_default_str()
-      ->check(CLI::IsMember(std::vector<std::string>(methods.begin(), methods.end())))
+      ->check(one_of(std::vector<std::string>(methods.begin(), methods.end())))
       ->type_name("METHOD");
   command.add_option("--fuse", options.fuse, "the layers' maps as one: mean or max of them in [0,1]")
       ->capture_default_str()
-      ->check(CLI::IsMember({"none", "mean", "max"}))
+      ->check(one_of({"none", "mean", "max"}))
       ->type_name("HOW");
   command.add_flag("--smooth", options.explain.smooth, "the mean map over the picture mirrored or not, times 0.9, 1 and 1.1");
-  command.add_option("--samples", options.explain.samples, "steps of integrated (50), noisy pictures of smoothgrad (25)")
-      ->check(CLI::Range(1, 100000))
-      ->type_name("N");
-  command.add_option("--window", options.explain.window, "pixels of the square that occlusion hides; a quarter of the picture otherwise")
-      ->check(CLI::Range(1, 100000))
+  add_number(command, "--samples", options.explain.samples, kSamples, "steps of integrated (50), noisy pictures of smoothgrad (25)")
+      ->default_str("");
+  add_number(command, "--window", options.explain.window, kSquarePixels,
+             "pixels of the square that occlusion hides; a quarter of the picture otherwise")
+      ->default_str("")
       ->type_name("PX");
-  command.add_option("--stride", options.explain.stride, "pixels from one such square to the next; half a window otherwise")
-      ->check(CLI::Range(1, 100000))
+  add_number(command, "--stride", options.explain.stride, kSquarePixels,
+             "pixels from one such square to the next; half a window otherwise")
+      ->default_str("")
       ->type_name("PX");
-  command.add_option("--batch", options.explain.batch.batch_size, "changed pictures at once, where a method needs many")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100000))
-      ->type_name("N");
+  add_number(command, "--batch", options.explain.batch.batch_size, kBatch, "changed pictures at once, where a method needs many");
 }
 
 }  // namespace
@@ -317,7 +347,7 @@ void add_gradcam(CLI::App& app) {
           ->allow_extra_args(false)
           ->type_name("NAME");
   command->add_option("--layers", options->film, "all: a film strip, the map after each step from relu to layer4")
-      ->check(CLI::IsMember({"all"}))
+      ->check(one_of({"all"}))
       ->excludes(layer)
       ->excludes(command->get_option("--fuse"))
       ->type_name("all");
@@ -327,16 +357,14 @@ void add_gradcam(CLI::App& app) {
   command->add_option("--minus", options->minus, "what speaks for --class rather than for this one")->type_name("NAME|INDEX");
   command->add_option("--style", options->style, "course: colours from the map's minimum to its maximum; paper: with a ReLU, from 0")
       ->capture_default_str()
-      ->check(CLI::IsMember({"course", "paper"}))
+      ->check(one_of({"course", "paper"}))
       ->type_name("STYLE");
   command->add_option("--colormap", options->colormap, "the colours of maps: magma, viridis, inferno or jet")
       ->capture_default_str()
-      ->check(CLI::IsMember({"magma", "viridis", "inferno", "jet"}))
+      ->check(one_of({"magma", "viridis", "inferno", "jet"}))
       ->type_name("NAME");
-  command->add_option("--per-sheet", options->per_sheet, "pictures on a contact sheet; more of them go to further sheets, <out>-2.png ...")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000).description(""))
-      ->type_name("N");
+  add_number(*command, "--per-sheet", options->per_sheet, {1, 1000},
+             "pictures on a contact sheet; more of them go to further sheets, <out>-2.png ...");
   command->add_option("--out", options->out, "the picture to write; <name>-gradcam.png here otherwise, gradcam.png for several")
       ->type_name("PNG");
   command

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "apps/evaluation.h"
+#include "apps/numbers.h"
+#include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "data/confusion_plot.h"
 #include "data/png_write.h"
@@ -16,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kPrintedPairs = 10;
-constexpr int kMostTopLosses = 100;  // of a sheet that still fits a screen's memory
+constexpr int64_t kMostTopLosses = 100;  // of a sheet that still fits a screen's memory
 
 struct Options {
   CommonOptions common;
@@ -100,11 +102,25 @@ nlohmann::ordered_json to_json(const Options& options, const Evaluated& evaluate
           {"out", options.out}};
 }
 
+// Looked at before the work, as the folder is made.
+void plan_files(const Options& options) {
+  const EvaluationOptions& evaluation = options.evaluation;
+  keep_out_of_classes("--out", options.out, evaluation.data, evaluation.part == "test" ? "test" : "train");
+  const fs::path out = made_folder(options.out);
+  Outputs outputs({options.model.path, evaluation.data, evaluation.split_file});
+  for (const auto& [name, head] : std::initializer_list<std::pair<const char*, const char*>>{{"confusion.csv", "actual\\predicted,"},
+                                                                                              {"most_confused.csv", "actual,predicted,"},
+                                                                                              {"report.csv", "class,precision,"},
+                                                                                              {"top_losses.csv", "path,actual,"}})
+    outputs.add("--out", out / name, text_file("a table of `mirilla interpret`", head));
+  for (const char* name : {"confusion.png", "top_losses.png"}) outputs.add("--out", out / name, png_file());
+}
+
 void run(const Options& options) {
   Device& device = open(options.common);
   const nn::LoadedModel loaded = load(options.model, device);
   static_cast<void>(loaded.model->resolve(options.layer));  // a wrong name is said before the work, not after it
-  made_folder(options.out);
+  plan_files(options);
   nn::Console console = make_console(options.common);
   ProgressLine progress(console, "evaluating");
   const Evaluated evaluated = evaluate(options.evaluation, options.model, loaded, device, progress);
@@ -132,14 +148,9 @@ void add_interpret(CLI::App& app) {
   command->add_option("--out", options->out, "the folder for the results: the confusion matrix, the report, the top losses")
       ->required()
       ->type_name("DIR");
-  command->add_option("--top", options->top, "how many pictures with the largest losses to show")
-      ->capture_default_str()
-      ->check(CLI::Range(1, kMostTopLosses).description(""))
-      ->type_name("K");
-  command->add_option("--min-count", options->min_count, "leave out pairs of classes that were confused less often")
-      ->capture_default_str()
-      ->check(CLI::PositiveNumber.description(""))
-      ->type_name("N");
+  add_number(*command, "--top", options->top, {1, kMostTopLosses}, "how many pictures with the largest losses to show")->type_name("K");
+  add_number(*command, "--min-count", options->min_count, {1, kPicturesPerClass.most},
+             "leave out pairs of classes that were confused less often");
   command->add_option("--layer", options->layer, "where Grad-CAM takes its maps from, as layer3 or model[0][-2]")
       ->capture_default_str()
       ->type_name("NAME");

@@ -2,6 +2,7 @@
 #include "nn/lr_find.h"
 
 #include "apps/command.h"
+#include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "apps/training.h"
 #include "data/png_write.h"
@@ -14,6 +15,8 @@ namespace mirilla::apps {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr Bounds<int> kIterations{6, 100'000};  // fastai asks for 6, and the valley looks at all pairs of them
 
 struct Options : TrainingOptions {
   bool unfrozen = false;
@@ -55,7 +58,7 @@ nlohmann::ordered_json to_json(const Options& options, const nn::LrFindResult& r
 void run(const Options& options) {
   Device& device = open(options.common);
   nn::Console console = make_console(options.common);
-  const fs::path out = made_folder(options.out);
+  const fs::path out = results_folder(options, {{"lr_find.csv", text_file("a table of `mirilla lr-find`", "iteration,lr,")}, {"lr_find.png", png_file()}});
   const std::string data = data_path(options, out, console);
   const auto dataset = open_data(options, data, console);
   describe_data(*dataset, data, console);
@@ -81,15 +84,13 @@ void run(const Options& options) {
 
 void add_finding_options(CLI::App& command, Options& options) {
   command.add_flag("--unfrozen", options.unfrozen, "train all groups also where there are --weights");
-  command.add_option("--start-lr", options.finding.start_lr, "the first rate")->capture_default_str()->type_name("RATE");
-  command.add_option("--end-lr", options.finding.end_lr, "the rate that would come after the last")
-      ->capture_default_str()
-      ->type_name("RATE");
-  command.add_option("--iterations", options.finding.iterations, "batches in all")->capture_default_str()->type_name("N");
+  add_number(command, "--start-lr", options.finding.start_lr, kRate, "the first rate")->type_name("RATE");
+  add_number(command, "--end-lr", options.finding.end_lr, kRate, "the rate that would come after the last")->type_name("RATE");
+  add_number(command, "--iterations", options.finding.iterations, kIterations, "batches in all");
   command.add_flag("--to-the-end", options.to_the_end, "go on where the loss runs away (above 4 times its smallest)");
   command.add_option("--suggest", options.rules, "the rules to suggest a rate by, the first for what to run next")
       ->delimiter(',')
-      ->check(CLI::IsMember(std::vector<std::string>{nn::lr_rules().begin(), nn::lr_rules().end()}))
+      ->check(one_of({nn::lr_rules().begin(), nn::lr_rules().end()}))
       ->default_str("valley,slide,minimum,steep")
       ->type_name("NAMES");
   command.add_option("--out", options.out, "where the results go: lr_find.png, lr_find.csv")->capture_default_str()->type_name("DIR");

@@ -1,25 +1,31 @@
 // SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
 #include <iostream>
 #include <new>
+#include <stdexcept>
+#include <system_error>
 
 #include "apps/command.h"
 #include "apps/failure.h"
+#include "apps/signals.h"
+#include "apps/usage.h"
 #include "data/names.h"
 #include "kernels/chosen_plans.h"
+#include "kernels/system_reason.h"
 
 namespace {
 
-constexpr int kWrongUsage = 2, kInterrupted = 130;
+using namespace mirilla;
 
-int report(const mirilla::Error& error, int code) {
-  std::cerr << "mirilla: " << mirilla::data::printable(error.what()) << '\n';
+constexpr int kWrongUsage = 2;
+
+int report(const Error& error, int code) {
+  if (std::string_view(error.what()).empty()) return code;
+  std::cerr << "mirilla: " << data::printable(error.what()) << '\n';
   return code;
-}
-
-int code_of(const mirilla::Error& error, const mirilla::apps::ExitCodes& codes) {
-  if (dynamic_cast<const mirilla::UsageError*>(&error)) return kWrongUsage;
-  if (dynamic_cast<const mirilla::Interrupted*>(&error)) return kInterrupted;
-  return codes.failure;
 }
 
 // The command that was chosen; the program itself where none was.
@@ -28,53 +34,75 @@ const CLI::App& chosen(const CLI::App& app) {
   return commands.empty() ? app : *commands.front();
 }
 
-int run(int argc, char** argv, mirilla::apps::ExitCodes& codes) {
+int told(const Error& error, const CLI::App& app, int code) {
+  if (!std::string_view(error.what()).empty()) apps::tell(error, chosen(app));
+  return code;
+}
+
+Error foreign(const std::exception& error);
+
+int run(int argc, char** argv, apps::ExitCodes& codes) {
   CLI::App app("Mirilla: train a ResNet on your photos, and see what it looks at.", "mirilla");
-  app.set_version_flag(
-      "--version", [] { return mirilla::apps::version_text(); }, "devices, libraries, versions");
-  app.require_subcommand(1);
-  app.get_formatter()->column_width(34);
-  mirilla::apps::add_show_batch(app);
-  mirilla::apps::add_train(app);
-  mirilla::apps::add_lr_find(app);
-  mirilla::apps::add_predict(app);
-  mirilla::apps::add_eval(app);
-  mirilla::apps::add_interpret(app);
-  mirilla::apps::add_gradcam(app);
-  mirilla::apps::add_cam_bench(app);
-  mirilla::apps::add_explore(app);
-  mirilla::apps::add_serve(app);
-  mirilla::apps::add_scenes(app);
-  mirilla::apps::add_summary(app);
-  mirilla::apps::add_diff(app, codes);
-  app.footer("`mirilla COMMAND --help` tells a command's options. Exit code: 0, 1 where it failed, 2 for wrong usage.");
+  apps::add_commands(app, codes);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return app.exit(error);  // --help, --version
-    const std::string command = &chosen(app) == &app ? "" : " " + chosen(app).get_name();
-    return report(mirilla::UsageError(error.what(), "`mirilla" + command + " --help` tells what is expected"), kWrongUsage);
-  } catch (const mirilla::Error& error) {
-    mirilla::apps::tell(error, chosen(app));
-    return code_of(error, codes);
-  } catch (const std::bad_alloc&) {
-    mirilla::apps::tell(mirilla::Error("the host has no memory left for this", "a smaller --batch-size or --size needs less"), chosen(app));
-    return codes.failure;
+    if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success)) throw apps::usage_error(app, error);
+    app.exit(error);  // --help, --version
+  } catch (const UsageError& error) {
+    return told(apps::with_help_hint(app, error), app, kWrongUsage);
+  } catch (const Interrupted& error) {
+    return told(error, app, apps::interrupted_exit_code());
+  } catch (const Error& error) {
+    return told(error, app, codes.failure);
   } catch (const std::exception& error) {
-    mirilla::apps::tell(mirilla::Error(error.what()), chosen(app));
-    return codes.failure;
+    return told(foreign(error), app, codes.failure);
   }
-  for (const std::string& note : mirilla::take_plan_notes()) std::cerr << "note: " << note << '\n';
+  for (const std::string& note : take_plan_notes()) std::cerr << "note: " << note << '\n';
+  apps::print("");  // what the console's lines left in its buffer
+  if (!std::cout) throw Error("cannot write to stdout", "is the disk full?");
   return codes.success;
+}
+
+// An exception that is not ours, and was not turned into one of ours where it happened: never its own text, which is for programmers.
+Error foreign(const std::exception& error) {
+  if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const std::length_error*>(&error))
+    return Error("the host has no memory left for this", "a smaller --batch-size or --size needs less");
+  if (const auto* files = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
+    return Error(fmt::format("'{}' cannot be used: {}", files->path1().string(), system_reason(files->code())));
+  if (const auto* system = dynamic_cast<const std::system_error*>(&error))
+    return Error(fmt::format("the system refused something that this needs: {}", system_reason(system->code())),
+                 "fewer --threads, or fewer other programs, may help");
+  if (dynamic_cast<const nlohmann::json::exception*>(&error))
+    return Error("a JSON text, of a file that was read or of what was to be written, was not as expected",
+                 "this should have been said in more detail: please report it with the command and its files");
+  return Error("an error came up that this program does not know", "please report it with the command and its files");
+}
+
+// A file that is opened later would take the place of one that the caller has closed, and get what was meant for it. In its place stands
+// one that can be neither read nor written.
+void fill_standard_files() {
+  for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(file, F_GETFD) < 0) static_cast<void>(::open("/dev/null", file == STDIN_FILENO ? O_WRONLY : O_RDONLY));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  mirilla::apps::ExitCodes codes;
+  apps::ExitCodes codes;
   try {
+    fill_standard_files();
+    apps::handle_signals();
     return run(argc, argv, codes);
-  } catch (const std::exception& error) {  // of what happens before a command has begun, or once it is through
-    return report(mirilla::Error(error.what()), codes.failure);
+  } catch (const UsageError& error) {
+    return report(error, kWrongUsage);
+  } catch (const Interrupted& error) {
+    return report(error, apps::interrupted_exit_code());
+  } catch (const Error& error) {
+    return report(error, codes.failure);
+  } catch (const std::exception& error) {
+    return report(foreign(error), codes.failure);
+  } catch (...) {
+    return report(Error("an error came up that this program does not know", "please report it with the command and its files"), codes.failure);
   }
 }

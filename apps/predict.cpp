@@ -8,6 +8,7 @@
 
 #include "apps/command.h"
 #include "apps/failure.h"
+#include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "data/csv.h"
 #include "data/items.h"
@@ -127,10 +128,7 @@ void add_predict(CLI::App& app) {
   CLI::App* command = app.add_subcommand("predict", "say what is on pictures");
   add_model(*command, options->model);
   command->add_option("PICTURE", options->pictures, "pictures, or folders of them")->required();
-  command->add_option("--top-k", options->top_k, "how many classes to print")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000000).description(""))
-      ->type_name("K");
+  add_number(*command, "--top-k", options->top_k, {1, 1'000'000}, "how many classes to print")->type_name("K");
   command->add_flag("--csv", options->csv, "a line a picture: file, label, index, each class's probability");
   add_tta(*command, options->tta);
   add_precision(*command, options->precision);

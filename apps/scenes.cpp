@@ -2,6 +2,8 @@
 #include "data/scenes.h"
 
 #include "apps/command.h"
+#include "apps/numbers.h"
+#include "apps/outputs.h"
 
 namespace mirilla::apps {
 
@@ -15,6 +17,7 @@ struct Options {
 };
 
 void run(const Options& options) {
+  Outputs({}).add("--out", options.out, scenes_file());
   const data::ScenesReport report = data::write_scenes(
       options.out, {.per_class = options.per_class, .size = options.size, .seed = options.common.seed, .threads = options.common.threads});
   if (options.common.json) {
@@ -41,10 +44,9 @@ void add_scenes(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("scenes", "draw the procedural data set: six classes, with a mask of the evidence for each picture");
   command->add_option("--out", options->out, "the zip to write")->required()->type_name("FILE.zip");
-  command->add_option("--per-class", options->per_class, "training pictures of each class; a fifth as many for the test")
-      ->capture_default_str()
-      ->type_name("N");
-  command->add_option("--size", options->size, "pixels a side")->capture_default_str()->type_name("PX");
+  add_number(*command, "--per-class", options->per_class, {1, 1'000'000},
+             "training pictures of each class; a fifth as many for the test");
+  add_number(*command, "--size", options->size, {16, 4096}, "pixels a side")->type_name("PX");
   add_common(*command, options->common);
   command->callback([options] { run(*options); });
 }

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include <chrono>
+#include <cstdlib>
+#include <stop_token>
+#include <thread>
+
 #include "apps/command.h"
+#include "apps/numbers.h"
 #include "nn/web_server.h"
 
 namespace mirilla::apps {
@@ -12,6 +18,15 @@ struct Options {
   nn::ServeOptions serve;
 };
 
+// Answers that are being worked out may finish, for a moment; a browser that keeps its connection open, or sends half a request, is not
+// waited for. Nothing is lost by it: no file is written here.
+void end_when_asked(const std::atomic<bool>& stop, const std::stop_token& served) {
+  constexpr auto kLook = std::chrono::milliseconds(20), kPatience = std::chrono::milliseconds(700);
+  while (!stop && !served.stop_requested()) std::this_thread::sleep_for(kLook);
+  for (auto waited = kLook; waited < kPatience && !served.stop_requested(); waited += kLook) std::this_thread::sleep_for(kLook);
+  if (!served.stop_requested()) std::_Exit(EXIT_SUCCESS);
+}
+
 void run(const Options& options) {
   if (!nn::can_serve())
     throw Error("this program was built without cpp-httplib, so it cannot serve",
@@ -20,6 +35,8 @@ void run(const Options& options) {
   nn::LoadedModel loaded = load(options.model, device);
   nn::PhotoService service(loaded, {.device = device});
   const std::atomic<bool>& stop = interrupt_flag();
+  SignalsRaiseFlag signals;
+  const std::jthread impatient([&stop](const std::stop_token& served) { end_when_asked(stop, served); });
   const auto ready = [&](const std::string& address) {
     if (options.common.json)
       print_json({{"address", address}});
@@ -27,6 +44,7 @@ void run(const Options& options) {
       print(fmt::format("{} shows what the model sees; Ctrl-C ends it\n", address));
   };
   nn::serve(service, options.serve, ready, stop);
+  signals.accept();
 }
 
 }  // namespace
@@ -35,10 +53,7 @@ void add_serve(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("serve", "a page in your browser: drop a photo, see the prediction and why");
   add_model(*command, options->model);
-  command->add_option("--port", options->serve.port, "where to listen; 0: any port that is free")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 65535).description(""))
-      ->type_name("N");
+  add_number(*command, "--port", options->serve.port, {0, 65535}, "where to listen; 0: any port that is free");
   command->add_option("--host", options->serve.host, "the address to listen at: this machine alone, unless another is given")
       ->capture_default_str()
       ->type_name("ADDRESS");

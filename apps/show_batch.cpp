@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "nn/show_batch.h"
 
+#include "apps/numbers.h"
+#include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "apps/training.h"
 #include "data/dataset.h"
@@ -51,6 +53,9 @@ std::string describe(const Options& options, const nn::ShownBatch& batch, const 
 
 void run(const Options& options) {
   Device& device = open(options.training.common);
+  const std::filesystem::path folder = std::filesystem::path(options.out).parent_path();
+  keep_out_of_classes("--out", folder.empty() ? "." : folder, options.training.data, "train");
+  Outputs({options.training.data, options.training.split_file}).add("--out", options.out, png_file());
   nn::Console console = make_console(options.training.common);
   const auto dataset = open_data(options.training, options.training.data, console);
   const nn::ModelInfo info{.vocabulary = dataset->vocabulary(),
@@ -81,18 +86,11 @@ void add_show_batch(CLI::App& app) {
   add_data_options(*command, options->training);
   command->get_option("--data")->required()->description(
       "a zip or folder of <class>/<picture>; its train/ and val/ parts where it has them");
-  command->add_option("--batch-size", options->training.batch_size, "pictures a step: they share one crop")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20).description(""))
-      ->type_name("N");
-  constexpr int kMost = 1024;
-  command->add_option("--n", options->n, "how many pictures")
-      ->capture_default_str()
-      ->check(CLI::Range(1, kMost).description(""))
-      ->type_name("N");
-  CLI::Option* unique = command->add_option("--unique", options->unique, "one picture so many times, each time drawn anew")
-                            ->check(CLI::Range(1, kMost).description(""))
-                            ->type_name("N");
+  add_number(*command, "--batch-size", options->training.batch_size, kBatch, "pictures a step: they share one crop");
+  constexpr Bounds<int64_t> kShown{1, 1024};
+  add_number(*command, "--n", options->n, kShown, "how many pictures");
+  CLI::Option* unique = add_number(*command, "--unique", options->unique, kShown, "one picture so many times, each time drawn anew")
+                            ->default_str("");
   command->add_flag("--valid", options->valid, "validation's pictures, for which nothing is drawn")->excludes(unique);
   command->add_option("--out", options->out, "the picture to write")->capture_default_str()->type_name("PNG");
   add_common(*command, options->training.common);

@@ -2,6 +2,7 @@
 #include "apps/command.h"
 #include "apps/data_text.h"
 #include "apps/failure.h"
+#include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "apps/run_folder.h"
 #include "apps/training.h"
@@ -117,10 +118,13 @@ void run(const Options& options, const CLI::App& command) {
   Device& device = open(options.common);
   nn::replays(options.replay, device);  // refused, if it must be, before anything is read or written
   nn::Console console = make_console(options.common);
-  const fs::path out = made_folder(options.out);
+  const fs::path out = results_folder(options, {{"config.json", config_file()},
+                                                {"history.csv", text_file("a history of `mirilla train`", "fit,epoch,")},
+                                                {"loss.png", png_file()},
+                                                {"model.safetensors", model_file()}});
   const std::string data = data_path(options, out, console);
   const auto dataset = open_data(options, data, console);
-  const std::string config = config_of(options, data, *dataset, device).dump(2) + "\n";
+  const std::string config = json_text(config_of(options, data, *dataset, device));
   describe_data(*dataset, data, console);
 
   nn::ResNet model = make_network(options, *dataset, device);
@@ -140,6 +144,7 @@ void run(const Options& options, const CLI::App& command) {
   for (nn::Callback* callback : std::initializer_list<nn::Callback*>{&table, &best, &diverged, &early, &graph}) learner.add(*callback);
   learner.require_batches();
   begin_run(out, config);
+  const SignalsRaiseFlag signals;  // from here on there is something to keep
   try {
     nn::with_batch_hint(options.batch_size, [&] { learner.fit(phases); });
     if (!best.saved_in_last_fit()) throw without_a_model(learner, best);
@@ -152,20 +157,17 @@ void run(const Options& options, const CLI::App& command) {
 }
 
 void add_training_options(CLI::App& command, Options& options) {
-  command.add_option("--epochs", options.epochs, "passes over the data")->capture_default_str()->type_name("N");
-  command.add_option("--freeze-epochs", options.freeze_epochs, "passes with a frozen body before them, where there are --weights")
-      ->capture_default_str()
-      ->type_name("N");
-  command.add_option("--lr", options.lr, "the learning rate")->capture_default_str()->type_name("RATE");
-  command.add_option("--patience", options.patience, "stop after so many epochs without a better one")
-      ->capture_default_str()
-      ->type_name("N");
+  add_number(command, "--epochs", options.epochs, kEpochs, "passes over the data");
+  add_number(command, "--freeze-epochs", options.freeze_epochs, {0, kEpochs.most},
+             "passes with a frozen body before them, where there are --weights");
+  add_number(command, "--lr", options.lr, kRate, "the learning rate")->type_name("RATE");
+  add_number(command, "--patience", options.patience, kEpochs, "stop after so many epochs without a better one");
   command
       .add_option_function<std::string>(
           "--replay", [&options](const std::string& word) { options.replay = nn::replay_mode_of(word); },
           "record a step once and run it again: on, off, or auto for on a GPU alone")
       ->default_str("auto")
-      ->check(CLI::IsMember({"auto", "on", "off"}))
+      ->check(one_of({"auto", "on", "off"}))
       ->type_name("WORD");
   command.add_option("--out", options.out, "where the results go: config.json, history.csv, loss.png, model.safetensors")
       ->capture_default_str()

@@ -4,8 +4,10 @@
 #include <fmt/ranges.h>
 
 #include "apps/data_text.h"
+#include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "data/names.h"
+#include <iostream>
 #include "data/scenes.h"
 #include "weights/match.h"
 
@@ -13,30 +15,23 @@ namespace mirilla::apps {
 
 namespace fs = std::filesystem;
 
+namespace {
+constexpr const char* kScenes = "scenes.zip";
+}
+
 void add_data_options(CLI::App& command, TrainingOptions& options) {
   command
       .add_option("--data", options.data,
                   "a zip or folder of <class>/<picture>; its train/ and val/ parts where it has them. Otherwise the scenes")
       ->type_name("ZIP|DIR");
-  command.add_option("--resize", options.resize, "crop and resize pictures to this first, in pixels")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 8192).description(""))
-      ->type_name("PX");
-  command.add_option("--size", options.size, "what the network sees, in pixels")
-      ->capture_default_str()
-      ->check(CLI::Range(32, 4096).description(""))
-      ->type_name("PX");
-  command
-      .add_option("--valid-pct", options.valid_pct,
-                  "the share of pictures to validate with; where the data has a val/ part, that one validates unless this is said")
+  add_number(command, "--resize", options.resize, kResizePixels, "crop and resize pictures to this first, in pixels")->type_name("PX");
+  add_number(command, "--size", options.size, kSizePixels, "what the network sees, in pixels")->type_name("PX");
+  add_number(command, "--valid-pct", options.valid_pct, kValidationShare,
+             "the share of pictures to validate with; where the data has a val/ part, that one validates unless this is said")
       ->each([&options](const std::string&) { options.valid_pct_said = true; })
-      ->capture_default_str()
       ->type_name("SHARE");
   command.add_option("--split-file", options.split_file, "the pictures to validate with, one a line, instead")->type_name("FILE");
-  command.add_option("--limit", options.limit, "the first N pictures of each class; 0: all")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber.description(""))
-      ->type_name("N");
+  add_number(command, "--limit", options.limit, kPicturesPerClass, "the first N pictures of each class; 0: all");
   add_exif_rotate(command, options.exif_rotate);
   add_max_bad(command, options.max_bad);
 }
@@ -48,12 +43,9 @@ void add_network_options(CLI::App& command, TrainingOptions& options) {
   add_allow_nonfinite(command, options.allow_nonfinite);
   command.add_option("--arch", options.arch, "the network")
       ->capture_default_str()
-      ->check(CLI::IsMember({"resnet18", "resnet34"}))
+      ->check(one_of({"resnet18", "resnet34"}))
       ->type_name("NAME");
-  command.add_option("--batch-size", options.batch_size, "pictures a step")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1 << 20).description(""))
-      ->type_name("N");
+  add_number(command, "--batch-size", options.batch_size, kBatch, "pictures a step");
   command
       .add_option("--device-pictures", options.device_pictures,
                   "the GPU's memory for pictures that are the same in every epoch: auto (a quarter of what is free), off, or bytes, as 8G")
@@ -72,9 +64,18 @@ void add_network_options(CLI::App& command, TrainingOptions& options) {
   add_precision(command, options.precision);
 }
 
+fs::path results_folder(const TrainingOptions& options, const std::vector<std::pair<std::string, FileKind>>& files) {
+  if (!options.data.empty()) keep_out_of_classes("--out", options.out, options.data, "train");
+  const fs::path out = made_folder(options.out);
+  Outputs outputs({options.data, options.weights, options.init_head, options.split_file});
+  for (const auto& [name, kind] : files) outputs.add("--out", out / name, kind);
+  if (options.data.empty()) outputs.add("--out", out / kScenes, scenes_file());
+  return out;
+}
+
 std::string data_path(const TrainingOptions& options, const fs::path& out, nn::Console& console) {
   if (!options.data.empty()) return options.data;
-  const std::string path = (out / "scenes.zip").string();
+  const std::string path = (out / kScenes).string();
   data::ScenesOptions scenes{.size = options.resize, .seed = options.common.seed, .threads = options.common.threads};
   if (options.limit > 0) scenes.per_class = static_cast<int>(options.limit);
   const data::ScenesReport report = data::write_scenes(path, scenes);

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "apps/command.h"
+#include "apps/outputs.h"
 #include "data/dataset.h"
 #include "nn/learner.h"
 
@@ -39,6 +40,9 @@ struct TrainingOptions {
 void add_data_options(CLI::App& command, TrainingOptions& options);
 /// Adds --weights, --init-head, --allow-nonfinite, --arch, --batch-size and --precision.
 void add_network_options(CLI::App& command, TrainingOptions& options);
+
+/// The folder that --out names, made where it is missing, after a look at what is there already: these files are to be written to it.
+std::filesystem::path results_folder(const TrainingOptions& options, const std::vector<std::pair<std::string, FileKind>>& files);
 
 /// The archive to train on; without --data the scenes, drawn into the results' folder so that eval and predict find them.
 std::string data_path(const TrainingOptions& options, const std::filesystem::path& out, nn::Console& console);

@@ -12,6 +12,9 @@ namespace {
 
 constexpr int kLines = 4;  // lines of samples in a pixel's height
 
+// Further out nothing is drawn: there a float knows no pixels, and products of such numbers overflow. NaN is out there too.
+constexpr float kFarthest = 1e7f;
+
 struct Crossing {
   float x;
   int winding;
@@ -19,6 +22,8 @@ struct Crossing {
 
 Bounds bounds(std::span<const Point> points, float margin, const Bounds& clip) {
   if (points.empty()) return {};
+  for (const Point& p : points)
+    if (!(std::abs(p.x) <= kFarthest && std::abs(p.y) <= kFarthest)) return {};
   float left = points[0].x, right = left, top = points[0].y, bottom = top;
   for (const Point& p : points) {
     left = std::min(left, p.x);
@@ -26,7 +31,6 @@ Bounds bounds(std::span<const Point> points, float margin, const Bounds& clip) {
     top = std::min(top, p.y);
     bottom = std::max(bottom, p.y);
   }
-  // Clamped as floats first: a coordinate far outside would not fit an int.
   const auto low = [](float v, int least) { return static_cast<int>(std::floor(std::max(v, static_cast<float>(least)))); };
   const auto high = [](float v, int most) { return static_cast<int>(std::ceil(std::min(v, static_cast<float>(most)))); };
   Bounds box{low(left - margin, clip.left), low(top - margin, clip.top), high(right + margin, clip.right),
@@ -236,9 +240,8 @@ int text_height(int scale) { return kGlyphHeight * scale; }
 std::string shortened(std::string_view line, int width, int scale) {
   constexpr std::string_view kDots = "...";
   if (text_width(line, scale) <= width) return std::string(line);
-  std::string_view cut = line;
-  while (!cut.empty() && text_width(std::string(cut) + std::string(kDots), scale) > width) cut = without_last_character(cut);
-  return std::string(cut) + std::string(kDots);
+  const int room = (width / scale + kGlyphAdvance - kGlyphWidth) / kGlyphAdvance;  // in characters, the dots among them
+  return std::string(first_characters(line, room - static_cast<int>(kDots.size()))) + std::string(kDots);
 }
 
 }  // namespace mirilla::data

@@ -14,7 +14,7 @@
 /// with it.
 ///
 /// Coordinates are pixels from the upper left corner; pixel (x, y) covers [x, x+1) x [y, y+1). Only +, -, *, / and sqrt on IEEE floats, so
-/// a drawing has the same bytes on every machine.
+/// a drawing has the same bytes on every machine. A shape with a coordinate that is no number, or more than 1e7 pixels away, is not drawn.
 namespace mirilla::data {
 
 struct Point {

@@ -252,10 +252,10 @@ int characters_in(std::string_view text) {
   return count;
 }
 
-std::string_view without_last_character(std::string_view text) {
-  size_t last = 0;
-  for (size_t at = 0; at < text.size(); at += first_of(text.substr(at)).bytes) last = at;
-  return text.substr(0, last);
+std::string_view first_characters(std::string_view text, int count) {
+  size_t end = 0;
+  for (; count > 0 && end < text.size(); --count) end += first_of(text.substr(end)).bytes;
+  return text.substr(0, end);
 }
 
 }  // namespace mirilla::data

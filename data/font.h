@@ -25,7 +25,7 @@ std::vector<Glyph> glyphs_of(std::string_view text);
 /// How many characters, and so glyphs, it has.
 int characters_in(std::string_view text);
 
-/// Without its last character.
-std::string_view without_last_character(std::string_view text);
+/// The first `count` characters; none for 0 or less, all of a text with fewer.
+std::string_view first_characters(std::string_view text, int count);
 
 }  // namespace mirilla::data

@@ -23,7 +23,7 @@ struct PlotOptions {
   std::string x_label;
   std::string y_label;
   bool log_x = false;           // points with x <= 0 are left out
-  bool y_from_zero = true;      // the lower end of y is 0, as in fastai's ShowGraph
+  bool y_from_zero = true;      // the lower end of y is 0, as in fastai's ShowGraph, or the least value where one is below
   std::optional<double> y_max;  // cuts the plot there: a loss that ran away else flattens all the rest
   int width = 760;
   int height = 460;
@@ -47,7 +47,8 @@ struct TerminalPlotOptions {
 /// Throws as plot does; UsageError below 24 x 6 characters.
 std::string terminal_plot(std::span<const Series> series, const TerminalPlotOptions& options = {});
 
-/// Round numbers from low to high, about `count` of them, that an axis is labelled with: steps of 1, 2 or 5 times a power of ten.
+/// Round numbers from low to high, at most count + 2, that an axis is labelled with: steps of 1, 2 or 5 times a power of ten. {low} where
+/// low and high are too close for it, the wrong way round or not numbers.
 std::vector<double> axis_ticks(double low, double high, int count);
 
 }  // namespace mirilla::data

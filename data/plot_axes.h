@@ -33,13 +33,16 @@ struct AxesOptions {
   int y_ticks;
 };
 
-/// The ranges of all points that can be shown, y widened to whole ticks. Throws ShapeError where a series' x and y differ in length.
+/// The ranges of all points that can be shown, y widened to whole ticks. Whatever the values, the ranges are finite and wide enough to be
+/// told apart (a range narrower than a millionth of its values, or than 1e-300, is widened; what lies beyond 1e300 counts as 1e300), and an
+/// axis has no more than about 20 ticks. Throws ShapeError where a series' x and y differ in length.
 Axes choose_axes(std::span<const Series> series, const AxesOptions& options);
 
-/// The points of a series in positions, split where one cannot be shown (not finite, or no logarithm). Values above the axis are held at 1.
+/// The points of a series in positions, split where one cannot be shown (not finite, or no logarithm). Values beyond the axes are held at
+/// their ends.
 std::vector<std::vector<std::pair<double, double>>> shown_runs(const Series& series, const Axes& axes);
 
-/// A tick's label with as many decimals as the step needs: 0.25, 40, 1e-05.
+/// A tick's label with as many digits as the step needs: 0.25, 40, 1e-05.
 std::string tick_label(double value, const Axis& axis);
 
 }  // namespace mirilla::data

@@ -13,6 +13,7 @@
 #include "data/png_write.h"
 #include "data/scenes.h"
 #include "engine/atomic_file.h"
+#include "engine/zip_reason.h"
 #include "kernels/error.h"
 
 namespace mirilla::data {
@@ -78,20 +79,20 @@ struct Release {
   void operator()(zip_source_t* source) const { zip_source_free(source); }
 };
 
-[[noreturn]] void fail(const char* what, const char* reason) { throw DataError(fmt::format("scenes: {}: {}", what, reason)); }
+[[noreturn]] void fail(std::string_view what, std::string_view reason) { throw DataError(fmt::format("scenes: {}: {}", what, reason)); }
 
 void add_file(zip_t* archive, const std::string& path, const std::vector<uint8_t>& bytes) {
   zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
   const zip_int64_t index = source != nullptr ? zip_file_add(archive, path.c_str(), source, ZIP_FL_ENC_UTF_8) : -1;
   if (index < 0) {
     zip_source_free(source);
-    fail("the archive takes no further file", zip_strerror(archive));
+    fail("the archive takes no further file", zip_reason(zip_get_error(archive)));
   }
   // PNGs are compressed already. The date is the first that a zip can hold, so that it says nothing of when the file was made.
   constexpr zip_uint16_t kMidnight = 0, kFirstDate = (1 << 5) | 1;
   const auto at = static_cast<zip_uint64_t>(index);
   if (zip_set_file_compression(archive, at, ZIP_CM_STORE, 0) != 0 || zip_file_set_dostime(archive, at, kMidnight, kFirstDate, 0) != 0) {
-    fail("the archive takes no further file", zip_strerror(archive));
+    fail("the archive takes no further file", zip_reason(zip_get_error(archive)));
   }
 }
 
@@ -100,15 +101,15 @@ std::vector<uint8_t> pack(const std::vector<SceneFile>& files) {
   zip_error_t error;
   zip_error_init(&error);
   const std::unique_ptr<zip_source_t, Release> memory(zip_source_buffer_create(nullptr, 0, 0, &error));
-  if (!memory) fail("no archive in memory", zip_error_strerror(&error));
+  if (!memory) fail("no archive in memory", zip_reason(&error));
   std::unique_ptr<zip_t, Discard> archive(zip_open_from_source(memory.get(), ZIP_TRUNCATE, &error));
-  if (!archive) fail("no archive in memory", zip_error_strerror(&error));
+  if (!archive) fail("no archive in memory", zip_reason(&error));
   zip_source_keep(memory.get());  // zip_close drops the archive's hold on it; ours stays
   for (const SceneFile& file : files) {
     add_file(archive.get(), file.path, file.picture);
     add_file(archive.get(), scene_mask_path(file.path), file.mask);
   }
-  if (zip_close(archive.get()) != 0) fail("the archive does not close", zip_strerror(archive.get()));
+  if (zip_close(archive.get()) != 0) fail("the archive does not close", zip_reason(zip_get_error(archive.get())));
   static_cast<void>(archive.release());
   zip_stat_t stat;
   if (zip_source_stat(memory.get(), &stat) != 0 || zip_source_open(memory.get()) != 0)

@@ -4,13 +4,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
+#include <climits>
 #include <fstream>
 #include <system_error>
 
 #include "kernels/error.h"
+#include "kernels/system_reason.h"
 
 namespace mirilla {
 namespace fs = std::filesystem;
@@ -21,14 +23,49 @@ namespace {
               "does the folder exist, may you write there, and is there space left?");
 }
 
+/// The name of a file that is being written, where a signal handler finds it.
+struct Unfinished {
+  std::atomic<bool> taken = false, named = false;
+  std::array<char, PATH_MAX> path{};
+};
+std::array<Unfinished, 16> unfinished;  // of more at once the others stay, hidden, where a signal ends the program
+
+/// Keeps a name there as long as it lives.
+class Listed {
+ public:
+  explicit Listed(const std::string& path) {
+    if (path.size() >= PATH_MAX) return;
+    for (Unfinished& slot : unfinished) {
+      if (slot.taken.exchange(true)) continue;
+      slot_ = &slot;
+      slot.path[path.copy(slot.path.data(), path.size())] = '\0';
+      slot.named = true;
+      return;
+    }
+  }
+  ~Listed() {
+    if (!slot_) return;
+    slot_->named = false;
+    slot_->taken = false;
+  }
+  Listed(const Listed&) = delete;
+  Listed& operator=(const Listed&) = delete;
+
+ private:
+  Unfinished* slot_ = nullptr;
+};
+
+fs::path temporary_name(const fs::path& target) {
+  static std::atomic<unsigned> counter = 0;  // two threads may write the same file
+  fs::path path = target;
+  path.replace_filename(fmt::format(".{}.{}-{}.part", target.filename().string(), ::getpid(), counter++));
+  return path;
+}
+
 /// Removes the temporary file unless it was renamed away.
 class Temporary {
  public:
-  explicit Temporary(const fs::path& target) {
-    static std::atomic<unsigned> counter = 0;  // two threads may write the same file
-    path_ = target;
-    path_.replace_filename(fmt::format(".{}.{}-{}.part", target.filename().string(), ::getpid(), counter++));
-  }
+  explicit Temporary(const fs::path& target) : path_(temporary_name(target)), listed_(path_.string()) {}
   ~Temporary() {
     std::error_code ignored;
     fs::remove(path_, ignored);
@@ -39,6 +76,7 @@ class Temporary {
 
  private:
   fs::path path_;
+  Listed listed_;
 };
 
 /// Where the bytes really go: a link's target, so that the link survives the rename.
@@ -48,7 +86,7 @@ fs::path resolve_target(const fs::path& path) {
   fs::path target = path;
   if (fs::is_symlink(fs::symlink_status(path, failed))) {
     target = fs::weakly_canonical(path, failed);
-    if (failed) throw_unwritable(path, failed.message());
+    if (failed) throw_unwritable(path, system_reason(failed));
   }
   if (fs::is_directory(target, failed)) throw_unwritable(path, "it is a folder");
   const fs::path folder = target.has_parent_path() ? target.parent_path() : fs::path(".");
@@ -59,16 +97,16 @@ fs::path resolve_target(const fs::path& path) {
 void fill(const fs::path& file, const fs::path& named, const std::function<void(std::ostream&)>& writer) {
   errno = 0;
   std::ofstream stream(file, std::ios::binary | std::ios::trunc);
-  if (!stream) throw_unwritable(named, std::strerror(errno));
+  if (!stream) throw_unwritable(named, system_reason(errno));
   writer(stream);
   stream.close();
-  if (!stream) throw_unwritable(named, errno != 0 ? std::strerror(errno) : "a write came up short");
+  if (!stream) throw_unwritable(named, errno != 0 ? system_reason(errno) : "a write came up short");
 }
 
 void rename_over(const fs::path& temporary, const fs::path& target, const fs::path& named) {
   std::error_code failed;
   fs::rename(temporary, target, failed);
-  if (failed) throw_unwritable(named, failed.message());
+  if (failed) throw_unwritable(named, system_reason(failed));
 }
 
 }  // namespace
@@ -88,6 +126,11 @@ void write_atomically(const fs::path& path, std::string_view bytes) {
 
 void write_atomically(const fs::path& path, std::span<const uint8_t> bytes) {
   write_atomically(path, std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+}
+
+void remove_unfinished_files() noexcept {
+  for (const Unfinished& slot : unfinished)
+    if (slot.named) ::unlink(slot.path.data());
 }
 
 }  // namespace mirilla

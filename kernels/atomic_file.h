@@ -23,4 +23,8 @@ void write_atomically(const std::filesystem::path& path, std::string_view bytes)
 
 void write_atomically(const std::filesystem::path& path, std::span<const uint8_t> bytes);
 
+/// Removes the temporary files that are being written at this moment, by whatever thread. For a signal handler that is about to end the
+/// program: it takes no lock and no memory.
+void remove_unfinished_files() noexcept;
+
 }  // namespace mirilla

@@ -14,6 +14,7 @@
 
 #include "kernels/atomic_file.h"
 #include "kernels/error.h"
+#include "kernels/system_reason.h"
 
 namespace mirilla {
 
@@ -158,11 +159,18 @@ void PlanStore::save() {
     const std::string text = dump(sections);
     if (text.size() > kMostBytes) throw Error(fmt::format("its {} bytes would be more than {}", text.size(), kMostBytes));
     write_atomically(file_, text);
-  } catch (const std::exception& error) {  // of the file system, of JSON, ours
-    const auto* const ours = dynamic_cast<const Error*>(&error);
-    note(fmt::format("the plan store '{}' is not kept: {}", file_.string(), ours ? ours->message() : error.what()));
-    writable_ = false;
+  } catch (const Error& error) {
+    give_up(error.message());
+  } catch (const fs::filesystem_error& error) {
+    give_up(fmt::format("'{}': {}", error.path1().string(), system_reason(error.code())));
+  } catch (const std::exception&) {  // of JSON, or for want of memory
+    give_up("a plan in it cannot be written");
   }
+}
+
+void PlanStore::give_up(std::string_view why) {
+  note(fmt::format("the plan store '{}' is not kept: {}", file_.string(), why));
+  writable_ = false;
 }
 
 std::string PlanStore::text() const {

@@ -60,6 +60,7 @@ class PlanStore {
   using Plans = std::map<std::string, StoredPlan, std::less<>>;
   void save();
   void note(std::string sentence);
+  void give_up(std::string_view why);
 
   std::filesystem::path file_;
   PlanOwner owner_;

@@ -20,9 +20,10 @@ namespace mirilla::nn {
 
 class Learner;
 
-/// "07:31", from one hour on "1:07:31"; whole seconds, cut. [fastcore.utils.format_time]
+/// "07:31", from one hour on "1:07:31"; whole seconds, cut; 0 for NaN and what is below it. [fastcore.utils.format_time]
 std::string format_time(double seconds);
 /// The table's head, and a row under it: names padded to 8 characters, two spaces between, floats as %.6f. [fastprogress.ConsoleMasterBar]
+/// A float too wide for its column is written as 1.23457e+30, so that the columns stay apart and below their names; fastai's run together.
 std::string table_head();
 std::string table_row(const EpochRow& row);
 /// As Python prints a float: the shortest text that reads back as the same, with ".0" where it would look whole. inf, nan. [float.__repr__]

@@ -29,7 +29,7 @@ class Sheets {
                       .index = explanation.target.terms[0].index,
                       .probability = probability_of(explanation),
                       .notes = {},
-                      .sheet = path_of(result_.sheets.size()).string(),
+                      .sheet = sheet_path(options_.out, result_.sheets.size()).string(),
                       .orientation = decoded.orientation};
     for (const CamMap& map : explanation.maps)
       if (std::string note = note_on(map, options_.explain.style); !note.empty()) one.notes.push_back(std::move(note));
@@ -45,18 +45,13 @@ class Sheets {
 
   void write() {
     if (films_.empty()) return;
-    const std::string path = path_of(result_.sheets.size()).string();
+    const std::string path = sheet_path(options_.out, result_.sheets.size()).string();
     data::write_png(path, options_.film ? data::film_strip(films_, kFrame) : contact_sheet());
     result_.sheets.push_back(path);
     films_.clear();
   }
 
  private:
-  std::filesystem::path path_of(size_t sheet) const {
-    if (sheet == 0) return options_.out;
-    return options_.out.parent_path() / fmt::format("{}-{}{}", options_.out.stem().string(), sheet + 1, options_.out.extension().string());
-  }
-
   data::Picture contact_sheet() const {
     std::vector<data::Panel> panels;
     int widest = kTile;
@@ -108,6 +103,11 @@ std::vector<std::string> film_layers(ResNet& model) {
     layers.push_back(fmt::format("layer{}", stage));
   }
   return layers;
+}
+
+std::filesystem::path sheet_path(const std::filesystem::path& out, size_t sheet) {
+  if (sheet == 0) return out;
+  return out.parent_path() / fmt::format("{}-{}{}", out.stem().string(), sheet + 1, out.extension().string());
 }
 
 double probability_of(std::span<const double> logits, size_t index) {

@@ -22,6 +22,9 @@ std::vector<std::string> film_layers(ResNet& model);
 double probability_of(const Explanation& explanation);
 double probability_of(std::span<const double> logits, size_t index);
 
+/// Where the sheets go: to sheet.png, sheet-2.png, sheet-3.png ... of `out` = sheet.png; the first is number 0.
+std::filesystem::path sheet_path(const std::filesystem::path& out, size_t sheet);
+
 struct SheetOptions {
   ExplainOptions explain;                                          // at most one target, for all
   bool film = false;                                               // a film strip a picture; else the picture and its maps side by side

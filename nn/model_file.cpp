@@ -9,6 +9,7 @@
 #include "kernels/chosen_plans.h"
 #include "kernels/error.h"
 #include "nn/model_tensors.h"
+#include "weights/file_bytes.h"
 #include "weights/read.h"
 #include "weights/safetensors.h"
 
@@ -71,34 +72,39 @@ Anatomy anatomy_of(const weights::StateDict& state, std::string_view origin) {
   return anatomy;
 }
 
-// A JSON text in the metadata. Throws WeightsError where it is missing or of another type.
-template <class T>
-T metadata_json(const weights::StateDict& state, const std::string& key, std::string_view origin) {
+// A JSON text in the metadata, as `right` accepts it. Throws WeightsError where it is missing, damaged or of another type.
+nlohmann::json metadata_json(const weights::StateDict& state, const std::string& key, std::string_view origin, std::string_view wanted,
+                             bool (*right)(const nlohmann::json&)) {
   const auto found = state.metadata.find(key);
   if (found == state.metadata.end()) throw WeightsError(fmt::format("{} says it is a mirilla model, but not its '{}'", origin, key));
-  try {
-    return nlohmann::json::parse(found->second).get<T>();
-  } catch (const nlohmann::json::exception&) {
-    throw WeightsError(fmt::format("{} says '{}' is '{:.60}', which cannot be understood", origin, key, found->second));
-  }
+  nlohmann::json value = nlohmann::json::parse(found->second, nullptr, false);
+  if (!right(value))
+    throw WeightsError(fmt::format("{} says that its '{}' is {}, where {} was expected", origin, key, weights::shown(found->second), wanted),
+                       "was the file changed by another program?");
+  return value;
 }
 
-int checked_size(int pixels, std::string_view what, std::string_view origin) {
-  constexpr int kLargest = 16384;
-  if (pixels < 1 || pixels > kLargest)
-    throw WeightsError(fmt::format("{} gives {} pixels as '{}', where 1 to {} was expected", origin, pixels, what, kLargest));
-  return pixels;
+bool are_names(const nlohmann::json& value) {
+  return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const auto& name) { return name.is_string(); });
 }
 
-// Pictures are normalised with them: (x - mean) / std.
-std::array<float, 3> checked_colours(const std::array<float, 3>& values, std::string_view what, std::string_view origin) {
-  const bool divides = what == "std";
-  for (const float value : values)
-    if (!std::isfinite(value) || (divides && value <= 0))
-      throw WeightsError(fmt::format("{} gives {} as the '{}' of a colour, where {} was expected", origin, value, what,
-                                     divides ? "a number above 0" : "a finite number"));
-  return values;
+bool is_size(const nlohmann::json& value) {
+  constexpr int64_t kLargest = 16384;
+  return value.is_number_integer() && value >= 1 && value <= kLargest;
 }
+
+bool are_means(const nlohmann::json& value) {
+  constexpr double kMost = 1e6;
+  return value.is_array() && value.size() == 3 &&
+         std::all_of(value.begin(), value.end(), [](const auto& x) { return x.is_number() && std::abs(x.template get<double>()) <= kMost; });
+}
+
+bool are_deviations(const nlohmann::json& value) {
+  constexpr double kLeast = 1e-6;
+  return are_means(value) && std::all_of(value.begin(), value.end(), [](const auto& x) { return x.template get<double>() >= kLeast; });
+}
+
+bool is_flag(const nlohmann::json& value) { return value.is_boolean(); }
 
 ModelInfo info_of_ours(const weights::StateDict& state, std::string_view origin) {
   const auto version = state.metadata.find("version");
@@ -107,12 +113,14 @@ ModelInfo info_of_ours(const weights::StateDict& state, std::string_view origin)
                                    version == state.metadata.end() ? "" : version->second, kVersion),
                        "a newer mirilla wrote it");
   ModelInfo info;
-  info.vocabulary = metadata_json<std::vector<std::string>>(state, "vocabulary", origin);
-  info.resize = checked_size(metadata_json<int>(state, "resize", origin), "resize", origin);
-  info.size = checked_size(metadata_json<int>(state, "size", origin), "size", origin);
-  info.mean = checked_colours(metadata_json<std::array<float, 3>>(state, "mean", origin), "mean", origin);
-  info.std = checked_colours(metadata_json<std::array<float, 3>>(state, "std", origin), "std", origin);
-  if (state.metadata.contains(kExifRotate)) info.exif_rotate = metadata_json<bool>(state, kExifRotate, origin);
+  constexpr std::string_view kPixels = "a number of pixels from 1 to 16384";
+  info.vocabulary = metadata_json(state, "vocabulary", origin, "a list of names", are_names).get<std::vector<std::string>>();
+  info.resize = metadata_json(state, "resize", origin, kPixels, is_size).get<int>();
+  info.size = metadata_json(state, "size", origin, kPixels, is_size).get<int>();
+  info.mean = metadata_json(state, "mean", origin, "a list of three numbers", are_means).get<std::array<float, 3>>();
+  info.std = metadata_json(state, "std", origin, "a list of three numbers above 0", are_deviations).get<std::array<float, 3>>();
+  if (state.metadata.contains(kExifRotate))
+    info.exif_rotate = metadata_json(state, kExifRotate, origin, "true or false", is_flag).get<bool>();
   return info;
 }
 

@@ -12,39 +12,48 @@ namespace mirilla::nn {
 namespace {
 
 constexpr std::array<std::string_view, 5> kColumns{"epoch", "train_loss", "valid_loss", "accuracy", "time"};
-constexpr size_t kMinimumWidth = 8;
+constexpr size_t kMinimumWidth = 8, kGap = 2;
 // Roughly what a validated picture costs of a trained one: a forward pass, without the two products of the way back.
 constexpr double kValidationShare = 1.0 / 3;
 constexpr std::chrono::milliseconds kRefresh{100};
 
 std::string bar(double share, int width) {
-  const int full = static_cast<int>(share * width);
+  const int full = static_cast<int>(std::clamp(share, 0.0, 1.0) * width);
   return fmt::format("[{:#<{}}{:-<{}}]", "", full, "", width - full);
 }
 
 double seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
+size_t width_of(size_t column) { return std::max(kColumns[column].size(), kMinimumWidth); }
+
+// As fastai writes it, six decimals, where that leaves a blank before the next column; else with as many digits as do: 1.23457e+30.
+std::string number_cell(double value, size_t column) {
+  const size_t room = width_of(column) + kGap - 1;
+  std::string text = fmt::format("{:.6f}", value);
+  for (int digits = 6; text.size() > room && digits >= 0; --digits) text = fmt::format("{:.{}e}", value, digits);
+  return text;
+}
+
 }  // namespace
 
 std::string format_time(double seconds) {
-  const auto t = static_cast<int64_t>(std::max(seconds, 0.0));
+  constexpr double kMost = 1e15;  // also what stands for infinity: a whole number that an int64 holds
+  const auto t = static_cast<int64_t>(seconds > 0 ? std::min(seconds, kMost) : 0);
   if (t >= 3600) return fmt::format("{}:{:02d}:{:02d}", t / 3600, t / 60 % 60, t % 60);
   return fmt::format("{:02d}:{:02d}", t / 60, t % 60);
 }
 
 std::string table_head() {
   std::string line;
-  for (size_t i = 0; i < kColumns.size(); ++i)
-    line += fmt::format("{}{:<{}}", i == 0 ? "" : "  ", kColumns[i], std::max(kColumns[i].size(), kMinimumWidth));
+  for (size_t i = 0; i < kColumns.size(); ++i) line += fmt::format("{}{:<{}}", i == 0 ? "" : "  ", kColumns[i], width_of(i));
   return line;
 }
 
 std::string table_row(const EpochRow& row) {
-  const std::array<std::string, 5> cells{fmt::format("{}", row.epoch), fmt::format("{:.6f}", row.train_loss),
-                                         fmt::format("{:.6f}", row.valid_loss), fmt::format("{:.6f}", row.accuracy),
-                                         format_time(row.seconds)};
+  const std::array<std::string, 5> cells{fmt::format("{}", row.epoch), number_cell(row.train_loss, 1), number_cell(row.valid_loss, 2),
+                                         number_cell(row.accuracy, 3), format_time(row.seconds)};
   std::string line;  // each cell is followed by its gap, the last one too, as fastprogress does
-  for (size_t i = 0; i < cells.size(); ++i) line += fmt::format("{:<{}}", cells[i], std::max(kColumns[i].size(), kMinimumWidth) + 2);
+  for (size_t i = 0; i < cells.size(); ++i) line += fmt::format("{:<{}}", cells[i], std::max(width_of(i) + kGap, cells[i].size() + 1));
   return line;
 }
 

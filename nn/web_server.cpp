@@ -51,8 +51,8 @@ void answer(Response& response, Work work) {
     answer_error(response, kBadRequest, error);
   } catch (const std::bad_alloc&) {
     answer_error(response, kBusy, "there is no memory left for this", "try a smaller photo");
-  } catch (const std::exception& error) {
-    answer_error(response, kFailed, error.what());
+  } catch (const std::exception&) {  // its text is for programmers
+    answer_error(response, kFailed, "an error came up that this program does not know", "the page can be used on; please report it");
   }
 }
 

@@ -4,11 +4,11 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <system_error>
 
 #include "kernels/error.h"
+#include "kernels/system_reason.h"
 #include "weights/state_dict.h"
 
 namespace mirilla::weights {
@@ -18,7 +18,7 @@ namespace {
 std::ifstream open_for_reading(const fs::path& path) {
   errno = 0;
   std::ifstream stream(path, std::ios::binary);
-  if (!stream) throw WeightsError(fmt::format("{} cannot be read: {}", shown(path.string()), std::strerror(errno)));
+  if (!stream) throw WeightsError(fmt::format("{} cannot be read: {}", shown(path.string()), system_reason(errno)));
   return stream;
 }
 
@@ -32,7 +32,7 @@ size_t readable_size(const fs::path& path) {
   if (fs::is_directory(status)) throw WeightsError(fmt::format("{} is a folder and not a weights file", shown(path.string())));
   if (!fs::is_regular_file(status)) throw WeightsError(fmt::format("{} is not a regular file", shown(path.string())));
   const auto size = fs::file_size(path, failed);
-  if (failed) throw WeightsError(fmt::format("{} cannot be read: {}", shown(path.string()), failed.message()));
+  if (failed) throw WeightsError(fmt::format("{} cannot be read: {}", shown(path.string()), system_reason(failed)));
   if (size == 0)
     throw WeightsError(fmt::format("the weights file {} is empty", shown(path.string())), "was its download or its copy cut off?");
   return size;

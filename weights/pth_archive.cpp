@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <zip.h>
 
+#include "engine/zip_reason.h"
 #include "kernels/error.h"
 #include "weights/state_dict.h"
 
@@ -42,7 +43,7 @@ PthArchive::PthArchive(const std::filesystem::path& path) : origin_(path.string(
   if (zip_ == nullptr) {
     zip_error_t error;
     zip_error_init_with_code(&error, code);
-    const std::string why = fmt::format("cannot be opened as torch.save's zip: {}", zip_error_strerror(&error));
+    const std::string why = fmt::format("cannot be opened as torch.save's zip: {}", zip_reason(&error));
     zip_error_fini(&error);
     fail(why);
   }
@@ -97,13 +98,13 @@ FileBytes PthArchive::read(std::string_view name) {
   }
   budget_ -= stat.size;
   const std::unique_ptr<zip_file_t, EntryCloser> entry(zip_fopen_index(zip_.get(), static_cast<zip_uint64_t>(index), 0));
-  if (entry == nullptr) fail(fmt::format("has an entry {} that cannot be opened: {}", shown(path), zip_strerror(zip_.get())));
+  if (entry == nullptr) fail(fmt::format("has an entry {} that cannot be opened: {}", shown(path), zip_reason(zip_get_error(zip_.get()))));
   const auto data = allocate_bytes(stat.size);
   uint64_t done = 0;
   while (done < stat.size) {
     const zip_int64_t count = zip_fread(entry.get(), data.get() + done, stat.size - done);
     if (count <= 0)
-      fail(fmt::format("is damaged at its entry {}: {}", shown(path), count < 0 ? zip_file_strerror(entry.get()) : "it ends too early"));
+      fail(fmt::format("is damaged at its entry {}: {}", shown(path), count < 0 ? zip_reason(zip_file_get_error(entry.get())) : "it ends too early"));
     done += static_cast<uint64_t>(count);
   }
   char beyond = 0;  // libzip compares the checksum where the entry ends

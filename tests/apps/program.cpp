@@ -64,8 +64,14 @@ bool Running::wait_for_output(std::string_view text) {
   return false;
 }
 
-void Running::interrupt() {
-  if (child_ >= 0) ::kill(child_, SIGINT);
+void Running::send(int signal) {
+  if (child_ >= 0) ::kill(child_, signal);
+}
+
+bool Running::ends_within(double seconds) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
+  while (!ended() && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  return ended();
 }
 
 Outcome Running::wait() {

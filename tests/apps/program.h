@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <filesystem>
@@ -30,8 +31,12 @@ class Running {
 
   /// Waits until stdout holds `text`; false after a minute, or where the program ended before.
   bool wait_for_output(std::string_view text);
-  void interrupt();
+  /// Ctrl-C.
+  void interrupt() { send(SIGINT); }
+  void send(int signal);
   Outcome wait();
+  /// Waits so long at most; whether the program has ended.
+  bool ends_within(double seconds);
 
  private:
   bool ended();

@@ -35,7 +35,7 @@ TEST(AtomicFile, AWriterThatThrowsLeavesTheOldFileAndNothingElse) {
 
 TEST(AtomicFile, AFullDeviceIsAnError) {
   const std::string much(1 << 20, 'x');
-  EXPECT_NE(sentence_of<Error>([&] { write_atomically("/dev/full", much); }).find("'/dev/full' cannot be written: No space left"),
+  EXPECT_NE(sentence_of<Error>([&] { write_atomically("/dev/full", much); }).find("'/dev/full' cannot be written: no space is left"),
             std::string::npos);
 }
 
@@ -43,6 +43,22 @@ TEST(AtomicFile, AStreamThatFailedIsAnErrorAndNoFile) {
   const Folder folder;
   EXPECT_THROW(write_atomically(folder / "x", [](std::ostream& out) { out.setstate(std::ios::badbit); }), Error);
   EXPECT_EQ(folder.count(), 0u);
+}
+
+TEST(AtomicFile, WhatIsBeingWrittenIsRemovedByASignalHandler) {
+  const Folder folder;
+  spill(folder / "x", "old");
+  const auto ended = [&](std::ostream& out) {
+    out << "half" << std::flush;
+    EXPECT_EQ(folder.count(), 2u);
+    remove_unfinished_files();
+    EXPECT_EQ(folder.count(), 1u);
+  };
+  EXPECT_THROW(write_atomically(folder / "x", ended), Error) << "here the program lives on, and there is nothing to rename";
+  write_atomically(folder / "y", "whole");
+  remove_unfinished_files();
+  EXPECT_EQ(slurp(folder / "x"), "old");
+  EXPECT_EQ(slurp(folder / "y"), "whole");
 }
 
 TEST(AtomicFile, ALinkStaysALink) {
