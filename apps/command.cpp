@@ -16,6 +16,7 @@
 #include "data/items.h"
 #include "data/names.h"
 #include "kernels/device.h"
+#include "kernels/host_threads.h"
 #include "kernels/system_reason.h"
 
 namespace mirilla::apps {
@@ -62,14 +63,22 @@ void add_common(CLI::App& command, CommonOptions& options) {
                   "auto, cuda (the second GPU is cuda:1), cpu, simt (the GPU's kernels on the host, slow) or reference (plain loops, slow)")
       ->capture_default_str()
       ->type_name("NAME");
-  add_number(command, "--threads", options.threads, kThreads, "threads on the host; 0: one a core");
+  add_number(command, "--threads", options.threads, {0, most_host_threads()}, "threads on the host; 0: one a core");
   add_number(command, "--seed", options.seed, kSeed, "of everything random");
   command.add_flag("--json", options.json, "one JSON document on stdout, everything else on stderr");
 }
 
 Device& open(const CommonOptions& options) {
   set_host_threads(options.threads);
-  return open_device(options.device);
+  Device& device = open_device(options.device);
+  if (device.host_addressable()) on_host_team([](int) {});  // where its threads cannot run it says so now, and not after the pictures
+  static const bool told = [&] {
+    const std::string note = options.threads == 0 ? host_threads_note() : std::string();
+    if (!note.empty()) std::cerr << "note: " << note << '\n';
+    return true;
+  }();
+  static_cast<void>(told);
+  return device;
 }
 
 void add_precision(CLI::App& command, std::string& precision) {

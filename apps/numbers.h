@@ -31,7 +31,6 @@ inline constexpr Bounds<int64_t> kPicturesPerClass{0, 1'000'000'000};
 inline constexpr Bounds<int64_t> kSamples{1, 100'000};
 inline constexpr Bounds<uint64_t> kSeed{0, UINT64_MAX};
 /// 0: as many as the machine has cores.
-inline constexpr Bounds<int> kThreads{0, 256};
 /// Of a learning rate; beyond the upper end f32 weights are infinite after a step or two.
 inline constexpr Bounds<double> kRate{1e-30, 1e30, "a rate above 0"};
 /// Below 1: something has to be left to train on.

@@ -19,6 +19,7 @@
 #include "data/decode.h"
 #include "data/names.h"
 #include "kernels/error.h"
+#include "kernels/host_threads.h"
 
 namespace mirilla::data {
 
@@ -198,24 +199,18 @@ class Crew {
  public:
   Crew(ScanState& state, int threads, const std::function<void()>& work) : state_(state) {
     state_.running = threads;
-    try {
-      for (int i = 0; i < threads; ++i) threads_.emplace_back(work);
-    } catch (...) {
-      finish();
-      throw;
-    }
+    threads_ = start_threads(threads, work);
+    const std::lock_guard lock(state_.mutex);
+    state_.running -= threads - static_cast<int>(threads_.size());
   }
-  ~Crew() { finish(); }
+  ~Crew() {
+    state_.stop = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
 
  private:
-  void finish() {
-    state_.stop = true;
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-  }
-
   ScanState& state_;
   std::vector<std::thread> threads_;
 };

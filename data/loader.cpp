@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "kernels/error.h"
+#include "kernels/host_threads.h"
 #include "kernels/philox.h"
 
 namespace mirilla::data {
@@ -40,12 +41,7 @@ class Loader::Impl {
     pictures_ = options.training ? batches_ * options.batch_size : n;
     next_ = end_ = 0;
     slots_.resize(static_cast<size_t>(std::min<int64_t>(options.prefetch + 1, std::max<int64_t>(batches_, 1))));
-    try {
-      for (int i = 0; i < options.threads; ++i) threads_.emplace_back([this] { work(); });
-    } catch (...) {
-      join();
-      throw;
-    }
+    threads_ = start_threads(options.threads, [this] { work(); });  // fewer give the same batches
   }
 
   ~Impl() { join(); }

@@ -15,6 +15,7 @@
 #include "engine/atomic_file.h"
 #include "engine/zip_reason.h"
 #include "kernels/error.h"
+#include "kernels/host_threads.h"
 
 namespace mirilla::data {
 namespace {
@@ -52,7 +53,7 @@ void draw_file(SceneFile& file, const ScenesOptions& options) {
 
 // Every file on some thread. Which one does not matter: a file depends on nothing but itself.
 void draw_files(std::vector<SceneFile>& files, const ScenesOptions& options) {
-  const unsigned count = options.threads > 0 ? static_cast<unsigned>(options.threads) : std::max(1u, std::thread::hardware_concurrency());
+  const int count = options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   std::atomic<size_t> next{0};
   std::mutex mutex;
   std::exception_ptr failure;
@@ -64,11 +65,7 @@ void draw_files(std::vector<SceneFile>& files, const ScenesOptions& options) {
       failure = std::current_exception();
     }
   };
-  {
-    std::vector<std::jthread> threads;
-    for (unsigned i = 1; i < count; ++i) threads.emplace_back(work);
-    work();
-  }
+  for (std::thread& thread : start_threads(count, work)) thread.join();
   if (failure) std::rethrow_exception(failure);
 }
 

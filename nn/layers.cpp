@@ -26,7 +26,8 @@ BatchNorm::BatchNorm(int channels, Placement placement, double initial_bias) {
 
 Tensor BatchNorm::forward(const Tensor& x) { return batch_norm(x, state_, training()); }
 
-const FoldedBatchNorm& BatchNorm::folded_into(Conv2d& conv) {
+FoldedBatchNorm BatchNorm::folded_into(Conv2d& conv) {
+  const std::lock_guard lock(folding_);
   std::vector<uint64_t> from;
   for (const Tensor* tensor :
        {static_cast<const Tensor*>(&conv.weight()), static_cast<const Tensor*>(&state_.weight), static_cast<const Tensor*>(&state_.bias),
@@ -101,7 +102,7 @@ void check_folded(Conv2d& conv, BatchNorm& norm, const Tensor& x, const Tensor& 
 }
 
 Tensor run_folded(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
-  const FoldedBatchNorm& folded = norm.folded_into(conv);
+  const FoldedBatchNorm folded = norm.folded_into(conv);
   const Tensor inside = norm_seen_apart(conv, norm, x);
   const Module::Run run(conv, x);
   Tensor y = conv2d_bias_add_relu(x, folded.w, folded.bias, residual, relu != nullptr, conv.spec().conv, inside);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <mutex>
 #include <optional>
 
 #include "engine/ops/batch_norm.h"
@@ -47,14 +48,16 @@ class BatchNorm : public Module {
   BatchNorm(int channels, Placement placement, double initial_bias = 0);
   BatchNormState& state() { return state_; }
 
-  /// `conv`'s weights with this norm's evaluation folded in; kept until one of the tensors it came from changes its version.
-  const FoldedBatchNorm& folded_into(Conv2d& conv);
+  /// `conv`'s weights with this norm's evaluation folded in; kept until one of the tensors it came from changes its version. Several
+  /// threads may ask at once.
+  FoldedBatchNorm folded_into(Conv2d& conv);
 
  protected:
   Tensor forward(const Tensor& x) override;
 
  private:
   BatchNormState state_;
+  std::mutex folding_;  // guards what follows
   std::optional<FoldedBatchNorm> folded_;
   std::vector<uint64_t> folded_from_;
 };

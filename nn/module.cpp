@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 
 namespace mirilla::nn {
 
@@ -15,6 +16,10 @@ thread_local int running_depth = 0;
 // Which pass this thread is in, a number that no other has, and how many outputs it has left with watches.
 thread_local uint64_t pass = 0;
 thread_local size_t observed = 0;
+// Lives as long as the pass, where it runs something that is watched.
+thread_local std::shared_ptr<const int> pass_token;
+
+std::mutex evaluation_modes;  // guards each module's list of them
 
 struct Depth {
   Depth() {
@@ -23,7 +28,9 @@ struct Depth {
     pass = passes.fetch_add(1, std::memory_order_relaxed) + 1;
     observed = 0;
   }
-  ~Depth() { --running_depth; }
+  ~Depth() {
+    if (--running_depth == 0) pass_token = nullptr;
+  }
   Depth(const Depth&) = delete;
   Depth& operator=(const Depth&) = delete;
 };
@@ -33,8 +40,8 @@ struct Depth {
 std::string full_name(const std::string& prefix, const std::string& name) { return prefix.empty() ? name : prefix + "." + name; }
 
 Tensor Module::operator()(const Tensor& x) {
-  if (running_depth == 0) forget_outputs();
   const Depth depth;
+  if (running_depth == 1) forget_outputs();
   const Run run(*this, x);
   Tensor y = forward(x);
   run.wrote(y);
@@ -79,17 +86,51 @@ void Module::take_in(const std::string& name, Module& child) {
   child.parent_ = this;
 }
 
+// Two passes would leave their outputs in one list.
+void Module::claim(Capture& capture) const {
+  if (!pass_token && running_depth > 0) pass_token = std::make_shared<const int>();
+  const std::lock_guard lock(capture.mutex);
+  const std::shared_ptr<const int> other = capture.running.lock();
+  if (other && other != pass_token)
+    throw Error(fmt::format("{} is watched, and two threads run it at once", shown_name()),
+                "let them take turns, or give each thread a network of its own; without watches they may share one");
+  capture.running = pass_token;
+}
+
 void Module::observe(Tensor output) {
-  const auto capture = capture_.lock();
-  if (!capture) return;
-  if (capture->pass != pass) capture->calls.clear();  // of a module that is no child of the root: nothing else forgets them
-  capture->pass = pass;
-  capture->calls.push_back({.output = tape::Observed(std::move(output)), .place = observed++});
+  const auto mine = capture();
+  if (!mine) return;
+  claim(*mine);
+  if (mine->pass != pass) mine->calls.clear();  // of a module that is no child of the root: nothing else forgets them
+  mine->pass = pass;
+  mine->calls.push_back({.output = tape::Observed(std::move(output)), .place = observed++});
 }
 
 void Module::forget_outputs() {
-  if (const auto capture = capture_.lock()) capture->calls.clear();
+  if (const auto mine = capture()) {
+    claim(*mine);
+    mine->calls.clear();
+  }
   for (const Child& child : children_) child.module->forget_outputs();
+}
+
+EvaluationMode::EvaluationMode(Module& model) : model_(model) {
+  const std::lock_guard lock(evaluation_modes);
+  model_.modes_.push_back(this);
+  found_ = model_.training();
+  model_.evaluate();
+}
+
+EvaluationMode::~EvaluationMode() {
+  const std::lock_guard lock(evaluation_modes);
+  auto& modes = model_.modes_;
+  const auto mine = std::find(modes.begin(), modes.end(), this), next = mine + 1;
+  if (next == modes.end()) {
+    model_.train(found_);
+  } else {
+    (*next)->found_ = found_;  // it began later and still needs evaluation; it puts back what there was before both
+  }
+  modes.erase(mine);
 }
 
 Module& Module::at(std::string_view path) {
@@ -152,10 +193,11 @@ void Module::begin_step(uint64_t seed, uint32_t number, const Tensor& place) {
 Watch Module::watch(std::string_view name) {
   std::string path = name.empty() ? std::string() : resolve(name);
   Module& module = at(path);
-  auto capture = module.capture_.lock();
-  if (!capture) {
+  std::weak_ptr<Capture> before = module.capture_.load();
+  auto capture = before.lock();
+  while (!capture) {
     capture = std::make_shared<Capture>();
-    module.capture_ = capture;
+    if (!module.capture_.compare_exchange_strong(before, capture)) capture = before.lock();  // another thread was first
   }
   return Watch(std::move(capture), std::move(path));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <concepts>
 #include <deque>
 #include <memory>
@@ -33,6 +34,9 @@ std::string full_name(const std::string& prefix, const std::string& name);
 
 /// A part of a network: named children, parameters (trained) and buffers (kept). operator() is the only way a module runs, so a watch
 /// sees every call; a block that runs several of its children in one fused operation leaves their outputs through observe().
+///
+/// Several threads may run one network at a time as long as nothing of it changes: in evaluation, without a gradient of its parameters and
+/// without watches.
 ///
 /// While a profiler looks on, each run is a range of the module's full name on its timeline. In the check mode (engine/running.h) each
 /// output is waited for and looked at: the first number that is not finite stops the work with an Error that names who wrote it, or the
@@ -74,7 +78,7 @@ class Module {
   /// Training or evaluation, for this module and all below.
   void train(bool on = true);
   void evaluate() { train(false); }
-  bool training() const { return training_; }
+  bool training() const { return training_.load(std::memory_order_relaxed); }
 
   /// Tells the random layers below which numbers are theirs in the coming step: (seed, number), and each layer's own ordinal as the item.
   /// A step that is recorded to be run again reads its number from `place`, (1) i64 on the device, instead.
@@ -102,9 +106,9 @@ class Module {
   std::vector<Watch> watch_all(const Patterns&... patterns) {
     return watch_all(std::vector<std::string>{std::string(patterns)...});
   }
-  bool watched() const { return !capture_.expired(); }
+  bool watched() const { return capture() != nullptr; }
   /// What the watches of this module see, for whoever runs it by other means; none where nobody watches.
-  std::shared_ptr<Capture> capture() const { return capture_.lock(); }
+  std::shared_ptr<Capture> capture() const { return capture_.load().lock(); }
   /// Whether this module or any below is watched.
   bool any_watched() const;
 
@@ -162,27 +166,31 @@ class Module {
   Module* child(std::string_view name);
   void collect(const std::string& prefix, std::vector<std::pair<std::string, Module*>>& all);
   void forget_outputs();
+  void claim(Capture& capture) const;
 
   std::string name_;  // as the parent calls it
   const Module* parent_ = nullptr;
   std::vector<Child> children_;
   std::deque<NamedTensor> parameters_;
   std::deque<NamedTensor> buffers_;
-  std::weak_ptr<Capture> capture_;
-  bool training_ = true;
+  friend class EvaluationMode;
+  std::atomic<std::weak_ptr<Capture>> capture_;
+  std::atomic<bool> training_ = true;
+  std::vector<EvaluationMode*> modes_;  // that live, the oldest first
 };
 
-/// A network in evaluation mode while this object lives; the mode the root had is put back after, for all below.
+/// A network in evaluation mode while this object lives; the mode the root had is put back after, for all below: by the last of several
+/// that overlap, as they do where two threads run one network.
 class EvaluationMode {
  public:
-  explicit EvaluationMode(Module& model) : model_(model), training_(model.training()) { model.evaluate(); }
-  ~EvaluationMode() { model_.train(training_); }
+  explicit EvaluationMode(Module& model);
+  ~EvaluationMode();
   EvaluationMode(const EvaluationMode&) = delete;
   EvaluationMode& operator=(const EvaluationMode&) = delete;
 
  private:
   Module& model_;
-  bool training_;
+  bool found_ = false;  // whether it was training
 };
 
 }  // namespace mirilla::nn

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <utility>
@@ -23,6 +24,9 @@ struct Capture {
   uint64_t pass = 0;
   const uint64_t id = next_id();  // counted from 1 and never given twice
 
+  std::mutex mutex;                  // guards what follows
+  std::weak_ptr<const int> running;  // the pass that fills it now
+
  private:
   static uint64_t next_id();
 };
@@ -31,7 +35,7 @@ struct Capture {
 /// else of a pass; a module without a handle keeps nothing, and no callback is stored anywhere. A new pass of the root module begins anew;
 /// one that ended in an exception leaves the calls that were finished.
 ///
-/// A model and its watches belong to one thread at a time.
+/// A model and its watches belong to one thread at a time: a second one that runs it meanwhile gets an Error.
 class Watch {
  public:
   explicit Watch(std::shared_ptr<Capture> capture, std::string name) : capture_(std::move(capture)), name_(std::move(name)) {}

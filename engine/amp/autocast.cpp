@@ -2,6 +2,7 @@
 #include "engine/amp/autocast.h"
 
 #include <array>
+#include <mutex>
 
 #include "engine/ops/cast.h"
 
@@ -30,6 +31,9 @@ constexpr std::array kTable{Row{"conv2d", Policy::half},
                             Row{"scale", Policy::as_it_comes}};
 
 thread_local DType open_dtype = DType::f32;
+
+// Guards every tensor's half copy: several threads may run one network.
+std::mutex half_copies;
 
 bool is_open() { return open_dtype != DType::f32; }
 
@@ -75,6 +79,7 @@ bool answers_in_f32(std::string_view op, const Tensor& x) { return is_open() && 
 
 Tensor half_copy(const Tensor& w, DType half) {
   if (w.dtype() == half) return w;
+  const std::lock_guard lock(half_copies);
   HalfCopy& kept = w.half_copy();
   if (!kept.tensor || kept.tensor.dtype() != half) {
     kept.tensor = empty(w.shape(), half, w.device());
@@ -89,10 +94,14 @@ Tensor half_copy(const Tensor& w, DType half) {
 }
 
 Tensor current_half_copy(const Tensor& w) {
+  const std::lock_guard lock(half_copies);
   const HalfCopy& kept = w.half_copy();
   return kept.tensor && kept.version == w.version() ? kept.tensor : Tensor();
 }
 
-void mark_half_copy_current(const Tensor& w) { w.half_copy().version = w.version(); }
+void mark_half_copy_current(const Tensor& w) {
+  const std::lock_guard lock(half_copies);
+  w.half_copy().version = w.version();
+}
 
 }  // namespace mirilla::amp

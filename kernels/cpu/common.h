@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "kernels/device.h"
+#include "kernels/host_threads.h"
 #include "kernels/view.h"
 
 namespace mirilla::cpu {
@@ -14,10 +15,11 @@ namespace mirilla::cpu {
 /// Elements below which a second thread costs more than it brings.
 inline constexpr int64_t kGrain = 16384;
 
-/// Calls f(i) for i in 0..count-1, on as many threads as set_host_threads allows; each thread has one run of neighbours. f must not throw.
+/// Calls f(i) for i in 0..count-1, on as many threads as set_host_threads allows or on fewer, where OpenMP gives fewer; each thread has one
+/// run of neighbours. f must not throw.
 template <class F>
 void parallel_for(int64_t count, F&& f) {
-  const auto threads = static_cast<int>(std::min<int64_t>(host_threads(), count));
+  const int threads = loop_threads(count);
   if (threads < 2) {
     for (int64_t i = 0; i < count; ++i) f(i);
     return;
@@ -26,7 +28,7 @@ void parallel_for(int64_t count, F&& f) {
   for (int64_t i = 0; i < count; ++i) f(i);
 }
 
-/// Calls f(begin, end) for one share of 0..n a thread; each share but the last is a multiple of `grain`.
+/// Calls f(begin, end) for one share of 0..n for each of host_threads(); each share but the last is a multiple of `grain`.
 template <class F>
 void parallel_shares(int64_t n, int64_t grain, F&& f) {
   const int64_t grains = (n + grain - 1) / grain;

@@ -20,7 +20,8 @@ class Products;
 ///
 /// Computes in f32; f16, bf16, u8 and i64 where the table means them (fill, cast, indices, labels, pictures). f64 lives on the reference
 /// device and is refused. Every fused entry but relu_mask is present. Each call is finished when it returns. A sum is always taken in the
-/// same order for the same number of threads, so a run repeats to the bit. One object serves one thread at a time.
+/// same order for the same number of threads, so a run repeats to the bit, also inside an OpenMP region. Several threads may compute at
+/// once, each on values of its own; convolutions and products take turns.
 class CpuBackend : public Backend {
  public:
   CpuBackend();

@@ -10,8 +10,8 @@
 namespace mirilla::cpu {
 
 /// Convolutions and matrix products of the host backend: kernels/cpu/onednn does them with oneDNN, kernels/cpu/no_onednn with plain loops;
-/// the build picks one. f32, contiguous, (N,H,W,C) and (K,R,S,C). Not for several threads at once. Throws DeviceError with what oneDNN
-/// said.
+/// the build picks one. f32, contiguous, (N,H,W,C) and (K,R,S,C). Several threads may call; they take turns. Throws DeviceError with what
+/// oneDNN said.
 class Products {
  public:
   Products();

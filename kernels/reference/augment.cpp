@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/host_threads.h"
 #include "kernels/reference/reference.h"
 
 namespace mirilla {
@@ -131,7 +132,7 @@ void ReferenceBackend::augment(const Augment& call) {
     const int64_t in_height = call.pictures.shape[1], in_width = call.pictures.shape[2];
     const int64_t pictures = call.y.shape[0], height = call.y.shape[1], width = call.y.shape[2];
     T* const y = call.y.data<T>();
-#pragma omp parallel for collapse(2)
+#pragma omp parallel for num_threads(loop_threads(pictures* height)) collapse(2)
     for (int64_t n = 0; n < pictures; ++n) {
       for (int64_t i = 0; i < height; ++i) {
         const float* const row = call.parameters.data<float>() + n * kAugmentParameters;

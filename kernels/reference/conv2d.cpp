@@ -6,7 +6,7 @@
 // where x outside the picture is zero. In all three the innermost loop runs along c, which is contiguous in x and in w.
 #include <vector>
 
-#include "kernels/device.h"
+#include "kernels/host_threads.h"
 #include "kernels/reference/reference.h"
 
 namespace mirilla {
@@ -69,7 +69,7 @@ void ReferenceBackend::conv2d(ConstView x, ConstView w, ConstView bias, const Co
     const T* const pb = bias ? bias.data<T>() : nullptr;
     T* const py = y.data<T>();
     const int64_t filter = z.r * z.s * z.c;
-#pragma omp parallel for num_threads(host_threads()) collapse(2)
+#pragma omp parallel for num_threads(loop_threads(z.n* z.p)) collapse(2)
     for (int64_t n = 0; n < z.n; ++n)
       for (int64_t p = 0; p < z.p; ++p)
         for (int64_t q = 0; q < z.q; ++q)
@@ -97,7 +97,7 @@ void ReferenceBackend::conv2d_backward_data(ConstView dy, ConstView w, const Con
           for (int64_t k = 0; k < z.k; ++k) add_scaled(g[k], pw + ((k * z.r + r) * z.s + s) * z.c, z.c, total);
         }
     };
-#pragma omp parallel for num_threads(host_threads()) collapse(2)
+#pragma omp parallel for num_threads(loop_threads(z.n* z.h)) collapse(2)
     for (int64_t n = 0; n < z.n; ++n)
       for (int64_t row = 0; row < z.h; ++row)
         for (int64_t column = 0; column < z.w; ++column) {
@@ -117,7 +117,7 @@ void ReferenceBackend::conv2d_backward_weight(ConstView x, ConstView dy, const C
     const T* const pdy = dy.data<T>();
     T* const pdw = dw.data<T>();
     const int64_t filter = z.r * z.s * z.c;
-#pragma omp parallel for num_threads(host_threads())
+#pragma omp parallel for num_threads(loop_threads(z.k))
     for (int64_t k = 0; k < z.k; ++k) {
       std::vector<double> total(static_cast<size_t>(filter));
       for (int64_t n = 0; n < z.n; ++n)

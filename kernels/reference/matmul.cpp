@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <vector>
 
-#include "kernels/device.h"
+#include "kernels/host_threads.h"
 #include "kernels/reference/reference.h"
 #include "kernels/reference/rows.h"
 
@@ -15,7 +15,7 @@ void ReferenceBackend::matmul(ConstView a, ConstView b, const MatmulSpec& spec, 
     const T* const pb = b.data<T>();
     T* const py = y.data<T>();
     const auto at_a = [&](int64_t i, int64_t k) { return static_cast<double>(pa[spec.transpose_a ? k * rows + i : i * depth + k]); };
-#pragma omp parallel for num_threads(host_threads())
+#pragma omp parallel for num_threads(loop_threads(rows))
     for (int64_t i = 0; i < rows; ++i) {
       std::vector<double> row(static_cast<size_t>(columns));
       if (spec.transpose_b) {  // both run along k

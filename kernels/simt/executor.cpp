@@ -7,7 +7,7 @@
 #include <exception>
 #include <mutex>
 
-#include "kernels/device.h"
+#include "kernels/host_threads.h"
 #include "kernels/philox.h"
 #include "kernels/simt/block.h"
 #include "kernels/simt/memory.h"
@@ -95,7 +95,7 @@ void run_grid(const GridCall& call) {
   const uint64_t blocks = uint64_t{call.grid.x} * call.grid.y * call.grid.z;
   const uint64_t launch_seed = seed == 0 ? 0 : seed * 0x9E3779B97F4A7C15u + launch + 1;
   const Order order(blocks, launch_seed);
-  const auto threads = static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(host_threads()), blocks));
+  const int threads = loop_threads(static_cast<int64_t>(blocks));
   FirstError error;
   const auto run = [&](uint64_t i) {
     if (error.raised()) return;

@@ -20,7 +20,8 @@ namespace fs = std::filesystem;
 namespace {
 
 // In the child: stdin from nowhere, stdout and stderr into files, then the program.
-[[noreturn]] void become_program(const std::vector<std::string>& arguments, const fs::path& out, const fs::path& err) {
+[[noreturn]] void become_program(const std::vector<std::string>& arguments, const std::vector<std::string>& environment,
+                                 const fs::path& out, const fs::path& err) {
   std::vector<std::string> words{MIRILLA_PROGRAM};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> pointers;
@@ -33,16 +34,21 @@ namespace {
   redirect("/dev/null", O_RDONLY, STDIN_FILENO);
   redirect(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, STDOUT_FILENO);
   redirect(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, STDERR_FILENO);
+  for (const std::string& setting : environment) {
+    const size_t equals = setting.find('=');
+    ::setenv(setting.substr(0, equals).c_str(), setting.substr(equals + 1).c_str(), 1);
+  }
   ::execv(MIRILLA_PROGRAM, pointers.data());
   ::_exit(127);
 }
 
 }  // namespace
 
-Running::Running(const std::vector<std::string>& arguments, const fs::path& folder) : out_(folder / "stdout"), err_(folder / "stderr") {
+Running::Running(const std::vector<std::string>& arguments, const fs::path& folder, const std::vector<std::string>& environment)
+    : out_(folder / "stdout"), err_(folder / "stderr") {
   child_ = ::fork();
   if (child_ < 0) throw Error("the test cannot fork");
-  if (child_ == 0) become_program(arguments, out_, err_);
+  if (child_ == 0) become_program(arguments, environment, out_, err_);
 }
 
 Running::~Running() {
@@ -75,14 +81,16 @@ bool Running::ends_within(double seconds) {
 }
 
 Outcome Running::wait() {
+  for (int i = 0; i < 9000 && !ended(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  if (child_ >= 0) ::kill(child_, SIGKILL);
   if (child_ >= 0) ::waitpid(child_, &status_, 0);
   child_ = -1;
   return {WIFEXITED(status_) ? WEXITSTATUS(status_) : -WTERMSIG(status_), slurp(out_), slurp(err_)};
 }
 
-Outcome run(const std::vector<std::string>& arguments) {
+Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment) {
   const Folder folder;
-  return Running(arguments, folder.path()).wait();
+  return Running(arguments, folder.path(), environment).wait();
 }
 
 Folder::Folder() {

@@ -18,13 +18,14 @@ struct Outcome {
   std::string err;
 };
 
-/// Runs `mirilla` with these arguments, as a shell would, and waits.
-Outcome run(const std::vector<std::string>& arguments);
+/// Runs `mirilla` with these arguments, as a shell would, and waits. `environment` has what is set in its own ("OMP_DYNAMIC=true"), beside
+/// what the test's has.
+Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {});
 
 /// A run in the background, for tests that interrupt it.
 class Running {
  public:
-  Running(const std::vector<std::string>& arguments, const std::filesystem::path& folder);
+  Running(const std::vector<std::string>& arguments, const std::filesystem::path& folder, const std::vector<std::string>& environment = {});
   ~Running();
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -34,6 +35,7 @@ class Running {
   /// Ctrl-C.
   void interrupt() { send(SIGINT); }
   void send(int signal);
+  /// Ends it after three minutes: code -9.
   Outcome wait();
   /// Waits so long at most; whether the program has ended.
   bool ends_within(double seconds);

@@ -53,6 +53,7 @@ Problem problem_of(const Shape& x, const Shape& w, const Shape& y, const Conv2dS
   };
   p.padding_end = {end(x[1], w[1], y[1]), end(x[2], w[2], y[2])};
   p.attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  p.attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);  // whatever ONEDNN_DEFAULT_FPMATH_MODE says: f32 is f32
   return p;
 }
 
@@ -174,9 +175,8 @@ void relu_in_place(const View& y) {
 
 void Products::conv2d(const Conv2dBiasAddRelu& call) {
   if (call.y.numel() == 0) return;
-  with_onednn("conv2d", [&] {
-    State& s = *state_;
-    Key key = key_of(Kind::forward, call.x.shape, call.w.shape, call.spec, use_host_threads());
+  state_->run("conv2d", [&](State& s, int threads) {
+    Key key = key_of(Kind::forward, call.x.shape, call.w.shape, call.spec, threads);
     key.bias = call.bias.present;
     key.residual = call.residual.present;
     // Without a ReLU there is nothing to ask but for the bound, of a residual on its way, and that only where it is free.
@@ -202,9 +202,8 @@ void Products::conv2d(const Conv2dBiasAddRelu& call) {
 
 void Products::conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec& spec, View dx) {
   if (dx.numel() == 0) return;
-  with_onednn("conv2d_backward_data", [&] {
-    State& s = *state_;
-    const Key key = key_of(Kind::backward_data, dx.shape, w.shape, spec, use_host_threads());
+  state_->run("conv2d_backward_data", [&](State& s, int threads) {
+    const Key key = key_of(Kind::backward_data, dx.shape, w.shape, spec, threads);
     const Operation& op =
         s.operation(key, [&] { return make_backward_data(s.engine, problem_of(dx.shape, w.shape, dy.shape, spec, true)); });
     const dnnl::memory to = s.room(op.x, dx.address, s.x_scratch);
@@ -219,9 +218,8 @@ void Products::conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpe
     if (dw.numel() > 0) std::memset(dw.address, 0, static_cast<size_t>(dw.numel()) * sizeof(float));
     return;
   }
-  with_onednn("conv2d_backward_weight", [&] {
-    State& s = *state_;
-    const Key key = key_of(Kind::backward_weight, x.shape, dw.shape, spec, use_host_threads());
+  state_->run("conv2d_backward_weight", [&](State& s, int threads) {
+    const Key key = key_of(Kind::backward_weight, x.shape, dw.shape, spec, threads);
     const Operation& op =
         s.operation(key, [&] { return make_backward_weight(s.engine, problem_of(x.shape, dw.shape, dy.shape, spec, false)); });
     const dnnl::memory to = s.room(op.w, dw.address, s.w_scratch);

@@ -17,6 +17,7 @@ Operation make_matmul(const dnnl::engine& engine, int64_t m, int64_t n, int64_t 
   const Desc y({m, n}, kF32, Tag::ab);
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);
   const dnnl::matmul::primitive_desc desc(engine, a, b, y, attributes);
   Operation operation;
   operation.primitive = dnnl::matmul(desc);
@@ -36,13 +37,12 @@ void Products::matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) 
     std::memset(y.address, 0, static_cast<size_t>(m * n) * sizeof(float));
     return;
   }
-  with_onednn("matmul", [&] {
-    State& s = *state_;
+  state_->run("matmul", [&](State& s, int threads) {
     Key key;
     key.kind = Kind::matmul;
     key.x = {m, n, k, 0};
     key.w = {spec.transpose_a ? 1 : 0, spec.transpose_b ? 1 : 0, 0, 0};
-    key.threads = use_host_threads();
+    key.threads = threads;
     const Operation& op = s.operation(key, [&] { return make_matmul(s.engine, m, n, k, spec); });
     s.execute(op, {{DNNL_ARG_SRC, s.view(op.x.ours, a.address)},
                    {DNNL_ARG_WEIGHTS, s.view(op.w.ours, b.address)},

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cpu/products.h"
 
-#include <omp.h>
-
 #include <algorithm>
 
 #include "kernels/cpu/onednn/state.h"
-#include "kernels/device.h"
 #include "kernels/host_memory.h"
 
 namespace mirilla::cpu {
@@ -90,12 +87,6 @@ void Products::State::execute(const Operation& operation, Arguments arguments) {
   stream.wait();
 }
 
-int64_t use_host_threads() {
-  const int threads = host_threads();
-  omp_set_num_threads(threads);
-  return threads;
-}
-
 Products::Products() {
   with_onednn("opening the device 'cpu'", [&] { state_ = std::make_unique<State>(); });
 }
@@ -103,11 +94,13 @@ Products::Products() {
 Products::~Products() = default;
 
 void Products::forget(uint64_t storage_id) {
+  const std::lock_guard lock(state_->mutex);
   std::erase_if(state_->kept, [&](const State::Kept& k) { return k.storage_id == storage_id; });
   state_->magnitudes.forget(storage_id);
 }
 
 Products::Statistics Products::statistics() const {
+  const std::lock_guard lock(state_->mutex);
   Statistics s{.primitives = static_cast<int64_t>(state_->operations.size()),
                .kept_weights = static_cast<int64_t>(state_->kept.size()),
                .reorders = state_->reorders,

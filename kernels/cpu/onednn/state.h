@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "kernels/cpu/onednn/magnitudes.h"
 #include "kernels/cpu/products.h"
 #include "kernels/error.h"
+#include "kernels/host_threads.h"
 
 namespace mirilla::cpu {
 
@@ -63,8 +65,22 @@ class Scratch {
   size_t bytes_ = 0;
 };
 
+/// Runs f, and turns what oneDNN throws into a DeviceError that names the operation.
+template <class F>
+void with_onednn(std::string_view operation, F&& f) {
+  try {
+    f();
+  } catch (const dnnl::error& error) {
+    throw DeviceError(
+        fmt::format("{}: oneDNN could not do it ({})", operation,
+                    error.status == dnnl_out_of_memory ? "no memory is left" : fmt::format("its status {}", static_cast<int>(error.status))),
+        error.status == dnnl_out_of_memory ? "a smaller batch needs less memory" : "ONEDNN_VERBOSE=all shows what it was asked for");
+  }
+}
+
 /// What a Products keeps: primitives by what they compute, reordered weights by whose values they are.
 struct Products::State {
+  std::mutex mutex;  // guards all that follows
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::map<Key, Operation> operations;
@@ -91,6 +107,14 @@ struct Products::State {
     return operations.emplace(key, make()).first->second;
   }
 
+  /// Calls f(state, threads) where oneDNN gets the threads that it counts on, when it makes a primitive as when it runs one: fewer would
+  /// leave parts of the result uncomputed. One caller at a time.
+  template <class F>
+  void run(std::string_view operation, F&& f) {
+    const std::lock_guard lock(mutex);
+    on_host_team([&](int threads) { with_onednn(operation, [&] { f(*this, threads); }); });
+  }
+
   dnnl::memory view(const dnnl::memory::desc& desc, const void* address) {
     return dnnl::memory(desc, engine, const_cast<void*>(address));  // oneDNN has no memory that is only read
   }
@@ -108,21 +132,5 @@ struct Products::State {
  private:
   dnnl::memory& keep(const Operand& operand, const ConstView& w, bool& current);
 };
-
-/// Runs f, and turns what oneDNN throws into a DeviceError that names the operation.
-template <class F>
-void with_onednn(std::string_view operation, F&& f) {
-  try {
-    f();
-  } catch (const dnnl::error& error) {
-    throw DeviceError(
-        fmt::format("{}: oneDNN could not do it ({})", operation,
-                    error.status == dnnl_out_of_memory ? "no memory is left" : fmt::format("its status {}", static_cast<int>(error.status))),
-        error.status == dnnl_out_of_memory ? "a smaller batch needs less memory" : "ONEDNN_VERBOSE=all shows what it was asked for");
-  }
-}
-
-/// From now on in this thread oneDNN computes with host_threads() threads; the number.
-int64_t use_host_threads();
 
 }  // namespace mirilla::cpu
