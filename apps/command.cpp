@@ -10,8 +10,10 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <utility>
 
 #include "apps/numbers.h"
+#include "apps/openmp_start.h"
 #include "apps/pictures.h"
 #include "data/items.h"
 #include "data/names.h"
@@ -30,6 +32,16 @@ double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock:
 int terminal_columns(int file) {
   winsize size{};
   return ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+// What the environment says that changes how many threads compute, or that nobody can follow. Once.
+void tell_of_threads(const CommonOptions& options) {
+  static bool told = false;
+  if (std::exchange(told, true)) return;
+  for (const std::string& setting : unfollowed_variables())
+    std::cerr << fmt::format("note: {} is not followed: it has another form\n", setting);
+  const std::string note = options.threads == 0 ? host_threads_note() : std::string();
+  if (!note.empty()) std::cerr << "note: " << note << '\n';
 }
 
 }  // namespace
@@ -72,12 +84,7 @@ Device& open(const CommonOptions& options) {
   set_host_threads(options.threads);
   Device& device = open_device(options.device);
   if (device.host_addressable()) on_host_team([](int) {});  // where its threads cannot run it says so now, and not after the pictures
-  static const bool told = [&] {
-    const std::string note = options.threads == 0 ? host_threads_note() : std::string();
-    if (!note.empty()) std::cerr << "note: " << note << '\n';
-    return true;
-  }();
-  static_cast<void>(told);
+  tell_of_threads(options);
   return device;
 }
 

@@ -20,6 +20,7 @@ namespace mirilla::apps {
 
 namespace {
 
+constexpr Bounds<double> kTolerance{0, 1e30, "a number from 0 on"};
 constexpr int kParted = 1, kTrouble = 2;  // as diff and cmp
 
 struct SideOptions {
@@ -265,7 +266,7 @@ void add_diff(CLI::App& app, ExitCodes& codes) {
   command->add_flag("--train", options->train, "training mode: batch norms with the batch's statistics, dropout; two pictures or more");
   command->add_flag("--no-dropout", options->no_dropout, "without dropout in training mode");
   command->add_flag("--parameters", options->parameters, "parameters with their gradients, and buffers, too");
-  add_number(*command, "--tolerance", options->tolerance, {0, 1e30, "a number from 0 on"}, "how far apart is still the same")
+  add_number(*command, "--tolerance", options->tolerance, kTolerance, "how far apart is still the same")
       ->type_name("T");
   command->add_option("--dump", options->dump, "also write A's activations and gradients: .safetensors in PyTorch's layouts")
       ->type_name("FILE");

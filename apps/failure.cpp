@@ -3,6 +3,7 @@
 
 #include <iostream>
 
+#include "data/names.h"
 #include "nn/callback.h"
 #include "nn/finite.h"
 #include "weights/flaws.h"
@@ -55,7 +56,7 @@ nlohmann::ordered_json error_json(const Error& error, const std::string& hint) {
 
 void tell(const Error& error, const CLI::App& command) {
   const std::string hint = hint_for(error, command);
-  std::cerr << "mirilla: " << Error(error.message(), hint).what() << '\n';
+  std::cerr << "mirilla: " << data::printable(Error(error.message(), hint).what()) << '\n';
   const CLI::Option* const json = command.get_option_no_throw("--json");
   if (!json || json->count() == 0 || json_printed()) return;
   try {

@@ -105,7 +105,7 @@ nlohmann::ordered_json to_json(const Options& options, const Evaluated& evaluate
 // Looked at before the work, as the folder is made.
 void plan_files(const Options& options) {
   const EvaluationOptions& evaluation = options.evaluation;
-  keep_out_of_classes("--out", options.out, evaluation.data, evaluation.part == "test" ? "test" : "train");
+  keep_out_of_classes("--out", options.out, evaluation.data);
   const fs::path out = made_folder(options.out);
   Outputs outputs({options.model.path, evaluation.data, evaluation.split_file});
   for (const auto& [name, head] : std::initializer_list<std::pair<const char*, const char*>>{{"confusion.csv", "actual\\predicted,"},

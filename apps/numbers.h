@@ -30,9 +30,8 @@ inline constexpr Bounds<int64_t> kBatch{1, 1 << 20};
 inline constexpr Bounds<int64_t> kPicturesPerClass{0, 1'000'000'000};
 inline constexpr Bounds<int64_t> kSamples{1, 100'000};
 inline constexpr Bounds<uint64_t> kSeed{0, UINT64_MAX};
-/// 0: as many as the machine has cores.
 /// Of a learning rate; beyond the upper end f32 weights are infinite after a step or two.
-inline constexpr Bounds<double> kRate{1e-30, 1e30, "a rate above 0"};
+inline constexpr Bounds<double> kRate{1e-30, 1e30, "a rate above 0 and up to 1e30"};
 /// Below 1: something has to be left to train on.
 inline constexpr Bounds<double> kValidationShare{0, 0.9999999999, "a share from 0 to below 1"};
 

@@ -89,10 +89,10 @@ bool is_below(const fs::path& path, const fs::path& folder) {
 }
 
 // The folders that hold classes' folders: "" of sea/1.jpg, train of train/sea/1.jpg.
-std::set<fs::path> folders_of_classes(const fs::path& data, std::string_view part) {
+std::set<fs::path> folders_of_classes(const fs::path& data) {
   std::set<fs::path> folders;
   try {
-    for (const data::Item& item : data::find_items(*data::open_source(data), {.part = std::string(part)}).items)
+    for (const data::Item& item : data::find_items(*data::open_source(data), {.part = std::nullopt, .refuse_empty_folders = false}).items)
       folders.insert(fs::path(item.path).parent_path().parent_path());
   } catch (const DataError&) {  // whoever opens the data says so
   }
@@ -145,13 +145,13 @@ void Outputs::add(std::string_view option, const fs::path& file, const FileKind&
                    fmt::format("{} names another place; or remove the file, if nobody needs it", option));
 }
 
-void keep_out_of_classes(std::string_view option, const fs::path& out, const fs::path& data, std::string_view part) {
+void keep_out_of_classes(std::string_view option, const fs::path& out, const fs::path& data) {
   std::error_code ignored;
   if (!fs::is_directory(data, ignored)) return;
   const std::optional<fs::path> below = path_below(out, data);
   if (!below) return;
   if (std::any_of(below->begin(), below->end(), [](const fs::path& step) { return step != "." && step.string().starts_with('.'); })) return;
-  for (const fs::path& folder : folders_of_classes(data, part))
+  for (const fs::path& folder : folders_of_classes(data))
     if (is_below(below == "." ? fs::path() : *below, folder))
       throw UsageError(fmt::format("the results were to go to '{}', which lies among the classes of '{}': the next run would take their "
                                    "pictures for pictures of a class",

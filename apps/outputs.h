@@ -46,8 +46,8 @@ class Outputs {
   std::vector<std::filesystem::path> planned_;
 };
 
-/// Throws UsageError where `data` is a folder of classes and `out`, a folder for results, is it, is one of its classes or would be one.
-/// `part` is the part of it that is read, as data::ItemOptions has it.
-void keep_out_of_classes(std::string_view option, const std::filesystem::path& out, const std::filesystem::path& data, std::string_view part);
+/// Throws UsageError where `data` is a folder of classes and `out`, a folder for results, is it, is one of its classes or would be one, in
+/// whatever part of it.
+void keep_out_of_classes(std::string_view option, const std::filesystem::path& out, const std::filesystem::path& data);
 
 }  // namespace mirilla::apps

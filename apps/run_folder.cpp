@@ -32,7 +32,7 @@ void check(const std::error_code& error, const fs::path& file) {
                 "is the folder writable? --out names another place");
 }
 
-void remove(const fs::path& file) {
+void take_away(const fs::path& file) {
   std::error_code error;
   fs::remove(file, error);
   check(error, file);
@@ -43,7 +43,7 @@ void set_aside(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(earlier, error);
   check(error, folder / kModel);
-  for (const char* name : kFiles) remove(earlier / name);
+  for (const char* name : kFiles) take_away(earlier / name);
   for (const char* name : kFiles) {
     if (!there(folder / name)) continue;
     fs::rename(folder / name, earlier / name, error);
@@ -56,7 +56,7 @@ void set_aside(const fs::path& folder) {
 
 void begin_run(const fs::path& folder, const std::string& config) {
   if (there(folder / kModel)) set_aside(folder);
-  for (const char* name : kFiles) remove(folder / name);
+  for (const char* name : kFiles) take_away(folder / name);
   write_atomically(folder / kConfig, config);
 }
 

@@ -54,7 +54,7 @@ std::string describe(const Options& options, const nn::ShownBatch& batch, const 
 void run(const Options& options) {
   Device& device = open(options.training.common);
   const std::filesystem::path folder = std::filesystem::path(options.out).parent_path();
-  keep_out_of_classes("--out", folder.empty() ? "." : folder, options.training.data, "train");
+  keep_out_of_classes("--out", folder.empty() ? "." : folder, options.training.data);
   Outputs({options.training.data, options.training.split_file}).add("--out", options.out, png_file());
   nn::Console console = make_console(options.training.common);
   const auto dataset = open_data(options.training, options.training.data, console);

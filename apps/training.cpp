@@ -65,7 +65,7 @@ void add_network_options(CLI::App& command, TrainingOptions& options) {
 }
 
 fs::path results_folder(const TrainingOptions& options, const std::vector<std::pair<std::string, FileKind>>& files) {
-  if (!options.data.empty()) keep_out_of_classes("--out", options.out, options.data, "train");
+  if (!options.data.empty()) keep_out_of_classes("--out", options.out, options.data);
   const fs::path out = made_folder(options.out);
   Outputs outputs({options.data, options.weights, options.init_head, options.split_file});
   for (const auto& [name, kind] : files) outputs.add("--out", out / name, kind);

@@ -51,6 +51,7 @@ Picture decode_pixels(std::span<const uint8_t> bytes, std::string_view name, int
   if (detail::is_jpeg(bytes)) return detail::decode_jpeg(bytes, name, most_pixels);
   if (detail::is_webp(bytes)) return detail::decode_webp(bytes, name, most_pixels);
   if (detail::is_bmp(bytes)) return detail::decode_bmp(bytes, name, most_pixels);
+  if (detail::is_gif(bytes)) return detail::decode_gif(bytes, name, most_pixels);
   if (detail::is_other(bytes)) return detail::decode_other(bytes, name, most_pixels);
   throw_undecoded(bytes, name);
 }

@@ -33,7 +33,10 @@ Picture decode_webp(std::span<const uint8_t> bytes, std::string_view name, int64
 /// Its version, or that it is absent.
 std::string webp_library();
 
-/// PNG, GIF, TGA, PSD, PPM and PGM, by stb_image.
+bool is_gif(std::span<const uint8_t> bytes);
+Picture decode_gif(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels);
+
+/// PNG, TGA, PSD, PPM and PGM, by stb_image.
 bool is_other(std::span<const uint8_t> bytes);
 Picture decode_other(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels);
 

@@ -31,7 +31,6 @@ void* limited_realloc(void* block, size_t bytes) { return bytes <= block_limit ?
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_ONLY_PNG
-#define STBI_ONLY_GIF
 #define STBI_ONLY_PSD
 #define STBI_ONLY_PNM
 #define STBI_ONLY_TGA
@@ -170,7 +169,7 @@ void check_result(const void* pixels, const Reader& reader, int width, int heigh
 
 bool is_other(std::span<const uint8_t> bytes) {
   constexpr std::string_view kPsdMark{"8BPS\0\1", 6};
-  return begins_with(bytes, kPngMark) || begins_with(bytes, "GIF8") || begins_with(bytes, kPsdMark) || is_pnm(bytes) ||
+  return begins_with(bytes, kPngMark) || begins_with(bytes, kPsdMark) || is_pnm(bytes) ||
          (undecoded_kind(bytes).what.empty() && is_tga(bytes));
 }
 

@@ -72,7 +72,7 @@ struct UsageError : Error {
   using Error::Error;
 };
 
-/// Ctrl-C. The work so far is kept where the caller says so. Exit code 130, the shell's own.
+/// Ctrl-C or another signal. The work so far is kept where the caller says so. Exit code 128 + its number, the shell's own: 130 for Ctrl-C.
 struct Interrupted : Error {
   using Error::Error;
 };

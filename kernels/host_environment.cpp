@@ -42,13 +42,9 @@ bool is_thread_list(std::string_view text) {
   return positive;
 }
 
-const char* asked_threads() {
-  const char* const text = std::getenv("OMP_NUM_THREADS");
-  return text != nullptr ? text : std::getenv("OMP_NUM_THREADS_ALL");
-}
-
 OpenmpEnvironment read_environment() {
-  const char* const asked = asked_threads();
+  const char* asked = std::getenv("OMP_NUM_THREADS");
+  if (asked == nullptr) asked = std::getenv("OMP_NUM_THREADS_ALL");
   return {.threads = asked != nullptr && is_thread_list(asked) ? omp_get_max_threads() : 0, .thread_limit = omp_get_thread_limit()};
 }
 
@@ -135,9 +131,6 @@ int default_host_threads() {
 
 std::string host_threads_note() {
   const OpenmpEnvironment& environment = openmp_environment();
-  const char* const asked = asked_threads();
-  if (asked != nullptr && environment.threads == 0)
-    return fmt::format("OMP_NUM_THREADS is '{}', which is no number of threads, and is not followed", asked);
   const int wanted = environment.threads > 0 ? environment.threads : available_cores();
   if (wanted <= environment.thread_limit) return {};
   return fmt::format("OMP_THREAD_LIMIT leaves {} of {} threads", environment.thread_limit, wanted);

@@ -33,7 +33,7 @@ int loop_threads(int64_t iterations);
 /// number does it. Throws DeviceError where not even one could be started.
 std::vector<std::thread> start_threads(int count, const std::function<void()>& work);
 
-/// What the environment says of OpenMP's threads that is not followed, in a sentence; empty where nothing is. For people who wonder.
+/// "OMP_THREAD_LIMIT leaves 1 of 2 threads", where it does, for people who wonder; else empty.
 std::string host_threads_note();
 
 }  // namespace mirilla

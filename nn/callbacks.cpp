@@ -15,6 +15,7 @@
 namespace mirilla::nn {
 
 std::string python_float(double value) {
+  if (std::isnan(value)) return "nan";  // without the sign that it may have
   std::string text = fmt::format("{}", value);
   if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
   return text;

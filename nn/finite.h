@@ -30,9 +30,9 @@ struct NotFinite : Error {
   };
 
   /// `what` is not finite: "the logits".
-  NotFinite(std::string_view what, Cause cause, std::vector<int64_t> pictures = {}, std::vector<std::string> names = {});
+  NotFinite(std::string_view what, Cause why, std::vector<int64_t> which = {}, std::vector<std::string> called = {});
   /// The same with the pictures' names, the first of which begins the sentence.
-  NotFinite of(std::vector<std::string> names) const { return {subject, cause, pictures, std::move(names)}; }
+  NotFinite of(std::vector<std::string> called) const { return {subject, cause, pictures, std::move(called)}; }
   /// The same with other numbers for the pictures: numbers[i] for i.
   NotFinite renumbered(std::span<const int64_t> numbers) const;
   /// The same of one picture, whatever it was a batch of.

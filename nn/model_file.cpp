@@ -85,7 +85,7 @@ nlohmann::json metadata_json(const weights::StateDict& state, const std::string&
 }
 
 bool are_names(const nlohmann::json& value) {
-  return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const auto& name) { return name.is_string(); });
+  return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const nlohmann::json& name) { return name.is_string(); });
 }
 
 bool is_size(const nlohmann::json& value) {
@@ -94,14 +94,13 @@ bool is_size(const nlohmann::json& value) {
 }
 
 bool are_means(const nlohmann::json& value) {
-  constexpr double kMost = 1e6;
-  return value.is_array() && value.size() == 3 &&
-         std::all_of(value.begin(), value.end(), [](const auto& x) { return x.is_number() && std::abs(x.template get<double>()) <= kMost; });
+  const auto is_mean = [](const nlohmann::json& x) { return x.is_number() && std::abs(x.get<double>()) <= 1e6; };
+  return value.is_array() && value.size() == 3 && std::all_of(value.begin(), value.end(), is_mean);
 }
 
 bool are_deviations(const nlohmann::json& value) {
-  constexpr double kLeast = 1e-6;
-  return are_means(value) && std::all_of(value.begin(), value.end(), [](const auto& x) { return x.template get<double>() >= kLeast; });
+  const auto is_deviation = [](const nlohmann::json& x) { return x.get<double>() >= 1e-6; };
+  return are_means(value) && std::all_of(value.begin(), value.end(), is_deviation);
 }
 
 bool is_flag(const nlohmann::json& value) { return value.is_boolean(); }

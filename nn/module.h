@@ -18,6 +18,7 @@
 
 namespace mirilla::nn {
 
+class EvaluationMode;
 class Module;
 
 /// A tensor and its full name: "layer1.0.conv1.weight".

@@ -66,11 +66,18 @@ const EpochRow* Recorder::best() const {
   return best;
 }
 
+namespace {
+
+// Six decimals; NaN without the sign that it may have.
+std::string number(double value) { return value == value ? fmt::format("{:.6f}", value) : "nan"; }
+
+}  // namespace
+
 void write_history(const Recorder& recorder, const std::filesystem::path& path) {
   std::string text = "fit,epoch,train_loss,valid_loss,accuracy,seconds,step\n";
   for (const EpochRow& row : recorder.epochs())
-    text += fmt::format("{},{},{:.6f},{:.6f},{:.6f},{:.3f},{}\n", row.fit, row.epoch, row.train_loss, row.valid_loss, row.accuracy,
-                        row.seconds, row.step);
+    text += fmt::format("{},{},{},{},{},{:.3f},{}\n", row.fit, row.epoch, number(row.train_loss), number(row.valid_loss),
+                        number(row.accuracy), row.seconds, row.step);
   write_atomically(path, text);
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <string>
 
 #include "nn/callbacks.h"
@@ -29,6 +30,7 @@ size_t width_of(size_t column) { return std::max(kColumns[column].size(), kMinim
 // As fastai writes it, six decimals, where that leaves a blank before the next column; else with as many digits as do: 1.23457e+30.
 std::string number_cell(double value, size_t column) {
   const size_t room = width_of(column) + kGap - 1;
+  if (std::isnan(value)) return "nan";  // without the sign that it may have
   std::string text = fmt::format("{:.6f}", value);
   for (int digits = 6; text.size() > room && digits >= 0; --digits) text = fmt::format("{:.{}e}", value, digits);
   return text;

@@ -8,6 +8,7 @@
 #include <limits>
 #include <thread>
 
+#include "data/png_write.h"
 #include "engine/tape.h"
 #include "nn/cam.h"
 #include "nn/explain.h"
@@ -38,10 +39,10 @@ void put(Tensor tensor, size_t at, double value) {
   tensor.copy_from(from_doubles(values, tensor.shape(), tensor.dtype(), tensor.device()));
 }
 
-ResNet healthy(Device& device, Head head = Head::fastai) {
-  ResNet model({.classes = 3, .head = head, .seed = std::nullopt}, {.device = device});
-  test::fill_by_name(model);
-  model.evaluate();
+std::unique_ptr<ResNet> healthy(Device& device, Head head = Head::fastai) {
+  auto model = std::make_unique<ResNet>(ResNetSpec{.classes = 3, .head = head, .seed = std::nullopt}, Placement{.device = device});
+  test::fill_by_name(*model);
+  model->evaluate();
   return model;
 }
 
@@ -89,7 +90,8 @@ TEST_P(BrokenModel, IsNamedByTheFirstModuleWhateverIsBroken) {
                         {"head.4.weight", kNaN, "head.4", true, "its weight is not finite itself"},
                         {"head.8.weight", kNaN, "head.8", true, "its weight is not finite itself"}};
   for (const Case& broken : cases) {
-    ResNet model = healthy(device_);
+    const auto owned = healthy(device_);
+    ResNet& model = *owned;
     put(tensor_of(model, broken.tensor), 5, broken.value);
     const Tensor input = pictures(device_, {0.5f});
     const tape::NoGrad no_grad;
@@ -107,7 +109,8 @@ TEST_P(BrokenModel, IsNamedByTheFirstModuleWhateverIsBroken) {
 
 TEST_P(BrokenModel, OneLogitOfOneClassIsEnough) {
   for (const double value : {kNaN, kInfinity, -kInfinity}) {
-    ResNet model = healthy(device_, Head::torchvision);
+    const auto owned = healthy(device_, Head::torchvision);
+    ResNet& model = *owned;
     put(tensor_of(model, "fc.bias"), 1, value);
     const Tensor input = pictures(device_, {0.5f});
     const tape::NoGrad no_grad;
@@ -118,7 +121,8 @@ TEST_P(BrokenModel, OneLogitOfOneClassIsEnough) {
 }
 
 TEST_P(BrokenModel, OverflowIsToldFromBrokenWeights) {
-  ResNet model = healthy(device_);
+  const auto owned = healthy(device_);
+  ResNet& model = *owned;
   tensor_of(model, "layer3.1.bn2.weight").fill(3e38);
   const Tensor input = pictures(device_, {0.5f});
   const tape::NoGrad no_grad;
@@ -131,7 +135,8 @@ TEST_P(BrokenModel, OverflowIsToldFromBrokenWeights) {
 }
 
 TEST_P(BrokenModel, AnInputThatIsNotFiniteIsNotTheNetworksFault) {
-  ResNet model = healthy(device_);
+  const auto owned = healthy(device_);
+  ResNet& model = *owned;
   const Tensor input = pictures(device_, {0.5f, static_cast<float>(kNaN)});
   const tape::NoGrad no_grad;
   const NotFinite error = caught([&] { finite_logits(model, input, model(input)); });
@@ -143,16 +148,17 @@ TEST_P(BrokenModel, AnInputThatIsNotFiniteIsNotTheNetworksFault) {
 INSTANTIATE_TEST_SUITE_P(On, BrokenModel, testing::Values("cpu", "reference", "simt"), [](const auto& which) { return which.param; });
 
 // In fp16 what is bright overflows behind bn1; what is dark becomes -infinity there, which the ReLU makes 0.
-ResNet overflowing_when_bright(Device& device) {
-  ResNet model = healthy(device);
-  tensor_of(model, "conv1.weight").fill(1);
-  tensor_of(model, "bn1.weight").fill(1e4);
+std::unique_ptr<ResNet> overflowing_when_bright(Device& device) {
+  auto model = healthy(device);
+  tensor_of(*model, "conv1.weight").fill(1);
+  tensor_of(*model, "bn1.weight").fill(1e4);
   return model;
 }
 
 TEST(Overflow, OfFp16IsToldWithWhatFp32Gives) {
   Device& device = open_device("cpu");
-  ResNet model = overflowing_when_bright(device);
+  const auto owned = overflowing_when_bright(device);
+  ResNet& model = *owned;
   Inference network(model, amp::Precision::fp16);
   const Tensor input = pictures(device, {-2, 2, -2, 2.5f}).to(DType::f16);
   const NotFinite error = caught([&] { finite_logits(network(input), again(network, input)); });
@@ -168,7 +174,8 @@ TEST(Overflow, OfFp16IsToldWithWhatFp32Gives) {
 
 TEST(Overflow, OfFp16AndFp32AlikeGetsNoSuchHint) {
   Device& device = open_device("cpu");
-  ResNet model = healthy(device);
+  const auto owned = healthy(device);
+  ResNet& model = *owned;
   tensor_of(model, "bn1.weight").fill(3e38);
   Inference network(model, amp::Precision::fp16);
   const Tensor input = pictures(device, {1}).to(DType::f16);
@@ -180,7 +187,8 @@ TEST(Overflow, OfFp16AndFp32AlikeGetsNoSuchHint) {
 
 TEST(Overflow, OfBf16HasTheRangeOfFp32) {
   Device& device = open_device("cpu");
-  ResNet model = overflowing_when_bright(device);
+  const auto owned = overflowing_when_bright(device);
+  ResNet& model = *owned;
   Inference network(model, amp::Precision::bf16);
   const Tensor input = pictures(device, {2.5f}).to(DType::bf16);
   EXPECT_NO_THROW(finite_logits(network(input), again(network, input)));
@@ -203,7 +211,8 @@ TEST(RowsNotFinite, AreThoseWithAnyBadNumber) {
 
 TEST(AsItRuns, ChecksOnItsOwnThreadAloneAndTheSameOperations) {
   Device& device = open_device("cpu");
-  ResNet model = healthy(device);
+  const auto owned = healthy(device);
+  ResNet& model = *owned;
   const Tensor input = pictures(device, {0.25f});
   const tape::NoGrad no_grad;
   const std::vector<double> usual = model(input).to_doubles();
@@ -218,7 +227,8 @@ TEST(AsItRuns, ChecksOnItsOwnThreadAloneAndTheSameOperations) {
 class Asked : public testing::Test {
  protected:
   Device& device_ = open_device("cpu");
-  ResNet model_ = healthy(device_);
+  std::unique_ptr<ResNet> owned_ = healthy(device_);
+  ResNet& model_ = *owned_;
   ModelInfo info_ = small_info(3, 32);
   TemporaryFolder folder_;
 
@@ -231,7 +241,8 @@ class Asked : public testing::Test {
 };
 
 TEST_F(Asked, PredictGivesTheAnswersThereAreAndNamesTheOthers) {
-  ResNet model = overflowing_when_bright(device_);
+  const auto owned = overflowing_when_bright(device_);
+  ResNet& model = *owned;
   const std::vector<std::filesystem::path> files{picture("dark.png", 0), picture("bright.png", 255), picture("dusk.png", 3)};
   for (const bool tta : {false, true}) {
     PredictOptions options{.precision = amp::Precision::fp16};
@@ -244,7 +255,9 @@ TEST_F(Asked, PredictGivesTheAnswersThereAreAndNamesTheOthers) {
     EXPECT_EQ(predictions.unanswered[0].file, files[1].string());
     EXPECT_THAT(predictions.unanswered[0].why.message(), testing::StartsWith(files[1].string() + ": the logits are not finite: bn1 wrote"));
     const Predictions alone = predict_files(model, std::vector{files[0], files[2]}, info_, options);
-    if (!tta) EXPECT_EQ(alone.pictures[1].probabilities, predictions.pictures[1].probabilities) << "a neighbour changes nothing";
+    if (!tta) {
+      EXPECT_EQ(alone.pictures[1].probabilities, predictions.pictures[1].probabilities) << "a neighbour changes nothing";
+    }
   }
   const Predictions wide = predict_files(model, files, info_, {});
   EXPECT_EQ(wide.pictures.size(), 3u);
@@ -296,7 +309,8 @@ TEST_F(Asked, ExplanationsEndAsPredictionsDo) {
 }
 
 TEST_F(Asked, AMapWhoseGradientsOverflowIsNoAnswerEither) {
-  ResNet model = healthy(device_);
+  const auto owned = healthy(device_);
+  ResNet& model = *owned;
   // 1e30 on the way there is undone behind it, so that the logits are finite; on the way back it is met twice.
   tensor_of(model, "head.2.weight").fill(3e38);
   tensor_of(model, "head.4.weight").fill(1e-38);

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Kinds of picture files that make_data.py and make_pictures.py lack, and what Pillow makes of them: python make_picture_kinds.py [FOLDER]
 
-Needs Pillow 13.0 and numpy. Every form of BMP; WebP, lossy, lossless, with alpha, animated; files that say how they are to be turned, in EXIF
+Needs Pillow 13.0 and numpy. Every form of BMP and GIF; WebP, lossy, lossless, with alpha, animated; files that say how they are to be turned, in EXIF
 and XMP, right and damaged, of JPEG, PNG and WebP.
 
 kinds.safetensors
   <name>         u8 (bytes), the file
-  <name>.pixels  u8 (h,w,3), Image.open(file).convert("RGB"), of the rows bmp and webp
+  <name>.pixels  u8 (h,w,3), Image.open(file).convert("RGB"), of the rows bmp, gif and webp
 kinds.json       rows: row of the parity page -> names; upright: what ImageOps.exif_transpose makes of each file of the row upright: its
                  width, height and the FNV-1a-64 of its pixels in hexadecimal; cuts: of some files, how many bytes Pillow needs of them
 """
@@ -117,6 +117,55 @@ def make_bmps():
     files["8_runs_odd_offset.bmp"] = bmp(9, 5, 8, RUNS_8[:13] + RUNS_8[14:], palette_of("runs", 256), compression=1, gap=b"x")
     files["bare.bmp"] = files["24_13_up.bmp"][14:]
     return files
+
+
+# --- GIF, written here too: Pillow writes no interlaced rows, no places and no palettes of one's own
+
+def packed(indices, bits):
+    """LZW that never uses what it learned: a clear code comes before codes would grow."""
+    clear, out, n = 1 << bits, 0, 0
+    codes = [clear]
+    for i, index in enumerate(indices):
+        codes += [clear] * (i > 0 and i % (clear - 2) == 0) + [int(index)]
+    for code in [*codes, clear + 1]:
+        out |= code << n
+        n += bits + 1
+    raw = out.to_bytes((n + 7) // 8, "little")
+    return bytes([bits]) + b"".join(bytes([len(raw[k : k + 255])]) + raw[k : k + 255] for k in range(0, len(raw), 255)) + b"\0"
+
+
+def gif_image(indices, place=(0, 0), palette=b"", interlaced=False):
+    h, w = indices.shape
+    flags = (0x80 | len(palette).bit_length() - 3 if palette else 0) | (0x40 if interlaced else 0)  # of 3 * 2^bits bytes
+    rows = [*range(0, h, 8), *range(4, h, 8), *range(2, h, 4), *range(1, h, 2)] if interlaced else range(h)
+    return b"," + struct.pack("<HHHHB", *place, w, h, flags) + palette + packed(indices[list(rows)].reshape(-1), 8)
+
+
+def gif(w, h, *parts, palette=b"", background=0):
+    flags = 0x80 | len(palette).bit_length() - 3 if palette else 0
+    return b"GIF89a" + struct.pack("<HHBBB", w, h, flags, background, 0) + palette + b"".join(parts) + b";"
+
+
+def make_gifs():
+    values, palette = integers("gif", 256, (11, 14)), palette_of("gif", 256, 3)
+    low, few = values % 8, palette_of("gif few", 8, 3)
+    transparent = b"!\xf9\x04\x01\0\0\x05\0"
+    return {
+        "plain.gif": gif(14, 11, gif_image(values), palette=palette),
+        "interlaced.gif": gif(14, 11, gif_image(values, interlaced=True), palette=palette),
+        "own_palette.gif": gif(14, 11, gif_image(values, palette=palette), palette=few),
+        "beyond_palette.gif": gif(14, 11, gif_image(values), palette=few),
+        "no_palette.gif": gif(14, 11, gif_image(values)),
+        "grey_palette.gif": gif(14, 11, gif_image(values), palette=bytes(i for k in range(8) for i in (k, k, k))),
+        "transparent.gif": gif(14, 11, transparent, gif_image(low), palette=few, background=3),
+        "smaller.gif": gif(20, 17, gif_image(low, place=(3, 2)), palette=few, background=3),
+        "smaller_transparent.gif": gif(20, 17, transparent, gif_image(low, place=(3, 2)), palette=few, background=3),
+        "larger_than_screen.gif": gif(4, 3, gif_image(values, place=(1, 5)), palette=palette),
+        "commented.gif": gif(14, 11, b"!\xfe\x05hello\0", b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0", gif_image(values), palette=palette),
+        "two.gif": gif(14, 11, gif_image(values), gif_image(values[::-1]), palette=palette),
+        "learned.gif": saved(scene("gif", 61, 47).quantize(64), "gif"),
+        "learned_grey.gif": saved(scene("gif", 61, 47).convert("L"), "gif"),
+    }
 
 
 # --- WebP
@@ -272,7 +321,7 @@ def needed_bytes(file):
 
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "pictures")
-    rows, tensors = {"bmp": make_bmps(), "webp": make_webps(), "upright": make_upright()}, {}
+    rows, tensors = {"bmp": make_bmps(), "gif": make_gifs(), "webp": make_webps(), "upright": make_upright()}, {}
     for row, files in rows.items():
         for name, file in files.items():
             tensors[name] = np.frombuffer(file, np.uint8)
@@ -281,7 +330,7 @@ def main():
     upright = {name: turned(file) for name, file in rows["upright"].items()}
     as_stored = {kind: turned(rows["upright"][f"1{kind}"])["pixels"] for kind in ("_big.jpg", ".png", ".webp")}
     assert len(set(as_stored.values())) == 2 and len({upright[f"{k}.png"]["pixels"] for k in range(1, 9)}) == 8
-    cut = ["24_13_up.bmp", "8_13_down.bmp", "8_runs_True.bmp", "lossy.webp", "lossless.webp", "animated.webp", "alpha.webp", "3.webp"]
+    cut = ["interlaced.gif", "learned.gif", "24_13_up.bmp", "8_13_down.bmp", "8_runs_True.bmp", "lossy.webp", "lossless.webp", "animated.webp", "alpha.webp", "3.webp"]
     cuts = {name: needed_bytes(bytes(tensors[name])) for name in cut}
     write_safetensors(folder / "kinds.safetensors", tensors, {"made_with": json.dumps({"PIL": PIL.__version__})})
     document = dict(made_with={"PIL": PIL.__version__}, rows={row: list(files) for row, files in rows.items()}, upright=upright, cuts=cuts)

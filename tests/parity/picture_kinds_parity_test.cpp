@@ -5,8 +5,8 @@
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"
 
-// Every form of BMP and WebP, and files that say how they are to be turned. make_picture_kinds.py holds the files and what Pillow made of
-// them.
+// Every form of BMP and GIF, WebP, and files that say how they are to be turned. make_picture_kinds.py holds the files and what Pillow made
+// of them.
 namespace mirilla::parity {
 namespace {
 
@@ -81,6 +81,14 @@ TEST(PictureKindsParity, BmpPixelsArePillows) {
       60);
 }
 
+TEST(PictureKindsParity, GifPixelsArePillows) {
+  report_kind(
+      "gif",
+      "GIF: interlaced, palettes of its own, none, short and grey ones, transparent places, a picture smaller and larger than the screen, "
+      "the first of two",
+      14);
+}
+
 TEST(PictureKindsParity, WebpPixelsArePillows) {
   report_kind("webp", "WebP: lossy, lossless, with alpha, the first of an animation's pictures, also where it is smaller than the whole",
               13);
@@ -111,7 +119,7 @@ TEST(PictureKindsParity, TurnedPicturesArePillows) {
           .tolerance_because = kBecause + "; a digest of the pixels is stored"});
 }
 
-TEST(PictureKindsParity, BmpAndWebpCutAnywhereFailWherePillowFails) {
+TEST(PictureKindsParity, CutAnywhereTheyFailWherePillowFails) {
   const Kinds kinds;
   double differ = 0;
   for (const auto& [name, needed] : kinds.document["cuts"].items()) {
@@ -128,7 +136,7 @@ TEST(PictureKindsParity, BmpAndWebpCutAnywhereFailWherePillowFails) {
     }
   }
   report({.id = "pictures.kinds-cut",
-          .what = "BMP and WebP cut off after each of their bytes: an error exactly where Pillow gives one",
+          .what = "BMP, GIF and WebP cut off after each of their bytes: an error exactly where Pillow gives one",
           .against = kinds.pillow(),
           .measured = differ,
           .tolerance = 0,
