@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nn/cam_bench.h"
+#include "nn/measure/cam_bench.h"
 
 #include <algorithm>
 
@@ -8,7 +8,7 @@
 #include "apps/numbers.h"
 #include "apps/outputs.h"
 #include "apps/pictures.h"
-#include "engine/atomic_file.h"
+#include "kernels/core/atomic_file.h"
 
 namespace mirilla::apps {
 

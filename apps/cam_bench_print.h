@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "nn/cam_bench.h"
+#include "nn/measure/cam_bench.h"
 
 /// What `cam-bench` says: for people, for a document, for programs.
 namespace mirilla::apps {

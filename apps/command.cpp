@@ -17,9 +17,9 @@
 #include "apps/pictures.h"
 #include "data/items.h"
 #include "data/names.h"
-#include "kernels/device.h"
-#include "kernels/host_threads.h"
-#include "kernels/system_reason.h"
+#include "kernels/core/device.h"
+#include "kernels/host/threads.h"
+#include "kernels/core/system_reason.h"
 
 namespace mirilla::apps {
 

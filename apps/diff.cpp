@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nn/diff.h"
+#include "nn/inspect/diff.h"
 
 #include <fmt/ranges.h>
 #include <unistd.h>
@@ -12,8 +12,8 @@
 #include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "data/decode.h"
-#include "nn/evaluate.h"
-#include "nn/predict.h"
+#include "nn/run/evaluate.h"
+#include "nn/run/predict.h"
 #include "weights/read.h"
 
 namespace mirilla::apps {

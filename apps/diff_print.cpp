@@ -7,7 +7,7 @@
 #include <array>
 #include <cmath>
 
-#include "data/csv.h"
+#include "data/write/csv.h"
 
 namespace mirilla::apps {
 

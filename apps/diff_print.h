@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/diff.h"
+#include "nn/inspect/diff.h"
 
 /// What `mirilla diff` prints.
 namespace mirilla::apps {

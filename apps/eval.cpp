@@ -3,7 +3,7 @@
 
 #include "apps/evaluation.h"
 #include "apps/pictures.h"
-#include "nn/pointing.h"
+#include "nn/measure/pointing.h"
 
 namespace mirilla::apps {
 

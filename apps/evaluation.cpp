@@ -8,7 +8,7 @@
 #include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "data/names.h"
-#include "nn/batch_hint.h"
+#include "nn/train/batch_hint.h"
 
 namespace mirilla::apps {
 

@@ -3,8 +3,8 @@
 
 #include "apps/command.h"
 #include "data/dataset.h"
-#include "nn/evaluate.h"
-#include "nn/finite.h"
+#include "nn/run/evaluate.h"
+#include "nn/run/finite.h"
 
 /// What the subcommands share that measure a model on labelled pictures: which pictures, and the measuring.
 namespace mirilla::apps {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nn/explore.h"
+#include "apps/pages/explore.h"
 
 #include "apps/command.h"
 #include "apps/numbers.h"
@@ -7,8 +7,8 @@
 #include "apps/pictures.h"
 #include "data/decode.h"
 #include "data/names.h"
-#include "engine/atomic_file.h"
-#include "nn/finite.h"
+#include "kernels/core/atomic_file.h"
+#include "nn/run/finite.h"
 
 namespace mirilla::apps {
 

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "apps/command.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 /// What the program says of an error: a sentence on stderr, and with --json a document on stdout.
 namespace mirilla::apps {

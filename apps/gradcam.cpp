@@ -7,15 +7,15 @@
 #include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "data/decode.h"
-#include "data/figure.h"
-#include "data/film_strip.h"
+#include "data/draw/figure.h"
+#include "data/draw/film_strip.h"
 #include "data/items.h"
 #include "data/names.h"
-#include "data/npy.h"
-#include "data/png_write.h"
-#include "nn/explain_files.h"
-#include "nn/finite.h"
-#include "nn/predict.h"
+#include "data/write/npy.h"
+#include "data/write/png_write.h"
+#include "nn/explain/explain_files.h"
+#include "nn/run/finite.h"
+#include "nn/run/predict.h"
 
 namespace mirilla::apps {
 

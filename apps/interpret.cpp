@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nn/interpret.h"
+#include "nn/inspect/interpret.h"
 
 #include <algorithm>
 
@@ -7,9 +7,9 @@
 #include "apps/numbers.h"
 #include "apps/outputs.h"
 #include "apps/pictures.h"
-#include "data/confusion_plot.h"
-#include "data/png_write.h"
-#include "engine/atomic_file.h"
+#include "data/draw/confusion_plot.h"
+#include "data/write/png_write.h"
+#include "kernels/core/atomic_file.h"
 
 namespace mirilla::apps {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-#include "nn/lr_find.h"
+#include "nn/train/lr_find.h"
 
 #include "apps/command.h"
 #include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "apps/training.h"
-#include "data/png_write.h"
-#include "nn/batch_hint.h"
-#include "nn/callbacks.h"
-#include "nn/freeze.h"
+#include "data/write/png_write.h"
+#include "nn/train/batch_hint.h"
+#include "nn/train/callbacks.h"
+#include "nn/train/freeze.h"
 
 namespace mirilla::apps {
 

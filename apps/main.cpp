@@ -13,8 +13,8 @@
 #include "apps/signals.h"
 #include "apps/usage.h"
 #include "data/names.h"
-#include "kernels/chosen_plans.h"
-#include "kernels/system_reason.h"
+#include "kernels/plans/chosen_plans.h"
+#include "kernels/core/system_reason.h"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <type_traits>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::apps {
 

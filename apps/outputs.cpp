@@ -7,9 +7,9 @@
 #include <set>
 
 #include "data/items.h"
-#include "data/scenes.h"
-#include "kernels/error.h"
-#include "nn/trace.h"
+#include "data/scenes/scenes.h"
+#include "kernels/core/error.h"
+#include "nn/inspect/trace.h"
 #include "weights/read.h"
 
 namespace mirilla::apps {

@@ -5,7 +5,7 @@
 
 #include <iostream>
 
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 namespace mirilla::apps {
 

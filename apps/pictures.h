@@ -10,8 +10,8 @@
 
 #include "apps/command.h"
 #include "data/dataset.h"
-#include "kernels/error.h"
-#include "nn/predict.h"
+#include "kernels/core/error.h"
+#include "nn/run/predict.h"
 
 /// What the subcommands share about reading pictures: photos that are turned, files that do not decode.
 namespace mirilla::apps {

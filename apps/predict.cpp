@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nn/predict.h"
+#include "nn/run/predict.h"
 
 #include <algorithm>
 #include <iostream>
@@ -10,7 +10,7 @@
 #include "apps/failure.h"
 #include "apps/numbers.h"
 #include "apps/pictures.h"
-#include "data/csv.h"
+#include "data/write/csv.h"
 #include "data/items.h"
 
 namespace mirilla::apps {

@@ -7,8 +7,8 @@
 #include <iostream>
 #include <system_error>
 
-#include "engine/atomic_file.h"
-#include "kernels/error.h"
+#include "kernels/core/atomic_file.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::apps {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "data/scenes.h"
+#include "data/scenes/scenes.h"
 
 #include "apps/command.h"
 #include "apps/numbers.h"

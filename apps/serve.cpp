@@ -6,7 +6,7 @@
 
 #include "apps/command.h"
 #include "apps/numbers.h"
-#include "nn/web_server.h"
+#include "apps/pages/web_server.h"
 
 namespace mirilla::apps {
 

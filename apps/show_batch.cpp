@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#include "nn/show_batch.h"
+#include "nn/inspect/show_batch.h"
 
 #include "apps/numbers.h"
 #include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "apps/training.h"
 #include "data/dataset.h"
-#include "data/png_write.h"
+#include "data/write/png_write.h"
 
 namespace mirilla::apps {
 

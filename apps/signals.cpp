@@ -7,7 +7,7 @@
 #include <exception>
 #include <string_view>
 
-#include "engine/atomic_file.h"
+#include "kernels/core/atomic_file.h"
 
 namespace mirilla::apps {
 

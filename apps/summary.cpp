@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "nn/summary.h"
+#include "nn/inspect/summary.h"
 
 #include <fmt/ranges.h>
 

@@ -7,10 +7,10 @@
 #include "apps/run_folder.h"
 #include "apps/training.h"
 #include "data/names.h"
-#include "engine/atomic_file.h"
-#include "nn/batch_hint.h"
-#include "nn/callbacks.h"
-#include "nn/learner.h"
+#include "kernels/core/atomic_file.h"
+#include "nn/train/batch_hint.h"
+#include "nn/train/callbacks.h"
+#include "nn/train/learner.h"
 
 namespace mirilla::apps {
 

@@ -8,7 +8,7 @@
 #include "apps/pictures.h"
 #include "data/names.h"
 #include <iostream>
-#include "data/scenes.h"
+#include "data/scenes/scenes.h"
 #include "weights/match.h"
 
 namespace mirilla::apps {

@@ -8,7 +8,7 @@
 #include "apps/command.h"
 #include "apps/outputs.h"
 #include "data/dataset.h"
-#include "nn/learner.h"
+#include "nn/train/learner.h"
 
 /// What the commands that train have in common: `train`, `lr-find`; and `show-batch`, which opens the same data.
 namespace mirilla::apps {

@@ -2,7 +2,7 @@
 #include "apps/command.h"
 #include "data/libraries.h"
 #include "kernels/cuda/device.h"
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 namespace mirilla::apps {
 

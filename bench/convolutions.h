@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "kernels/core/backend.h"
 
 namespace mirilla::bench {
 

@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "kernels/cpu/cpu.h"
-#include "kernels/device.h"
-#include "kernels/philox.h"
+#include "kernels/core/device.h"
+#include "kernels/core/philox.h"
 #include "kernels/reference/reference.h"
 
 namespace mirilla::bench {

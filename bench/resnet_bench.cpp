@@ -25,12 +25,12 @@
 #include "engine/ops/loss.h"
 #include "engine/tape.h"
 #include "engine/tensor.h"
-#include "kernels/device.h"
-#include "kernels/error.h"
-#include "kernels/philox.h"
-#include "nn/adam.h"
-#include "nn/grad_cam.h"
-#include "nn/resnet.h"
+#include "kernels/core/device.h"
+#include "kernels/core/error.h"
+#include "kernels/core/philox.h"
+#include "nn/train/adam.h"
+#include "nn/explain/grad_cam.h"
+#include "nn/modules/resnet.h"
 
 namespace mirilla::bench {
 

@@ -3,7 +3,7 @@
 #   cmake -DOUT=assets.cpp "-DFILES=explore.html;page.css" -P EmbedText.cmake
 #
 # Raw strings in pieces: compilers promise no more than 64 KiB of one literal.
-set(text "// Made by cmake/EmbedText.cmake.\n#include \"nn/explore/assets.h\"\n\nnamespace mirilla::nn::assets {\n")
+set(text "// Made by cmake/EmbedText.cmake.\n#include \"apps/pages/assets.h\"\n\nnamespace mirilla::nn::assets {\n")
 foreach(file IN LISTS FILES)
   get_filename_component(name "${file}" NAME)
   string(REPLACE "." "_" name "${name}")

@@ -7,7 +7,7 @@
 
 #include "data/archive_sources.h"
 #include "data/names.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data {
 

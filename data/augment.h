@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/resize.h"
-#include "kernels/backend.h"
+#include "kernels/core/backend.h"
 
 namespace mirilla::data {
 

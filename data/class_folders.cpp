@@ -8,7 +8,7 @@
 
 #include "data/foreign.h"
 #include "data/names.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data {
 

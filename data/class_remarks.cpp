@@ -5,7 +5,7 @@
 
 #include "data/class_folders.h"
 #include "data/names.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data {
 

@@ -18,8 +18,8 @@
 
 #include "data/decode.h"
 #include "data/names.h"
-#include "kernels/error.h"
-#include "kernels/host_threads.h"
+#include "kernels/core/error.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::data {
 

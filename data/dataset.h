@@ -14,7 +14,7 @@
 #include "data/picture.h"
 #include "data/resize.h"
 #include "data/split.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data {
 

@@ -13,7 +13,7 @@
 #include "data/names.h"
 #include "data/orientation.h"
 #include "data/undecoded.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/decode_kinds.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 // BMP as Pillow's BmpImagePlugin reads it: rows from the bottom or from the top, palettes of 1, 4 and 8 bits, plain or run-length encoded,
 // 16, 24 and 32 bits, with or without masks; the headers of OS/2 and of Windows from version 2 to 5.

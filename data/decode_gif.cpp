@@ -6,7 +6,7 @@
 
 #include "data/chunks.h"
 #include "data/decode_kinds.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 // A GIF's first picture as Pillow's GifImagePlugin and GifDecode.c read it: what it leaves of the screen has the transparent index, or 0,
 // and transparent places have the colour of their index.

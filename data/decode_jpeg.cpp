@@ -11,7 +11,7 @@
 #include <jerror.h>
 
 #include "data/decode_kinds.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data::detail {
 

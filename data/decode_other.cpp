@@ -13,7 +13,7 @@
 #include "data/decode_kinds.h"
 #include "data/png_checks.h"
 #include "data/undecoded.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace {
 

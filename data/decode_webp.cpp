@@ -8,7 +8,7 @@
 
 #include "data/chunks.h"
 #include "data/decode_kinds.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data::detail {
 

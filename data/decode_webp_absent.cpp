@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "data/decode_kinds.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 // Stands in for decode_webp.cpp where the build found no libwebp.
 namespace mirilla::data::detail {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "data/loader.h"
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 namespace mirilla::data {
 

@@ -11,7 +11,7 @@
 #include "data/foreign.h"
 #include "data/names.h"
 #include "data/walk.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data {
 

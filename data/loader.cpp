@@ -8,9 +8,9 @@
 #include <thread>
 #include <utility>
 
-#include "kernels/error.h"
-#include "kernels/host_threads.h"
-#include "kernels/philox.h"
+#include "kernels/core/error.h"
+#include "kernels/host/threads.h"
+#include "kernels/core/philox.h"
 
 namespace mirilla::data {
 

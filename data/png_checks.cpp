@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "data/chunks.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data::detail {
 

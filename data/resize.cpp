@@ -6,8 +6,8 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/error.h"
-#include "kernels/philox.h"
+#include "kernels/core/error.h"
+#include "kernels/core/philox.h"
 
 namespace mirilla::data {
 

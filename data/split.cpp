@@ -8,7 +8,7 @@
 #include <unordered_map>
 
 #include "data/names.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data {
 

@@ -7,7 +7,7 @@
 #include <system_error>
 
 #include "data/names.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data {
 

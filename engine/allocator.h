@@ -7,7 +7,7 @@
 #include <mutex>
 #include <vector>
 
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 namespace mirilla {
 

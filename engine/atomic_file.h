@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/atomic_file.h"  // where the plan store needs it too
+#include "kernels/core/atomic_file.h"  // where the plan store needs it too

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/backend.h"
+#include "kernels/core/backend.h"
 
 namespace mirilla {
 

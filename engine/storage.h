@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/allocator.h"
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 namespace mirilla {
 

@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "engine/storage.h"
-#include "kernels/backend.h"
-#include "kernels/dtype.h"
-#include "kernels/shape.h"
-#include "kernels/view.h"
+#include "kernels/core/backend.h"
+#include "kernels/core/dtype.h"
+#include "kernels/core/shape.h"
+#include "kernels/core/view.h"
 
 namespace mirilla {
 

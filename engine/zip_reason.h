@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "kernels/system_reason.h"
+#include "kernels/core/system_reason.h"
 
 namespace mirilla {
 

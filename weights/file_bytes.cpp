@@ -7,8 +7,8 @@
 #include <fstream>
 #include <system_error>
 
-#include "kernels/error.h"
-#include "kernels/system_reason.h"
+#include "kernels/core/error.h"
+#include "kernels/core/system_reason.h"
 #include "weights/state_dict.h"
 
 namespace mirilla::weights {

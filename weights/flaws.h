@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "weights/match.h"
 #include "weights/state_dict.h"
 

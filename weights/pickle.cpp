@@ -9,7 +9,7 @@
 #include <limits>
 #include <unordered_map>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "weights/file_bytes.h"
 
 namespace mirilla::weights::pickle {

@@ -5,7 +5,7 @@
 #include <zip.h>
 
 #include "engine/zip_reason.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "weights/state_dict.h"
 
 namespace mirilla::weights {

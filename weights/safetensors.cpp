@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "engine/atomic_file.h"
+#include "kernels/core/atomic_file.h"
 #include "weights/file_bytes.h"
 #include "weights/safetensors_header.h"
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "weights/file_bytes.h"
 
 namespace mirilla::weights {

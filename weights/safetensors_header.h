@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/dtype.h"
-#include "kernels/shape.h"
+#include "kernels/core/dtype.h"
+#include "kernels/core/shape.h"
 
 namespace mirilla::weights {
 

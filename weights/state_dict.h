@@ -12,8 +12,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/dtype.h"
-#include "kernels/shape.h"
+#include "kernels/core/dtype.h"
+#include "kernels/core/shape.h"
 
 namespace mirilla::weights {
 

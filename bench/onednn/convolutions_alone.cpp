@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "bench/convolutions.h"
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 namespace mirilla::bench {
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/device.h"
-#include "kernels/dtype.h"
+#include "kernels/core/device.h"
+#include "kernels/core/dtype.h"
 
 namespace mirilla::amp {
 

@@ -26,7 +26,7 @@ struct BatchNormState {
 ///   x  (N,H,W,C) or (N,C), f32 (f64), f16, bf16;  y  like x; the state f32 where x is half
 ///
 /// Training: mean and (biased) variance of this batch, and running statistics moved by `momentum` towards them (variance unbiased).
-/// Evaluation: the running statistics. Backward: see BatchNormBackward in kernels/backend.h. Does not wait for the device. Throws
+/// Evaluation: the running statistics. Backward: see BatchNormBackward in kernels/core/backend.h. Does not wait for the device. Throws
 /// ShapeError where C differs, and in training for a single value a channel, as PyTorch does.
 Tensor batch_norm(const Tensor& x, BatchNormState& state, bool training);
 

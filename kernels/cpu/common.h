@@ -6,9 +6,9 @@
 #include <initializer_list>
 #include <string_view>
 
-#include "kernels/device.h"
-#include "kernels/host_threads.h"
-#include "kernels/view.h"
+#include "kernels/core/device.h"
+#include "kernels/host/threads.h"
+#include "kernels/core/view.h"
 
 namespace mirilla::cpu {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/backend.h"
+#include "kernels/core/backend.h"
 
 namespace mirilla {
 

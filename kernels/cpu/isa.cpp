@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cpu {
 

@@ -2,7 +2,7 @@
 #include <array>
 #include <vector>
 
-#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/parts/elementwise.h"
 
 // One optimizer step of all tensors:
 //

@@ -3,9 +3,9 @@
 #include <bit>
 #include <limits>
 
-#include "kernels/cuda/elementwise.h"
-#include "kernels/cuda/pictures.h"
-#include "kernels/cuda/winner.h"
+#include "kernels/cuda/parts/elementwise.h"
+#include "kernels/cuda/parts/pictures.h"
+#include "kernels/cuda/parts/winner.h"
 
 // Cell (i,j) of y (N,h,w,C) covers rows floor(i H/h) .. ceil((i+1) H/h) of x (N,H,W,C), columns likewise; cells may overlap. The average is
 // their mean, the maximum their largest with its row * W + column (i64): the first of equals wins, a NaN wins, the last of several. The

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <limits>
 
-#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/parts/elementwise.h"
 
 // add: y = a + b.  multiply: y = a b, b like a or one element.  scale: y = factor x.  add_bias: y = x + bias, along the last dimension.
 // Each is computed in f32 and rounded once; y may be a (or x), and in add b too.

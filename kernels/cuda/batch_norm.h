@@ -4,7 +4,7 @@
 #include <initializer_list>
 
 #include "kernels/cuda/common.h"
-#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/parts/elementwise.h"
 
 /// How batch norm's kernels lie over a tensor of rows and channels (N,H,W,C), C innermost.
 ///

@@ -3,7 +3,7 @@
 #include <type_traits>
 #include <utility>
 
-#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/parts/elementwise.h"
 
 // fill: y = value.  cast: y = x in y's dtype, any of f32, f16, bf16, u8, i64 to any. Float to float rounds to nearest even; float to
 // integer truncates towards zero and stops at the ends of the range, NaN gives 0; i64 to u8 keeps the low 8 bits.

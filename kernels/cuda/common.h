@@ -8,10 +8,10 @@
 
 #include "kernels/cuda/backend.h"
 #include "kernels/cuda/platform/platform.h"
-#include "kernels/cuda/reduce.h"
-#include "kernels/cuda/vector.h"
-#include "kernels/dtype.h"
-#include "kernels/view.h"
+#include "kernels/cuda/parts/reduce.h"
+#include "kernels/cuda/parts/vector.h"
+#include "kernels/core/dtype.h"
+#include "kernels/core/view.h"
 
 /// What the files of this folder share: one operation a file, its contract, its kernels, its launcher.
 namespace mirilla::MIRILLA_PLATFORM {

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/parts/elementwise.h"
 
 // concat: y (...,A+B) = [a (...,A), b (...,B)], row by row.  split: the way back; each of a and b may be absent. Only bytes are moved, so
 // any dtype will do.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <limits>
 
-#include "kernels/cuda/conv/gather.h"
+#include "kernels/cuda/parts/gather.h"
 #include "kernels/cuda/conv/own.h"
-#include "kernels/cuda/tile.h"
+#include "kernels/cuda/parts/tile.h"
 #include "kernels/cuda/vendor/vendor.h"
 
 // y(n,p,q,k) = bias(k) + sum over r,s,c of x(n, p stride - padding + r dilation, q stride - padding + s dilation, c) w(k,r,s,c), x outside

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <numeric>
 
-#include "kernels/cuda/conv/gather.h"
+#include "kernels/cuda/parts/gather.h"
 #include "kernels/cuda/conv/own.h"
-#include "kernels/cuda/tile.h"
+#include "kernels/cuda/parts/tile.h"
 #include "kernels/cuda/vendor/vendor.h"
 
 // dx(n,h,w,c) = sum over k and the taps (r,s) through which some y(n,p,q,k) read it, of dy(n,p,q,k) w(k,r,s,c); 0 where none did.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/conv/gather.h"
+#include "kernels/cuda/parts/gather.h"
 #include "kernels/cuda/conv/own.h"
-#include "kernels/cuda/tile.h"
+#include "kernels/cuda/parts/tile.h"
 #include "kernels/cuda/vendor/vendor.h"
 
 // dw(k,r,s,c) = sum over n,p,q of dy(n,p,q,k) x(the input that y(n,p,q,k) read through tap (r,s), c); dw is like x, or f32.

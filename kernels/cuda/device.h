@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 
 /// The two devices that the sources of this folder make. kernels/cuda/no_cuda.cpp stands in for the first where the build has no CUDA.
 namespace mirilla {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
 
-#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/parts/elementwise.h"
 
 // y[i] = x[i] / (1 - p) where to_unit(key.bits(i)) >= p, else 0 (NaN of what is not finite). Nothing is stored: the backward pass is the
 // same call on dy.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <bit>
 
-#include "kernels/cuda/elementwise.h"
-#include "kernels/cuda/pictures.h"
+#include "kernels/cuda/parts/elementwise.h"
+#include "kernels/cuda/parts/pictures.h"
 
 // weights (N,C) = mean of gradient over (h,w);  map (N,h,w) = sum_c weights_c activation_c. Both outputs are f32, sums have a fixed order.
 //

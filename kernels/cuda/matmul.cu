@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/tile.h"
-#include "kernels/cuda/tile_operands.h"
+#include "kernels/cuda/parts/tile.h"
+#include "kernels/cuda/parts/tile_operands.h"
 #include "kernels/cuda/vendor/vendor.h"
 
 // y (M,N) = op(a) op(b), op(a) (M,K) and op(b) (K,N); y is like the inputs, or f32.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/elementwise.h"
-#include "kernels/cuda/pictures.h"
-#include "kernels/cuda/winner.h"
+#include "kernels/cuda/parts/elementwise.h"
+#include "kernels/cuda/parts/pictures.h"
+#include "kernels/cuda/parts/winner.h"
 
 // y (N,P,Q,C) = the largest of each window of x (N,H,W,C), index (u8) its place in the window; padding never wins, the first of equals
 // does, a NaN does, the last of several. Backward: dx = the sum of dy of the windows that an input won, f32, window by window in their

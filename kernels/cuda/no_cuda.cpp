@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/conv/plans.h"
+#include "kernels/cuda/conv/vendor_plans.h"
 #include "kernels/cuda/device.h"
 
 namespace mirilla::cuda {

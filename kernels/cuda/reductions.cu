@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <bit>
 
-#include "kernels/cuda/elementwise.h"
-#include "kernels/cuda/winner.h"
+#include "kernels/cuda/parts/elementwise.h"
+#include "kernels/cuda/parts/winner.h"
 
 // sum: y () = the sum of all elements.  sum_rows: y (C) = the sum over all dimensions but the last.  argmax: x (N,C), y (N) i64.
 //

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/elementwise.h"
+#include "kernels/cuda/parts/elementwise.h"
 
 // y = max(x, 0), NaN stays NaN;  dx = 0 where y <= 0, else dy.
 //

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/host_threads.h"
+#include "kernels/host/threads.h"
 #include "kernels/reference/reference.h"
 
 namespace mirilla {

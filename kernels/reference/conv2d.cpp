@@ -6,7 +6,7 @@
 // where x outside the picture is zero. In all three the innermost loop runs along c, which is contiguous in x and in w.
 #include <vector>
 
-#include "kernels/host_threads.h"
+#include "kernels/host/threads.h"
 #include "kernels/reference/reference.h"
 
 namespace mirilla {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <vector>
 
-#include "kernels/host_threads.h"
+#include "kernels/host/threads.h"
 #include "kernels/reference/reference.h"
 #include "kernels/reference/rows.h"
 

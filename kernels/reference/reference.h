@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/backend.h"
+#include "kernels/core/backend.h"
 
 namespace mirilla {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/shape.h"
+#include "kernels/core/shape.h"
 
 namespace mirilla {
 

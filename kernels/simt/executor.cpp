@@ -7,8 +7,8 @@
 #include <exception>
 #include <mutex>
 
-#include "kernels/host_threads.h"
-#include "kernels/philox.h"
+#include "kernels/host/threads.h"
+#include "kernels/core/philox.h"
 #include "kernels/simt/block.h"
 #include "kernels/simt/memory.h"
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 /// Runs CUDA kernels on the host, thread by thread, as a GPU would and stricter.
 ///

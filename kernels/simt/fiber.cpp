@@ -6,7 +6,7 @@
 
 #include <boost/context/preallocated.hpp>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/half.h"
+#include "kernels/core/half.h"
 
 /// CUDA's half and bfloat16 types and their arithmetic: each operation is rounded once, to nearest even, as the GPU does it; __hfma rounds
 /// the exact a b + c once. Compared bit by bit with exact arithmetic in tests/kernels/simt.

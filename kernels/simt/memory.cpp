@@ -10,7 +10,7 @@
 #include <mutex>
 #include <string>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "kernels/error.h"
-#include "kernels/host_memory.h"
+#include "kernels/core/error.h"
+#include "kernels/host/memory.h"
 
 namespace mirilla::widening {
 

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "kernels/backend.h"
+#include "kernels/core/backend.h"
 #include "kernels/widening/scratch.h"
 
 namespace mirilla {

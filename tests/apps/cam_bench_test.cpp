@@ -5,9 +5,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "data/png_write.h"
-#include "data/scenes.h"
-#include "nn/model_file.h"
+#include "data/write/png_write.h"
+#include "data/scenes/scenes.h"
+#include "nn/files/model_file.h"
 #include "tests/apps/program.h"
 
 namespace mirilla::apps {

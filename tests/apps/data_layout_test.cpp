@@ -6,8 +6,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "data/png_write.h"
-#include "data/scenes.h"
+#include "data/write/png_write.h"
+#include "data/scenes/scenes.h"
 #include "tests/apps/program.h"
 
 namespace mirilla::apps {

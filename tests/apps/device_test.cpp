@@ -6,11 +6,11 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "data/png_write.h"
-#include "data/scenes.h"
+#include "data/write/png_write.h"
+#include "data/scenes/scenes.h"
 #include "kernels/cuda/device.h"
-#include "nn/model_file.h"
-#include "nn/resnet.h"
+#include "nn/files/model_file.h"
+#include "nn/modules/resnet.h"
 #include "tests/apps/program.h"
 
 namespace mirilla::apps {

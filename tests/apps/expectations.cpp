@@ -3,10 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include "data/png_write.h"
-#include "data/scenes.h"
-#include "kernels/device.h"
-#include "nn/model_file.h"
+#include "data/write/png_write.h"
+#include "data/scenes/scenes.h"
+#include "kernels/core/device.h"
+#include "nn/files/model_file.h"
 
 namespace mirilla::apps {
 

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/archive.h"
-#include "data/png_write.h"
+#include "data/write/png_write.h"
 #include "tests/apps/program.h"
 #include "weights/safetensors.h"
 

@@ -7,7 +7,7 @@
 
 #include "apps/command.h"
 #include "apps/usage.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "tests/apps/expectations.h"
 
 namespace mirilla::apps {

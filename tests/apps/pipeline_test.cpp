@@ -11,7 +11,7 @@
 
 #include "data/archive.h"
 #include "data/decode.h"
-#include "data/scenes.h"
+#include "data/scenes/scenes.h"
 #include "tests/apps/program.h"
 
 namespace mirilla::apps {

@@ -11,7 +11,7 @@
 #include <sstream>
 #include <thread>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::apps {
 

@@ -10,7 +10,7 @@
 #include <set>
 #include <thread>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "kernels/reference/reference.h"
 #include "tests/data/oracle_draw.h"
 

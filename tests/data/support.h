@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "data/picture.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::data::test {
 

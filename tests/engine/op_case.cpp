@@ -6,7 +6,7 @@
 #include <numeric>
 
 #include "engine/tape.h"
-#include "kernels/philox.h"
+#include "kernels/core/philox.h"
 
 namespace mirilla {
 

@@ -4,7 +4,7 @@
 #include "engine/ops/dropout.h"
 #include "engine/ops/reductions.h"
 #include "engine/tape.h"
-#include "kernels/philox.h"
+#include "kernels/core/philox.h"
 
 // What a step is told by place (rates, its number) against the same by value: the same bits, and what stands there when it runs.
 namespace mirilla {

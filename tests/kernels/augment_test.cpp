@@ -8,8 +8,8 @@
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/device.h"
-#include "kernels/philox.h"
+#include "kernels/core/device.h"
+#include "kernels/core/philox.h"
 #include "kernels/reference/reference.h"
 #include "tests/kernels/scattered.h"
 #include "tests/oracle/augment/cases.h"

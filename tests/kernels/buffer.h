@@ -5,8 +5,8 @@
 #include <span>
 #include <vector>
 
-#include "kernels/device.h"
-#include "kernels/view.h"
+#include "kernels/core/device.h"
+#include "kernels/core/view.h"
 
 namespace mirilla {
 

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "tests/kernels/cpu_support.h"
+#include "tests/kernels/cpu/support.h"
 
 namespace mirilla::test {
 namespace {

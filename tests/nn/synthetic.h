@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "kernels/philox.h"
-#include "nn/batches.h"
-#include "nn/model_file.h"
+#include "kernels/core/philox.h"
+#include "nn/run/batches.h"
+#include "nn/files/model_file.h"
 
 namespace mirilla::nn {
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Makes tests/oracle/cam_measures/measures.json with pytorch-grad-cam and numpy: python tests/oracle/make_cam_measures.py [FOLDER]
 
-What measures of maps (nn/cam_measures.h, nn/road.h) give for a picture of 24x24, two maps in [0,1], and a small network, in float64:
+What measures of maps (nn/measure/cam_measures.h, nn/measure/road.h) give for a picture of 24x24, two maps in [0,1], and a small network, in float64:
 
   picture  2 (2 u - 1) of "measures.picture", (H,W,C)
   network  softmax(B max(A x, 0)), x in (H,W,C) order; A (8, 1728) is (2 u - 1) / 12 of "measures.hidden", B (3, 8) 2 u - 1 of "measures.output".

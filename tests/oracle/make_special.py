@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Makes tests/oracle/special/special.json with PyTorch: python tests/oracle/make_special.py [FOLDER]
 
-What becomes of a NaN, an infinity, a -0, a subnormal and the largest number, in each operation of the table kernels/backend.h and in each
+What becomes of a NaN, an infinity, a -0, a subnormal and the largest number, in each operation of the table kernels/core/backend.h and in each
 of its inputs. Needs torch 2.11 and numpy. One case an entry of "cases":
 
   op          the row of tests/kernels/special/rows.cpp that runs it, and its attributes beside it
@@ -102,7 +102,7 @@ def elementwise():
 
 
 def kept(seed, n, p):
-    """Whether dropout keeps an element: Philox of the seed, as kernels/philox.h has it, purpose kTest."""
+    """Whether dropout keeps an element: Philox of the seed, as kernels/core/philox.h has it, purpose kTest."""
     import numpy as np
     blocks = np.arange((n + 3) // 4, dtype=np.uint64)
     zero = np.zeros_like(blocks)

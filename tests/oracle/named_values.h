@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/philox.h"
-#include "kernels/shape.h"
-#include "nn/resnet.h"
+#include "kernels/core/philox.h"
+#include "kernels/core/shape.h"
+#include "nn/modules/resnet.h"
 
 namespace mirilla::test {
 

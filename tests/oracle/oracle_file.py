@@ -33,7 +33,7 @@ def fnv1a64(data):
 
 
 def philox4x32(counter, key):
-    """kernels/philox.h on arrays: counter (4,n) and key (2) of uint32 values held in uint64."""
+    """kernels/core/philox.h on arrays: counter (4,n) and key (2) of uint32 values held in uint64."""
     low = np.uint64(0xFFFFFFFF)
     c0, c1, c2, c3 = (np.asarray(c, np.uint64) for c in counter)
     k0, k1 = (np.uint64(k) for k in key)

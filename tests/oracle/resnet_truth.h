@@ -9,7 +9,7 @@
 
 #include "engine/ops/loss.h"
 #include "engine/tape.h"
-#include "nn/resnet.h"
+#include "nn/modules/resnet.h"
 #include "tests/oracle/named_values.h"
 #include "weights/safetensors.h"
 

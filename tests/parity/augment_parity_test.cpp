@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/device.h"
-#include "nn/evaluate.h"
+#include "kernels/core/device.h"
+#include "nn/run/evaluate.h"
 #include "tests/data/oracle_draw.h"
 #include "tests/parity/row.h"
 

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "data/colormap.h"
-#include "data/figure.h"
+#include "data/draw/colormap.h"
+#include "data/draw/figure.h"
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/attribution.h"
-#include "nn/cam.h"
+#include "nn/explain/attribution.h"
+#include "nn/explain/cam.h"
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"

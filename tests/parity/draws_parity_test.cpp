@@ -8,7 +8,7 @@
 #include <set>
 
 #include "data/augment.h"
-#include "nn/evaluate.h"
+#include "nn/run/evaluate.h"
 #include "tests/parity/row.h"
 
 // What is drawn for a training batch: 10,000 of our draws beside 10,000 of fastai's. make_augment_draws.py says what is stored.

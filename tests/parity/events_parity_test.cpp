@@ -6,7 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "tests/nn/synthetic.h"
 #include "tests/parity/fine_tune.h"
 #include "tests/parity/row.h"

@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "nn/callbacks.h"
-#include "nn/learner.h"
+#include "nn/train/callbacks.h"
+#include "nn/train/learner.h"
 #include "tests/oracle/named_values.h"
 
 /// The fits of tests/oracle/make_fine_tune.py on Mirilla's side: the same pictures in the same order, the same values to begin with.

@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "tests/parity/fine_tune.h"
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <map>
 
-#include "nn/grad_cam.h"
-#include "nn/resnet.h"
+#include "nn/explain/grad_cam.h"
+#include "nn/modules/resnet.h"
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"

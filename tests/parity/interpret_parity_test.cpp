@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
-#include "data/confusion_plot.h"
-#include "kernels/device.h"
-#include "nn/interpret.h"
+#include "data/draw/confusion_plot.h"
+#include "kernels/core/device.h"
+#include "nn/inspect/interpret.h"
 #include "tests/parity/row.h"
 
 // fastai's answers are those of tests/oracle/make_interpret.py; ours come from the functions that `mirilla eval` and `mirilla interpret`

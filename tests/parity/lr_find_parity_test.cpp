@@ -6,8 +6,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "nn/freeze.h"
-#include "nn/lr_find.h"
+#include "nn/train/freeze.h"
+#include "nn/train/lr_find.h"
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"

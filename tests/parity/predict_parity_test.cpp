@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/decode.h"
-#include "nn/predict.h"
+#include "nn/run/predict.h"
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"
 

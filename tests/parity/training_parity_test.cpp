@@ -9,8 +9,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "nn/freeze.h"
-#include "nn/learner.h"
+#include "nn/train/freeze.h"
+#include "nn/train/learner.h"
 #include "tests/nn/synthetic.h"
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"

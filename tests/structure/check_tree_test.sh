@@ -14,19 +14,19 @@ write() {  # FILE LINE...: a file that keeps the rules on its own
 
 clean_tree() {
   rm -rf "${tree:?}"/*
-  write kernels/view.h
-  write kernels/device.cpp '#include "kernels/cpu/backend.h"'
-  write kernels/cpu/backend.h '#include "kernels/view.h"'
+  write kernels/core/view.h
+  write kernels/core/device.cpp '#include "kernels/cpu/backend.h"'
+  write kernels/cpu/backend.h '#include "kernels/core/view.h"'
   write kernels/cpu/onednn/conv2d.cpp '#include <oneapi/dnnl/dnnl.hpp>' '#include "kernels/cpu/backend.h"'
-  write kernels/reference/backend.h '#include "kernels/view.h"'
+  write kernels/reference/backend.h '#include "kernels/core/view.h"'
   write kernels/cuda/backend.cpp '#ifdef __CUDACC__' '#include <cuda_runtime.h>' '#endif'
   write kernels/cuda/vendor/conv.cpp '#include <cudnn.h>'
   write tests/kernels/vendor/conv_test.cpp '#include <cudnn_frontend.h>' '#include <cublasLt.h>'
-  write engine/tensor.h '#include "kernels/view.h"'
+  write engine/tensor.h '#include "kernels/core/view.h"'
   write data/loader.h '#include "engine/tensor.h"'
   write weights/read.h '#include "engine/tensor.h"'
-  write nn/module.h '#include "data/loader.h"' '#include "weights/read.h"'
-  write apps/main.cpp '#include "nn/module.h"' '#include <vector>'
+  write nn/modules/module.h '#include "data/loader.h"' '#include "weights/read.h"'
+  write apps/main.cpp '#include "nn/modules/module.h"' '#include <vector>'
 }
 
 expect_violation() {  # TEXT FILE LINE...
@@ -49,11 +49,11 @@ clean_tree
 "$checker" "$tree" || { echo "the clean tree should pass"; failures=$((failures + 1)); }
 
 expect_violation 'kernels may not include engine' kernels/bad.h '#include "engine/tensor.h"'
-expect_violation 'engine may not include nn' engine/bad.cpp '#include "nn/module.h"'
+expect_violation 'engine may not include nn' engine/bad.cpp '#include "nn/modules/module.h"'
 expect_violation 'engine may not include data' engine/bad.cpp '  #  include "data/loader.h"'
-expect_violation 'data may not include nn' data/bad.cpp '#include "nn/module.h"'
+expect_violation 'data may not include nn' data/bad.cpp '#include "nn/modules/module.h"'
 expect_violation 'data may not include weights' data/bad.cpp '#include "weights/read.h"'
-expect_violation 'weights may not include nn' weights/bad.cpp '#include "nn/module.h"'
+expect_violation 'weights may not include nn' weights/bad.cpp '#include "nn/modules/module.h"'
 expect_violation 'nn may not include apps' nn/bad.cpp '#include "apps/main.cpp"'
 expect_violation "not a path from the tree's root" engine/bad.cpp '#include "tensor.h"'
 expect_violation 'cpu may not include kernels/reference' kernels/cpu/bad.cpp '#include "kernels/reference/backend.h"'

@@ -5,7 +5,7 @@
 
 #include <limits>
 
-#include "kernels/half.h"
+#include "kernels/core/half.h"
 
 namespace mirilla::weights {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "weights/pickle.h"
 
-#include "kernels/philox.h"
+#include "kernels/core/philox.h"
 #include "tests/weights/support.h"
 
 namespace mirilla::weights::pickle {

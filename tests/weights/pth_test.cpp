@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "weights/pth.h"
 
-#include "kernels/philox.h"
+#include "kernels/core/philox.h"
 #include "tests/weights/support.h"
 #include "weights/read.h"
 

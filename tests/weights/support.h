@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 #include "weights/state_dict.h"
 
 namespace mirilla::weights {

@@ -14,17 +14,17 @@
 #include <string>
 #include <vector>
 
-#include "data/scenes.h"
+#include "data/scenes/scenes.h"
 #include "engine/amp/autocast.h"
 #include "engine/ops/loss.h"
 #include "engine/tape.h"
 #include "engine/tensor.h"
-#include "kernels/cuda/conv/plans.h"
+#include "kernels/cuda/conv/vendor_plans.h"
 #include "kernels/cuda/device.h"
-#include "kernels/device.h"
-#include "kernels/error.h"
-#include "nn/adam.h"
-#include "nn/resnet.h"
+#include "kernels/core/device.h"
+#include "kernels/core/error.h"
+#include "nn/train/adam.h"
+#include "nn/modules/resnet.h"
 #include "tools/gpu_check/commands.h"
 
 namespace mirilla::gpu_check {

@@ -13,7 +13,7 @@
 #include <memory>
 #include <mutex>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::gpu_check {
 namespace {

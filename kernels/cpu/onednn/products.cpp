@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/onednn/state.h"
-#include "kernels/host_memory.h"
+#include "kernels/host/memory.h"
 
 namespace mirilla::cpu {
 

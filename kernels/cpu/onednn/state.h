@@ -14,8 +14,8 @@
 
 #include "kernels/cpu/onednn/magnitudes.h"
 #include "kernels/cpu/products.h"
-#include "kernels/error.h"
-#include "kernels/host_threads.h"
+#include "kernels/core/error.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::cpu {
 

@@ -53,7 +53,7 @@ float largest(const float* x, int64_t n) {
   return value;
 }
 
-// Philox 4x32-10 as kernels/philox.h has it, kBlocks counters side by side.
+// Philox 4x32-10 as kernels/core/philox.h has it, kBlocks counters side by side.
 constexpr int kBlocks = 16;
 
 void philox_blocks(const DropoutChunk& spec, uint32_t first_block, uint32_t words[4][kBlocks]) {

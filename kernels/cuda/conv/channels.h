@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "kernels/cuda/platform/platform.h"
-#include "kernels/dtype.h"
+#include "kernels/core/dtype.h"
 
 namespace mirilla::MIRILLA_PLATFORM {
 

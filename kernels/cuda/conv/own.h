@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/backend.h"
+#include "kernels/core/backend.h"
 #include "kernels/cuda/platform/platform.h"
 
 /// Our own convolutions, whether or not a library could do the call: what its results are held against.

@@ -9,9 +9,9 @@
 #include <memory>
 #include <mutex>
 
-#include "kernels/device.h"
-#include "kernels/error.h"
-#include "kernels/host_memory.h"
+#include "kernels/core/device.h"
+#include "kernels/core/error.h"
+#include "kernels/host/memory.h"
 
 namespace mirilla::simt {
 

@@ -12,7 +12,7 @@
 
 #include "kernels/cuda/platform/facts.h"
 #include "kernels/cuda/platform/kernel_name.h"
-#include "kernels/half.h"
+#include "kernels/core/half.h"
 #include "kernels/simt/executor.h"
 #include "kernels/simt/half_arithmetic.h"
 #include "kernels/simt/language.h"

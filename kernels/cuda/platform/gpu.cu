@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <mutex>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cuda {
 

@@ -8,7 +8,7 @@
 #include "kernels/cuda/platform/driver_answer.h"
 #include "kernels/cuda/platform/gpu.h"
 #include "kernels/cuda/vendor/versions.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cuda {
 

@@ -7,7 +7,7 @@
 #include <unordered_map>
 
 #include "kernels/cuda/platform/gpu.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cuda {
 

@@ -2,12 +2,12 @@
 #include <map>
 
 #include "kernels/cuda/conv/channels.h"
-#include "kernels/cuda/conv/plans.h"
+#include "kernels/cuda/conv/vendor_plans.h"
 #include "kernels/cuda/vendor/conv_probe.h"
 #include "kernels/cuda/vendor/conv_tools.h"
 #include "kernels/cuda/vendor/cudnn.h"
 #include "kernels/cuda/vendor/options.h"
-#include "kernels/cuda/vendor/plans.h"
+#include "kernels/cuda/vendor/plan_stores.h"
 #include "kernels/cuda/vendor/vendor.h"
 
 // The table's convolutions as problems of cuDNN's.

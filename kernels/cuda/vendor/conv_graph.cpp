@@ -8,7 +8,7 @@
 #include <set>
 
 #include "kernels/cuda/vendor/cudnn.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 // The only file that reads cudnn-frontend, half a minute of a compiler's time.
 namespace mirilla::cuda::vendor {

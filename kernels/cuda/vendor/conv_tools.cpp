@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/conv/channels.h"
 #include "kernels/cuda/conv/own.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cuda::vendor {
 

@@ -2,7 +2,7 @@
 #include "kernels/cuda/vendor/cublaslt.h"
 
 #include "kernels/cuda/vendor/versions.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cuda::vendor {
 

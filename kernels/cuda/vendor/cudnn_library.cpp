@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/vendor/cudnn.h"
 #include "kernels/cuda/vendor/versions.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cuda::vendor {
 

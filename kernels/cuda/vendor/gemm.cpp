@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cuda::vendor {
 

@@ -12,8 +12,8 @@
 
 #include "kernels/cuda/vendor/cublaslt.h"
 #include "kernels/cuda/vendor/options.h"
-#include "kernels/plan_store.h"
-#include "kernels/view.h"
+#include "kernels/plans/plan_store.h"
+#include "kernels/core/view.h"
 
 namespace mirilla::cuda::vendor {
 

@@ -6,7 +6,7 @@
 
 #include <cstdlib>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cuda::vendor {
 

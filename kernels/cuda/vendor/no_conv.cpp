@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/conv/plans.h"
+#include "kernels/cuda/conv/vendor_plans.h"
 #include "kernels/cuda/vendor/vendor.h"
 
 // A build without cuDNN: our own convolutions run.

@@ -7,7 +7,7 @@
 #include <limits>
 #include <string_view>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::cuda::vendor {
 

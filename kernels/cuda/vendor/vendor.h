@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/backend.h"
+#include "kernels/core/backend.h"
 #include "kernels/cuda/platform/platform.h"
 
 /// NVIDIA's libraries behind the table of operations: cuDNN's convolutions and cuBLASLt's products.

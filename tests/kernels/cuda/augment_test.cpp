@@ -5,7 +5,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/philox.h"
+#include "kernels/core/philox.h"
 #include "kernels/simt/executor.h"
 #include "tests/kernels/buffer.h"
 #include "tests/kernels/cuda/support.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/conv/divider.h"
+#include "kernels/cuda/parts/divider.h"
 
 #include <gtest/gtest.h>
 

@@ -3,7 +3,7 @@
 
 #include <gmock/gmock.h>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla {
 namespace {

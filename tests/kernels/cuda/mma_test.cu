@@ -5,8 +5,8 @@
 
 #include <vector>
 
-#include "kernels/cuda/mma.h"
-#include "kernels/cuda/vector.h"
+#include "kernels/cuda/parts/mma.h"
+#include "kernels/cuda/parts/vector.h"
 
 namespace mirilla::simt {
 namespace {

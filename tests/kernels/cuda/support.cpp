@@ -8,7 +8,7 @@
 #include <limits>
 #include <memory>
 
-#include "kernels/philox.h"
+#include "kernels/core/philox.h"
 
 namespace mirilla::test {
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/backend.h"
-#include "kernels/device.h"
+#include "kernels/core/backend.h"
+#include "kernels/core/device.h"
 
 /// How the tests of kernels/cuda compare: one call of the table, on the device under test in f32, f16 or bf16, and on the reference in f64
 /// from the very same numbers.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <numeric>
 
-#include "kernels/device.h"
+#include "kernels/core/device.h"
 #include "tests/kernels/simt/support.h"
 
 namespace mirilla::simt {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/philox.h"
+#include "kernels/core/philox.h"
 #include "tests/kernels/simt/support.h"
 
 namespace mirilla::simt {

@@ -14,8 +14,8 @@
 #include <sstream>
 
 #include "kernels/cpu/isa.h"
-#include "kernels/half.h"
-#include "kernels/philox.h"
+#include "kernels/core/half.h"
+#include "kernels/core/philox.h"
 #include "tests/kernels/special/call.h"
 
 namespace mirilla::test {
@@ -315,7 +315,7 @@ std::set<std::string> found_in(const std::string& text, const char* pattern) {
 }
 
 TEST(SpecialValuesTable, HasEveryOperationOfTheBackend) {
-  const std::string header = text_of("kernels/backend.h");
+  const std::string header = text_of("kernels/core/backend.h");
   std::set<std::string> table = found_in(header, "virtual void (\\w+)\\("), tried;
   EXPECT_EQ(table.erase("forget"), 1u);
   EXPECT_GT(table.size(), 35u);

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <memory>
 
-#include "kernels/half.h"
+#include "kernels/core/half.h"
 
 namespace mirilla::test {
 

@@ -5,8 +5,8 @@
 #include <map>
 #include <set>
 
-#include "kernels/backend.h"
-#include "kernels/device.h"
+#include "kernels/core/backend.h"
+#include "kernels/core/device.h"
 #include "tests/kernels/vendor/fake_cublaslt.h"
 #include "tests/kernels/vendor/support.h"
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::test {
 

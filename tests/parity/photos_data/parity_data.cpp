@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "kernels/error.h"
+#include "kernels/core/error.h"
 
 // What data/ makes of photos, for photos.py, which holds it against Pillow's and fastai's:
 //

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+#include <zip.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+#include "data/write/png_write.h"
+#include "data/scenes/scenes.h"
+#include "kernels/core/atomic_file.h"
+#include "engine/zip_reason.h"
+#include "kernels/core/error.h"
+#include "kernels/host/threads.h"
+
+namespace mirilla::data {
+namespace {
+
+struct SceneFile {
+  std::string path;
+  SceneClass scene_class;
+  uint32_t index;
+  std::vector<uint8_t> picture;  // PNG
+  std::vector<uint8_t> mask;     // PNG
+  double mask_share = 0;
+};
+
+std::vector<SceneFile> list_files(const ScenesOptions& options, int tests) {
+  std::vector<SceneFile> files;
+  for (const auto& [part, count, first] : {std::tuple("train", options.per_class, 0u), std::tuple("test", tests, kFirstTestScene)}) {
+    for (size_t c = 0; c < kSceneClasses.size(); ++c) {
+      for (int i = 0; i < count; ++i) {
+        files.push_back({.path = fmt::format("{}/{}/{:04}.png", part, kSceneClasses[c], i),
+                         .scene_class = static_cast<SceneClass>(c),
+                         .index = first + static_cast<uint32_t>(i)});
+      }
+    }
+  }
+  return files;
+}
+
+void draw_file(SceneFile& file, const ScenesOptions& options) {
+  const Scene scene = draw_scene(file.scene_class, options.seed, file.index, options.size);
+  const auto covered = std::count(scene.mask.begin(), scene.mask.end(), uint8_t{255});
+  file.mask_share = static_cast<double>(covered) / static_cast<double>(scene.mask.size());
+  file.picture = encode_png(scene.picture);
+  file.mask = encode_png_grey(scene.mask, options.size, options.size);
+}
+
+// Every file on some thread. Which one does not matter: a file depends on nothing but itself.
+void draw_files(std::vector<SceneFile>& files, const ScenesOptions& options) {
+  const int count = options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  std::atomic<size_t> next{0};
+  std::mutex mutex;
+  std::exception_ptr failure;
+  const auto work = [&] {
+    try {
+      for (size_t i = next++; i < files.size(); i = next++) draw_file(files[i], options);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      failure = std::current_exception();
+    }
+  };
+  for (std::thread& thread : start_threads(count, work)) thread.join();
+  if (failure) std::rethrow_exception(failure);
+}
+
+struct Discard {
+  void operator()(zip_t* archive) const { zip_discard(archive); }
+};
+struct Release {
+  void operator()(zip_source_t* source) const { zip_source_free(source); }
+};
+
+[[noreturn]] void fail(std::string_view what, std::string_view reason) { throw DataError(fmt::format("scenes: {}: {}", what, reason)); }
+
+void add_file(zip_t* archive, const std::string& path, const std::vector<uint8_t>& bytes) {
+  zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
+  const zip_int64_t index = source != nullptr ? zip_file_add(archive, path.c_str(), source, ZIP_FL_ENC_UTF_8) : -1;
+  if (index < 0) {
+    zip_source_free(source);
+    fail("the archive takes no further file", zip_reason(zip_get_error(archive)));
+  }
+  // PNGs are compressed already. The date is the first that a zip can hold, so that it says nothing of when the file was made.
+  constexpr zip_uint16_t kMidnight = 0, kFirstDate = (1 << 5) | 1;
+  const auto at = static_cast<zip_uint64_t>(index);
+  if (zip_set_file_compression(archive, at, ZIP_CM_STORE, 0) != 0 || zip_file_set_dostime(archive, at, kMidnight, kFirstDate, 0) != 0) {
+    fail("the archive takes no further file", zip_reason(zip_get_error(archive)));
+  }
+}
+
+// The whole zip in memory: the file is then written at one stroke.
+std::vector<uint8_t> pack(const std::vector<SceneFile>& files) {
+  zip_error_t error;
+  zip_error_init(&error);
+  const std::unique_ptr<zip_source_t, Release> memory(zip_source_buffer_create(nullptr, 0, 0, &error));
+  if (!memory) fail("no archive in memory", zip_reason(&error));
+  std::unique_ptr<zip_t, Discard> archive(zip_open_from_source(memory.get(), ZIP_TRUNCATE, &error));
+  if (!archive) fail("no archive in memory", zip_reason(&error));
+  zip_source_keep(memory.get());  // zip_close drops the archive's hold on it; ours stays
+  for (const SceneFile& file : files) {
+    add_file(archive.get(), file.path, file.picture);
+    add_file(archive.get(), scene_mask_path(file.path), file.mask);
+  }
+  if (zip_close(archive.get()) != 0) fail("the archive does not close", zip_reason(zip_get_error(archive.get())));
+  static_cast<void>(archive.release());
+  zip_stat_t stat;
+  if (zip_source_stat(memory.get(), &stat) != 0 || zip_source_open(memory.get()) != 0)
+    fail("no archive in memory", "it cannot be read back");
+  std::vector<uint8_t> bytes(stat.size);
+  const zip_int64_t got = zip_source_read(memory.get(), bytes.data(), bytes.size());
+  zip_source_close(memory.get());
+  if (got != static_cast<zip_int64_t>(bytes.size())) fail("no archive in memory", "it cannot be read back");
+  return bytes;
+}
+
+}  // namespace
+
+ScenesArchive make_scenes(const ScenesOptions& options) {
+  const int tests = options.test_per_class >= 0 ? options.test_per_class : (options.per_class + 4) / 5;
+  constexpr int kMost = 1'000'000;
+  if (options.per_class < 1 || options.per_class > kMost || tests > kMost) {
+    throw UsageError(fmt::format("scenes: {} pictures of each class were asked for, and 1 to {} can be made", options.per_class, kMost));
+  }
+  std::vector<SceneFile> files = list_files(options, tests);
+  draw_files(files, options);
+
+  ScenesArchive archive;
+  archive.zip = pack(files);
+  const int classes = static_cast<int>(kSceneClasses.size());
+  archive.report.train = classes * options.per_class;
+  archive.report.test = classes * tests;
+  archive.report.bytes = static_cast<int64_t>(archive.zip.size());
+  for (const SceneFile& file : files) archive.report.mask_share += file.mask_share / static_cast<double>(files.size());
+  return archive;
+}
+
+ScenesReport write_scenes(const std::string& path, const ScenesOptions& options) {
+  const ScenesArchive archive = make_scenes(options);
+  write_atomically(path, archive.zip);
+  return archive.report;
+}
+
+std::string scene_mask_path(std::string_view picture_path) {
+  const size_t slash = picture_path.rfind('/'), dot = picture_path.rfind('.');
+  const bool extension = dot != std::string_view::npos && (slash == std::string_view::npos || dot > slash);
+  return fmt::format("masks/{}.png", extension ? picture_path.substr(0, dot) : picture_path);
+}
+
+}  // namespace mirilla::data

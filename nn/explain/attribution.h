@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/picture.h"
+#include "nn/modules/resnet.h"
+#include "nn/explain/target.h"
+
+/// Explanations pixel by pixel: what each value of the picture does to a target's score.
+///
+/// All take pictures (N,H,W,3), normalised, on the model's device, and targets as nn/explain/target.h says; they run in evaluation mode (the mode
+/// is put back), compute no parameter's gradient, do not mind frozen parameters or a NoGrad around the call, and wait for the device. All
+/// throw UsageError for targets that do not fit, and after an exception of `progress` leave the network as it was.
+namespace mirilla::nn {
+
+/// One picture's.
+struct Attribution {
+  Target target;
+  std::vector<double> logits;  // (classes) of the picture as it is
+  int height = 0, width = 0;
+  int channels = 0;           // 3 as in the picture's normalised values, or 1
+  std::vector<float> values;  // (height, width, channels)
+};
+
+/// Work that is split: how many changed pictures run at once, and what hears of it.
+struct BatchOptions {
+  int64_t batch_size = 32;
+  std::function<void(int64_t done, int64_t total)> progress = {};  // changed pictures
+};
+
+/// d score / d picture where each ReLU lets only what is positive back (GuidedRelu in engine/ops/relu.h): edges and textures that the class
+/// rests on, sharp but little depending on the class. One forward and one backward for all.          [Springenberg et al. 2015, "Striving
+/// for simplicity"; pytorch_grad_cam.GuidedBackpropReLUModel]
+std::vector<Attribution> guided_backpropagation(ResNet& model, const Tensor& pictures, std::span<const Target> targets = {});
+
+/// Guided backpropagation times the Grad-CAM map of `layer`, which is rectified, scaled to [0,1] and stretched over the picture: where, and
+/// what there.                                                                          [Selvaraju et al. 2017, "Grad-CAM", section 3.2]
+std::vector<Attribution> guided_grad_cam(ResNet& model, const Tensor& pictures, const std::string& layer,
+                                         std::span<const Target> targets = {});
+
+struct IntegratedOptions {
+  int64_t steps = 50;
+  Tensor baseline = {};  // (1,H,W,3), or no tensor: zeros, a picture of the data set's mean colour
+  BatchOptions batch = {};
+};
+
+/// (x - b) times the mean of d score / d picture on the way from b to x: at the midpoints b + (i + 1/2) / steps (x - b).
+/// Complete: the attributions of a picture add up to score(x) - score(b), but for the sum's error, which falls with the steps.
+/// [Sundararajan et al. 2017, "Axiomatic attribution for deep networks"]
+std::vector<Attribution> integrated_gradients(ResNet& model, const Tensor& pictures, std::span<const Target> targets = {},
+                                              const IntegratedOptions& options = {});
+
+struct SmoothGradOptions {
+  int64_t samples = 25;
+  double level = 0.15;  // the noise's standard deviation, of the picture's largest value minus its smallest
+  uint64_t seed = 42;
+  BatchOptions batch = {};
+};
+
+/// The mean of d score / d picture over pictures with normal noise. Sample k of picture n takes normal_numbers of RandomKey{seed, kExplain,
+/// .step = n, .item = k}, in the picture's order.                                                    [Smilkov et al. 2017, "SmoothGrad"]
+std::vector<Attribution> smoothgrad(ResNet& model, const Tensor& pictures, std::span<const Target> targets = {},
+                                    const SmoothGradOptions& options = {});
+
+struct OcclusionOptions {
+  int window = 0;   // pixels of a square's side; 0: a quarter of the picture's shorter one
+  int stride = 0;   // pixels from one square to the next; 0: half a window
+  double fill = 0;  // the normalised value that hides: 0 is the data set's mean colour
+  BatchOptions batch = {};
+};
+
+/// score(x) - score(x with a square hidden), for squares every `stride` pixels, the last ones ending at the picture's edge; at each pixel
+/// the mean over the squares that cover it, 0 where none does (a stride larger than the window): channels = 1. Throws UsageError for a
+/// window that is larger than the picture, and for negative numbers. [Zeiler and Fergus 2014, "Visualizing and understanding convolutional
+/// networks"]
+std::vector<Attribution> occlusion(ResNet& model, const Tensor& pictures, std::span<const Target> targets = {},
+                                   const OcclusionOptions& options = {});
+
+/// For the eye: (values - mean) / std * 0.1 + 0.5 as colours, so grey is nothing. Throws UsageError unless there are three channels.
+/// [pytorch_grad_cam.utils.image.deprocess_image, without its epsilon, which would fade small gradients]
+data::Picture signed_picture(const Attribution& attribution);
+
+/// How much each pixel does, whatever the sign: sum over the channels of |value|, over its 99th percentile (the largest where that is 0)
+/// and at most 1: (height, width). All zero where every value is. [Smilkov et al. 2017]
+std::vector<float> magnitude(const Attribution& attribution);
+
+}  // namespace mirilla::nn

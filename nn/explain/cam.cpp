@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+#include "nn/explain/cam.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "engine/tape.h"
+#include "nn/explain/cam_formulas.h"
+#include "nn/run/finite.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+struct NamedMethod {
+  CamMethod method;
+  std::string_view name;
+};
+constexpr std::array<NamedMethod, 9> kMethods = {{{CamMethod::gradcam, "gradcam"},
+                                                  {CamMethod::gradcam_plus_plus, "gradcam++"},
+                                                  {CamMethod::hirescam, "hirescam"},
+                                                  {CamMethod::xgradcam, "xgradcam"},
+                                                  {CamMethod::layercam, "layercam"},
+                                                  {CamMethod::eigencam, "eigencam"},
+                                                  {CamMethod::eigengradcam, "eigengradcam"},
+                                                  {CamMethod::scorecam, "scorecam"},
+                                                  {CamMethod::ablationcam, "ablationcam"}}};
+
+bool needs_gradient(CamMethod method) {
+  return method != CamMethod::eigencam && method != CamMethod::scorecam && method != CamMethod::ablationcam;
+}
+
+struct LayerOutput {
+  std::string name;
+  Tensor activation, gradient;  // (N,h,w,C); no gradient where the method needs none
+};
+
+// What one forward and one backward pass left.
+struct Pass {
+  std::vector<double> logits;   // (N, classes)
+  std::vector<Target> targets;  // (N)
+  std::vector<LayerOutput> layers;
+};
+
+void check_layer(const Watch& watch, const Tensor& activation) {
+  if (activation.shape().rank() != 4 || activation.size(1) * activation.size(2) <= 1)
+    throw Error(fmt::format("a map needs a layer that still has places, and '{}' gives {}", watch.name(), to_string(activation.shape())),
+                "layer4 and layer3 are the usual ones");
+}
+
+// Of a batch that holds so many pictures, and then changed copies of them in the same order.
+std::vector<double> logits_of(ResNet& model, const Tensor& batch, const Tensor& logits, int64_t pictures) {
+  try {
+    return finite_logits(model, batch, logits);
+  } catch (const NotFinite& error) {
+    throw error.of_picture(error.pictures[0] % pictures);
+  }
+}
+
+// `copies`: the batch holds the pictures that many times, changed, and the first ones as they are; those say which class is the likeliest.
+Pass run(ResNet& model, const Tensor& batch, int64_t copies, const std::vector<std::string>& layers, const CamOptions& options) {
+  std::vector<Watch> watches;
+  for (const std::string& layer : layers) watches.push_back(model.watch(model.resolve(layer)));
+  const tape::NoGrad no_grad;  // the watches alone decide what is recorded
+  const Tensor logits = model(batch);
+  const int64_t pictures = batch.size(0) / copies;
+  Pass pass{.logits = logits_of(model, batch, logits, pictures), .targets = {}, .layers = {}};
+  pass.targets = targets_of(options.targets, std::span(pass.logits).first(pass.logits.size() / static_cast<size_t>(copies)), pictures);
+  for (int64_t i = pictures; i < batch.size(0); ++i) pass.targets.push_back(pass.targets[static_cast<size_t>(i - pictures)]);
+
+  std::vector<Tensor> wanted;
+  for (const Watch& watch : watches) {
+    wanted.push_back(watch.activation(watch.calls() - 1));
+    check_layer(watch, wanted.back());
+  }
+  if (needs_gradient(options.method)) tape::backward(logits, {.seed = seed_of(pass.targets, logits), .targets = wanted});
+  for (size_t i = 0; i < watches.size(); ++i)
+    pass.layers.push_back({.name = watches[i].name(),
+                           .activation = wanted[i].detach(),
+                           .gradient = needs_gradient(options.method) ? watches[i].gradient(watches[i].calls() - 1) : Tensor()});
+  return pass;
+}
+
+std::vector<double> map_by_formula(CamMethod method, const CamLayer& layer) {
+  switch (method) {
+    case CamMethod::gradcam_plus_plus: return gradcam_plus_plus(layer);
+    case CamMethod::hirescam: return hirescam(layer);
+    case CamMethod::xgradcam: return xgradcam(layer);
+    case CamMethod::layercam: return layercam(layer);
+    case CamMethod::eigencam: return eigencam(layer);
+    case CamMethod::eigengradcam: return eigengradcam(layer);
+    default: return gradcam(layer);
+  }
+}
+
+std::vector<double> measured_weights(ResNet& model, const Tensor& picture, const LayerOutput& layer, const Tensor& activation,
+                                     const Target& target, const CamOptions& options) {
+  if (options.method == CamMethod::scorecam) return score_weights(model, picture, activation, target, options.scoring);
+  return ablation_weights(model, layer.name, activation, target, options.scoring);
+}
+
+// (N, h w) of one layer.
+std::vector<double> maps_of(ResNet& model, const Tensor& batch, const Pass& pass, const LayerOutput& layer, const CamOptions& options) {
+  if (options.method == CamMethod::gradcam) return grad_cam_maps(layer.activation, layer.gradient).to_doubles();
+  const std::vector<double> activation = layer.activation.to_doubles();
+  const std::vector<double> gradient = layer.gradient ? layer.gradient.to_doubles() : std::vector<double>();
+  const auto pictures = static_cast<size_t>(batch.size(0));
+  const size_t numel = activation.size() / pictures;
+  std::vector<double> maps;
+  for (size_t i = 0; i < pictures; ++i) {
+    const CamLayer one{.activation = std::span(activation).subspan(i * numel, numel),
+                       .gradient = gradient.empty() ? std::span<const double>() : std::span(gradient).subspan(i * numel, numel),
+                       .channels = static_cast<size_t>(layer.activation.size(3))};
+    std::vector<double> map;
+    if (options.method == CamMethod::scorecam || options.method == CamMethod::ablationcam) {
+      const auto row = static_cast<int64_t>(i);
+      map = weighted_sum(one, of_one_picture(row, [&] {
+                           return measured_weights(model, batch.slice(row, row + 1), layer, layer.activation.slice(row, row + 1),
+                                                   pass.targets[i], options);
+                         }));
+    } else {
+      map = map_by_formula(options.method, one);
+    }
+    maps.insert(maps.end(), map.begin(), map.end());
+  }
+  return maps;
+}
+
+// The maps of all pictures of a batch, picture by picture, before style, fusing and smoothing.
+std::vector<std::vector<CamMap>> raw_maps(ResNet& model, const Tensor& batch, const Pass& pass, const CamOptions& options) {
+  std::vector<std::vector<CamMap>> all(static_cast<size_t>(batch.size(0)));
+  for (const LayerOutput& layer : pass.layers) {
+    const std::vector<double> maps = maps_of(model, batch, pass, layer, options);
+    const size_t places = maps.size() / all.size();
+    for (size_t i = 0; i < all.size(); ++i) {
+      const auto values = std::span(maps).subspan(i * places, places);
+      all[i].push_back({.layer = layer.name,
+                        .height = static_cast<int>(layer.activation.size(1)),
+                        .width = static_cast<int>(layer.activation.size(2)),
+                        .values = std::vector<float>(values.begin(), values.end())});
+    }
+  }
+  return all;
+}
+
+constexpr std::array<double, 3> kFactors = {1, 0.9, 1.1};
+constexpr int64_t kSmoothCopies = 2 * kFactors.size();
+
+// (6 N,H,W,3): the pictures, then mirrored, then both times 0.9 and times 1.1.
+Tensor augmented(const Tensor& pictures) {
+  const std::vector<double> values = pictures.to_doubles();
+  const auto width = static_cast<size_t>(pictures.size(2)), colours = static_cast<size_t>(pictures.size(3));
+  std::vector<double> all;
+  for (const double factor : kFactors)
+    for (const bool mirrored : {false, true})
+      for (size_t k = 0; k < values.size(); ++k) {
+        const size_t x = k / colours % width;
+        all.push_back(factor * values[mirrored ? k + (width - 1 - x) * colours - x * colours : k]);
+      }
+  return from_doubles(all, {kSmoothCopies * pictures.size(0), pictures.size(1), pictures.size(2), pictures.size(3)}, pictures.dtype(),
+                      pictures.device());
+}
+
+void mirror(CamMap& map) {
+  for (int y = 0; y < map.height; ++y) std::reverse(map.values.begin() + y * map.width, map.values.begin() + (y + 1) * map.width);
+}
+
+// What is shown of the maps of one picture: one for each layer or all in one, of the picture's size in [0,1].
+std::vector<CamMap> images_of(const std::vector<CamMap>& maps, const CamOptions& options, const Tensor& pictures) {
+  const int height = static_cast<int>(pictures.size(1)), width = static_cast<int>(pictures.size(2));
+  if (options.fuse != Fuse::none) return {fused_map(maps, options.fuse, options.style, height, width)};
+  std::vector<CamMap> images;
+  for (const CamMap& map : maps) images.push_back(fused_map({&map, 1}, Fuse::mean, options.style, height, width));
+  return images;
+}
+
+// Of the pictures' copies, in the order of augmented(): the mean image, mirrored ones turned back.
+std::vector<CamMap> smoothed(const std::vector<std::vector<CamMap>>& raw, size_t picture, const CamOptions& options,
+                             const Tensor& pictures) {
+  const auto n = static_cast<size_t>(pictures.size(0));
+  std::vector<CamMap> mean;
+  for (size_t copy = 0; copy < static_cast<size_t>(kSmoothCopies); ++copy) {
+    std::vector<CamMap> images = images_of(raw[copy * n + picture], options, pictures);
+    if (copy % 2 == 1) std::for_each(images.begin(), images.end(), mirror);
+    if (mean.empty()) {
+      mean = std::move(images);
+      continue;
+    }
+    for (size_t i = 0; i < mean.size(); ++i)
+      std::transform(mean[i].values.begin(), mean[i].values.end(), images[i].values.begin(), mean[i].values.begin(), std::plus<>());
+  }
+  for (CamMap& map : mean)
+    for (float& value : map.values) value /= static_cast<float>(kSmoothCopies);
+  return mean;
+}
+
+std::vector<CamMap> styled(std::vector<CamMap> maps, CamStyle style) {
+  if (style == CamStyle::paper)
+    for (CamMap& map : maps)
+      for (float& value : map.values) value = std::max(value, 0.0f);
+  return maps;
+}
+
+}  // namespace
+
+std::string_view name_of(CamMethod method) {
+  return std::find_if(kMethods.begin(), kMethods.end(), [&](const NamedMethod& known) { return known.method == method; })->name;
+}
+
+std::span<const CamMethod> all_cam_methods() {
+  static constexpr auto kAll = [] {
+    std::array<CamMethod, kMethods.size()> all{};
+    for (size_t i = 0; i < all.size(); ++i) all[i] = kMethods[i].method;
+    return all;
+  }();
+  return kAll;
+}
+
+std::vector<CamExplanation> cam(ResNet& model, const Tensor& pictures, const std::vector<std::string>& layers, const CamOptions& options) {
+  if (options.method == CamMethod::ablationcam)
+    for (const std::string& layer : layers) check_can_run_after(model, model.resolve(layer));
+  const EvaluationMode mode(model);
+  const Tensor batch = options.smooth ? augmented(pictures) : pictures;
+  const Pass pass = run(model, batch, options.smooth ? kSmoothCopies : 1, layers, options);
+  const std::vector<std::vector<CamMap>> raw = raw_maps(model, batch, pass, options);
+
+  const size_t classes = pass.logits.size() / raw.size();
+  std::vector<CamExplanation> all;
+  for (size_t i = 0; i < static_cast<size_t>(pictures.size(0)); ++i) {
+    const auto row = std::span(pass.logits).subspan(i * classes, classes);
+    all.push_back({.target = pass.targets[i],
+                   .logits = {row.begin(), row.end()},
+                   .maps = options.smooth               ? smoothed(raw, i, options, pictures)
+                           : options.fuse == Fuse::none ? styled(raw[i], options.style)
+                                                        : images_of(raw[i], options, pictures)});
+  }
+  return all;
+}
+
+}  // namespace mirilla::nn

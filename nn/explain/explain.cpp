@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "nn/explain/explain.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "nn/run/finite.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+constexpr std::string_view kGuided = "guided", kGuidedGradcam = "guided-gradcam", kIntegrated = "integrated", kSmoothgrad = "smoothgrad",
+                           kOcclusion = "occlusion";
+
+std::optional<CamMethod> cam_of(std::string_view method) {
+  for (const CamMethod known : all_cam_methods())
+    if (name_of(known) == method) return known;
+  return std::nullopt;
+}
+
+std::vector<Attribution> attributions(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+  if (options.method == kGuided) return guided_backpropagation(model, pictures, options.targets);
+  if (options.method == kGuidedGradcam) return guided_grad_cam(model, pictures, options.layers.at(0), options.targets);
+  if (options.method == kIntegrated) {
+    IntegratedOptions integrated{.batch = options.batch};
+    if (options.samples != 0) integrated.steps = options.samples;
+    return integrated_gradients(model, pictures, options.targets, integrated);
+  }
+  if (options.method == kSmoothgrad) {
+    SmoothGradOptions smooth{.seed = options.seed, .batch = options.batch};
+    if (options.samples != 0) smooth.samples = options.samples;
+    return smoothgrad(model, pictures, options.targets, smooth);
+  }
+  return occlusion(model, pictures, options.targets, {.window = options.window, .stride = options.stride, .batch = options.batch});
+}
+
+}  // namespace
+
+std::span<const std::string> explanation_methods() {
+  static const std::vector<std::string> kAll = [] {
+    std::vector<std::string> all;
+    for (const CamMethod method : all_cam_methods()) all.emplace_back(name_of(method));
+    for (const std::string_view name : {kGuided, kGuidedGradcam, kIntegrated, kSmoothgrad, kOcclusion}) all.emplace_back(name);
+    return all;
+  }();
+  return kAll;
+}
+
+bool is_cam(std::string_view method) {
+  const auto all = explanation_methods();
+  if (std::find(all.begin(), all.end(), method) == all.end())
+    throw UsageError(fmt::format("no method is called '{}'", method), fmt::format("there are {}", fmt::join(all, ", ")));
+  return cam_of(method).has_value();
+}
+
+namespace {
+
+std::vector<Explanation> compute(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+  std::vector<Explanation> all;
+  if (is_cam(options.method)) {
+    const CamOptions cam_options{.method = *cam_of(options.method),
+                                 .targets = options.targets,
+                                 .style = options.style,
+                                 .fuse = options.fuse,
+                                 .smooth = options.smooth,
+                                 .scoring = {.batch_size = options.batch.batch_size, .progress = options.batch.progress}};
+    for (CamExplanation& one : cam(model, pictures, options.layers, cam_options))
+      all.push_back({.target = std::move(one.target), .logits = std::move(one.logits), .maps = std::move(one.maps), .pixels = {}});
+    return all;
+  }
+  for (Attribution& one : attributions(model, pictures, options)) {
+    Explanation explanation{.target = one.target, .logits = one.logits, .maps = {}, .pixels = {}};
+    if (options.method == kOcclusion) {
+      explanation.maps.push_back({.layer = options.method, .height = one.height, .width = one.width, .values = std::move(one.values)});
+    } else {
+      explanation.pixels = std::move(one);
+    }
+    all.push_back(std::move(explanation));
+  }
+  return all;
+}
+
+// The first of its maps that holds a number that is not finite, or the method of its pixels; "" for none.
+std::string not_finite_in(const Explanation& explanation, const ExplainOptions& options) {
+  for (const CamMap& map : explanation.maps)
+    if (!all_finite(map.values)) return map_name(map.layer);
+  return explanation.pixels && !all_finite(explanation.pixels->values) ? fmt::format("the numbers of {}", options.method) : std::string();
+}
+
+}  // namespace
+
+std::vector<Explanation> explain(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+  std::vector<Explanation> all = compute(model, pictures, options);
+  for (size_t i = 0; i < all.size(); ++i)
+    if (const std::string what = not_finite_in(all[i], options); !what.empty())
+      throw why_not_finite([&] { compute(model, pictures, options); }, what).of_picture(static_cast<int64_t>(i));
+  return all;
+}
+
+CamMap saliency(const Explanation& explanation) {
+  if (!explanation.pixels) return explanation.maps.at(0);
+  const Attribution& pixels = *explanation.pixels;
+  return {.layer = {}, .height = pixels.height, .width = pixels.width, .values = magnitude(pixels)};
+}
+
+std::vector<data::Panel> panels_of(const Explanation& explanation, const data::Picture& shown, const ExplainOptions& options) {
+  std::vector<data::Panel> panels;
+  for (const CamMap& map : explanation.maps)
+    panels.push_back({overlay(shown, map, options.style, *options.colors), fmt::format("{} ({}x{})", map.layer, map.height, map.width)});
+  if (!explanation.pixels) return panels;
+  const Attribution& pixels = *explanation.pixels;
+  if (options.method == kIntegrated || options.method == kSmoothgrad) {
+    const data::Picture black(pixels.width, pixels.height);
+    panels.push_back({data::overlay(black, magnitude(pixels), pixels.height, pixels.width,
+                                    {.alpha = 1, .range = data::MapRange::kPaper, .colors = options.colors}),
+                      options.method});
+  } else {
+    panels.push_back({signed_picture(pixels), options.method});
+  }
+  return panels;
+}
+
+}  // namespace mirilla::nn

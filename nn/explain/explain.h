@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/draw/figure.h"
+#include "nn/explain/attribution.h"
+#include "nn/explain/cam.h"
+
+/// Every method by one name: for the command line, and for whoever compares methods.
+namespace mirilla::nn {
+
+/// The names of nn/explain/cam.h's methods, then "guided", "guided-gradcam", "integrated", "smoothgrad", "occlusion".
+std::span<const std::string> explanation_methods();
+/// Whether a method gives a map for each layer; else one of the picture's pixels. Throws UsageError for a name that is none.
+bool is_cam(std::string_view method);
+
+struct ExplainOptions {
+  std::string method = "gradcam";
+  std::vector<std::string> layers = {"layer4"};  // of the CAMs; guided-gradcam takes the first
+  std::vector<Target> targets = {};              // one a picture, one for all, or none: the likeliest class of each
+  CamStyle style = CamStyle::course;             // of the CAMs, as `fuse` and `smooth`
+  Fuse fuse = Fuse::none;
+  bool smooth = false;
+  int64_t samples = 0;  // steps of integrated, noisy pictures of smoothgrad; 0: their own number
+  int window = 0;       // of occlusion, as `stride`; 0: its own
+  int stride = 0;
+  uint64_t seed = 42;  // of smoothgrad
+  BatchOptions batch = {};
+  const data::Colormap* colors = &data::kMagma;  // of panels_of
+};
+
+/// One picture's, either kind.
+struct Explanation {
+  Target target;
+  std::vector<double> logits;         // (classes)
+  std::vector<CamMap> maps;           // of the CAMs and occlusion
+  std::optional<Attribution> pixels;  // of the others, three channels
+};
+
+/// What nn/explain/cam.h and nn/explain/attribution.h say, by the method's name.
+///
+///   pictures  (N,H,W,3) normalised, on the model's device
+///
+/// Throws NotFinite where logits or the explanation are not finite, with the row of the picture, and what those throw.
+std::vector<Explanation> explain(ResNet& model, const Tensor& pictures, const ExplainOptions& options);
+
+/// One map of how much each place counts, for measures: the first of the maps, or magnitude() of the pixels.
+CamMap saliency(const Explanation& explanation);
+
+/// What to show beside the picture, a panel a map, titled with its layer and size, or with the method: CAMs and occlusion as colours over
+/// the picture, integrated and smoothgrad as magnitudes on black, the guided ones in colours around grey.
+std::vector<data::Panel> panels_of(const Explanation& explanation, const data::Picture& shown, const ExplainOptions& options);
+
+}  // namespace mirilla::nn

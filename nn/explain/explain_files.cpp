@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+#include "nn/explain/explain_files.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "data/decode.h"
+#include "data/draw/film_strip.h"
+#include "data/names.h"
+#include "data/write/png_write.h"
+#include "data/resize.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+constexpr int kTile = 160, kFrame = 144, kSheetWidth = 1300;
+constexpr double kCentre = 0.5;
+
+// Collects what the sheets show, and writes each when it is full.
+class Sheets {
+ public:
+  Sheets(const SheetOptions& options, const ModelInfo& info, ExplainedFiles& result) : options_(options), info_(info), result_(result) {}
+
+  void add(const std::filesystem::path& file, const data::DecodedFile& decoded, const Explanation& explanation) {
+    const data::Picture& picture = decoded.picture;
+    const data::Picture tile = data::resize_crop(picture, options_.film ? kFrame : kTile, kCentre, kCentre);
+    ExplainedFile one{.file = data::shown(file.string()),
+                      .index = explanation.target.terms[0].index,
+                      .probability = probability_of(explanation),
+                      .notes = {},
+                      .sheet = sheet_path(options_.out, result_.sheets.size()).string(),
+                      .orientation = decoded.orientation};
+    for (const CamMap& map : explanation.maps)
+      if (std::string note = note_on(map, options_.explain.style); !note.empty()) one.notes.push_back(std::move(note));
+    films_.push_back({fmt::format("{}: {} {:.0f} %", data::shown(file.filename().string()),
+                                  info_.vocabulary[static_cast<size_t>(one.index)], 100 * one.probability),
+                      {{tile, "picture"}}});
+    for (data::Panel& panel : panels_of(explanation, tile, options_.explain)) films_.back().frames.push_back(std::move(panel));
+    if (options_.film)
+      for (size_t i = 0; i < explanation.maps.size(); ++i) films_.back().frames[i + 1].title = explanation.maps[i].layer;
+    result_.pictures.push_back(std::move(one));
+    if (static_cast<int64_t>(films_.size()) == options_.per_sheet) write();
+  }
+
+  void write() {
+    if (films_.empty()) return;
+    const std::string path = sheet_path(options_.out, result_.sheets.size()).string();
+    data::write_png(path, options_.film ? data::film_strip(films_, kFrame) : contact_sheet());
+    result_.sheets.push_back(path);
+    films_.clear();
+  }
+
+ private:
+  data::Picture contact_sheet() const {
+    std::vector<data::Panel> panels;
+    int widest = kTile;
+    for (const data::Film& film : films_) {
+      data::Picture row = film.frames[0].picture;
+      for (size_t i = 1; i < film.frames.size(); ++i) row = data::beside(row, film.frames[i].picture);
+      widest = std::max(widest, row.width);
+      panels.push_back({std::move(row), film.title});
+    }
+    std::string title = options_.explain.method;
+    for (size_t i = 1; i < films_[0].frames.size(); ++i) title += (i == 1 ? ": " : ", ") + films_[0].frames[i].title;
+    return data::figure(panels, {.panel_px = widest, .columns = std::max(1, kSheetWidth / widest), .title = title});
+  }
+
+  const SheetOptions& options_;
+  const ModelInfo& info_;
+  ExplainedFiles& result_;
+  std::vector<data::Film> films_;
+};
+
+void check(const SheetOptions& options) {
+  if (options.batch_size < 1 || options.per_sheet < 1) throw UsageError("a batch and a sheet of at least one picture were expected");
+  if (options.explain.targets.size() > 1)
+    throw UsageError(fmt::format("one class for all pictures was expected and {} came", options.explain.targets.size()));
+  if (options.film && !is_cam(options.explain.method))
+    throw UsageError(fmt::format("a film strip wants a map for each layer, and '{}' explains pixels", options.explain.method),
+                     "gradcam and the other class activation maps have one");
+}
+
+std::vector<Explanation> explained(ResNet& model, std::span<const data::Picture> pictures, std::span<const std::filesystem::path> names,
+                                   const ModelInfo& info, const SheetOptions& options, Placement placement) {
+  try {
+    return explain(model, prepare(pictures, info, placement), options.explain);
+  } catch (const NotFinite& error) {
+    std::vector<std::string> bad;
+    for (const int64_t row : error.pictures) bad.push_back(names[static_cast<size_t>(row)].string());
+    throw error.of(std::move(bad));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> film_layers(ResNet& model) {
+  std::vector<std::string> layers{"relu", "maxpool"};
+  int stage = 0;
+  for (const int blocks : blocks_of(model.spec().arch)) {
+    ++stage;
+    for (int block = 0; block + 1 < blocks; ++block) layers.push_back(fmt::format("layer{}.{}", stage, block));
+    layers.push_back(fmt::format("layer{}", stage));
+  }
+  return layers;
+}
+
+std::filesystem::path sheet_path(const std::filesystem::path& out, size_t sheet) {
+  if (sheet == 0) return out;
+  return out.parent_path() / fmt::format("{}-{}{}", out.stem().string(), sheet + 1, out.extension().string());
+}
+
+double probability_of(std::span<const double> logits, size_t index) {
+  const double largest = *std::max_element(logits.begin(), logits.end());
+  double total = 0;
+  for (const double logit : logits) total += std::exp(logit - largest);
+  return std::exp(logits[index] - largest) / total;
+}
+
+double probability_of(const Explanation& explanation) {
+  return probability_of(explanation.logits, static_cast<size_t>(explanation.target.terms[0].index));
+}
+
+ExplainedFiles explain_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
+                             const SheetOptions& options, Placement placement) {
+  check(options);
+  ExplainedFiles result;
+  Sheets sheets(options, info, result);
+  std::vector<data::Picture> pictures;  // small: prepare() leaves them as they are
+  std::vector<std::filesystem::path> names;
+  std::vector<int> orientations;
+  const auto flush = [&] {
+    if (pictures.empty()) return;
+    const std::vector<Explanation> explanations = explained(model, pictures, names, info, options, placement);
+    for (size_t i = 0; i < pictures.size(); ++i) sheets.add(names[i], {std::move(pictures[i]), orientations[i]}, explanations[i]);
+    pictures.clear();
+    names.clear();
+    orientations.clear();
+  };
+  for (size_t place = 0; place < files.size(); ++place) {
+    try {
+      const data::DecodedFile decoded = data::load_file(files[place], {.exif_rotate = info.exif_rotate});
+      pictures.push_back(resized_picture(decoded.picture, info));
+      orientations.push_back(decoded.orientation);
+      names.push_back(files[place]);
+    } catch (const DataError& error) {
+      result.bad.push_back({.file = data::shown(files[place].string()), .reason = error.message(), .hint = error.hint(), .place = place});
+    }
+    if (static_cast<int64_t>(pictures.size()) == options.batch_size) flush();
+    if (options.progress) options.progress(static_cast<int64_t>(place + 1), static_cast<int64_t>(files.size()));
+  }
+  flush();
+  sheets.write();
+  return result;
+}
+
+}  // namespace mirilla::nn

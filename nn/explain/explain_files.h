@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nn/explain/explain.h"
+#include "nn/run/predict.h"
+
+/// Many pictures explained on few sheets.
+namespace mirilla::nn {
+
+/// The outputs that a picture goes through, in this order: "relu", "maxpool", then each block's, "layer1.0", ... the last of a stage under
+/// the stage's own name, "layer1" ... "layer4".
+std::vector<std::string> film_layers(ResNet& model);
+
+/// The softmax of logits at a class: for an explanation its target's first.
+double probability_of(const Explanation& explanation);
+double probability_of(std::span<const double> logits, size_t index);
+
+/// Where the sheets go: to sheet.png, sheet-2.png, sheet-3.png ... of `out` = sheet.png; the first is number 0.
+std::filesystem::path sheet_path(const std::filesystem::path& out, size_t sheet);
+
+struct SheetOptions {
+  ExplainOptions explain;                                          // at most one target, for all
+  bool film = false;                                               // a film strip a picture; else the picture and its maps side by side
+  int64_t batch_size = 8;                                          // pictures explained at once
+  int64_t per_sheet = 48;                                          // more of them go to further sheets
+  std::filesystem::path out;                                       // sheet.png, then sheet-2.png ...
+  std::function<void(int64_t done, int64_t total)> progress = {};  // what it throws ends the work; sheets that are full are written by then
+};
+
+struct ExplainedFile {
+  std::string file;
+  int index = 0;  // the class that was explained
+  double probability = 0;
+  std::vector<std::string> notes;  // of maps that show nothing (note_on)
+  std::string sheet;
+  int orientation = 1;  // as Prediction's
+};
+
+struct ExplainedFiles {
+  std::vector<ExplainedFile> pictures;  // in the order of the paths
+  std::vector<BadFile> bad;
+  std::vector<std::string> sheets;
+};
+
+/// Explains files in batches and writes contact sheets; never more than a sheet's small pictures are in memory. A file that does not decode
+/// is listed in `bad` and passed over, however many do. Throws NotFinite with the pictures' names and UsageError as explain does, and for a
+/// film of a method that gives no map a layer; Error where a sheet cannot be written.
+ExplainedFiles explain_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
+                             const SheetOptions& options, Placement placement);
+
+}  // namespace mirilla::nn

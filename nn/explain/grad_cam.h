@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/draw/colormap.h"
+#include "data/picture.h"
+#include "nn/modules/resnet.h"
+
+namespace mirilla::nn {
+
+/// How a map is read.
+enum class CamStyle {
+  course,  // signed, as the fastai course computes it
+  paper,   // max(map, 0): only what speaks for the class                                              [Selvaraju et al. 2017]
+};
+
+/// Where one layer found its reasons.
+struct CamMap {
+  std::string layer;
+  int height = 0;
+  int width = 0;
+  std::vector<float> values;  // (height, width)
+  std::string note;           // where the map shows nothing, why; else ""
+};
+
+struct GradCam {
+  int target = 0;              // the class that was explained
+  std::vector<double> logits;  // (classes)
+  std::vector<CamMap> maps;    // one a layer, in the order asked for
+};
+
+/// Grad-CAM of one picture at several layers from one forward and one backward pass:
+///
+///   w_c = mean over (h,w) of d logit[target] / d A[h,w,c];   map[h,w] = sum_c w_c A[h,w,c]
+///
+///   picture  (1,H,W,3) normalised, on the model's device
+///   layers   names that ResNet::resolve understands; a module that runs several times counts with its last run
+///   target   the class to explain, or none for the likeliest
+///
+/// A map without a positive value is all zeros in the paper's style, and one without any is so in both; its note says what that means.
+///
+/// In evaluation mode (the mode is put back afterwards), from the raw logit. No parameter's gradient is computed, frozen parameters do not
+/// matter, nor does a NoGrad around the call. Waits for the device. Throws NotFinite where logits or a map are not finite, UsageError for
+/// an unknown layer or class, Error for a layer without a spatial extent.
+GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
+
+/// The formula alone, for a batch: activation and gradient (N,h,w,C) to maps (N,h,w), f32 also where the activation is a half. Does not
+/// wait.
+Tensor grad_cam_maps(const Tensor& activation, const Tensor& gradient);
+
+/// What CamMap::note says of a map as the formula gave it, before its style: "" where there is something to see.
+std::string note_on(const CamMap& map, CamStyle style);
+
+/// The map over the picture, from the range of its style (data/draw/figure.h).
+data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style, const data::Colormap& colors = data::kMagma);
+
+}  // namespace mirilla::nn

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <mutex>
+#include <optional>
+
+#include "engine/ops/batch_norm.h"
+#include "engine/ops/dropout.h"
+#include "nn/modules/module.h"
+
+namespace mirilla::nn {
+
+/// Where and in what a module's parameters live.
+struct Placement {
+  Device& device;
+  DType dtype = DType::f32;
+};
+
+/// ops/conv2d as a module. Parameters: weight (K,R,S,C), bias (K) if asked for. Initialised by kaiming_normal_(fan_out, relu), as
+/// torchvision's resnet is.
+class Conv2d final : public Module {
+ public:
+  struct Spec {
+    int in = 0;
+    int out = 0;
+    int kernel = 3;
+    Conv2dSpec conv = {};
+    bool bias = false;
+  };
+  Conv2d(const Spec& spec, Placement placement);
+  std::string_view kind() const override { return "Conv2d"; }
+  const Spec& spec() const { return spec_; }
+  Tensor& weight() { return weight_; }
+  Tensor bias() const { return bias_; }
+
+ protected:
+  Tensor forward(const Tensor& x) override;
+
+ private:
+  Spec spec_;
+  Tensor& weight_;
+  Tensor bias_;
+};
+
+/// ops/batch_norm as a module, for (N,H,W,C) and (N,C) alike. Parameters weight, bias (C); buffers running_mean, running_var (C).
+class BatchNorm : public Module {
+ public:
+  BatchNorm(int channels, Placement placement, double initial_bias = 0);
+  BatchNormState& state() { return state_; }
+
+  /// `conv`'s weights with this norm's evaluation folded in; kept until one of the tensors it came from changes its version. Several
+  /// threads may ask at once.
+  FoldedBatchNorm folded_into(Conv2d& conv);
+
+ protected:
+  Tensor forward(const Tensor& x) override;
+
+ private:
+  BatchNormState state_;
+  std::mutex folding_;  // guards what follows
+  std::optional<FoldedBatchNorm> folded_;
+  std::vector<uint64_t> folded_from_;
+};
+
+class BatchNorm2d final : public BatchNorm {
+ public:
+  using BatchNorm::BatchNorm;
+  std::string_view kind() const override { return "BatchNorm2d"; }
+};
+
+class BatchNorm1d final : public BatchNorm {
+ public:
+  using BatchNorm::BatchNorm;
+  std::string_view kind() const override { return "BatchNorm1d"; }
+};
+
+/// ops/linear as a module. Parameters: weight (O,I), bias (O) if asked for. Initialised by kaiming_normal_ (fan_in: std sqrt(2 / I)), as
+/// fastai's head is.
+class Linear final : public Module {
+ public:
+  Linear(int in, int out, bool bias, Placement placement);
+  std::string_view kind() const override { return "Linear"; }
+  Tensor& weight() { return weight_; }
+
+ protected:
+  Tensor forward(const Tensor& x) override;
+
+ private:
+  Tensor& weight_;
+  Tensor bias_;
+};
+
+class ReLU final : public Module {
+ public:
+  std::string_view kind() const override { return "ReLU"; }
+
+ protected:
+  Tensor forward(const Tensor& x) override;
+};
+
+class MaxPool2d final : public Module {
+ public:
+  explicit MaxPool2d(const Pool2dSpec& spec) : spec_(spec) {}
+  std::string_view kind() const override { return "MaxPool2d"; }
+
+ protected:
+  Tensor forward(const Tensor& x) override;
+
+ private:
+  Pool2dSpec spec_;
+};
+
+class AdaptiveAvgPool2d final : public Module {
+ public:
+  std::string_view kind() const override { return "AdaptiveAvgPool2d"; }
+
+ protected:
+  Tensor forward(const Tensor& x) override;  // (N,H,W,C) -> (N,1,1,C)
+};
+
+class AdaptiveConcatPool2d final : public Module {
+ public:
+  std::string_view kind() const override { return "AdaptiveConcatPool2d"; }
+
+ protected:
+  Tensor forward(const Tensor& x) override;  // (N,H,W,C) -> (N,1,1,2C)
+};
+
+class Flatten final : public Module {
+ public:
+  std::string_view kind() const override { return "Flatten"; }
+
+ protected:
+  Tensor forward(const Tensor& x) override;
+};
+
+/// Random in training, nothing in evaluation.
+class Dropout final : public Module {
+ public:
+  explicit Dropout(double p) : p_(p) {}
+  std::string_view kind() const override { return "Dropout"; }
+  double p() const { return p_; }
+  /// For comparisons with a network without dropout.
+  void set_p(double p) { p_ = p; }
+
+ protected:
+  Tensor forward(const Tensor& x) override;
+  void on_step(const RandomStep& step, uint32_t ordinal) override;
+
+ private:
+  double p_;
+  RandomKey key_{.purpose = Purpose::kDropout};
+  Tensor step_;  // in place of key_.step, where there is one
+};
+
+/// Children named "0", "1", ... run one after another. A batch norm followed by a ReLU, or a convolution followed by a batch norm, runs
+/// fused.
+class Sequential final : public Module {
+ public:
+  std::string_view kind() const override { return "Sequential"; }
+  template <class M>
+  M& append(std::unique_ptr<M> module) {
+    return add(std::to_string(children().size()), std::move(module));
+  }
+
+ protected:
+  Tensor forward(const Tensor& x) override;
+  std::optional<Indexed> indexed(std::span<const int> indices) const override;
+};
+
+/// relu(norm(conv(x)) + residual): the residual and the ReLU may be absent. In evaluation, where no gradient of conv's or norm's parameters
+/// is wanted, the norm is folded into the convolution and all of it is one operation; else the convolution runs and norm, sum and ReLU are
+/// one.
+///
+/// Watches on conv, norm and relu are served either way, and decide nothing: the result has the same bits with and without them. A folded
+/// convolution has no value between itself and its norm, so what a watch on conv or norm sees there is computed apart, from the same input:
+/// it differs from what the folded weights would give by rounding (f32: 1e-5 of the largest value), and its gradient is the folded
+/// operation's own.
+Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual = {});
+
+}  // namespace mirilla::nn

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#include "nn/modules/resnet.h"
+
+#include <cmath>
+
+#include "engine/ops/linear.h"
+#include "nn/modules/normal_numbers.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+std::unique_ptr<Conv2d> conv(int in, int out, int kernel, int stride, Placement placement) {
+  return std::make_unique<Conv2d>(Conv2d::Spec{.in = in, .out = out, .kernel = kernel, .conv = {.stride = stride, .padding = kernel / 2}},
+                                  placement);
+}
+
+constexpr double kHeadNormBias = 1e-3;  // fastai.layers.BatchNorm
+
+std::unique_ptr<Sequential> fastai_head(int features, int classes, Placement placement) {
+  constexpr int kHidden = 512;
+  auto head = std::make_unique<Sequential>();
+  head->append(std::make_unique<AdaptiveConcatPool2d>());
+  head->append(std::make_unique<Flatten>());
+  head->append(std::make_unique<BatchNorm1d>(2 * features, placement, kHeadNormBias));
+  head->append(std::make_unique<Dropout>(0.25));
+  head->append(std::make_unique<Linear>(2 * features, kHidden, false, placement));
+  head->append(std::make_unique<ReLU>());
+  head->append(std::make_unique<BatchNorm1d>(kHidden, placement, kHeadNormBias));
+  head->append(std::make_unique<Dropout>(0.5));
+  head->append(std::make_unique<Linear>(kHidden, classes, false, placement));
+  return head;
+}
+
+std::unique_ptr<Sequential> stage(int in, int out, int blocks, int stride, Placement placement) {
+  auto layer = std::make_unique<Sequential>();
+  for (int i = 0; i < blocks; ++i) layer->append(std::make_unique<BasicBlock>(i == 0 ? in : out, out, i == 0 ? stride : 1, placement));
+  return layer;
+}
+
+uint32_t hash_of(std::string_view name) {  // FNV-1a
+  uint32_t hash = 2166136261u;
+  for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
+  return hash;
+}
+
+void set_values(Tensor tensor, const std::vector<double>& values) {
+  dispatch_real(tensor.dtype(), "initialise", [&]<class T>() {
+    tensor.copy_from(from_host(std::vector<T>(values.begin(), values.end()), tensor.shape(), tensor.device()));
+  });
+}
+
+}  // namespace
+
+BasicBlock::BasicBlock(int in, int out, int stride, Placement placement)
+    : conv1_(add("conv1", conv(in, out, 3, stride, placement))),
+      bn1_(add("bn1", std::make_unique<BatchNorm2d>(out, placement))),
+      relu_(add("relu", std::make_unique<ReLU>())),
+      conv2_(add("conv2", conv(out, out, 3, 1, placement))),
+      bn2_(add("bn2", std::make_unique<BatchNorm2d>(out, placement))) {
+  if (stride == 1 && in == out) return;
+  auto downsample = std::make_unique<Sequential>();
+  downsample->append(conv(in, out, 1, stride, placement));
+  downsample->append(std::make_unique<BatchNorm2d>(out, placement));
+  downsample_ = &add("downsample", std::move(downsample));
+}
+
+Tensor BasicBlock::forward(const Tensor& x) {
+  const Tensor identity = downsample_ ? (*downsample_)(x) : x;
+  const Tensor inner = run_conv_norm(conv1_, bn1_, &relu_, x);
+  return run_conv_norm(conv2_, bn2_, &relu_, inner, identity);
+}
+
+std::array<int, 4> blocks_of(std::string_view arch) {
+  if (arch == "resnet18") return {2, 2, 2, 2};
+  if (arch == "resnet34") return {3, 4, 6, 3};
+  throw UsageError(fmt::format("resnet18 or resnet34 was expected as architecture and '{}' came", arch));
+}
+
+ResNet::ResNet(const ResNetSpec& spec, Placement placement)
+    : spec_(spec),
+      conv1_(add("conv1", conv(3, 64, 7, 2, placement))),
+      bn1_(add("bn1", std::make_unique<BatchNorm2d>(64, placement))),
+      relu_(add("relu", std::make_unique<ReLU>())) {
+  add("maxpool", std::make_unique<MaxPool2d>(Pool2dSpec{.window = 3, .stride = 2, .padding = 1}));
+  const std::array<int, 4> blocks = blocks_of(spec.arch);
+  int channels = 64;
+  for (int i = 0; i < 4; ++i) {
+    const int out = 64 << i;
+    add(fmt::format("layer{}", i + 1), stage(channels, out, blocks[static_cast<size_t>(i)], i == 0 ? 1 : 2, placement));
+    channels = out;
+  }
+  if (spec.head == Head::fastai) {
+    add("head", fastai_head(channels, spec.classes, placement));
+  } else {
+    add("avgpool", std::make_unique<AdaptiveAvgPool2d>());
+    add("fc", std::make_unique<Linear>(channels, spec.classes, true, placement));
+  }
+  if (spec.seed) initialise(*this, *spec.seed);
+}
+
+Tensor ResNet::forward(const Tensor& x) {
+  Tensor y = run_conv_norm(conv1_, bn1_, &relu_, x);                                             // (N,H/2,W/2,64)
+  for (const char* name : {"maxpool", "layer1", "layer2", "layer3", "layer4"}) y = at(name)(y);  // (N,H/32,W/32,512)
+  if (spec_.head == Head::fastai) return at("head")(y);                                          // (N,classes)
+  y = at("avgpool")(y);                                                                          // (N,1,1,512)
+  return at("fc")(flatten(y));
+}
+
+std::array<std::vector<NamedTensor>, 3> ResNet::parameter_groups() const {
+  std::array<std::vector<NamedTensor>, 3> groups;
+  for (const NamedTensor& parameter : parameters()) {
+    const std::string top = parameter.name.substr(0, parameter.name.find('.'));
+    const size_t group = top == "layer3" || top == "layer4" ? 1 : top == "head" || top == "fc" ? 2 : 0;
+    groups[group].push_back(parameter);
+  }
+  return groups;
+}
+
+std::optional<Module::Indexed> ResNet::indexed(std::span<const int> indices) const {
+  static constexpr std::array<std::string_view, 8> kBody{"conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
+  constexpr int kChildren = static_cast<int>(kBody.size());
+  const bool body = indices[0] == 0 || indices[0] == -2, head = indices[0] == 1 || indices[0] == -1;
+  if (head && spec_.head == Head::fastai) return Indexed{.child = "head", .used = 1};
+  if (!body) return std::nullopt;
+  if (indices.size() == 1) return Indexed{.child = std::string(kBody.back()), .used = 1};
+  if (indices[1] < -kChildren || indices[1] >= kChildren) return std::nullopt;
+  return Indexed{.child = std::string(kBody[static_cast<size_t>((indices[1] + kChildren) % kChildren)]), .used = 2};
+}
+
+void initialise(Module& model, uint64_t seed) {
+  for (const auto& [path, module] : model.modules()) {
+    auto* linear = dynamic_cast<Linear*>(module);
+    if (!linear && !dynamic_cast<Conv2d*>(module)) continue;
+    for (const NamedTensor& parameter : module->own_parameters()) {
+      const Shape& shape = parameter.tensor.shape();
+      if (shape.rank() < 2) continue;
+      const double fan = linear ? static_cast<double>(shape[1]) : static_cast<double>(shape[0] * shape[1] * shape[2]);
+      const RandomKey key{.seed = seed, .purpose = Purpose::kInit, .item = hash_of(path + "." + parameter.name)};
+      set_values(parameter.tensor, normal_numbers(static_cast<size_t>(shape.numel()), std::sqrt(2 / fan), key));
+    }
+  }
+}
+
+}  // namespace mirilla::nn

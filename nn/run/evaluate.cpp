@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+#include "nn/run/evaluate.h"
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "engine/amp/autocast.h"
+#include "engine/ops/loss.h"
+#include "engine/ops/reductions.h"
+#include "kernels/core/error.h"
+#include "nn/run/finite.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+void check_labels(std::span<const int64_t> labels, int64_t classes) {
+  for (const int64_t label : labels)
+    if (label < 0 || label >= classes)
+      throw ShapeError(fmt::format("evaluate: the label {} came for a model of {} classes", label, classes),
+                       "open the data under the model's vocabulary");
+}
+
+// Of a batch whose pictures lie on the device: gathered and augmented there.
+Tensor gathered_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info,
+                      Placement placement) {
+  if (&batch.pictures.device() != &placement.device)
+    throw Error(fmt::format("pictures on {} came for a network on {}", batch.pictures.device().name(), placement.device.name()));
+  const Tensor rows = from_host(parameters, {batch.n, kAugmentParameters}, placement.device);
+  Tensor input = empty({batch.n, info.size, info.size, 3}, placement.dtype, placement.device);
+  input.backend().augment({.pictures = batch.pictures,
+                           .parameters = rows,
+                           .places = batch.places,
+                           .lighting = lighting,
+                           .mean = info.mean,
+                           .std = info.std,
+                           .y = input});
+  return input;
+}
+
+Tensor batch_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info, Placement placement) {
+  if (batch.pictures) return gathered_input(batch, parameters, lighting, info, placement);
+  const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
+  return to_input(pixels, batch.n, batch.size, batch.size, parameters, lighting, info, placement);
+}
+
+// Logits that are finite and further apart than f32 holds.
+void check_losses(const std::vector<ItemResult>& results) {
+  std::vector<int64_t> items;
+  for (const ItemResult& result : results)
+    if (!std::isfinite(result.loss)) items.push_back(result.item);
+  if (!items.empty()) throw NotFinite("the losses", {.module = "cross_entropy"}, std::move(items));
+}
+
+std::vector<ItemResult> evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info, bool take_not_finite) {
+  const amp::Autocast autocast(amp::dtype_of(network.precision()));
+  const Tensor input = validation_input(batch, info, input_placement(network.model(), network.precision()));
+  const Tensor logits = network(input);
+  if (!take_not_finite)
+    if (std::vector<int64_t> rows = rows_not_finite(logits.to_doubles(), batch.n); !rows.empty())
+      throw why_not_finite(again(network, input), std::move(rows)).renumbered(batch.items);
+  std::vector<ItemResult> results = results_of(logits, batch.labels, batch.items);
+  if (!take_not_finite) check_losses(results);
+  return results;
+}
+
+}  // namespace
+
+Placement placement_of(const Module& model) {
+  const std::vector<NamedTensor> parameters = model.parameters();
+  if (parameters.empty()) throw Error("a model without parameters has no device");
+  return {.device = parameters[0].tensor.device(), .dtype = parameters[0].tensor.dtype()};
+}
+
+Placement input_placement(const Module& model, amp::Precision precision) {
+  Placement placement = placement_of(model);
+  if (precision != amp::Precision::fp32) placement.dtype = amp::dtype_of(precision);
+  return placement;
+}
+
+Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int width, std::span<const float> parameters, bool lighting,
+                const ModelInfo& info, Placement placement) {
+  const Tensor pictures = from_host(pixels, {n, height, width, 3}, placement.device);
+  const Tensor rows = from_host(parameters, {n, kAugmentParameters}, placement.device);
+  Tensor input = empty({n, info.size, info.size, 3}, placement.dtype, placement.device);
+  input.backend().augment({.pictures = pictures, .parameters = rows, .lighting = lighting, .mean = info.mean, .std = info.std, .y = input});
+  return input;
+}
+
+Tensor training_input(const data::Batch& batch, const data::AugmentSpec& spec, uint64_t seed, uint32_t step, const ModelInfo& info,
+                      Placement placement) {
+  return batch_input(batch, data::draw_parameters(spec, seed, step, batch.items, batch.size, batch.size), true, info, placement);
+}
+
+Tensor validation_input(const data::Batch& batch, const ModelInfo& info, Placement placement) {
+  return batch_input(batch, data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size), false, info, placement);
+}
+
+std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items) {
+  const auto n = static_cast<int64_t>(labels.size());
+  if (logits.shape().rank() != 2 || logits.size(0) != n || items.size() != labels.size())
+    throw ShapeError(fmt::format("evaluate: logits {} came for {} labels of {} items", to_string(logits.shape()), n, items.size()));
+  const auto classes = static_cast<size_t>(logits.size(1));
+  check_labels(labels, logits.size(1));
+  const Tensor targets = from_host(labels, {n}, logits.device());
+  const std::vector<double> losses = cross_entropy(logits, targets).losses.to_doubles();
+  const std::vector<double> probabilities = softmax(logits).to_doubles();
+  const std::vector<int64_t> predicted = argmax(logits).to_vector<int64_t>();
+  std::vector<ItemResult> results;
+  for (size_t i = 0; i < labels.size(); ++i)
+    results.push_back({.item = items[i],
+                       .actual = labels[i],
+                       .predicted = predicted[i],
+                       .loss = losses[i],
+                       .probability = probabilities[i * classes + static_cast<size_t>(predicted[i])]});
+  return results;
+}
+
+Evaluation summarize(int64_t classes, std::vector<ItemResult> items) {
+  Evaluation evaluation{.n = static_cast<int64_t>(items.size()), .classes = classes};
+  evaluation.confusion.resize(static_cast<size_t>(classes * classes));
+  double sum = 0;
+  for (const ItemResult& result : items) {
+    ++evaluation.confusion[static_cast<size_t>(result.actual * classes + result.predicted)];
+    evaluation.correct += result.actual == result.predicted;
+    sum += result.loss;
+  }
+  const auto n = static_cast<double>(evaluation.n);
+  evaluation.accuracy = evaluation.n > 0 ? static_cast<double>(evaluation.correct) / n : std::numeric_limits<double>::quiet_NaN();
+  evaluation.loss = evaluation.n > 0 ? sum / n : std::numeric_limits<double>::quiet_NaN();
+  evaluation.items = std::move(items);
+  return evaluation;
+}
+
+Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options) {
+  Inference network(model, options.precision, options.replay);
+  const tape::NoGrad no_grad;
+  std::vector<ItemResult> items;
+  int64_t iteration = 0;
+  batches.start(0);
+  while (const data::Batch* batch = batches.next()) {
+    if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
+    const std::vector<ItemResult> some = evaluate_batch(network, *batch, info, options.take_not_finite);
+    items.insert(items.end(), some.begin(), some.end());
+    if (options.after_batch) options.after_batch(iteration, batch->n);
+    ++iteration;
+  }
+  return summarize(model.spec().classes, std::move(items));
+}
+
+}  // namespace mirilla::nn

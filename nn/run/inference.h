@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "engine/amp/precision.h"
+#include "nn/run/replay.h"
+
+namespace mirilla::nn {
+
+/// A network's logits in evaluation mode, without the tape: batch after batch, eagerly or replayed, to the same bits. The weights may
+/// change in between.
+class Inference {
+ public:
+  /// Puts the model into evaluation mode for as long as this lives.
+  explicit Inference(Module& model, amp::Precision precision = amp::Precision::fp32, const ReplayOptions& replay = {});
+
+  /// (N,classes); the next call may overwrite it. Does not wait, but for the folding of batch norms whose values changed.
+  Tensor operator()(const Tensor& input);
+
+  Module& model() { return model_; }
+  amp::Precision precision() const { return precision_; }
+  const Replayer::Counts& counts() const { return replayer_.counts(); }
+
+ private:
+  Module& model_;
+  EvaluationMode mode_;
+  amp::Precision precision_;
+  Replayer replayer_;
+};
+
+}  // namespace mirilla::nn

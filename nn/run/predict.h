@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/picture.h"
+#include "engine/amp/precision.h"
+#include "nn/files/model_file.h"
+#include "nn/run/tta.h"
+
+namespace mirilla::nn {
+
+/// One decoded picture as the network sees it in validation: Resize(info.resize) with the centre crop, then to info.size, normalised:
+/// (1,size,size,3).
+Tensor prepare(const data::Picture& picture, const ModelInfo& info, Placement placement);
+/// Several as one batch: (N,size,size,3).
+Tensor prepare(std::span<const data::Picture> pictures, const ModelInfo& info, Placement placement);
+/// The resized picture alone (info.resize square): what a figure shows under a Grad-CAM map.
+data::Picture resized_picture(const data::Picture& picture, const ModelInfo& info);
+
+struct Prediction {
+  std::string file;
+  size_t place = 0;     // of the file among those that were asked for
+  int orientation = 1;  // what the file's EXIF says (data/orientation.h); the picture was turned by it where ModelInfo::exif_rotate says so
+  int64_t index = 0;    // the class with the largest probability
+  std::vector<float> probabilities;
+};
+
+/// A picture that was asked for and could not be used.
+struct BadFile {
+  std::string file;
+  std::string reason, hint;
+  size_t place = 0;  // as Prediction's
+};
+
+/// A picture that was read, and of which the network says nothing: its logits are not finite.
+struct Unanswered {
+  std::string file;
+  NotFinite why;     // one for all of its batch
+  size_t place = 0;  // as Prediction's
+};
+
+struct Predictions {
+  std::vector<Prediction> pictures;  // in the order of the paths
+  std::vector<BadFile> bad;
+  std::vector<Unanswered> unanswered;
+};
+
+/// Probabilities of each picture, evaluation mode, validation's transforms. Throws NotFinite where a logit is not finite.
+/// [fastai Learner.predict]
+std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info,
+                                amp::Precision precision = amp::Precision::fp32);
+
+struct PredictOptions {
+  int64_t batch_size = 32;
+  amp::Precision precision = amp::Precision::fp32;
+  std::function<void(int64_t done, int64_t total)> progress = {};
+  ReplayOptions replay = {};
+  std::optional<TtaOptions> tta = {};  // picture i is the i-th that could be read, its batch i / batch_size
+};
+
+/// The same for files, read as `info` says. A file that does not decode is listed in `bad` and passed over, however many do. A picture whose
+/// logits are not finite is listed in `unanswered`; throws NotFinite where a whole batch has no others and no picture before it had an
+/// answer, for then it is the model.
+Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
+                          const PredictOptions& options = {});
+
+}  // namespace mirilla::nn

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+#include "nn/run/replay.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdio>
+
+#include "engine/amp/autocast.h"
+#include "engine/running.h"
+#include "nn/modules/layers.h"
+
+namespace mirilla::nn {
+
+ReplayMode replay_mode_of(std::string_view word) {
+  if (word == "auto") return ReplayMode::automatic;
+  if (word == "on") return ReplayMode::on;
+  if (word == "off") return ReplayMode::off;
+  throw UsageError(fmt::format("replay is auto, on or off, and '{}' came", word));
+}
+
+bool replays(ReplayMode mode, const Device& device) {
+  if (mode == ReplayMode::on && !device.can_replay())
+    throw DeviceError(fmt::format("the device '{}' has no replay, and steps were to be replayed", device.name()),
+                      "'cuda' and 'simt' have it; without it steps run eagerly, to the same bits");
+  if (running::checking()) return false;  // what is recorded cannot be looked at
+  return mode == ReplayMode::on || (mode == ReplayMode::automatic && device.can_replay() && device.name() == "cuda");
+}
+
+namespace {
+
+Device& device_of(const Module& model) {
+  const std::vector<NamedTensor> parameters = model.parameters();
+  if (parameters.empty()) throw Error("a model without parameters has no device");
+  return parameters[0].tensor.device();
+}
+
+uint64_t id_of(const Tensor& tensor) { return tensor ? tensor.storage()->id() : 0; }
+
+bool has_gradient(const Tensor& tensor) { return tensor.grad_state() && tensor.grad_state()->holder().grad; }
+
+void say(const ReplayOptions& options, const std::string& sentence) {
+  if (options.note) return options.note(sentence);
+  std::fputs((sentence + "\n").c_str(), stderr);
+}
+
+}  // namespace
+
+struct Replayer::Recording {
+  explicit Recording(Device& device) : pool(Allocator::of(device)) {}
+
+  Allocator::Pool pool;  // outlives all that lies in it
+  std::unique_ptr<DeviceReplay> replay;
+  std::vector<uint64_t> state;
+  std::vector<Tensor> inputs;  // where a replay reads them
+  Tensor result;
+  Writes writes;
+  std::vector<Tensor> copied;  // parameters whose half copy is current when it ends
+  struct Seen {
+    std::weak_ptr<Capture> capture;
+    std::vector<Capture::Call> calls;
+  };
+  std::vector<Seen> seen;  // by watches
+};
+
+Replayer::Replayer(Module& model, const ReplayOptions& options)
+    : model_(model), device_(device_of(model)), options_(options), active_(replays(options.mode, device_)) {
+  if (!active_) return;
+  for (const auto& [name, module] : model.modules()) modules_.push_back(module);
+  for (const NamedTensor& named : model.parameters()) parameters_.push_back(named.tensor);
+  for (const NamedTensor& named : model.buffers()) buffers_.push_back(named.tensor);
+}
+
+Replayer::~Replayer() { drop(); }
+
+// The device may still be at it, and what lies in the pool is about to be given to others.
+void Replayer::drop() {
+  if (!recording_) return;
+  try {
+    device_.synchronize();
+  } catch (const Error&) {  // the device is lost, and uses nothing any more
+  }
+  recording_ = nullptr;
+}
+
+std::vector<uint64_t> Replayer::state_of(const Work& work) const {
+  std::vector<uint64_t> state = work.key;
+  for (const Tensor& input : work.inputs) {
+    state.push_back(static_cast<uint64_t>(input.dtype()));
+    for (const int64_t extent : input.shape()) state.push_back(static_cast<uint64_t>(extent));
+  }
+  for (Module* module : modules_) {
+    const auto capture = module->capture();
+    state.push_back(module->training());
+    state.push_back(capture ? capture->id : 0);
+    if (const auto* dropout = dynamic_cast<const Dropout*>(module)) state.push_back(std::bit_cast<uint64_t>(dropout->p()));
+  }
+  for (const Tensor& parameter : parameters_) {
+    state.push_back(id_of(parameter));
+    state.push_back(id_of(parameter.half_copy().tensor));
+    state.push_back((parameter.requires_grad() ? 1u : 0u) | (has_gradient(parameter) ? 2u : 0u));
+  }
+  for (const Tensor& buffer : buffers_) state.push_back(id_of(buffer));
+  if (work.lasting)
+    for (const Tensor& tensor : work.lasting()) state.push_back(id_of(tensor));
+  if (work.of_these_values)
+    for (const auto* all : {&parameters_, &buffers_})
+      for (const Tensor& tensor : *all) state.push_back(tensor.version());
+  return state;
+}
+
+// What the eager run would do when it comes to a copy that is stale; recorded, it would be done in every replay.
+void Replayer::refresh_copies() {
+  for (const Tensor& parameter : parameters_) {
+    const HalfCopy& kept = parameter.half_copy();
+    if (kept.tensor && kept.version != parameter.version()) amp::half_copy(parameter, kept.tensor.dtype());
+  }
+}
+
+Tensor Replayer::operator()(const Work& work) {
+  if (!active_ || running::checking()) {  // a replay runs without anybody's looking at what comes out of each module
+    ++counts_.eager;
+    return work.run(work.inputs);
+  }
+  refresh_copies();
+  const std::vector<uint64_t> state = state_of(work);
+  if (recording_ && recording_->state == state) return replay(work);
+  if (last_ == state && record(work, state)) return replay(work);
+  Tensor result = work.run(work.inputs);
+  ++counts_.eager;
+  last_ = active_ ? state_of(work) : std::vector<uint64_t>();
+  return result;
+}
+
+bool Replayer::record(const Work& work, const std::vector<uint64_t>& state) {
+  drop();
+  Allocator::of(device_).trim();  // the eager step's memory, which would lie idle beside the recording's
+  auto fresh = std::make_unique<Recording>(device_);
+  fresh->state = state;
+  for (const Tensor& input : work.inputs) fresh->inputs.push_back(empty_like(input));
+  const auto forget = [&] {
+    for (Module* module : modules_)
+      if (const auto capture = module->capture()) capture->calls.clear();
+    if (work.forget) work.forget();
+  };
+  try {
+    const PoolScope scope(Allocator::of(device_), fresh->pool);
+    const Writes::Listen listen(fresh->writes);
+    fresh->replay = device_.record([&] { fresh->result = work.run(fresh->inputs).detach(); });
+    if (state_of(work) != state) throw DeviceError("the step left something behind that was not there when it began");
+  } catch (const DeviceError& error) {
+    forget();
+    active_ = false;
+    say(options_, fmt::format("note: steps cannot be replayed and run eagerly, slower and to the same bits: {}", error.message()));
+    return false;
+  } catch (...) {
+    forget();
+    throw;
+  }
+  ++counts_.recorded;
+  std::copy_if(parameters_.begin(), parameters_.end(), std::back_inserter(fresh->copied),
+               [](const Tensor& parameter) { return static_cast<bool>(amp::current_half_copy(parameter)); });
+  for (Module* module : modules_)
+    if (const auto capture = module->capture()) fresh->seen.push_back({.capture = capture, .calls = capture->calls});
+  recording_ = std::move(fresh);
+  return true;
+}
+
+Tensor Replayer::replay(const Work& work) {
+  Recording& now = *recording_;
+  for (size_t i = 0; i < now.inputs.size(); ++i) now.inputs[i].copy_from(work.inputs[i]);
+  now.replay->run();
+  ++counts_.replayed;
+  now.writes.touch();
+  for (const Tensor& parameter : now.copied) amp::mark_half_copy_current(parameter);
+  for (Recording::Seen& seen : now.seen) {
+    for (Capture::Call& call : seen.calls) call.output.renew();
+    if (const auto capture = seen.capture.lock()) capture->calls = seen.calls;
+  }
+  return now.result;
+}
+
+}  // namespace mirilla::nn

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "nn/train/callback.h"
+#include "nn/train/console.h"
+#include "nn/files/model_file.h"
+#include "nn/train/recorder.h"
+#include "nn/modules/resnet.h"
+
+namespace mirilla::nn {
+
+class Learner;
+
+/// "07:31", from one hour on "1:07:31"; whole seconds, cut; 0 for NaN and what is below it. [fastcore.utils.format_time]
+std::string format_time(double seconds);
+/// The table's head, and a row under it: names padded to 8 characters, two spaces between, floats as %.6f. [fastprogress.ConsoleMasterBar]
+/// A float too wide for its column is written as 1.23457e+30, so that the columns stay apart and below their names; fastai's run together.
+std::string table_head();
+std::string table_row(const EpochRow& row);
+/// As Python prints a float: the shortest text that reads back as the same, with ".0" where it would look whole. inf, nan. [float.__repr__]
+std::string python_float(double value);
+
+/// fastai's table, a line an epoch as it ends, its head before the first of a fit; on a terminal with a bar below: share, pictures/s, time
+/// left of the fit, train_loss. [fastai.callback.progress.ProgressCallback]
+class Table final : public Callback {
+ public:
+  explicit Table(Console& console) : console_(console) {}
+  Order order() const override { return Order::show; }
+  void begin_fit(const FitPlan& plan) override;
+  void begin_epoch(int epoch) override;
+  void after_batch(const BatchReport& report) override;
+  void begin_validation() override;
+  void after_validation_batch(const BatchReport& report) override;
+  Verdict after_epoch(const EpochRow& row) override;
+  void after_fit() override;
+  std::string on_interrupt() override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void show(std::string_view part, const BatchReport& report, int64_t batches);
+
+  Console& console_;
+  FitPlan plan_;
+  int epoch_ = 0;
+  int64_t pictures_ = 0;  // since part_start_, when this epoch's training or validation began
+  Clock::time_point fit_start_, part_start_, shown_;
+};
+
+/// Whether a validation loss is the best of its fit: strictly smaller than all before; NaN never is.
+/// [fastai.callback.tracker.TrackerCallback]
+class BestTracker {
+ public:
+  void reset() { best_ = std::numeric_limits<double>::infinity(); }
+  /// Without remembering it.
+  bool would_be_best(double valid_loss) const { return std::isfinite(valid_loss) && valid_loss < best_; }
+  bool is_new_best(double valid_loss);
+  double best() const { return best_; }
+
+ private:
+  double best_ = std::numeric_limits<double>::infinity();
+};
+
+/// Stops a fit after `patience` epochs without a new best, with fastai's line. [fastai.callback.tracker.EarlyStoppingCallback]
+class EarlyStopping final : public Callback {
+ public:
+  /// Throws UsageError for a patience below 1.
+  EarlyStopping(Console& console, int patience = 3);
+  Order order() const override { return Order::stop; }
+  void begin_fit(const FitPlan& plan) override;
+  Verdict after_epoch(const EpochRow& row) override;
+  bool stopped() const { return stopped_; }
+
+ private:
+  Console& console_;
+  int patience_;
+  BestTracker tracker_;
+  int wait_ = 0;
+  bool stopped_ = false;
+};
+
+/// Saves the model to a file whenever an epoch is the best of its fit, with fastai's line, and loads the fit's best back when the fit ends.
+/// The file is replaced as a whole, so it always holds a complete model. The best starts anew with each fit: the first epoch of the next
+/// replaces the file. [fastai.callback.tracker.SaveModelCallback] Where no epoch of a fit was a best one (all NaN), the weights stay as
+/// they are, the file too, and a line says so; fastai loads a stale file there.
+///
+/// A model whose weights or running statistics are not finite, or whose variances are negative, is never saved, however good its loss: a
+/// line says so, and the epoch does not count as the best. What is not finite stays so, which ends the run: Diverged.
+class SaveBest final : public Callback {
+ public:
+  SaveBest(Console& console, ResNet& model, ModelInfo info, std::filesystem::path file);
+  Order order() const override { return Order::save; }
+  void begin_fit(const FitPlan& plan) override;
+  Verdict after_epoch(const EpochRow& row) override;
+  void after_fit() override;
+  /// Loads the file back, if this run wrote it.
+  std::string on_interrupt() override;
+
+  /// Whether this run wrote the file, and the epoch it holds; whether its last fit did.
+  bool saved() const { return saved_; }
+  bool saved_in_last_fit() const { return saved_in_fit_; }
+  const EpochRow& saved_row() const { return row_; }
+  const std::filesystem::path& file() const { return file_; }
+
+ private:
+  Console& console_;
+  ResNet& model_;
+  ModelInfo info_;
+  std::filesystem::path file_;
+  BestTracker tracker_;
+  bool saved_ = false;
+  bool saved_in_fit_ = false;
+  bool finished_epoch_ = false;
+  EpochRow row_;
+};
+
+/// Ends the run with Diverged where nothing finite can come any more. A loss that is not finite only raises the question: then, and at an
+/// epoch's end whose validation loss is not, the weights and running statistics are looked at, and the run ends where one of them is not
+/// finite, for no step mends that. In fp16, where a step that overflows is left out, it also ends where the scale fell to 2^-24, at which
+/// every gradient below 1 is lost, and gradients still overflow. Costs nothing where losses are finite, but for a look at the scale an
+/// epoch. [fastai.callback.tracker.TerminateOnNaNCallback, which ends the fit at the first such loss]
+class StopDiverged final : public Callback {
+ public:
+  /// The learner that it is added to.
+  explicit StopDiverged(Learner& learner) : learner_(learner) {}
+  Order order() const override { return Order::stop; }
+  void after_batch(const BatchReport& report) override;
+  Verdict after_epoch(const EpochRow& row) override;
+
+ private:
+  bool saw_bad_loss();
+  void check_values() const;
+  void check_scale() const;
+
+  Learner& learner_;
+  size_t looked_ = 0;  // steps whose losses were
+};
+
+/// Draws the run's losses after every epoch, the one that stopped the run included: train_loss a step and valid_loss at its epoch's last
+/// step, y from 0. A PNG each time (no file for an empty path), and on a terminal the plot as text after each fit.
+/// [fastai.callback.progress.ShowGraphCallback]
+class LossGraph final : public Callback {
+ public:
+  LossGraph(Console& console, const Recorder& recorder, std::filesystem::path png, bool ascii = false);
+  Order order() const override { return Order::graph; }
+  Verdict after_epoch(const EpochRow& row) override;
+  void after_fit() override;
+
+ private:
+  Console& console_;
+  const Recorder& recorder_;
+  std::filesystem::path png_;
+  bool ascii_;
+};
+
+}  // namespace mirilla::nn

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "data/augment.h"
+#include "data/dataset.h"
+#include "engine/amp/precision.h"
+#include "nn/train/adam.h"
+#include "nn/run/batches.h"
+#include "nn/train/callback.h"
+#include "nn/run/evaluate.h"
+#include "nn/train/late_losses.h"
+#include "nn/files/model_file.h"
+#include "nn/train/recorder.h"
+#include "nn/train/schedule.h"
+#include "nn/train/training_step.h"
+
+namespace mirilla::nn {
+
+struct LearnerOptions {
+  uint64_t seed = 42;         // of dropout, augmentation and, through make_learner, of order and crops
+  data::AugmentSpec augment;  // augment.size is overridden by info.size
+  bool augmentation = true;   // off: training sees validation's transforms
+  AdamOptions adam;
+  amp::Precision precision = amp::Precision::fp32;  // of training and validation
+  amp::GradScalerOptions scaler;                    // in fp16
+  ReplayOptions replay;                             // of training steps and of validation
+  const std::atomic<bool>* interrupt = nullptr;     // raised by a signal handler; looked at before every batch
+  // For make_learner:
+  int64_t batch_size = 128;
+  int loader_threads = 1;
+  DevicePictures device_pictures;
+};
+
+/// All that training moves, as copies: to try something and take it back.
+struct LearnerState {
+  std::vector<Tensor> values;  // the model's parameters, then its buffers
+  std::vector<AdamSlot> moments;
+  Tensor scaler;  // no tensor but in fp16
+  int64_t step = 0;
+  int64_t epoch = 0;
+  bool training = false;  // the model's mode
+};
+
+/// Trains a ResNet on batches: augment, forward, cross entropy, backward, Adam, along one-cycle schedules; validates after every epoch;
+/// tells its callbacks.
+///
+/// Random numbers are keyed by (seed, purpose, step, item), the step counting over all fits, so the same seed gives the same run to the bit
+/// on the same device with the same number of threads.
+///
+/// A step does not wait for the device: where that is behind, losses come some steps later, the recorder, the reports and the smoothed loss
+/// know what has come, and all have come when the epoch's validation begins or the fit ends, in whatever way. A host device is never
+/// behind.
+///
+/// In half precision the network sees halves and runs under amp::Autocast; weights and Adam's moments stay f32, the loss is f32. In fp16 it
+/// is scaled, by a scaler made anew for each fit, and a step whose gradients overflowed leaves weights and moments as they are, while the
+/// schedule goes on.
+/// [fastai.callback.fp16.MixedPrecision]
+class Learner {
+ public:
+  Learner(ResNet& model, std::unique_ptr<Batches> train, std::unique_ptr<Batches> valid, ModelInfo info, LearnerOptions options = {});
+
+  /// Callbacks live as long as the caller likes, at least as long as the fits.
+  void add(Callback& callback);
+
+  /// The phases in turn, each after freezing or unfreezing as it says. Throws DataError where an epoch has no batch, Interrupted where the
+  /// flag was raised, Diverged where a callback said so: then the callbacks have put things in order, and the message says what stays.
+  void fit(std::span<const Phase> phases);
+  /// fine_tune_phases, for a body trained elsewhere.
+  void fine_tune(int epochs, double base_lr, int freeze_epochs = 1);
+  /// from_scratch_phases. What is frozen and Adam's state stay as they are, as in fastai.
+  void fit_one_cycle(int epochs, double lr);
+
+  /// On the validation part, as it is after every epoch: losses that are not finite count as they come.
+  Evaluation evaluate();
+  /// Throws NotFinite where validation's logits or losses are not finite, to say which module wrote the first such number.
+  void require_finite_validation();
+
+  /// What a fit is made of, for training of another kind: one step on a batch at these rates, outside any fit, unheard by recorder and
+  /// callbacks; returns its loss, for which it waits. The model is to be in training mode.
+  double train_batch(const data::Batch& batch, const Rates& rates);
+  Batches& training_part() { return *train_; }
+  /// Throws DataError where an epoch has no batch.
+  void require_batches() const;
+  /// In fp16 a new scaler, as each fit of fastai's has its own.
+  void renew_scaler();
+  LearnerState snapshot() const;
+  /// Puts all of it back, and forgets the gradients. What is frozen stays as it is now, and so does the recorder.
+  void restore(const LearnerState& state);
+
+  ResNet& model() { return model_; }
+  const ModelInfo& info() const { return info_; }
+  const Recorder& recorder() const { return recorder_; }
+  Adam& optimizer() { return optimizer_; }
+  /// Null but in fp16.
+  const amp::GradScaler* scaler() const { return scaler_ ? &*scaler_ : nullptr; }
+  const LearnerOptions& options() const { return options_; }
+  /// How the steps so far were run.
+  const Replayer::Counts& step_counts() const { return training_step_.counts(); }
+  int64_t steps() const { return step_; }
+  /// Passes over the training part that were begun: what the loader's random numbers count.
+  int64_t epochs() const { return epoch_; }
+
+  /// About how long these phases take, in seconds, loading left out: a training step and a validation batch on noise are timed. Changes
+  /// nothing.
+  double estimate_seconds(std::span<const Phase> phases, int64_t batch_size, int resize);
+
+ private:
+  void run_phases(std::span<const Phase> phases, bool freezing);
+  void run_fit(const Phase& phase);
+  Verdict run_epoch(const Phase& phase, int epoch);
+  void train_epoch(const Phase& phase, int epoch);
+  Tensor start_step(const data::Batch& batch, const Rates& rates);
+  void record(const std::vector<LateLosses::Loss>& losses);
+  amp::GradScaler* step_scaler() { return scaler_ ? &*scaler_ : nullptr; }
+  Tensor training_input(const data::Batch& batch) const;
+  Evaluation validate(const EvaluateOptions& options);
+  double time_training_step(const Tensor& input, std::span<const int64_t> labels);
+  double time_validation_batch(const Tensor& input);
+  EvaluateOptions evaluate_options() const;
+  std::string where() const;
+  std::string put_in_order();
+
+  ResNet& model_;
+  std::unique_ptr<Batches> train_, valid_;
+  ModelInfo info_;
+  LearnerOptions options_;
+  Placement placement_;
+  Adam optimizer_;
+  std::optional<amp::GradScaler> scaler_;
+  TrainingStep training_step_;
+  LateLosses losses_;
+  Recorder recorder_;
+  std::vector<Callback*> callbacks_;
+  int64_t step_ = 0;   // of the run
+  int64_t epoch_ = 0;  // of the run: what the loader's random numbers count
+  Phase phase_;        // the one that runs, for messages
+  int phase_epoch_ = 0;
+};
+
+/// A learner over a data set's two parts. scan() it first.
+Learner make_learner(ResNet& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options = {});
+
+}  // namespace mirilla::nn

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+
+#include "nn/train/callbacks.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+constexpr std::array<std::string_view, 5> kColumns{"epoch", "train_loss", "valid_loss", "accuracy", "time"};
+constexpr size_t kMinimumWidth = 8, kGap = 2;
+// Roughly what a validated picture costs of a trained one: a forward pass, without the two products of the way back.
+constexpr double kValidationShare = 1.0 / 3;
+constexpr std::chrono::milliseconds kRefresh{100};
+
+std::string bar(double share, int width) {
+  const int full = static_cast<int>(std::clamp(share, 0.0, 1.0) * width);
+  return fmt::format("[{:#<{}}{:-<{}}]", "", full, "", width - full);
+}
+
+double seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+size_t width_of(size_t column) { return std::max(kColumns[column].size(), kMinimumWidth); }
+
+// As fastai writes it, six decimals, where that leaves a blank before the next column; else with as many digits as do: 1.23457e+30.
+std::string number_cell(double value, size_t column) {
+  const size_t room = width_of(column) + kGap - 1;
+  if (std::isnan(value)) return "nan";  // without the sign that it may have
+  std::string text = fmt::format("{:.6f}", value);
+  for (int digits = 6; text.size() > room && digits >= 0; --digits) text = fmt::format("{:.{}e}", value, digits);
+  return text;
+}
+
+}  // namespace
+
+std::string format_time(double seconds) {
+  constexpr double kMost = 1e15;  // also what stands for infinity: a whole number that an int64 holds
+  const auto t = static_cast<int64_t>(seconds > 0 ? std::min(seconds, kMost) : 0);
+  if (t >= 3600) return fmt::format("{}:{:02d}:{:02d}", t / 3600, t / 60 % 60, t % 60);
+  return fmt::format("{:02d}:{:02d}", t / 60, t % 60);
+}
+
+std::string table_head() {
+  std::string line;
+  for (size_t i = 0; i < kColumns.size(); ++i) line += fmt::format("{}{:<{}}", i == 0 ? "" : "  ", kColumns[i], width_of(i));
+  return line;
+}
+
+std::string table_row(const EpochRow& row) {
+  const std::array<std::string, 5> cells{fmt::format("{}", row.epoch), number_cell(row.train_loss, 1), number_cell(row.valid_loss, 2),
+                                         number_cell(row.accuracy, 3), format_time(row.seconds)};
+  std::string line;  // each cell is followed by its gap, the last one too, as fastprogress does
+  for (size_t i = 0; i < cells.size(); ++i) line += fmt::format("{:<{}}", cells[i], std::max(width_of(i) + kGap, cells[i].size() + 1));
+  return line;
+}
+
+void Table::begin_fit(const FitPlan& plan) {
+  plan_ = plan;
+  fit_start_ = Clock::now();
+  console_.line(table_head());
+}
+
+void Table::begin_epoch(int epoch) {
+  epoch_ = epoch;
+  part_start_ = Clock::now();
+  pictures_ = 0;
+}
+
+void Table::after_batch(const BatchReport& report) {
+  pictures_ += report.pictures;
+  show("train", report, plan_.train_batches);
+}
+
+void Table::begin_validation() {
+  part_start_ = Clock::now();
+  pictures_ = 0;
+}
+
+void Table::after_validation_batch(const BatchReport& report) {
+  pictures_ += report.pictures;
+  show("valid", report, plan_.valid_batches);
+}
+
+void Table::show(std::string_view part, const BatchReport& report, int64_t batches) {
+  const Clock::time_point now = Clock::now();
+  const bool last = report.iteration + 1 == batches;
+  if (!console_.terminal() || (!last && now - shown_ < kRefresh)) return;
+  shown_ = now;
+  const bool validating = part == "valid";
+  const double share = batches > 0 ? static_cast<double>(report.iteration + 1) / static_cast<double>(batches) : 1;
+  const double train_cost = static_cast<double>(plan_.train_pictures);
+  const double epoch_cost = train_cost + kValidationShare * static_cast<double>(plan_.valid_pictures);
+  const double in_epoch = validating ? train_cost + share * (epoch_cost - train_cost) : share * train_cost;
+  const double done = epoch_ * epoch_cost + in_epoch;
+  const double left = done > 0 ? seconds(now - fit_start_) * (plan_.epochs * epoch_cost - done) / done : 0;
+  const double rate = static_cast<double>(pictures_) / std::max(seconds(now - part_start_), 1e-3);
+  std::string text = fmt::format("epoch {}/{} {} {} {:3.0f}%  {:.0f} img/s  {} left", epoch_ + 1, plan_.epochs, part, bar(share, 20),
+                                 100 * share, rate, format_time(left));
+  if (!validating && report.loss_known) text += fmt::format("  loss {:.4f}", report.train_loss);
+  console_.status(text);
+}
+
+Verdict Table::after_epoch(const EpochRow& row) {
+  console_.line(table_row(row));
+  return Verdict::go_on;
+}
+
+void Table::after_fit() { console_.clear_status(); }
+
+std::string Table::on_interrupt() {
+  console_.clear_status();
+  return {};
+}
+
+}  // namespace mirilla::nn

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "nn/train/training_step.h"
+
+#include <cstring>
+
+#include "engine/amp/autocast.h"
+#include "engine/ops/loss.h"
+#include "engine/tape.h"
+
+namespace mirilla::nn {
+
+namespace {
+
+Device& device_of(const Adam& optimizer) {
+  for (const auto& group : optimizer.groups())
+    for (const NamedTensor& parameter : group) return parameter.tensor.device();
+  throw Error("an optimizer without parameters has no device");
+}
+
+// A part of what the host says, and where on the device it goes.
+struct Part {
+  const void* from;
+  size_t bytes;
+  Tensor* to;
+};
+
+}  // namespace
+
+TrainingStep::TrainingStep(Module& model, Adam& optimizer, const TrainingStepOptions& options)
+    : model_(model), optimizer_(optimizer), options_(options), device_(device_of(optimizer)), replayer_(model, options.replay) {
+  if (!replayer_.active()) return;
+  rates_ = empty({static_cast<int64_t>(optimizer.groups().size()) + 1}, DType::f64, device_);
+  number_ = empty({1}, DType::i64, device_);
+}
+
+std::byte* TrainingStep::turn_for(size_t bytes) {
+  if (!ring_ || ring_->bytes() < bytes) {
+    ring_ = nullptr;  // waits for what is being read from it
+    ring_ = std::make_unique<PinnedRing>(device_, bytes);
+  }
+  return ring_->next();
+}
+
+void TrainingStep::send(std::span<const int64_t> labels, Tensor& targets, const Step* step) {
+  std::vector<Part> parts{{labels.data(), labels.size_bytes(), &targets}};
+  std::vector<double> rates;
+  if (step) {
+    rates = step->rates.lr;
+    rates.push_back(step->rates.momentum);
+    parts.push_back({rates.data(), rates.size() * sizeof(double), &rates_});
+    parts.push_back({&step->number, sizeof step->number, &number_});
+  }
+  size_t bytes = 0;
+  for (const Part& part : parts) bytes += part.bytes;
+  std::byte* at = turn_for(bytes);
+  for (const Part& part : parts) {
+    if (part.bytes == 0) continue;
+    std::memcpy(at, part.from, part.bytes);
+    const View to = *part.to;
+    device_.copy_from_pinned(to.address, at, part.bytes);
+    at += part.bytes;
+  }
+  ring_->sent();
+}
+
+Tensor TrainingStep::backward_from(const Tensor& input, const Tensor& targets, const amp::GradScaler* scaler) {
+  const amp::Autocast autocast(amp::dtype_of(options_.precision));
+  const Tensor loss = cross_entropy(model_(input), targets).loss;
+  tape::backward(loss, {.scale = scaler ? scaler->state() : Tensor()});
+  return loss;
+}
+
+Tensor TrainingStep::forward_backward(const Tensor& input, std::span<const int64_t> labels, const amp::GradScaler* scaler) {
+  Tensor targets = empty({static_cast<int64_t>(labels.size())}, DType::i64, device_);
+  send(labels, targets, nullptr);
+  return backward_from(input, targets, scaler);
+}
+
+Tensor TrainingStep::operator()(const Step& step) { return replayer_.active() || rates_ ? by_place(step) : by_value(step); }
+
+Tensor TrainingStep::by_value(const Step& step) {
+  model_.begin_step(options_.seed, static_cast<uint32_t>(step.number));
+  const Tensor loss = forward_backward(step.input, step.labels, step.scaler);
+  optimizer_.step(step.rates, step.scaler);
+  optimizer_.zero_grad();  // so that no gradient lives through validation
+  return loss;
+}
+
+Tensor TrainingStep::by_place(const Step& step) {
+  if (step.rates.lr.size() != optimizer_.groups().size())
+    throw Error(
+        fmt::format("a training step: {} learning rates came for {} parameter groups", step.rates.lr.size(), optimizer_.groups().size()),
+        "a schedule has one rate a group");
+  Tensor targets = empty({static_cast<int64_t>(step.labels.size())}, DType::i64, device_);
+  send(step.labels, targets, &step);
+  const auto lasting = [&] {
+    std::vector<Tensor> all;
+    for (const AdamSlot& slot : optimizer_.state())
+      for (const Tensor* tensor : {&slot.m, &slot.v, &slot.step}) all.push_back(*tensor);
+    if (step.scaler) all.push_back(step.scaler->state());
+    return all;
+  };
+  return replayer_({.key = {static_cast<uint64_t>(options_.precision)},
+                    .inputs = {step.input, targets},
+                    .lasting = lasting,
+                    .run =
+                        [&](const std::vector<Tensor>& inputs) {
+                          model_.begin_step(options_.seed, 0, number_);
+                          const Tensor loss = backward_from(inputs[0], inputs[1], step.scaler);
+                          optimizer_.step(rates_, step.scaler);
+                          optimizer_.zero_grad();
+                          return loss;
+                        },
+                    .forget = [&] { optimizer_.zero_grad(); }});
+}
+
+}  // namespace mirilla::nn

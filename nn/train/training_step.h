@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "engine/amp/grad_scaler.h"
+#include "engine/amp/precision.h"
+#include "nn/train/adam.h"
+#include "nn/pinned_ring.h"
+#include "nn/run/replay.h"
+
+namespace mirilla::nn {
+
+struct TrainingStepOptions {
+  amp::Precision precision = amp::Precision::fp32;
+  uint64_t seed = 0;  // of the dropout
+  ReplayOptions replay = {};
+};
+
+/// One training step after another: forward, cross entropy, backward, Adam; eagerly, or recorded and replayed. Both give the same bits.
+///
+/// Does not wait for the device, but where that is several steps behind: labels, rates and the step's number go there through pinned
+/// memory, each step's in a turn of its own.
+class TrainingStep {
+ public:
+  /// The optimizer is that of the model's parameters. Both outlive this.
+  TrainingStep(Module& model, Adam& optimizer, const TrainingStepOptions& options = {});
+
+  struct Step {
+    Tensor input;                     // (N,H,W,3) normalised, on the model's device; a half's network takes halves
+    std::span<const int64_t> labels;  // (N), each a class of the model: the caller's promise
+    Rates rates;
+    int64_t number = 0;                 // of the step: keys the dropout
+    amp::GradScaler* scaler = nullptr;  // in fp16
+  };
+  /// The loss, (): the next step may overwrite it. The model is to be in training mode. No gradient is left.
+  Tensor operator()(const Step& step);
+
+  /// Without the optimizer: fills the gradients.
+  Tensor forward_backward(const Tensor& input, std::span<const int64_t> labels, const amp::GradScaler* scaler);
+
+  /// How the steps were run.
+  const Replayer::Counts& counts() const { return replayer_.counts(); }
+
+ private:
+  /// What the host says of a step, on its way through one turn of the ring; absent parts are not sent.
+  void send(std::span<const int64_t> labels, Tensor& targets, const Step* step);
+  std::byte* turn_for(size_t bytes);
+  Tensor backward_from(const Tensor& input, const Tensor& targets, const amp::GradScaler* scaler);
+  Tensor by_value(const Step& step);
+  Tensor by_place(const Step& step);
+
+  Module& model_;
+  Adam& optimizer_;
+  TrainingStepOptions options_;
+  Device& device_;
+  std::unique_ptr<PinnedRing> ring_;
+  Tensor rates_, number_;  // where a replayed step reads them
+  Replayer replayer_;
+};
+
+}  // namespace mirilla::nn
