@@ -18,8 +18,9 @@
 #include "data/items.h"
 #include "data/names.h"
 #include "kernels/core/device.h"
-#include "kernels/host/threads.h"
 #include "kernels/core/system_reason.h"
+#include "kernels/devices.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::apps {
 

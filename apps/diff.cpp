@@ -12,6 +12,7 @@
 #include "apps/outputs.h"
 #include "apps/pictures.h"
 #include "data/decode.h"
+#include "kernels/devices.h"
 #include "nn/run/evaluate.h"
 #include "nn/run/predict.h"
 #include "weights/read.h"

@@ -8,6 +8,8 @@
 #include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "data/names.h"
+#include "kernels/devices.h"
+#include "kernels/host/threads.h"
 #include "nn/train/batch_hint.h"
 
 namespace mirilla::apps {

@@ -5,7 +5,7 @@
 
 #include <iostream>
 
-#include "kernels/core/device.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::apps {
 

@@ -15,7 +15,7 @@ namespace {
 struct Options {
   CommonOptions common;
   ModelOptions model;
-  nn::ServeOptions serve;
+  pages::ServeOptions serve;
 };
 
 // Answers that are being worked out may finish, for a moment; a browser that keeps its connection open, or sends half a request, is not
@@ -28,12 +28,12 @@ void end_when_asked(const std::atomic<bool>& stop, const std::stop_token& served
 }
 
 void run(const Options& options) {
-  if (!nn::can_serve())
+  if (!pages::can_serve())
     throw Error("this program was built without cpp-httplib, so it cannot serve",
                 "install libcpp-httplib-dev (tools/setup does) and build again");
   Device& device = open(options.common);
   nn::LoadedModel loaded = load(options.model, device);
-  nn::PhotoService service(loaded, {.device = device});
+  pages::PhotoService service(loaded, {.device = device});
   const std::atomic<bool>& stop = interrupt_flag();
   SignalsRaiseFlag signals;
   const std::jthread impatient([&stop](const std::stop_token& served) { end_when_asked(stop, served); });
@@ -43,7 +43,7 @@ void run(const Options& options) {
     else
       print(fmt::format("{} shows what the model sees; Ctrl-C ends it\n", address));
   };
-  nn::serve(service, options.serve, ready, stop);
+  pages::serve(service, options.serve, ready, stop);
   signals.accept();
 }
 

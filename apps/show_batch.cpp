@@ -7,6 +7,7 @@
 #include "apps/training.h"
 #include "data/dataset.h"
 #include "data/write/png_write.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::apps {
 

@@ -8,6 +8,7 @@
 #include "apps/training.h"
 #include "data/names.h"
 #include "kernels/core/atomic_file.h"
+#include "kernels/host/threads.h"
 #include "nn/train/batch_hint.h"
 #include "nn/train/callbacks.h"
 #include "nn/train/learner.h"

@@ -9,6 +9,7 @@
 #include "data/names.h"
 #include <iostream>
 #include "data/scenes/scenes.h"
+#include "kernels/host/threads.h"
 #include "weights/match.h"
 
 namespace mirilla::apps {

@@ -3,6 +3,7 @@
 #include "data/libraries.h"
 #include "kernels/cuda/device.h"
 #include "kernels/core/device.h"
+#include "kernels/devices.h"
 
 namespace mirilla::apps {
 

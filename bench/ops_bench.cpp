@@ -13,9 +13,10 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/cpu.h"
 #include "kernels/core/device.h"
 #include "kernels/core/philox.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/host/threads.h"
 #include "kernels/reference/reference.h"
 
 namespace mirilla::bench {

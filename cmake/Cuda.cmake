@@ -31,10 +31,10 @@ endif()
 find_package(CUDAToolkit REQUIRED)
 set(MIRILLA_CUDNN_MODE auto CACHE STRING "cuDNN: auto (where its headers and cudnn-frontend's are found) or off")
 set(MIRILLA_CUBLASLT_MODE auto CACHE STRING "cuBLASLt: auto (where its header is found) or off")
-set(library_places HINTS ${CUDAToolkit_INCLUDE_DIRS} PATHS ${CMAKE_SOURCE_DIR}/.deps/cuda/include)
+set(library_places HINTS ${CUDAToolkit_INCLUDE_DIRS} PATHS ${PROJECT_SOURCE_DIR}/.deps/cuda/include)
 find_path(CUBLASLT_INCLUDE_DIR cublasLt.h ${library_places})
 find_path(CUDNN_INCLUDE_DIR cudnn_graph.h ${library_places})
-find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h ${library_places} ${CMAKE_SOURCE_DIR}/.deps/cudnn_frontend/include)
+find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h ${library_places} ${PROJECT_SOURCE_DIR}/.deps/cudnn_frontend/include)
 
 function(mirilla_library name mode)  # name, mode, what it wants: sets MIRILLA_<name>
   string(TOUPPER ${name} upper)

@@ -3,7 +3,7 @@
 #   cmake -DOUT=assets.cpp "-DFILES=explore.html;page.css" -P EmbedText.cmake
 #
 # Raw strings in pieces: compilers promise no more than 64 KiB of one literal.
-set(text "// Made by cmake/EmbedText.cmake.\n#include \"apps/pages/assets.h\"\n\nnamespace mirilla::nn::assets {\n")
+set(text "// Made by cmake/EmbedText.cmake.\n#include \"apps/pages/assets.h\"\n\nnamespace mirilla::pages::assets {\n")
 foreach(file IN LISTS FILES)
   get_filename_component(name "${file}" NAME)
   string(REPLACE "." "_" name "${name}")
@@ -18,5 +18,5 @@ foreach(file IN LISTS FILES)
   endwhile()
   string(APPEND text "\nstd::string_view ${name}() {\n  static constexpr std::string_view kText = ${pieces};\n  return kText;\n}\n")
 endforeach()
-string(APPEND text "\n}  // namespace mirilla::nn::assets\n")
+string(APPEND text "\n}  // namespace mirilla::pages::assets\n")
 file(WRITE "${OUT}" "${text}")

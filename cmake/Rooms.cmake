@@ -2,12 +2,14 @@
 # builds without.
 set(MIRILLA_COMMON_HEADERS <algorithm> <functional> <map> <memory> <string> <vector> <fmt/format.h>)
 
-# A room of the house: one static library of every .cpp below its folder, with the tree's root as include path.
+# A room of the house: one static library of every .cpp below its folder, with the tree's root as include path. It is called mirilla_ and
+# the last part of its folder's name.
 #
 #   mirilla_room(engine DEPENDS mirilla_kernels PRIVATE some::library EXCLUDE regex)
-function(mirilla_room name)
+function(mirilla_room folder)
   cmake_parse_arguments(ROOM "" "EXCLUDE" "DEPENDS;PRIVATE" ${ARGN})
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
+  get_filename_component(name ${folder} NAME)
   if(ROOM_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX ${ROOM_EXCLUDE})
   endif()
@@ -18,7 +20,7 @@ endfunction()
 
 # Flags that every target of ours is built with.
 add_library(mirilla_flags INTERFACE)
-target_include_directories(mirilla_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_include_directories(mirilla_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(mirilla_flags INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers)
 if(MIRILLA_WERROR)
   target_compile_options(mirilla_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror> $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xcompiler=-Werror>)

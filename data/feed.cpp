@@ -6,34 +6,14 @@
 
 namespace mirilla::data {
 
-/// Given back when the Feed goes, the loader's workers having ended.
-struct Feed::PinnedMemory {
-  explicit PinnedMemory(Device& of) : device(of) {}
-  ~PinnedMemory() {
-    for (const auto& [address, bytes] : blocks) device.release_pinned(address, bytes);
-  }
-  PinnedMemory(const PinnedMemory&) = delete;
-  PinnedMemory& operator=(const PinnedMemory&) = delete;
-
-  void* allocate(size_t bytes) {
-    void* const address = device.allocate_pinned(bytes);
-    blocks.emplace_back(address, bytes);
-    return address;
-  }
-
-  Device& device;
-  std::vector<std::pair<void*, size_t>> blocks;
-};
-
 Feed::Feed(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options, Device& device, uint64_t keep_bytes)
     : dataset_(std::move(dataset)),
       options_(options),
       device_(device),
       picture_bytes_(int64_t{dataset_->resize()} * dataset_->resize() * 3),
-      pinned_(std::make_shared<PinnedMemory>(device)),
       kept_at_(dataset_->items().size(), -1) {
   LoaderOptions loading = options;
-  loading.memory = [this](size_t bytes) { return pinned_->allocate(bytes); };
+  loading.memory = [this](size_t bytes) { return allocate_pinned(bytes); };
   loader_ = std::make_unique<Loader>(dataset_, loading);
   const auto wanted = static_cast<int64_t>((options.training ? dataset_->train() : dataset_->valid()).size());
   capacity_ = std::min(wanted, static_cast<int64_t>(keep_bytes / static_cast<uint64_t>(picture_bytes_)));
@@ -43,11 +23,21 @@ Feed::Feed(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options,
     Room& room = rooms_[i];
     room.first = capacity_ + static_cast<int64_t>(i) * batch;
     room.places = empty({batch, 2}, DType::i64, device);
-    room.pinned_places = static_cast<int64_t*>(pinned_->allocate(static_cast<size_t>(batch) * 2 * sizeof(int64_t)));
+    room.pinned_places = static_cast<int64_t*>(allocate_pinned(static_cast<size_t>(batch) * 2 * sizeof(int64_t)));
   }
 }
 
-Feed::~Feed() { wait_for_sent(); }
+Feed::~Feed() {
+  try {
+    wait_for_sent();
+  } catch (const Error&) {  // the device is lost, and reads nothing any more
+  }
+}
+
+void* Feed::allocate_pinned(size_t bytes) {
+  pinned_.push_back(std::make_unique<PinnedMemory>(device_, bytes));
+  return pinned_.back()->address();
+}
 
 void Feed::wait_for_sent() {
   // The second stream has an order: the last that was sent arrives after all others.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "data/loader.h"
+#include "engine/pinned.h"
 #include "kernels/core/device.h"
 
 namespace mirilla::data {
@@ -47,7 +48,6 @@ class Feed {
   FeedStatistics statistics() const { return statistics_; }
 
  private:
-  struct PinnedMemory;
   /// Room for a batch.
   struct Room {
     int64_t first = 0;                                  // picture of pictures_
@@ -59,6 +59,7 @@ class Feed {
   };
   static constexpr size_t kRooms = 3;
 
+  void* allocate_pinned(size_t bytes);
   bool fetch();
   void follow(int64_t batch);
   void send(const Batch& from, Room& room);
@@ -71,7 +72,7 @@ class Feed {
   int64_t picture_bytes_;
   int64_t capacity_ = 0;  // pictures that may be kept
   Tensor pictures_;       // (capacity + kRooms batch,S,S,3): those kept, then the rooms
-  std::shared_ptr<PinnedMemory> pinned_;
+  std::vector<std::unique_ptr<PinnedMemory>> pinned_;  // given back when the loader's workers have ended
   std::unique_ptr<Loader> loader_;
   std::array<Room, kRooms> rooms_;
   std::vector<int64_t> kept_at_;  // of each item, or -1

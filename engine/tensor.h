@@ -53,8 +53,7 @@ class Tensor {
   operator ConstView() const;
   operator View();
 
-  // --- Views of the same storage. They take no part in the tape: see ops/flatten.h for the differentiable form
-  // ----------------------------
+  // --- Views of the same storage. They take no part in the tape; flatten (engine/ops/linear.h) does ---------------------------------
   /// Rows begin..end of the first dimension. Throws ShapeError outside it.
   Tensor slice(int64_t begin, int64_t end) const;
   /// The same elements in another shape. Throws ShapeError where the counts differ.

@@ -4,7 +4,7 @@
 #include <string_view>
 
 /// The files of this folder, as they were when the program was built (cmake/EmbedText.cmake).
-namespace mirilla::nn::assets {
+namespace mirilla::pages::assets {
 
 std::string_view explore_html();
 std::string_view explore_js();
@@ -13,4 +13,4 @@ std::string_view page_js();
 std::string_view serve_html();
 std::string_view serve_js();
 
-}  // namespace mirilla::nn::assets
+}  // namespace mirilla::pages::assets

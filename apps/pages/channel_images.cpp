@@ -10,7 +10,7 @@
 
 #include "data/write/png_write.h"
 
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 namespace {
 
@@ -145,4 +145,4 @@ nlohmann::ordered_json describe_channels(const Channels& given, int64_t shrink, 
   return text;
 }
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

@@ -10,7 +10,7 @@
 #include <vector>
 
 /// Activations as small pictures and numbers, for pages.
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 /// (height, width, channels) of one picture.
 struct Channels {
@@ -45,4 +45,4 @@ class ImageStore {
 /// "not_finite".
 nlohmann::ordered_json describe_channels(const Channels& channels, int64_t shrink, ImageStore& images);
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

@@ -19,7 +19,7 @@
 #include "nn/run/predict.h"
 #include "nn/explain/target.h"
 
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 namespace {
 
@@ -52,13 +52,13 @@ std::vector<double> mean_over_places(const Channels& channels) {
 }
 
 // The receptive field's side in pixels of what each module gives, along the main path: a shortcut sees less.  [Araujo et al. 2019]
-std::map<std::string, int64_t> fields_of(ResNet& model) {
+std::map<std::string, int64_t> fields_of(nn::ResNet& model) {
   std::map<std::string, int64_t> fields;
   int64_t field = 1, jump = 1;
   for (const auto& [name, module] : model.modules()) {
     const bool shortcut = name.find("downsample") != std::string::npos;
     int64_t window = 1, stride = 1;
-    if (const auto* conv = dynamic_cast<const Conv2d*>(module)) window = conv->spec().kernel, stride = conv->spec().conv.stride;
+    if (const auto* conv = dynamic_cast<const nn::Conv2d*>(module)) window = conv->spec().kernel, stride = conv->spec().conv.stride;
     if (module->kind() == "MaxPool2d") window = 3, stride = 2;
     if (shortcut) continue;
     field += (window - 1) * jump;
@@ -78,7 +78,7 @@ int64_t field_of(const std::map<std::string, int64_t>& fields, const std::string
 
 class Explorer {
  public:
-  Explorer(ResNet& model, const Tensor& input, const ExploreOptions& options) : model_(model), input_(input), options_(options) {}
+  Explorer(nn::ResNet& model, const Tensor& input, const ExploreOptions& options) : model_(model), input_(input), options_(options) {}
 
   // All classes that may be chosen, the target's gradient in full.
   void run() {
@@ -118,7 +118,7 @@ class Explorer {
 
   // Everything watched, and what it gave.
   struct Pass {
-    std::vector<Watch> watches;
+    std::vector<nn::Watch> watches;
     Tensor logits;
     std::vector<Tensor> outputs;  // each call of each of them
   };
@@ -126,10 +126,10 @@ class Explorer {
   Pass forward() {
     Pass pass{.watches = model_.watch_all("**"), .logits = {}, .outputs = {}};
     pass.watches.insert(pass.watches.begin(), model_.watch(""));
-    const EvaluationMode mode(model_);
+    const nn::EvaluationMode mode(model_);
     const tape::NoGrad no_grad;  // the watches alone decide what is recorded
     pass.logits = model_(input_);
-    for (const Watch& watch : pass.watches)
+    for (const nn::Watch& watch : pass.watches)
       for (size_t call = 0; call < watch.calls(); ++call) pass.outputs.push_back(watch.activation(call));
     return pass;
   }
@@ -137,19 +137,19 @@ class Explorer {
   Pass forward_backward(int target) {
     Pass pass = forward();
     const tape::NoGrad no_grad;
-    const std::vector<Target> targets{{{{target}}}};
-    tape::backward(pass.logits, {.seed = seed_of(targets, pass.logits), .targets = pass.outputs});
+    const std::vector<nn::Target> targets{{{{target}}}};
+    tape::backward(pass.logits, {.seed = nn::seed_of(targets, pass.logits), .targets = pass.outputs});
     return pass;
   }
 
   void add_class(int target) {
     const Pass pass = forward_backward(target);
     size_t i = 0;
-    for (const Watch& watch : pass.watches)
+    for (const nn::Watch& watch : pass.watches)
       for (size_t call = 0; call < watch.calls(); ++call, ++i) {
         const Channels gradient = channels_of(watch.gradient(call));
-        if (!all_finite(gradient.values))
-          throw why_not_finite([&] { forward_backward(target); }, fmt::format("the gradients at '{}'", watch.name()));
+        if (!nn::all_finite(gradient.values))
+          throw nn::why_not_finite([&] { forward_backward(target); }, fmt::format("the gradients at '{}'", watch.name()));
         add_class(captured_[i], channels_of(pass.outputs[i]), gradient, target == target_);
       }
   }
@@ -175,13 +175,13 @@ class Explorer {
   void describe_activations() {
     const Pass pass = forward();
     {
-      const EvaluationMode mode(model_);
+      const nn::EvaluationMode mode(model_);
       const tape::NoGrad no_grad;
-      logits_ = finite_logits(model_, input_, pass.logits);
+      logits_ = nn::finite_logits(model_, input_, pass.logits);
     }
     choose_side(pass.outputs);
     size_t i = 0;
-    for (const Watch& watch : pass.watches) {
+    for (const nn::Watch& watch : pass.watches) {
       for (size_t call = 0; call < watch.calls(); ++call, ++i) {
         const Channels channels = channels_of(pass.outputs[i]);
         const int64_t shrink = shrink_of(channels.height, channels.width);
@@ -206,13 +206,13 @@ class Explorer {
     Channels map{.height = a.height,
                  .width = a.width,
                  .channels = 1,
-                 .values = gradcam({.activation = a.values, .gradient = g.values, .channels = static_cast<size_t>(a.channels)})};
+                 .values = nn::gradcam({.activation = a.values, .gradient = g.values, .channels = static_cast<size_t>(a.channels)})};
     map = shrunk(map, shrink);
     const auto [lo, hi] = std::minmax_element(map.values.begin(), map.values.end());
     captured.text["maps"].push_back({{"lo", rounded(*lo)}, {"hi", rounded(*hi)}, {"bytes", base64(as_bytes(map.values, *lo, *hi))}});
   }
 
-  ResNet& model_;
+  nn::ResNet& model_;
   const Tensor& input_;
   const ExploreOptions& options_;
   std::vector<double> logits_;
@@ -234,13 +234,13 @@ Json color_tables() {
   return tables;
 }
 
-int64_t parameters_below(const Module& module) {
+int64_t parameters_below(const nn::Module& module) {
   int64_t total = 0;
-  for (const NamedTensor& parameter : module.parameters()) total += parameter.tensor.numel();
+  for (const nn::NamedTensor& parameter : module.parameters()) total += parameter.tensor.numel();
   return total;
 }
 
-Json modules_of(ResNet& model, const std::map<std::string, std::string>& shapes) {
+Json modules_of(nn::ResNet& model, const std::map<std::string, std::string>& shapes) {
   const std::map<std::string, int64_t> fields = fields_of(model);
   Json all = Json::array();
   for (const auto& [name, module] : model.modules()) {
@@ -260,7 +260,7 @@ Json classes_of(const Explorer& explorer, const std::vector<std::string>& vocabu
     const auto at = static_cast<size_t>(index);
     all.push_back({{"index", index},
                    {"name", vocabulary[at]},
-                   {"probability", rounded(probability_of(explorer.logits(), at))},
+                   {"probability", rounded(nn::probability_of(explorer.logits(), at))},
                    {"logit", rounded(explorer.logits()[at])}});
   }
   return all;
@@ -268,8 +268,8 @@ Json classes_of(const Explorer& explorer, const std::vector<std::string>& vocabu
 
 }  // namespace
 
-std::string explore_document(ResNet& model, const data::Picture& picture, const ModelInfo& info, const std::string& file,
-                             const ExploreOptions& options, Placement placement) {
+std::string explore_document(nn::ResNet& model, const data::Picture& picture, const nn::ModelInfo& info, const std::string& file,
+                             const ExploreOptions& options, nn::Placement placement) {
   const Tensor input = prepare(picture, info, placement);
   Explorer explorer(model, input, options);
   explorer.run();
@@ -277,7 +277,7 @@ std::string explore_document(ResNet& model, const data::Picture& picture, const 
                    {"arch", model.spec().arch},
                    {"size", info.size},
                    {"side", info.resize},
-                   {"picture", "data:image/png;base64," + base64(data::encode_png(resized_picture(picture, info)))},
+                   {"picture", "data:image/png;base64," + base64(data::encode_png(nn::resized_picture(picture, info)))},
                    {"target", explorer.target()},
                    {"total_classes", info.vocabulary.size()},
                    {"classes", classes_of(explorer, info.vocabulary)},
@@ -304,4 +304,4 @@ std::string explore_page(const std::string& document) {
   return replaced(whole_page(assets::explore_html(), assets::explore_js()), "/*DATA*/", json_for_html(document));
 }
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

@@ -11,7 +11,7 @@
 #include "nn/files/model_file.h"
 
 /// One picture's way through a network, as a page that a browser shows without any network.
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 struct ExploreOptions {
   std::optional<int> target = {};  // the class whose gradient is shown channel by channel; none: the likeliest
@@ -36,9 +36,9 @@ struct ExploreOptions {
 ///
 /// Captures of modules without places have height = width = 1 and no maps. Statistics are of the values as they are, before shrinking. In
 /// evaluation mode; the mode is put back. Waits for the device. Throws NotFinite where logits or gradients are not finite, UsageError for a
-/// class that the model has not.
-std::string explore_document(ResNet& model, const data::Picture& picture, const ModelInfo& info, const std::string& file,
-                             const ExploreOptions& options, Placement placement);
+/// class that the model lacks.
+std::string explore_document(nn::ResNet& model, const data::Picture& picture, const nn::ModelInfo& info, const std::string& file,
+                             const ExploreOptions& options, nn::Placement placement);
 
 /// The document in its page: one HTML file, scripts and styles inside. It asks no network for anything, and says so to the browser (a
 /// content security policy); names in the document cannot become markup.
@@ -47,4 +47,4 @@ std::string explore_page(const std::string& document);
 /// A JSON document as it may stand inside a script element: each '<' escaped, so that nothing in it ends the element.
 std::string json_for_html(const std::string& document);
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

@@ -3,7 +3,7 @@
 
 #include "apps/pages/assets.h"
 
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 std::string replaced(std::string text, std::string_view mark, std::string_view with) {
   const size_t at = text.find(mark);
@@ -16,4 +16,4 @@ std::string whole_page(std::string_view html, std::string_view script) {
   return replaced(page, "/*SCRIPT*/", std::string(assets::page_js()) + std::string(script));
 }
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

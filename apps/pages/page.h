@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 /// The text with `with` in place of the first `mark`.
 std::string replaced(std::string text, std::string_view mark, std::string_view with);
@@ -12,4 +12,4 @@ std::string replaced(std::string text, std::string_view mark, std::string_view w
 /// A page with its style and script in place: what the pages share (page.css, page.js), and then its own.
 std::string whole_page(std::string_view html, std::string_view script);
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

@@ -18,7 +18,7 @@
 #include "nn/run/predict.h"
 #include "nn/inspect/summary.h"
 
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 namespace {
 
@@ -37,9 +37,9 @@ std::string new_id() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", source(), source(), source(), source());
 }
 
-std::vector<std::string> layers_with_places(ResNet& model, int size) {
+std::vector<std::string> layers_with_places(nn::ResNet& model, int size) {
   std::vector<std::string> layers;
-  for (const ModuleSummary& one : summarise(model, size))
+  for (const nn::ModuleSummary& one : nn::summarise(model, size))
     if (!one.name.empty() && one.output.rank() == 4 && one.output[1] * one.output[2] > 1) layers.push_back(one.name);
   return layers;
 }
@@ -83,7 +83,7 @@ class PhotoService::Turn {
   PhotoService& service_;
 };
 
-PhotoService::PhotoService(LoadedModel& loaded, Placement placement, ServiceLimits limits)
+PhotoService::PhotoService(nn::LoadedModel& loaded, nn::Placement placement, ServiceLimits limits)
     : loaded_(loaded), placement_(placement), limits_(limits) {
   about_ = text_of({{"arch", loaded.model->spec().arch},
                     {"size", loaded.info.size},
@@ -101,8 +101,8 @@ std::string PhotoService::add(std::span<const uint8_t> bytes) {
   const bool exif_rotate = loaded_.info.exif_rotate;
   const auto [picture, orientation] =
       data::decode_file(bytes, "the photo", {.exif_rotate = exif_rotate, .most_pixels = limits_.photo_pixels});
-  Photo photo{.id = new_id(), .resized = resized_picture(picture, loaded_.info)};
-  const std::vector<Prediction> predictions = predict(*loaded_.model, std::span(&picture, 1), loaded_.info);
+  Photo photo{.id = new_id(), .resized = nn::resized_picture(picture, loaded_.info)};
+  const std::vector<nn::Prediction> predictions = predict(*loaded_.model, std::span(&picture, 1), loaded_.info);
   Json answer = {{"id", photo.id},
                  {"classes", classes_of(predictions[0].probabilities, loaded_.info.vocabulary)},
                  {"width", picture.width},
@@ -134,22 +134,22 @@ std::string PhotoService::explain(const std::string& id, const Question& questio
   if (std::find(kQuick.begin(), kQuick.end(), question.method) == kQuick.end())
     throw UsageError(fmt::format("'{}' is not among the methods that answer at once", question.method),
                      fmt::format("there are {}", fmt::join(kQuick, ", ")));
-  ExplainOptions options;
+  nn::ExplainOptions options;
   options.method = question.method;
   options.layers = {question.layer};
   options.colors = &data::colormap_of(question.colormap);
   if (question.target) options.targets = {{{{*question.target}}}};
   const Turn turn(*this);
-  const std::vector<Explanation> all = nn::explain(*loaded_.model, prepare(shown, loaded_.info, placement_), options);
-  const Explanation& one = all.at(0);
+  const std::vector<nn::Explanation> all = nn::explain(*loaded_.model, prepare(shown, loaded_.info, placement_), options);
+  const nn::Explanation& one = all.at(0);
   const int index = one.target.terms.at(0).index;
   return text_of({{"layer", question.layer},
                   {"class", loaded_.info.vocabulary[static_cast<size_t>(index)]},
                   {"index", index},
-                  {"probability", rounded(probability_of(one))},
+                  {"probability", rounded(nn::probability_of(one))},
                   {"method", question.method},
-                  {"image", data_url(panels_of(one, shown, options).at(0).picture)},
-                  {"note", one.maps.empty() ? "" : note_on(one.maps[0], options.style)}});
+                  {"image", data_url(nn::panels_of(one, shown, options).at(0).picture)},
+                  {"note", one.maps.empty() ? "" : nn::note_on(one.maps[0], options.style)}});
 }
 
 std::string PhotoService::explore(const std::string& id) {
@@ -158,4 +158,4 @@ std::string PhotoService::explore(const std::string& id) {
   return explore_page(explore_document(*loaded_.model, shown, loaded_.info, "photo", {}, placement_));
 }
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

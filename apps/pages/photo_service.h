@@ -13,7 +13,7 @@
 #include "nn/files/model_file.h"
 
 /// What `mirilla serve` answers, without any HTTP: photos come as bytes, answers go as JSON, PNG and HTML.
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 struct ServiceLimits {
   size_t photo_bytes = 32 << 20;    // of a file
@@ -46,7 +46,7 @@ struct Question {
 /// queue that is bounded. What computes throws NotFinite where the network's answer is not finite.
 class PhotoService {
  public:
-  PhotoService(LoadedModel& loaded, Placement placement, ServiceLimits limits = {});
+  PhotoService(nn::LoadedModel& loaded, nn::Placement placement, ServiceLimits limits = {});
 
   const ServiceLimits& limits() const { return limits_; }
 
@@ -79,8 +79,8 @@ class PhotoService {
   data::Picture find(const std::string& id);
   void keep(Photo photo);
 
-  LoadedModel& loaded_;
-  Placement placement_;
+  nn::LoadedModel& loaded_;
+  nn::Placement placement_;
   ServiceLimits limits_;
   std::string about_;
   std::mutex model_;  // held while it computes
@@ -89,4 +89,4 @@ class PhotoService {
   std::list<Photo> photos_;  // asked about last first
 };
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

@@ -4,7 +4,7 @@
 
 #include "apps/pages/web_server.h"
 
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 namespace {
 
@@ -44,4 +44,4 @@ bool is_own_host(std::string_view header, std::string_view host) {
   return header.starts_with('[') && all_of(name, "0123456789abcdef:.");
 }
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

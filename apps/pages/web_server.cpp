@@ -13,7 +13,7 @@
 #include "apps/pages/page.h"
 #include "nn/run/finite.h"
 
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 namespace {
 
@@ -192,4 +192,4 @@ void serve(PhotoService& service, const ServeOptions& options, const std::functi
   if (!stop.load()) throw Error("the server stopped by itself");
 }
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

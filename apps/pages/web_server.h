@@ -9,7 +9,7 @@
 #include "apps/pages/photo_service.h"
 
 /// `mirilla serve`: a PhotoService for a browser.
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 struct ServeOptions {
   std::string host = "127.0.0.1";
@@ -41,4 +41,4 @@ void serve(PhotoService& service, const ServeOptions& options, const std::functi
 /// Whether a Host header names this server: a number, [a number], localhost, or `host`, each with or without a port.
 bool is_own_host(std::string_view header, std::string_view host);
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

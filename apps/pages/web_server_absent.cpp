@@ -2,7 +2,7 @@
 #include "apps/pages/web_server.h"
 
 // Stands in where cpp-httplib was not found when the program was built.
-namespace mirilla::nn {
+namespace mirilla::pages {
 
 bool can_serve() { return false; }
 
@@ -11,4 +11,4 @@ void serve(PhotoService&, const ServeOptions&, const std::function<void(const st
               "install libcpp-httplib-dev (tools/setup does) and build again");
 }
 
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

@@ -6,7 +6,7 @@
 #include <unordered_map>
 
 #include "bench/convolutions.h"
-#include "kernels/core/device.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::bench {
 

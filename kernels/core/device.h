@@ -86,7 +86,8 @@ class Device {
   virtual std::unique_ptr<DeviceReplay> record(const std::function<void()>& work);
 
   // --- Pinned memory: the host's, and the device reaches it while the host does something else ----------------------------------------
-  /// Aligned to 64 bytes. Throws DeviceError where there is no more of it. On a host device it is plain memory.
+  /// Aligned to 64 bytes. Throws DeviceError where there is no more of it. By default the device's own memory, which on a host
+  /// device is the host's.
   virtual void* allocate_pinned(size_t bytes);
   virtual void release_pinned(void* address, size_t bytes) noexcept;
   /// On the main stream; never waits, so `pinned` must stay as it is until a later mark() is reached. In a replay each run reads it anew.
@@ -116,17 +117,5 @@ class Device {
  protected:
   Device() = default;
 };
-
-/// The device called `name`: "cuda", "cpu", "simt" (the CUDA kernels on the host's executor: true and slow), "reference", or "auto" for the
-/// fastest one here; "cuda:1" is the second GPU, "cuda" the first. One object a device, which lives as long as the program. Throws
-/// DeviceError for a name that is unknown or a device that is not there; never falls back to another.
-Device& open_device(std::string_view name);
-
-/// The names open_device accepts here, "auto" not counted.
-std::vector<std::string> device_names();
-
-/// How many threads host devices compute with; 0 means one a core. Applies from the next operation on.
-void set_host_threads(int threads);
-int host_threads();
 
 }  // namespace mirilla

@@ -14,10 +14,10 @@ namespace mirilla {
 /// What every function of the project throws: one sentence that says what was expected and what came, and a hint that says
 /// what to do about it. `what()` gives both, the hint on its own line:
 ///
-///   conv2d: the input (8,32,32,3) has 3 channels and the weights (64,7,7,4) want 4
-///     hint: pictures are padded to 4 channels by data::pad_channels; did this batch skip it?
+///   there is no device 'gpu'
+///     hint: the devices here are auto, cpu, simt, reference
 ///
-/// The library never prints, exits or aborts; apps/ turns an Error into text and an exit code.
+/// The library never prints to the terminal, exits or aborts; apps/ turns an Error into text and an exit code.
 class Error : public std::runtime_error {
  public:
   explicit Error(std::string_view message, std::string_view hint = {});

@@ -13,6 +13,7 @@
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/isa.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla {
 namespace {

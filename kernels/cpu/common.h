@@ -9,6 +9,7 @@
 #include "kernels/core/device.h"
 #include "kernels/host/threads.h"
 #include "kernels/core/view.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::cpu {
 

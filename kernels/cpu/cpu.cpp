@@ -4,6 +4,7 @@
 #include "kernels/cpu/common.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/products.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla {
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "kernels/core/device.h"
+#include "kernels/core/error.h"
 #include "kernels/host/environment.h"
 #include "kernels/host/startable.h"
 

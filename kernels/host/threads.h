@@ -7,12 +7,17 @@
 #include <thread>
 #include <vector>
 
-/// Threads of the host: how many compute, and that as many do as were promised. set_host_threads and host_threads are in kernels/core/device.h.
+/// Threads of the host: how many compute, and that as many do as were promised.
 ///
 /// OpenMP may give a region fewer threads than it was asked for: inside another region, beyond OMP_THREAD_LIMIT, with OMP_DYNAMIC, with
 /// OMP_MAX_ACTIVE_LEVELS=0. A loop whose iterations OpenMP deals out is right all the same; work that was cut by a number of threads
 /// before, as oneDNN's, is not: the parts of threads that never came are left out.
 namespace mirilla {
+
+/// How many threads host devices compute with; 0 means one a core. Applies from the next operation on. Throws DeviceError for less than 0
+/// and for more than most_host_threads().
+void set_host_threads(int threads);
+int host_threads();
 
 /// The most that set_host_threads takes: 8 for each of the machine's processors, and 64 on the smallest. Beyond it threads do nothing but
 /// wait for one another.

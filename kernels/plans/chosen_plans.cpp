@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/plans/chosen_plans.h"
 
-#include "kernels/cuda/conv/vendor_plans.h"
 #include "kernels/core/error.h"
 
 namespace mirilla {
-
-std::string chosen_plans() { return cuda::conv_plans_text(); }
-
-std::string adopt_plans(std::string_view text) { return adopt_plans(text, cuda::conv_plan_store()); }
 
 std::string adopt_plans(std::string_view text, PlanStore* store) {
   if (!store || text.empty()) return {};
@@ -19,7 +14,5 @@ std::string adopt_plans(std::string_view text, PlanStore* store) {
     return fmt::format("the GPU's plans are chosen anew: {}", error.message());
   }
 }
-
-std::vector<std::string> take_plan_notes() { return cuda::take_plan_notes(); }
 
 }  // namespace mirilla

@@ -9,6 +9,7 @@
 
 #include "kernels/host/threads.h"
 #include "kernels/core/philox.h"
+#include "kernels/host/threads.h"
 #include "kernels/simt/block.h"
 #include "kernels/simt/memory.h"
 

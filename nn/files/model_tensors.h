@@ -10,7 +10,7 @@
 #include "weights/match.h"
 #include "weights/state_dict.h"
 
-/// Between a model's tensors and the arrays of weights files: for nn/model_file.
+/// Between a model's tensors and the arrays of weights files: for nn/files/model_file.
 namespace mirilla::nn {
 
 std::vector<NamedTensor> parameters_and_buffers(const Module& model);

@@ -11,7 +11,7 @@
 #include "nn/modules/resnet.h"
 #include "weights/state_dict.h"
 
-/// All that a network computed for one batch, module by module: what nn/diff compares.
+/// All that a network computed for one batch, module by module: what nn/inspect/diff compares.
 namespace mirilla::nn {
 
 /// What flows backward.

@@ -153,8 +153,8 @@ class Dropout final : public Module {
   Tensor step_;  // in place of key_.step, where there is one
 };
 
-/// Children named "0", "1", ... run one after another. A batch norm followed by a ReLU, or a convolution followed by a batch norm, runs
-/// fused.
+/// Children named "0", "1", ... run one after another. A convolution followed by a batch norm, and by a ReLU or not, runs fused; no other
+/// sequence does.
 class Sequential final : public Module {
  public:
   std::string_view kind() const override { return "Sequential"; }

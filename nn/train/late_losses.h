@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/tensor.h"
-#include "nn/pinned_ring.h"
+#include "engine/pinned.h"
 
 namespace mirilla::nn {
 

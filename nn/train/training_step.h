@@ -7,8 +7,9 @@
 
 #include "engine/amp/grad_scaler.h"
 #include "engine/amp/precision.h"
-#include "nn/train/adam.h"
+#include "engine/pinned.h"
 #include "nn/pinned_ring.h"
+#include "nn/train/adam.h"
 #include "nn/run/replay.h"
 
 namespace mirilla::nn {

@@ -9,6 +9,7 @@
 #include "data/write/png_write.h"
 #include "data/scenes/scenes.h"
 #include "kernels/cuda/device.h"
+#include "kernels/devices.h"
 #include "nn/files/model_file.h"
 #include "nn/modules/resnet.h"
 #include "tests/apps/program.h"

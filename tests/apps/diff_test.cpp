@@ -7,6 +7,7 @@
 
 #include "data/write/png_write.h"
 #include "data/scenes/scenes.h"
+#include "kernels/devices.h"
 #include "nn/files/model_file.h"
 #include "tests/apps/program.h"
 

@@ -5,7 +5,7 @@
 
 #include "data/write/png_write.h"
 #include "data/scenes/scenes.h"
-#include "kernels/core/device.h"
+#include "kernels/devices.h"
 #include "nn/files/model_file.h"
 
 namespace mirilla::apps {

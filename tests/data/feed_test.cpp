@@ -6,6 +6,7 @@
 #include <deque>
 #include <thread>
 
+#include "kernels/devices.h"
 #include "tests/data/support.h"
 
 namespace mirilla::data {

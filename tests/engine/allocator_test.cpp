@@ -11,6 +11,7 @@
 #include "engine/ops/add.h"
 #include "engine/tape.h"
 #include "engine/tensor.h"
+#include "kernels/devices.h"
 
 namespace mirilla {
 namespace {

@@ -14,6 +14,7 @@
 #include "engine/ops/reductions.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
+#include "kernels/devices.h"
 #include "tests/engine/op_case.h"
 
 namespace mirilla {

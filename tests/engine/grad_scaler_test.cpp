@@ -11,6 +11,7 @@
 #include "engine/ops/linear.h"
 #include "engine/ops/reductions.h"
 #include "engine/ops/relu.h"
+#include "kernels/devices.h"
 #include "tests/engine/op_case.h"
 
 namespace mirilla {

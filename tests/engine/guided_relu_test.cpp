@@ -6,6 +6,7 @@
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
+#include "kernels/devices.h"
 
 namespace mirilla {
 namespace {

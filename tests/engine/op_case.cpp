@@ -7,6 +7,7 @@
 
 #include "engine/tape.h"
 #include "kernels/core/philox.h"
+#include "kernels/devices.h"
 
 namespace mirilla {
 

@@ -17,6 +17,7 @@
 #include "engine/ops/pool.h"
 #include "engine/ops/reductions.h"
 #include "engine/tape.h"
+#include "kernels/devices.h"
 
 namespace mirilla {
 namespace {

@@ -7,6 +7,7 @@
 
 #include "engine/ops/add.h"
 #include "engine/tape.h"
+#include "kernels/devices.h"
 #include "tests/engine/op_case.h"
 
 namespace mirilla {

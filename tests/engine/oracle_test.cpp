@@ -19,6 +19,7 @@
 #include "engine/ops/reductions.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
+#include "kernels/devices.h"
 #include "tests/engine/op_case.h"
 #include "weights/safetensors.h"
 

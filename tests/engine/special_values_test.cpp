@@ -17,6 +17,7 @@
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
 #include "tests/engine/op_case.h"
+#include "kernels/devices.h"
 
 namespace mirilla {
 namespace {

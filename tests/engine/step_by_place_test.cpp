@@ -5,6 +5,7 @@
 #include "engine/ops/reductions.h"
 #include "engine/tape.h"
 #include "kernels/core/philox.h"
+#include "kernels/devices.h"
 
 // What a step is told by place (rates, its number) against the same by value: the same bits, and what stands there when it runs.
 namespace mirilla {

@@ -11,6 +11,7 @@
 #include "engine/ops/add.h"
 #include "engine/ops/reductions.h"
 #include "engine/ops/relu.h"
+#include "kernels/devices.h"
 
 namespace mirilla {
 namespace {

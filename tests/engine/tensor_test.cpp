@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "engine/tensor.h"
+#include "kernels/devices.h"
 
 #include <gtest/gtest.h>
 

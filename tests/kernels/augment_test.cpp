@@ -6,10 +6,11 @@
 #include <numbers>
 #include <vector>
 
-#include "kernels/cpu/cpu.h"
-#include "kernels/cpu/isa.h"
 #include "kernels/core/device.h"
 #include "kernels/core/philox.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/isa.h"
+#include "kernels/host/threads.h"
 #include "kernels/reference/reference.h"
 #include "tests/kernels/scattered.h"
 #include "tests/oracle/augment/cases.h"

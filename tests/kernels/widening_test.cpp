@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "kernels/devices.h"
 #include "tests/kernels/cpu/support.h"
 
 namespace mirilla::test {

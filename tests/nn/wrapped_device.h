@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/device.h"
+#include "kernels/devices.h"
 
 namespace mirilla::nn {
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/core/device.h"
+#include "kernels/devices.h"
 #include "nn/run/evaluate.h"
 #include "tests/data/oracle_draw.h"
 #include "tests/parity/row.h"

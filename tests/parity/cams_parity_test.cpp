@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/devices.h"
 #include "nn/explain/attribution.h"
 #include "nn/explain/cam.h"
 #include "tests/oracle/named_values.h"

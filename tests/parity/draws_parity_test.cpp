@@ -8,6 +8,7 @@
 #include <set>
 
 #include "data/augment.h"
+#include "kernels/devices.h"
 #include "nn/run/evaluate.h"
 #include "tests/parity/row.h"
 

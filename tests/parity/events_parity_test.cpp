@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
 #include "tests/nn/synthetic.h"
 #include "tests/parity/fine_tune.h"
 #include "tests/parity/row.h"

@@ -14,6 +14,8 @@
 #include "data/dataset.h"
 #include "data/decode.h"
 #include "data/write/png_write.h"
+#include "kernels/devices.h"
+#include "nn/explain/grad_cam.h"
 #include "nn/run/evaluate.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/run/predict.h"

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
 #include "tests/parity/fine_tune.h"
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"

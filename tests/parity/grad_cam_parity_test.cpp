@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/modules/resnet.h"
 #include "tests/oracle/named_values.h"

@@ -9,7 +9,7 @@
 #include <numeric>
 
 #include "data/draw/confusion_plot.h"
-#include "kernels/core/device.h"
+#include "kernels/devices.h"
 #include "nn/inspect/interpret.h"
 #include "tests/parity/row.h"
 

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "kernels/devices.h"
 #include "nn/train/freeze.h"
 #include "nn/train/lr_find.h"
 #include "tests/oracle/named_values.h"

@@ -6,6 +6,7 @@
 
 #include "engine/amp/autocast.h"
 #include "engine/amp/grad_scaler.h"
+#include "kernels/devices.h"
 #include "tests/oracle/resnet_truth.h"
 #include "tests/parity/row.h"
 

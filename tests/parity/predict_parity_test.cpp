@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "data/decode.h"
+#include "kernels/devices.h"
+#include "kernels/host/threads.h"
 #include "nn/run/predict.h"
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"

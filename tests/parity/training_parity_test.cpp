@@ -9,6 +9,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "kernels/devices.h"
 #include "nn/train/freeze.h"
 #include "nn/train/learner.h"
 #include "tests/nn/synthetic.h"

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 # check_tree.sh ROOT: holds the tree to the rules of the house and prints what breaks them, a line each. Exits 1 if anything does.
 #
-#   arrows     apps -> nn, data, weights -> engine -> kernels; a device's kernels do not look at another device's
+#   arrows     apps -> nn, data, weights -> engine -> kernels, and within a room from one folder to those below it (rooms_below); a device's
+#              kernels do not look at another device's, and only kernels/devices.cpp looks down at all of them
+#   folders    are known here: a new one gets its place in the order first
 #   includes   are written from the tree's root and exist
 #   vendors    oneDNN only below kernels/cpu/onednn (and bench/onednn), CUDA only below kernels/cuda, cuDNN and cuBLAS only in its vendor/ (and
 #              their tests), LibTorch only in bench
@@ -17,7 +19,7 @@ violation() { printf '%s\n' "$*"; violations=$((violations + 1)); }
 
 sources() { find "$@" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null | sort; }
 
-rooms_below() {  # the rooms that a room's files may include
+rooms_below() {  # ROOM: the rooms that a room's files may include
   case $1 in
     kernels) echo kernels ;;
     engine) echo engine kernels ;;
@@ -30,14 +32,50 @@ rooms_below() {  # the rooms that a room's files may include
   esac
 }
 
-device_of() {  # kernels/cpu/onednn/x.h -> cpu; nothing for what stands in kernels itself
-  [[ $1 =~ ^kernels/(reference|cpu|cuda|simt|lab)/ ]] && echo "${BASH_REMATCH[1]}"
+folders_below() {  # FOLDER: those of its room that its files may include; "-" is a folder that does not exist
+  case $1 in
+    nn/modules) echo nn/modules ;;
+    nn/files) echo nn/files nn/modules ;;
+    nn/run) echo nn/run nn/files nn/modules ;;
+    nn/train) echo nn/train nn/run nn/files nn/modules ;;
+    nn/explain) echo nn/explain nn/run nn/files nn/modules ;;
+    nn/measure) echo nn/measure nn/explain nn/train nn/run nn/files nn/modules ;;
+    nn/inspect) echo nn/inspect nn/explain nn/train nn/run nn/files nn/modules ;;
+    data) echo data ;;
+    data/write) echo data/write data ;;
+    data/draw) echo data/draw data/write data ;;
+    data/scenes) echo data/scenes data/draw data/write data ;;
+    weights) echo weights ;;
+    engine) echo engine engine/amp engine/ops ;;  # the tape knows the types of the scaler
+    engine/ops | engine/amp) echo engine engine/amp engine/ops ;;
+    apps) echo apps apps/pages ;;
+    apps/pages) echo apps/pages ;;
+    kernels/core) echo kernels/core ;;
+    kernels/host | kernels/plans) echo "$1" kernels/core ;;
+    kernels | kernels/widening | kernels/reference | kernels/cpu | kernels/cuda | kernels/simt) echo any ;;  # check_arrow has their rules
+    *) echo - ;;
+  esac
+}
+
+folder_of() {  # FILE: its folder as folders_below names it, which for a device is the whole device
+  local folder=${1%/*}
+  [[ $folder =~ ^kernels/(cpu|cuda|simt|reference)/ ]] && folder=kernels/${BASH_REMATCH[1]}
+  echo "$folder"
+}
+
+device_of() {  # kernels/cpu/onednn/state.h -> cpu; nothing for what stands in kernels itself
+  [[ $1 =~ ^kernels/(reference|cpu|cuda|simt)/ ]] && echo "${BASH_REMATCH[1]}"
 }
 
 check_arrow() {  # FILE INCLUDED
-  local room=${1%%/*} target=${2%%/*} device other
+  local room=${1%%/*} target=${2%%/*} device other below
   [ -f "$2" ] || { violation "$1: includes \"$2\", which is not a path from the tree's root"; return; }
   [[ " $(rooms_below "$room") " == *" $target "* ]] || violation "$1: $room may not include $target (\"$2\")"
+  below=$(folders_below "$(folder_of "$1")")
+  if [ "$room" = "$target" ] && [[ "$below" != - && "$below" != any && " $below " != *" $(folder_of "$2") "* ]]; then
+    violation "$1: $(folder_of "$1") may not include $(folder_of "$2") (\"$2\")"
+    return
+  fi
   case $1 in
     kernels/*) device=$(device_of "$1") other=$(device_of "$2") ;;
     engine/*) device=engine other=$(device_of "$2") ;;
@@ -46,10 +84,9 @@ check_arrow() {  # FILE INCLUDED
   [ -z "$other" ] && return
   case $device in
     "$other") ;;
-    lab) ;;                                                        # study kernels compare themselves with all the others
     cuda) [ "$other" = simt ] || violation "$1: kernels/cuda may not include kernels/$other (\"$2\")" ;;
     simt) violation "$1: kernels/simt may not include kernels/$other (\"$2\")" ;;
-    "") [[ $1 == *.cpp ]] || violation "$1: a header of kernels may not include a device's (\"$2\")" ;;  # the list of devices is a .cpp
+    "") [ "$1" = kernels/devices.cpp ] || violation "$1: only kernels/devices.cpp may include a device's header (\"$2\")" ;;
     *) violation "$1: $device may not include kernels/$other (\"$2\")" ;;
   esac
 }
@@ -62,6 +99,13 @@ check_vendor() {  # FILE INCLUDED
     cuda* | nccl* | cooperative_groups*) [[ $1 == kernels/cuda/* ]] || violation "$1: <$2> belongs below kernels/cuda" ;;
     torch/* | ATen/* | c10/*) [[ $1 == bench/* ]] || violation "$1: <$2> belongs into bench" ;;
   esac
+}
+
+check_folders() {
+  local folder
+  while read -r folder; do
+    [ "$(folders_below "$folder")" != - ] || violation "$folder: check_tree.sh does not know this folder: give it a place in folders_below"
+  done < <(sources apps nn data weights engine kernels | while read -r file; do folder_of "$file"; done | sort -u)
 }
 
 check_includes() {
@@ -106,6 +150,7 @@ check_files() {
     find tests bench -type f \( -name '*.py' -o -name '*.sh' \) 2>/dev/null)
 }
 
+check_folders
 check_includes
 check_switches
 check_files

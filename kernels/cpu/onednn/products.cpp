@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/onednn/state.h"
 #include "kernels/host/memory.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::cpu {
 

@@ -12,6 +12,7 @@
 #include "kernels/core/device.h"
 #include "kernels/core/error.h"
 #include "kernels/host/memory.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::simt {
 

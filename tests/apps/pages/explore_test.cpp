@@ -11,11 +11,12 @@
 #include "data/decode.h"
 #include "engine/tape.h"
 #include "apps/pages/channel_images.h"
+#include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/run/predict.h"
 #include "tests/oracle/named_values.h"
 
-namespace mirilla::nn {
+namespace mirilla::pages {
 namespace {
 
 using Json = nlohmann::json;
@@ -36,7 +37,7 @@ std::vector<uint8_t> from_base64(const std::string& text) {
 class Explored : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    model = std::make_unique<ResNet>(ResNetSpec{.seed = std::nullopt}, Placement{.device = open_device("cpu")});
+    model = std::make_unique<nn::ResNet>(nn::ResNetSpec{.seed = std::nullopt}, nn::Placement{.device = open_device("cpu")});
     test::fill_by_name(*model);
     model->evaluate();
     info = {.vocabulary = {"a", "</script><script>alert(1)</script>", "c", "d", "e", "f"}, .resize = 48, .size = 64};
@@ -54,8 +55,8 @@ class Explored : public testing::Test {
     throw std::runtime_error("no capture of " + name);
   }
 
-  inline static std::unique_ptr<ResNet> model;
-  inline static ModelInfo info;
+  inline static std::unique_ptr<nn::ResNet> model;
+  inline static nn::ModelInfo info;
   inline static data::Picture picture;
   inline static std::string document;
   inline static Json json;
@@ -76,7 +77,7 @@ TEST_F(Explored, EveryCallOfEveryModuleIsThere) {
 }
 
 TEST_F(Explored, AChannelsImageGivesBackItsValuesToItsEightBits) {
-  const Watch watch = model->watch("layer2");
+  const nn::Watch watch = model->watch("layer2");
   const tape::NoGrad no_grad;
   (*model)(prepare(picture, info, {.device = open_device("cpu")}));
   const std::vector<double> values = watch.activation().to_doubles();
@@ -102,8 +103,8 @@ TEST_F(Explored, MapsAndClassesAreGradCamsAndPredicts) {
   for (const Json& one : json["classes"])
     EXPECT_NEAR(one["probability"].get<double>(), predictions[0].probabilities[one["index"].get<size_t>()], 1e-4);
   for (size_t k : {0u, 3u}) {
-    const GradCam cam = grad_cam(*model, prepare(picture, info, {.device = open_device("cpu")}), {"layer3"},
-                                 json["classes"][k]["index"].get<int>(), CamStyle::course);
+    const nn::GradCam cam = nn::grad_cam(*model, prepare(picture, info, {.device = open_device("cpu")}), {"layer3"},
+                                         json["classes"][k]["index"].get<int>(), nn::CamStyle::course);
     const Json& map = capture_of("layer3")["maps"][k];
     const double lo = map["lo"], hi = map["hi"];
     const std::vector<uint8_t> bytes = from_base64(map["bytes"]);
@@ -174,4 +175,4 @@ TEST(ChannelImages, ShrinkingTakesMeansAlsoAtTheEdges) {
 }
 
 }  // namespace
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

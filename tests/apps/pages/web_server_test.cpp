@@ -11,19 +11,21 @@
 
 #include "data/decode.h"
 #include "data/write/png_write.h"
+#include "kernels/devices.h"
 #include "tests/apps/pages/web_client.h"
 #include "tests/oracle/named_values.h"
 
-namespace mirilla::nn {
+namespace mirilla::pages {
 namespace {
 
 using Json = nlohmann::json;
 using test::Answer;
 
-LoadedModel small_model() {
-  LoadedModel loaded{.model = std::make_unique<ResNet>(ResNetSpec{.seed = std::nullopt}, Placement{.device = open_device("cpu")}),
-                     .info = {},
-                     .notes = {}};
+nn::LoadedModel small_model() {
+  nn::LoadedModel loaded{
+      .model = std::make_unique<nn::ResNet>(nn::ResNetSpec{.seed = std::nullopt}, nn::Placement{.device = open_device("cpu")}),
+      .info = {},
+      .notes = {}};
   test::fill_by_name(*loaded.model);
   loaded.model->evaluate();
   loaded.info = {.vocabulary = {"a", "b", "</script>", "d", "e", "f"}, .resize = 40, .size = 64};
@@ -42,8 +44,8 @@ class WebServer : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     if (!can_serve()) return;
-    model = std::make_unique<LoadedModel>(small_model());
-    service = std::make_unique<PhotoService>(*model, Placement{.device = open_device("cpu")},
+    model = std::make_unique<nn::LoadedModel>(small_model());
+    service = std::make_unique<PhotoService>(*model, nn::Placement{.device = open_device("cpu")},
                                              ServiceLimits{.photo_bytes = 1 << 20, .photo_pixels = 1000000, .photos = 4, .waiting = 3});
     std::promise<std::string> ready;
     stop = false;
@@ -77,7 +79,7 @@ class WebServer : public testing::Test {
     EXPECT_NE(json["error"].get<std::string>().find(word), std::string::npos) << answer.body;
   }
 
-  inline static std::unique_ptr<LoadedModel> model;
+  inline static std::unique_ptr<nn::LoadedModel> model;
   inline static std::unique_ptr<PhotoService> service;
   inline static std::thread server;
   inline static std::atomic<bool> stop;
@@ -233,4 +235,4 @@ TEST(WebHost, OnlyNumbersLocalhostAndItsOwnNameAreTheServer) {
 }
 
 }  // namespace
-}  // namespace mirilla::nn
+}  // namespace mirilla::pages

@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernels/devices.h"
 #include "tests/kernels/buffer.h"
 
 namespace mirilla {

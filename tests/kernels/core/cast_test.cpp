@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/core/backend.h"
+#include "kernels/devices.h"
 #include "tests/kernels/buffer.h"
 
 namespace mirilla {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/core/device.h"
+#include "kernels/devices.h"
 
 #include <gtest/gtest.h>
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/core/backend.h"
+#include "kernels/host/threads.h"
 #include "tests/kernels/buffer.h"
 
 // The address sanitizer ends a program that asks for too much, where the plain allocator says no, which is what is tested below.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <limits>
 
+#include "kernels/host/threads.h"
 #include "tests/kernels/cpu/support.h"
 
 namespace mirilla::test {

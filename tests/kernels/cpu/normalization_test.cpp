@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/host/threads.h"
 #include "tests/kernels/cpu/support.h"
 
 namespace mirilla::test {

@@ -12,6 +12,7 @@
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/core/device.h"
+#include "kernels/host/threads.h"
 #include "kernels/reference/reference.h"
 
 namespace mirilla::test {

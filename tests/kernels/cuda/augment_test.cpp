@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/core/philox.h"
+#include "kernels/devices.h"
 #include "kernels/simt/executor.h"
 #include "tests/kernels/buffer.h"
 #include "tests/kernels/cuda/support.h"

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "kernels/devices.h"
 #include "tests/kernels/buffer.h"
 #include "tests/kernels/cuda/order.h"
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <functional>
 
+#include "kernels/devices.h"
 #include "tests/kernels/cuda/support.h"
 
 namespace mirilla::test {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
 
+#include "kernels/devices.h"
 #include "tests/kernels/cuda/order.h"
 
 namespace mirilla::test {

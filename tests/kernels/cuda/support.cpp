@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "kernels/core/philox.h"
+#include "kernels/devices.h"
 
 namespace mirilla::test {
 

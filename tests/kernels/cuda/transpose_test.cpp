@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/devices.h"
 #include "kernels/simt/executor.h"
 #include "tests/kernels/cuda/support.h"
 

@@ -15,7 +15,7 @@
 #include <thread>
 
 #include "kernels/cpu/cpu.h"
-#include "kernels/core/device.h"
+#include "kernels/devices.h"
 #include "kernels/host/environment.h"
 #include "kernels/host/startable.h"
 #include "kernels/host/threads.h"

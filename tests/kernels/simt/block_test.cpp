@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <numeric>
 
-#include "kernels/core/device.h"
+#include "kernels/host/threads.h"
 #include "tests/kernels/simt/support.h"
 
 namespace mirilla::simt {

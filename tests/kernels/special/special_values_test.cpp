@@ -17,6 +17,7 @@
 #include "kernels/core/half.h"
 #include "kernels/core/philox.h"
 #include "tests/kernels/special/call.h"
+#include "kernels/devices.h"
 
 namespace mirilla::test {
 namespace {

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "kernels/core/backend.h"
-#include "kernels/core/device.h"
+#include "kernels/devices.h"
 #include "tests/kernels/vendor/fake_cublaslt.h"
 #include "tests/kernels/vendor/support.h"
 

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "engine/tape.h"
+#include "kernels/devices.h"
 
 namespace mirilla::nn {
 namespace {

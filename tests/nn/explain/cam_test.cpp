@@ -9,6 +9,7 @@
 
 #include "engine/amp/autocast.h"
 #include "engine/tape.h"
+#include "kernels/devices.h"
 #include "nn/explain/cam_formulas.h"
 #include "nn/explain/explain.h"
 

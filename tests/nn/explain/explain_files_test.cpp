@@ -11,6 +11,7 @@
 
 #include "data/decode.h"
 #include "data/write/png_write.h"
+#include "kernels/devices.h"
 #include "tests/oracle/named_values.h"
 
 namespace mirilla::nn {

@@ -8,6 +8,7 @@
 
 #include "engine/tape.h"
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
 #include "nn/files/model_tensors.h"
 #include "tests/nn/synthetic.h"
 #include "weights/read.h"

@@ -8,6 +8,8 @@
 #include <limits>
 #include <set>
 
+#include "kernels/devices.h"
+#include "kernels/host/threads.h"
 #include "nn/run/evaluate.h"
 #include "nn/run/predict.h"
 #include "tests/nn/synthetic.h"

@@ -9,6 +9,7 @@
 #include "data/archive.h"
 #include "data/write/png_write.h"
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
 #include "tests/nn/synthetic.h"
 
 namespace mirilla::nn {

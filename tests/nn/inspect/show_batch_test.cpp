@@ -4,6 +4,7 @@
 #include <set>
 
 #include "data/loader.h"
+#include "kernels/devices.h"
 #include "nn/run/evaluate.h"
 #include "tests/data/support.h"
 

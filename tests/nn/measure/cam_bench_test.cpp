@@ -9,6 +9,7 @@
 
 #include "data/scenes/scenes.h"
 #include "engine/tape.h"
+#include "kernels/devices.h"
 #include "nn/files/model_tensors.h"
 #include "nn/run/predict.h"
 #include "nn/measure/randomise.h"

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "kernels/devices.h"
 #include "nn/modules/resnet.h"
 #include "tests/nn/modules/capture_network.h"
 

@@ -12,6 +12,7 @@
 #include "engine/amp/grad_scaler.h"
 #include "engine/ops/loss.h"
 #include "engine/ops/reductions.h"
+#include "kernels/devices.h"
 #include "nn/modules/layers.h"
 #include "tests/nn/modules/capture_network.h"
 

@@ -7,6 +7,7 @@
 
 #include "engine/ops/loss.h"
 #include "engine/ops/reductions.h"
+#include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/modules/resnet.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
+#include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"
 #include "tests/oracle/resnet_truth.h"
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/devices.h"
 #include "nn/run/evaluate.h"
 #include "tests/data/support.h"
 

@@ -17,6 +17,7 @@
 #include "nn/run/predict.h"
 #include "tests/nn/synthetic.h"
 #include "tests/oracle/named_values.h"
+#include "kernels/devices.h"
 
 namespace mirilla::nn {
 namespace {

@@ -13,11 +13,12 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/core/device.h"
+#include "kernels/devices.h"
 #include "nn/run/inference.h"
 #include "nn/train/learner.h"
 #include "nn/modules/resnet.h"
 #include "tests/nn/synthetic.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::nn {
 namespace {

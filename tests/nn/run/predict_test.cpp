@@ -10,6 +10,7 @@
 #include "data/write/png_write.h"
 #include "data/resize.h"
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
 #include "nn/run/evaluate.h"
 #include "tests/nn/synthetic.h"
 

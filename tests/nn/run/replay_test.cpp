@@ -7,6 +7,7 @@
 
 #include "engine/amp/autocast.h"
 #include "engine/running.h"
+#include "kernels/devices.h"
 #include "nn/run/inference.h"
 #include "tests/nn/run/replay_network.h"
 #include "tests/nn/wrapped_device.h"

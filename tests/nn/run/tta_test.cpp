@@ -10,6 +10,8 @@
 
 #include "data/write/png_write.h"
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
+#include "kernels/host/threads.h"
 #include "nn/run/predict.h"
 #include "tests/nn/synthetic.h"
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
 #include "weights/safetensors.h"
 
 namespace mirilla::nn {

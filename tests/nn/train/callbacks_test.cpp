@@ -8,6 +8,7 @@
 
 #include "data/decode.h"
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
 #include "tests/nn/synthetic.h"
 
 namespace mirilla::nn {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
 #include "nn/modules/resnet.h"
 
 namespace mirilla::nn {

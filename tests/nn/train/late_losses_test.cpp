@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "kernels/devices.h"
+#include "kernels/host/threads.h"
 #include "nn/train/learner.h"
 #include "tests/nn/synthetic.h"
 #include "tests/nn/wrapped_device.h"

@@ -8,6 +8,8 @@
 #include <sstream>
 
 #include "kernels/core/error.h"
+#include "kernels/devices.h"
+#include "kernels/host/threads.h"
 #include "nn/train/callbacks.h"
 #include "nn/run/finite.h"
 #include "nn/train/freeze.h"

@@ -3,6 +3,7 @@
 
 #include "data/resize.h"
 #include "data/scenes/scenes.h"
+#include "kernels/devices.h"
 #include "nn/train/learner.h"
 #include "tests/nn/synthetic.h"
 

@@ -9,6 +9,8 @@
 #include "engine/ops/loss.h"
 #include "engine/tape.h"
 #include "kernels/core/philox.h"
+#include "kernels/devices.h"
+#include "nn/modules/resnet.h"
 #include "nn/train/adam.h"
 #include "nn/modules/resnet.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-#include "nn/pinned_ring.h"
+#include "engine/pinned.h"
 
-namespace mirilla::nn {
+namespace mirilla {
 
 namespace {
 
@@ -32,4 +32,4 @@ std::byte* PinnedRing::next() {
 
 void PinnedRing::sent() { marks_[turn_] = memory_.device().mark(); }
 
-}  // namespace mirilla::nn
+}  // namespace mirilla

@@ -7,7 +7,7 @@
 
 #include "kernels/core/device.h"
 
-namespace mirilla::nn {
+namespace mirilla {
 
 /// Pinned memory of one device, given back with the object.
 class PinnedMemory {
@@ -53,4 +53,4 @@ class PinnedRing {
   size_t turn_ = 0;
 };
 
-}  // namespace mirilla::nn
+}  // namespace mirilla
