@@ -13,7 +13,7 @@ import pathlib
 import re
 import sys
 
-ROOMS = "apps bench cmake data docs engine kernels nn tests tools weights".split()
+ROOMS = "apps bench cmake data docs engine examples kernels nn tests tools weights".split()
 # What is no claim about this tree: a user's own files, what a build or an install makes, text that a test plants.
 FOREIGN = re.compile(
     r"^(data/(sea|forest|train|valid|val|test|photos?|data)\b|tests/structure/check_tree_test\.sh$|docs/NNN|weights/resnet\d+\.pth)")

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+/// What a program that uses the library usually wants. An installed copy has it as <mirilla/mirilla.h>, and each room's headers below
+/// <mirilla/...>: one may include fewer. docs/library.md leads through it.
+
+// Values, the gradient tape and the operations.
+#include "engine/amp/autocast.h"
+#include "engine/ops/add.h"
+#include "engine/ops/batch_norm.h"
+#include "engine/ops/cast.h"
+#include "engine/ops/conv2d.h"
+#include "engine/ops/dropout.h"
+#include "engine/ops/linear.h"
+#include "engine/ops/loss.h"
+#include "engine/ops/pool.h"
+#include "engine/ops/reductions.h"
+#include "engine/ops/relu.h"
+#include "engine/tape.h"
+#include "engine/tensor.h"
+#include "kernels/core/error.h"
+#include "kernels/devices.h"
+#include "kernels/host/threads.h"
+
+// Pictures in, pictures out.
+#include "data/archive.h"
+#include "data/dataset.h"
+#include "data/decode.h"
+#include "data/draw/figure.h"
+#include "data/write/png_write.h"
+
+// Networks: made of modules, read from files, run, trained, explained.
+#include "nn/explain/cam.h"
+#include "nn/explain/explain.h"
+#include "nn/files/model_file.h"
+#include "nn/modules/layers.h"
+#include "nn/modules/module.h"
+#include "nn/modules/resnet.h"
+#include "nn/modules/watch.h"
+#include "nn/run/evaluate.h"
+#include "nn/run/predict.h"
+#include "nn/train/callbacks.h"
+#include "nn/train/freeze.h"
+#include "nn/train/learner.h"

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# package_test.sh SOURCE BUILD: the library as others meet it. Installs the build into an empty folder, builds examples/predict from the copy
+# with find_package, compiles it with pkg-config's flags, runs both on a model that the installed program trained, and has a project configure
+# Mirilla as a part of itself (add_subdirectory) and compile against it.
+set -euo pipefail
+source=$1 build=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+say() { echo "package: $*"; }
+
+cmake --install "$build" --prefix "$work/prefix" >/dev/null
+say "$(find "$work/prefix/include" -name '*.h' | wc -l) headers, $(du -sm "$work/prefix" | cut -f1) MiB"
+if grep -rn '#include "' "$work/prefix/include"; then say "these includes lead out of the installed headers"; exit 1; fi
+prefix=$work/moved  # an installed copy may be moved
+mv "$work/prefix" "$prefix"
+
+mirilla=$prefix/bin/mirilla
+"$mirilla" scenes --out "$work/scenes.zip" --per-class 5 --size 64 >/dev/null
+"$mirilla" train --data "$work/scenes.zip" --resize 64 --size 64 --batch-size 8 --epochs 1 --threads 1 --out "$work/model" >/dev/null
+(cd "$work" && unzip -qo scenes.zip)
+photo=$(find "$work" -path '*test*' -name '*.png' -o -path '*test*' -name '*.jpg' | sort | head -n 1)
+
+cmake -S "$source/examples/predict" -B "$work/example" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake --build "$work/example" >/dev/null
+"$work/example/predict" "$work/model/model.safetensors" "$photo" "$work/why.png" | tee "$work/said"
+grep -qE '^[a-z]+  [0-9.]+ %$' "$work/said"
+[ "$(head -c 4 "$work/why.png" | tail -c 3)" = PNG ]
+status=0
+"$work/example/predict" "$work/none.safetensors" "$photo" "$work/none.png" 2>"$work/error" || status=$?
+[ "$status" = 1 ] && grep -q '^predict: ' "$work/error" && [ ! -e "$work/none.png" ]
+
+export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name mirilla.pc)")
+read -ra flags < <(pkg-config --cflags mirilla)
+printf '#include <mirilla/mirilla.h>\n#include <mirilla/version.h>\nint main() { return mirilla::device_names().empty() + MIRILLA_VERSION_MAJOR; }\n' >"$work/small.cpp"
+read -ra libraries < <(pkg-config --libs mirilla)
+"${CXX:-c++}" "${flags[@]}" "$work/small.cpp" -o "$work/small" "${libraries[@]}" -Wl,-rpath,"$(dirname "$PKG_CONFIG_PATH")"
+"$work/small"
+
+mkdir "$work/parent"
+cat >"$work/parent/CMakeLists.txt" <<END
+cmake_minimum_required(VERSION 3.22)
+project(parent LANGUAGES CXX)
+add_subdirectory($source mirilla EXCLUDE_FROM_ALL)
+add_executable(small $work/small.cpp)
+target_link_libraries(small PRIVATE Mirilla::mirilla)
+END
+cmake -S "$work/parent" -B "$work/parent/build" -G Ninja >/dev/null
+[ ! -e "$work/parent/build/bin" ] || { say "a part of another project wrote into that project's build folder"; exit 1; }
+if ninja -C "$work/parent/build" -t targets all | grep -q test_engine; then say "a part of another project brings its tests"; exit 1; fi
+# Its libraries are this build's; to see the headers through add_subdirectory one object is enough.
+ninja -C "$work/parent/build" mirilla/include/made CMakeFiles/small.dir/small.cpp.o >/dev/null
+say "installed, moved, found by CMake and pkg-config, and part of another project"
