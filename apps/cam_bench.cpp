@@ -44,7 +44,8 @@ void run(Options& options) {
   Device& device = open(options.common);
   if (!options.out.empty())
     Outputs({options.model.path, options.evaluation.data})
-        .add("--out", options.out, is_csv(options) ? text_file("a table of cam-bench", "method,") : text_file("a table of cam-bench", "| method |"));
+        .add("--out", options.out,
+             is_csv(options) ? text_file("a table of cam-bench", "method,") : text_file("a table of cam-bench", "| method |"));
   const nn::LoadedModel loaded = load(options.model, device);
   nn::CamBenchOptions& bench = options.bench;
   bench.methods = chosen(options.methods, nn::explanation_methods());
@@ -98,8 +99,7 @@ void add_bench_options(CLI::App& command, Options& options) {
   add_number(command, "--perturbations", bench.perturbations, {1, 10'000}, "nearby pictures that sensitivity tries");
   add_number(command, "--radius", bench.radius, {0, 10}, "how far from the picture those are: the largest change of a normalised value")
       ->type_name("R");
-  add_number(command, "--samples", bench.samples, kSamples, "steps of integrated (50), noisy pictures of smoothgrad (25)")
-      ->default_str("");
+  add_number(command, "--samples", bench.samples, kSamples, "steps of integrated (50), noisy pictures of smoothgrad (25)")->default_str("");
   add_max_bad(command, options.evaluation.max_bad);
   add_number(command, "--batch-size", options.evaluation.batch_size, kBatch, "pictures the network sees at a time");
 }

@@ -167,9 +167,11 @@ std::optional<int> class_index(const std::string& wanted, const std::vector<std:
 }
 
 nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype) {
-  nn::ModelOverrides overrides{
-      .vocabulary = std::nullopt, .resize = options.resize, .size = options.size, .exif_rotate = options.exif_rotate,
-      .allow_nonfinite = options.allow_nonfinite};
+  nn::ModelOverrides overrides{.vocabulary = std::nullopt,
+                               .resize = options.resize,
+                               .size = options.size,
+                               .exif_rotate = options.exif_rotate,
+                               .allow_nonfinite = options.allow_nonfinite};
   if (!options.vocabulary.empty()) overrides.vocabulary = options.vocabulary;
   nn::LoadedModel loaded = nn::load_model(options.path, overrides, {.device = device, .dtype = dtype});
   if (!options.quiet)

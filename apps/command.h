@@ -11,9 +11,9 @@
 
 #include "apps/signals.h"
 #include "engine/amp/precision.h"
-#include "nn/train/console.h"
 #include "nn/files/model_file.h"
 #include "nn/run/tta.h"
+#include "nn/train/console.h"
 
 /// What the subcommands share: options that all of them take, where their lines go.
 namespace mirilla::apps {

@@ -267,8 +267,7 @@ void add_diff(CLI::App& app, ExitCodes& codes) {
   command->add_flag("--train", options->train, "training mode: batch norms with the batch's statistics, dropout; two pictures or more");
   command->add_flag("--no-dropout", options->no_dropout, "without dropout in training mode");
   command->add_flag("--parameters", options->parameters, "parameters with their gradients, and buffers, too");
-  add_number(*command, "--tolerance", options->tolerance, kTolerance, "how far apart is still the same")
-      ->type_name("T");
+  add_number(*command, "--tolerance", options->tolerance, kTolerance, "how far apart is still the same")->type_name("T");
   command->add_option("--dump", options->dump, "also write A's activations and gradients: .safetensors in PyTorch's layouts")
       ->type_name("FILE");
   command->add_flag("--all", options->all, "containers too, whose output is their last child's");

@@ -53,7 +53,9 @@ std::shared_ptr<const data::Source> open_photos(const EvaluationOptions& options
 bool is_limit(const nlohmann::json& value) {
   return value.is_number_integer() && value >= kPicturesPerClass.least && value <= kPicturesPerClass.most;
 }
-bool is_share(const nlohmann::json& value) { return value.is_number() && value >= kValidationShare.least && value <= kValidationShare.most; }
+bool is_share(const nlohmann::json& value) {
+  return value.is_number() && value >= kValidationShare.least && value <= kValidationShare.most;
+}
 bool is_text(const nlohmann::json& value) { return value.is_string(); }
 
 data::TrainingData training_data(const EvaluationOptions& options, const std::string& model, data::DatasetOptions dataset) {

@@ -40,7 +40,8 @@ void run(const Options& options) {
     pages::ExploreOptions explore{.target = class_index(options.target, loaded.info.vocabulary), .most_classes = options.most_classes};
     explore.progress = [&line](int64_t done, int64_t total) { line(done, total); };
     document = nn::of_picture_named(options.picture, [&] {
-      return pages::explore_document(*loaded.model, picture, loaded.info, data::shown(file.filename().string()), explore, {.device = device});
+      return pages::explore_document(*loaded.model, picture, loaded.info, data::shown(file.filename().string()), explore,
+                                     {.device = device});
     });
   }
   const std::string page = pages::explore_page(document);

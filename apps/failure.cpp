@@ -4,8 +4,8 @@
 #include <iostream>
 
 #include "data/names.h"
-#include "nn/train/callback.h"
 #include "nn/run/finite.h"
+#include "nn/train/callback.h"
 #include "weights/flaws.h"
 
 namespace mirilla::apps {

@@ -135,8 +135,8 @@ std::vector<MapFile> map_files(const Result& result) {
   for (const nn::Explanation& explanation : result.explanations) {
     const std::string name = result.explanations.size() > 1 ? "." + class_of(explanation, result.info) : "";
     for (const nn::CamMap& map : explanation.maps)
-      files.push_back({npy_path(result.options.npy, name, explanation.maps.size() > 1 ? "." + map.layer : ""), map.values, map.height,
-                       map.width, 0});
+      files.push_back(
+          {npy_path(result.options.npy, name, explanation.maps.size() > 1 ? "." + map.layer : ""), map.values, map.height, map.width, 0});
     if (const auto& pixels = explanation.pixels)
       files.push_back({npy_path(result.options.npy, name, ""), pixels->values, pixels->height, pixels->width, pixels->channels});
   }
@@ -327,8 +327,7 @@ void add_method_options(CLI::App& command, Options& options) {
              "pixels of the square that occlusion hides; a quarter of the picture otherwise")
       ->default_str("")
       ->type_name("PX");
-  add_number(command, "--stride", options.explain.stride, kSquarePixels,
-             "pixels from one such square to the next; half a window otherwise")
+  add_number(command, "--stride", options.explain.stride, kSquarePixels, "pixels from one such square to the next; half a window otherwise")
       ->default_str("")
       ->type_name("PX");
   add_number(command, "--batch", options.explain.batch.batch_size, kBatch, "changed pictures at once, where a method needs many");

@@ -109,9 +109,9 @@ void plan_files(const Options& options) {
   const fs::path out = made_folder(options.out);
   Outputs outputs({options.model.path, evaluation.data, evaluation.split_file});
   for (const auto& [name, head] : std::initializer_list<std::pair<const char*, const char*>>{{"confusion.csv", "actual\\predicted,"},
-                                                                                              {"most_confused.csv", "actual,predicted,"},
-                                                                                              {"report.csv", "class,precision,"},
-                                                                                              {"top_losses.csv", "path,actual,"}})
+                                                                                             {"most_confused.csv", "actual,predicted,"},
+                                                                                             {"report.csv", "class,precision,"},
+                                                                                             {"top_losses.csv", "path,actual,"}})
     outputs.add("--out", out / name, text_file("a table of `mirilla interpret`", head));
   for (const char* name : {"confusion.png", "top_losses.png"}) outputs.add("--out", out / name, png_file());
 }

@@ -58,7 +58,8 @@ nlohmann::ordered_json to_json(const Options& options, const nn::LrFindResult& r
 void run(const Options& options) {
   Device& device = open(options.common);
   nn::Console console = make_console(options.common);
-  const fs::path out = results_folder(options, {{"lr_find.csv", text_file("a table of `mirilla lr-find`", "iteration,lr,")}, {"lr_find.png", png_file()}});
+  const fs::path out =
+      results_folder(options, {{"lr_find.csv", text_file("a table of `mirilla lr-find`", "iteration,lr,")}, {"lr_find.png", png_file()}});
   const std::string data = data_path(options, out, console);
   const auto dataset = open_data(options, data, console);
   describe_data(*dataset, data, console);

@@ -13,8 +13,8 @@
 #include "apps/signals.h"
 #include "apps/usage.h"
 #include "data/names.h"
-#include "kernels/plans/chosen_plans.h"
 #include "kernels/core/system_reason.h"
+#include "kernels/plans/chosen_plans.h"
 
 namespace {
 
@@ -103,6 +103,7 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return report(foreign(error), codes.failure);
   } catch (...) {
-    return report(Error("an error came up that this program does not know", "please report it with the command and its files"), codes.failure);
+    return report(Error("an error came up that this program does not know", "please report it with the command and its files"),
+                  codes.failure);
   }
 }

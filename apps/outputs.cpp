@@ -102,7 +102,8 @@ std::set<fs::path> folders_of_classes(const fs::path& data) {
 }  // namespace
 
 FileKind text_file(std::string name, std::string beginning) {
-  return {std::move(name), [beginning = std::move(beginning)](const fs::path& file) { return first_bytes(file, beginning.size()) == beginning; }};
+  return {std::move(name),
+          [beginning = std::move(beginning)](const fs::path& file) { return first_bytes(file, beginning.size()) == beginning; }};
 }
 FileKind png_file() { return text_file("a PNG picture", "\x89PNG\r\n\x1a\n"); }
 FileKind npy_file() { return text_file("a NumPy array", "\x93NUMPY"); }
@@ -139,7 +140,8 @@ void Outputs::add(std::string_view option, const fs::path& file, const FileKind&
   const fs::file_status there = fs::status(file, ignored);
   if (fs::is_directory(there)) throw Error(fmt::format("'{}' was to be written as {} and is a folder", name, kind.name));
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
-  if (!fs::is_directory(folder, ignored)) throw Error(fmt::format("'{}' cannot be written: there is no folder '{}'", name, folder.string()));
+  if (!fs::is_directory(folder, ignored))
+    throw Error(fmt::format("'{}' cannot be written: there is no folder '{}'", name, folder.string()));
   if (!fs::is_regular_file(there) || fs::is_empty(file, ignored) || kind.is_one(file)) return;
   throw UsageError(fmt::format("'{}' is there already and is not {}, so it is not written over", name, kind.name),
                    fmt::format("{} names another place; or remove the file, if nobody needs it", option));

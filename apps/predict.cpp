@@ -10,8 +10,8 @@
 #include "apps/failure.h"
 #include "apps/numbers.h"
 #include "apps/pictures.h"
-#include "data/write/csv.h"
 #include "data/items.h"
+#include "data/write/csv.h"
 
 namespace mirilla::apps {
 

@@ -90,8 +90,8 @@ void add_show_batch(CLI::App& app) {
   add_number(*command, "--batch-size", options->training.batch_size, kBatch, "pictures a step: they share one crop");
   constexpr Bounds<int64_t> kShown{1, 1024};
   add_number(*command, "--n", options->n, kShown, "how many pictures");
-  CLI::Option* unique = add_number(*command, "--unique", options->unique, kShown, "one picture so many times, each time drawn anew")
-                            ->default_str("");
+  CLI::Option* unique =
+      add_number(*command, "--unique", options->unique, kShown, "one picture so many times, each time drawn anew")->default_str("");
   command->add_flag("--valid", options->valid, "validation's pictures, for which nothing is drawn")->excludes(unique);
   command->add_option("--out", options->out, "the picture to write")->capture_default_str()->type_name("PNG");
   add_common(*command, options->training.common);

@@ -3,11 +3,11 @@
 
 #include <fmt/ranges.h>
 
+#include <iostream>
 #include "apps/data_text.h"
 #include "apps/numbers.h"
 #include "apps/pictures.h"
 #include "data/names.h"
-#include <iostream>
 #include "data/scenes/scenes.h"
 #include "kernels/host/threads.h"
 #include "weights/match.h"
@@ -37,15 +37,22 @@ void add_data_options(CLI::App& command, TrainingOptions& options) {
   add_max_bad(command, options.max_bad);
 }
 
+namespace {
+
+std::vector<std::string> architecture_names() {
+  std::vector<std::string> names;
+  for (const nn::Architecture& one : nn::architectures()) names.emplace_back(one.name);
+  return names;
+}
+
+}  // namespace
+
 void add_network_options(CLI::App& command, TrainingOptions& options) {
   command.add_option("--weights", options.weights, "a pretrained body: .pth or .safetensors of torchvision, fastai or this program")
       ->type_name("FILE");
   command.add_option("--init-head", options.init_head, "the head's first values, from a file")->type_name("FILE");
   add_allow_nonfinite(command, options.allow_nonfinite);
-  command.add_option("--arch", options.arch, "the network")
-      ->capture_default_str()
-      ->check(one_of({"resnet18", "resnet34"}))
-      ->type_name("NAME");
+  command.add_option("--arch", options.arch, "the network")->capture_default_str()->check(one_of(architecture_names()))->type_name("NAME");
   add_number(command, "--batch-size", options.batch_size, kBatch, "pictures a step");
   command
       .add_option("--device-pictures", options.device_pictures,
@@ -87,12 +94,13 @@ std::string data_path(const TrainingOptions& options, const fs::path& out, nn::C
 
 std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const std::string& path, nn::Console& console) {
   const fs::path results[] = {options.out};  // loss.png in it is nobody's photo
-  auto dataset = data::open_training(
-      data::open_source(path, results), {.limit_per_class = options.limit,
-                                         .valid_pct = options.valid_pct,
-                                         .split_file = options.split_file,
-                                         .valid_part = !options.valid_pct_said,
-                                         .options = {.resize = options.resize, .exif_rotate = options.exif_rotate, .max_bad = options.max_bad}});
+  auto dataset =
+      data::open_training(data::open_source(path, results),
+                          {.limit_per_class = options.limit,
+                           .valid_pct = options.valid_pct,
+                           .split_file = options.split_file,
+                           .valid_part = !options.valid_pct_said,
+                           .options = {.resize = options.resize, .exif_rotate = options.exif_rotate, .max_bad = options.max_bad}});
   say_notes(*dataset);
   {
     ProgressLine progress(console, "decoding");

@@ -69,7 +69,8 @@ std::string missing(const CLI::App& app) {
   const CLI::App* command = chosen_command(app);
   if (!command) return "a subcommand was expected and none came";
   for (const CLI::Option* option : command->get_options())
-    if (option->get_required() && option->count() == 0) return fmt::format("`{}` wants {}, which is missing", call_of(app), option->get_name());
+    if (option->get_required() && option->count() == 0)
+      return fmt::format("`{}` wants {}, which is missing", call_of(app), option->get_name());
   return fmt::format("`{}` wants more than this", call_of(app));
 }
 

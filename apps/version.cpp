@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "apps/command.h"
 #include "data/libraries.h"
-#include "kernels/cuda/device.h"
 #include "kernels/core/device.h"
+#include "kernels/cuda/device.h"
 #include "kernels/devices.h"
 
 namespace mirilla::apps {

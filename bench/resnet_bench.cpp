@@ -29,9 +29,9 @@
 #include "kernels/core/philox.h"
 #include "kernels/devices.h"
 #include "kernels/host/threads.h"
-#include "nn/train/adam.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/modules/resnet.h"
+#include "nn/train/adam.h"
 
 namespace mirilla::bench {
 

@@ -29,7 +29,7 @@ set_target_properties(mirilla_library PROPERTIES OUTPUT_NAME mirilla EXPORT_NAME
 target_compile_features(mirilla_library INTERFACE cxx_std_20)
 target_include_directories(mirilla_library INTERFACE $<BUILD_INTERFACE:${public_include}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(mirilla_library PUBLIC fmt::fmt PRIVATE OpenMP::OpenMP_CXX Boost::context JPEG::JPEG mirilla_libzip Threads::Threads
-  ${MIRILLA_PICTURE_LIBRARIES})
+  ZLIB::ZLIB $<$<BOOL:${MIRILLA_WEBP}>:mirilla_webp>)
 if(MIRILLA_ONEDNN)
   target_link_libraries(mirilla_library PRIVATE mirilla_onednn)
 endif()

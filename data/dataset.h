@@ -90,8 +90,8 @@ class Dataset {
   /// Decodes every item of the split once, which fills the cache, and takes those that fail out of train() and valid(). Call it before the
   /// first Loader; without it a bad picture is an exception in the middle of an epoch. `progress(done, total)` is called from this
   /// thread, now and then; an exception from it ends the scan and passes. Throws TooManyBad where more of the items fail than
-  /// options.max_bad says, or all, with the first few names and reasons; DataError where the vocabulary was derived and a class of it has no
-  /// picture left to train on.
+  /// options.max_bad says, or all, with the first few names and reasons; DataError where the vocabulary was derived and a class of it has
+  /// no picture left to train on.
   const std::vector<BadPicture>& scan(int threads, const std::function<void(int64_t done, int64_t total)>& progress = {});
   /// What the last scan() took out, in the items' order.
   const std::vector<BadPicture>& bad_pictures() const { return bad_; }

@@ -30,11 +30,11 @@ struct DecodedFile {
 /// it is asked for.
 ///
 /// JPEG by libjpeg-turbo as Pillow drives it (islow DCT, fancy upsampling, CMYK and YCCK taken as Adobe's inverted), WebP by libwebp (the
-/// first frame), BMP and GIF (its first picture) by our own code, bit for bit; other kinds (PNG, TGA, PSD, PPM, PGM) by stb_image. The kind is told
-/// from the content and never from the name. 16-bit colour keeps its upper byte and 16-bit grey is clipped at 255, both as Pillow does.
-/// A PNG whose checksums are wrong is an error. Known to differ from Pillow: PPM and PGM are decoded
-/// with 255 levels only; and what Pillow refuses or misreads and this does not: BMPs with other masks than the usual, with palettes of greys
-/// that are not of 256, and with two colours in more than one bit.
+/// first frame), BMP and GIF (its first picture) by our own code, bit for bit; other kinds (PNG, TGA, PSD, PPM, PGM) by stb_image. The kind
+/// is told from the content and never from the name. 16-bit colour keeps its upper byte and 16-bit grey is clipped at 255, both as Pillow
+/// does. A PNG whose checksums are wrong is an error. Known to differ from Pillow: PPM and PGM are decoded with 255 levels only; and what
+/// Pillow refuses or misreads and this does not: BMPs with other masks than the usual, with palettes of greys that are not of 256, and with
+/// two colours in more than one bit.
 ///
 /// `name` is for messages. Throws DataError where the bytes are no picture of a known kind (it says what they are instead), are cut off or
 /// corrupt, or have no or more than `most_pixels` pixels. May be called from many threads at once.

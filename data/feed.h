@@ -70,8 +70,8 @@ class Feed {
   LoaderOptions options_;
   Device& device_;
   int64_t picture_bytes_;
-  int64_t capacity_ = 0;  // pictures that may be kept
-  Tensor pictures_;       // (capacity + kRooms batch,S,S,3): those kept, then the rooms
+  int64_t capacity_ = 0;                               // pictures that may be kept
+  Tensor pictures_;                                    // (capacity + kRooms batch,S,S,3): those kept, then the rooms
   std::vector<std::unique_ptr<PinnedMemory>> pinned_;  // given back when the loader's workers have ended
   std::unique_ptr<Loader> loader_;
   std::array<Room, kRooms> rooms_;

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "kernels/core/error.h"
-#include "kernels/host/threads.h"
 #include "kernels/core/philox.h"
+#include "kernels/host/threads.h"
 
 namespace mirilla::data {
 

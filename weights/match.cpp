@@ -117,34 +117,7 @@ void settle_classifiers(Sides& sides, Report& report) {
       fmt::format("{} ({} classes) is left out: the {} has {}", theirs, their_shape[0], ours == "fc" ? "model" : "new head", our_shape[0]));
 }
 
-/// How many blocks of a stage the names speak of: 2 for layer1.0.* and layer1.1.*.
-int blocks_of(std::string_view stage, const std::vector<std::string>& names) {
-  int blocks = 0;
-  for (const auto& name : names) {
-    if (!belongs_to(name, stage)) continue;
-    if (const auto block = leading_index(std::string_view(name).substr(stage.size() + 1))) blocks = std::max(blocks, block->first + 1);
-  }
-  return blocks;
-}
-
 }  // namespace
-
-Content inspect(const StateDict& state) {
-  Content content;
-  const std::vector<std::string> names = model_names(state);
-  std::vector<std::pair<std::string, Shape>> shapes;
-  size_t i = 0;
-  for (const auto& entry : state) shapes.emplace_back(names[i++], entry.second.shape());
-  content.classifier = classifier_of(shapes);
-  if (!content.classifier.empty()) content.classes = (*shape_in(shapes, content.classifier + ".weight"))[0];
-
-  const std::array blocks = {blocks_of("layer1", names), blocks_of("layer2", names), blocks_of("layer3", names),
-                             blocks_of("layer4", names)};
-  const bool basic = shape_in(shapes, "layer1.0.conv2.weight") != nullptr && shape_in(shapes, "layer1.0.conv3.weight") == nullptr;
-  if (basic && blocks == std::array{2, 2, 2, 2}) content.arch = "resnet18";
-  if (basic && blocks == std::array{3, 4, 6, 3}) content.arch = "resnet34";
-  return content;
-}
 
 std::vector<std::string> model_names(const StateDict& state) {
   std::vector<std::string_view> names;

@@ -50,14 +50,6 @@ struct Report {
 /// create_body, create_head]
 std::vector<std::string> model_names(const StateDict& state);
 
-/// What the names and shapes of a file tell of the model it is for, where the file has no metadata (a .pth).
-struct Content {
-  std::string arch;        // "resnet18", "resnet34", or empty for anything else
-  std::string classifier;  // "fc" (torchvision), "head.8" (fastai's head and ours), or empty
-  int64_t classes = 0;     // of the classifier
-};
-Content inspect(const StateDict& state);
-
 /// Compares names and shapes. A classifier (fc, or the head's last linear layer) made for another number of classes is left out with a
 /// remark, not counted as missing or mis-shaped; so is a file's fc where the model has a head instead.
 Report match(std::span<const Wanted> wanted, const StateDict& state);

@@ -104,7 +104,8 @@ FileBytes PthArchive::read(std::string_view name) {
   while (done < stat.size) {
     const zip_int64_t count = zip_fread(entry.get(), data.get() + done, stat.size - done);
     if (count <= 0)
-      fail(fmt::format("is damaged at its entry {}: {}", shown(path), count < 0 ? zip_reason(zip_file_get_error(entry.get())) : "it ends too early"));
+      fail(fmt::format("is damaged at its entry {}: {}", shown(path),
+                       count < 0 ? zip_reason(zip_file_get_error(entry.get())) : "it ends too early"));
     done += static_cast<uint64_t>(count);
   }
   char beyond = 0;  // libzip compares the checksum where the entry ends

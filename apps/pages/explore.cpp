@@ -7,17 +7,17 @@
 #include <map>
 #include <numeric>
 
+#include "apps/pages/assets.h"
+#include "apps/pages/channel_images.h"
+#include "apps/pages/page.h"
 #include "data/draw/colormap.h"
 #include "data/write/png_write.h"
 #include "engine/tape.h"
 #include "nn/explain/cam_formulas.h"
-#include "apps/pages/channel_images.h"
 #include "nn/explain/explain_files.h"
-#include "apps/pages/assets.h"
-#include "apps/pages/page.h"
+#include "nn/explain/target.h"
 #include "nn/run/finite.h"
 #include "nn/run/predict.h"
-#include "nn/explain/target.h"
 
 namespace mirilla::pages {
 

@@ -10,13 +10,13 @@
 #include <numeric>
 #include <random>
 
+#include "apps/pages/channel_images.h"
+#include "apps/pages/explore.h"
 #include "data/decode.h"
 #include "data/write/png_write.h"
-#include "apps/pages/channel_images.h"
 #include "nn/explain/explain_files.h"
-#include "apps/pages/explore.h"
-#include "nn/run/predict.h"
 #include "nn/inspect/summary.h"
+#include "nn/run/predict.h"
 
 namespace mirilla::pages {
 

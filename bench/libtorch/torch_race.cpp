@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// LibTorch in tools/gpu-check's races, from C++: bench/torch_race.py's eager way, question for question. tools/gpu_check/contender.py builds
-// it against the LibTorch inside PyTorch's wheel; it is no part of the build.
+// LibTorch in tools/gpu-check's races, from C++: bench/torch_race.py's eager way, question for question. tools/gpu_check/contender.py
+// builds it against the LibTorch inside PyTorch's wheel; it is no part of the build.
 //
 //   torch_race DEVICE      cuda or cpu
 #include <ATen/autocast_mode.h>

@@ -10,10 +10,10 @@
 #include <tuple>
 #include <utility>
 
-#include "data/write/png_write.h"
 #include "data/scenes/scenes.h"
-#include "kernels/core/atomic_file.h"
+#include "data/write/png_write.h"
 #include "engine/zip_reason.h"
+#include "kernels/core/atomic_file.h"
 #include "kernels/core/error.h"
 #include "kernels/host/threads.h"
 

@@ -15,7 +15,7 @@ struct GradScalerOptions {
 
 /// Keeps f16 gradients from vanishing: the loss is multiplied by a scale before backward, the gradients are divided by it in the optimizer,
 /// and a step whose gradients overflowed is left out whole, the scale halved; after 2000 good steps in a row it doubles. The state lives on
-/// the device (kernels/core/backend.h: kScalerState), so that a step never waits to ask.                                  [torch.amp.GradScaler]
+/// the device (kernels/core/backend.h: kScalerState), so that a step never waits to ask. [torch.amp.GradScaler]
 ///
 ///   tape::backward(loss, {.scale = scaler.state()});
 ///   scaler.step(tensors, spec);      // check_finite, adam, update_scale

@@ -152,8 +152,8 @@ void CpuBackend::batch_norm_backward(const BatchNormBackward& call) {
   const auto kernel = cpu::loops().batch_norm_backward;
   cpu::parallel_rows(rows, channels, [&](int64_t begin, int64_t end) {
     const int64_t at = begin * channels;
-    kernel(dy + at, call.training ? x + at : nullptr, y ? y + at : nullptr, mean, factor.data(), offset.data(), slope.data(), dx ? dx + at : nullptr,
-           dresidual ? dresidual + at : nullptr, end - begin, channels);
+    kernel(dy + at, call.training ? x + at : nullptr, y ? y + at : nullptr, mean, factor.data(), offset.data(), slope.data(),
+           dx ? dx + at : nullptr, dresidual ? dresidual + at : nullptr, end - begin, channels);
   });
 }
 

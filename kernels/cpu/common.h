@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "kernels/core/device.h"
-#include "kernels/host/threads.h"
 #include "kernels/core/view.h"
 #include "kernels/host/threads.h"
 

@@ -6,12 +6,12 @@
 #include <initializer_list>
 #include <string_view>
 
-#include "kernels/cuda/backend.h"
-#include "kernels/cuda/platform/platform.h"
-#include "kernels/cuda/parts/reduce.h"
-#include "kernels/cuda/parts/vector.h"
 #include "kernels/core/dtype.h"
 #include "kernels/core/view.h"
+#include "kernels/cuda/backend.h"
+#include "kernels/cuda/parts/reduce.h"
+#include "kernels/cuda/parts/vector.h"
+#include "kernels/cuda/platform/platform.h"
 
 /// What the files of this folder share: one operation a file, its contract, its kernels, its launcher.
 namespace mirilla::MIRILLA_PLATFORM {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <limits>
 
-#include "kernels/cuda/parts/gather.h"
 #include "kernels/cuda/conv/own.h"
+#include "kernels/cuda/parts/gather.h"
 #include "kernels/cuda/parts/tile.h"
 #include "kernels/cuda/vendor/vendor.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/parts/gather.h"
 #include "kernels/cuda/conv/own.h"
+#include "kernels/cuda/parts/gather.h"
 #include "kernels/cuda/parts/tile.h"
 #include "kernels/cuda/vendor/vendor.h"
 

@@ -7,7 +7,6 @@
 #include <exception>
 #include <mutex>
 
-#include "kernels/host/threads.h"
 #include "kernels/core/philox.h"
 #include "kernels/host/threads.h"
 #include "kernels/simt/block.h"

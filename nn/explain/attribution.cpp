@@ -11,8 +11,8 @@
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
 #include "nn/explain/cam.h"
-#include "nn/run/finite.h"
 #include "nn/modules/normal_numbers.h"
+#include "nn/run/finite.h"
 
 namespace mirilla::nn {
 

@@ -8,14 +8,14 @@
 #include <vector>
 
 #include "data/picture.h"
-#include "nn/modules/resnet.h"
 #include "nn/explain/target.h"
+#include "nn/modules/resnet.h"
 
 /// Explanations pixel by pixel: what each value of the picture does to a target's score.
 ///
-/// All take pictures (N,H,W,3), normalised, on the model's device, and targets as nn/explain/target.h says; they run in evaluation mode (the mode
-/// is put back), compute no parameter's gradient, do not mind frozen parameters or a NoGrad around the call, and wait for the device. All
-/// throw UsageError for targets that do not fit, and after an exception of `progress` leave the network as it was.
+/// All take pictures (N,H,W,3), normalised, on the model's device, and targets as nn/explain/target.h says; they run in evaluation mode
+/// (the mode is put back), compute no parameter's gradient, do not mind frozen parameters or a NoGrad around the call, and wait for the
+/// device. All throw UsageError for targets that do not fit, and after an exception of `progress` leave the network as it was.
 namespace mirilla::nn {
 
 /// One picture's.

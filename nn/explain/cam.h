@@ -11,7 +11,8 @@
 #include "nn/explain/grad_cam.h"
 #include "nn/explain/target.h"
 
-/// Class activation maps: where in a picture a layer found its reasons. nn/explain/cam_formulas.h and nn/explain/cam_scores.h have the formulas.
+/// Class activation maps: where in a picture a layer found its reasons. nn/explain/cam_formulas.h and nn/explain/cam_scores.h have the
+/// formulas.
 namespace mirilla::nn {
 
 enum class CamMethod { gradcam, gradcam_plus_plus, hirescam, xgradcam, layercam, eigencam, eigengradcam, scorecam, ablationcam };

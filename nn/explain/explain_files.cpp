@@ -7,8 +7,8 @@
 #include "data/decode.h"
 #include "data/draw/film_strip.h"
 #include "data/names.h"
-#include "data/write/png_write.h"
 #include "data/resize.h"
+#include "data/write/png_write.h"
 
 namespace mirilla::nn {
 
@@ -97,7 +97,7 @@ std::vector<Explanation> explained(ResNet& model, std::span<const data::Picture>
 std::vector<std::string> film_layers(ResNet& model) {
   std::vector<std::string> layers{"relu", "maxpool"};
   int stage = 0;
-  for (const int blocks : blocks_of(model.spec().arch)) {
+  for (const int blocks : architecture_of(model.spec().arch).blocks) {
     ++stage;
     for (int block = 0; block + 1 < blocks; ++block) layers.push_back(fmt::format("layer{}.{}", stage, block));
     layers.push_back(fmt::format("layer{}", stage));

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
 #include "nn/files/model_file.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "kernels/plans/chosen_plans.h"
 #include "kernels/core/error.h"
+#include "kernels/plans/chosen_plans.h"
 #include "nn/files/model_tensors.h"
 #include "weights/file_bytes.h"
 #include "weights/read.h"
@@ -42,16 +44,18 @@ std::string arch_of(const std::vector<std::string>& names, std::string_view orig
   if (!known.contains("conv1.weight") || !known.contains("layer1.0.conv1.weight"))
     throw WeightsError(fmt::format("{} holds no ResNet: it has no conv1.weight or no layer1.0.conv1.weight", origin),
                        "torchvision's names were expected, or fastai's 0.0.weight and so on");
-  if (known.contains("layer1.0.conv3.weight"))
-    throw WeightsError(fmt::format("{} holds a ResNet with bottleneck blocks, and resnet18 and resnet34 are known here", origin));
+  const bool bottleneck = known.contains("layer1.0.conv3.weight");
   std::array<int, 4> blocks{};
   for (size_t layer = 0; layer < blocks.size(); ++layer)
     while (known.contains(fmt::format("layer{}.{}.conv1.weight", layer + 1, blocks[layer]))) ++blocks[layer];
-  for (const char* arch : {"resnet18", "resnet34"})
-    if (blocks == blocks_of(arch)) return arch;
-  throw WeightsError(
-      fmt::format("{} holds a ResNet with {}, {}, {}, {} blocks, and resnet18 (2, 2, 2, 2) and resnet34 (3, 4, 6, 3) are known", origin,
-                  blocks[0], blocks[1], blocks[2], blocks[3]));
+  std::string all;
+  for (const Architecture& one : architectures()) {
+    if (one.bottleneck == bottleneck && one.blocks == blocks) return std::string(one.name);
+    all += fmt::format("{}{} ({})", all.empty() ? "" : ", ", one.name, fmt::join(one.blocks, ", "));
+  }
+  throw WeightsError(fmt::format("{} holds a ResNet with {} {} blocks, which is none that is known here", origin, fmt::join(blocks, ", "),
+                                 bottleneck ? "bottleneck" : "basic"),
+                     fmt::format("known are {}", all));
 }
 
 Anatomy anatomy_of(const weights::StateDict& state, std::string_view origin) {
@@ -79,13 +83,15 @@ nlohmann::json metadata_json(const weights::StateDict& state, const std::string&
   if (found == state.metadata.end()) throw WeightsError(fmt::format("{} says it is a mirilla model, but not its '{}'", origin, key));
   nlohmann::json value = nlohmann::json::parse(found->second, nullptr, false);
   if (!right(value))
-    throw WeightsError(fmt::format("{} says that its '{}' is {}, where {} was expected", origin, key, weights::shown(found->second), wanted),
-                       "was the file changed by another program?");
+    throw WeightsError(
+        fmt::format("{} says that its '{}' is {}, where {} was expected", origin, key, weights::shown(found->second), wanted),
+        "was the file changed by another program?");
   return value;
 }
 
 bool are_names(const nlohmann::json& value) {
-  return value.is_array() && !value.empty() && std::all_of(value.begin(), value.end(), [](const nlohmann::json& name) { return name.is_string(); });
+  return value.is_array() && !value.empty() &&
+         std::all_of(value.begin(), value.end(), [](const nlohmann::json& name) { return name.is_string(); });
 }
 
 bool is_size(const nlohmann::json& value) {

@@ -56,7 +56,7 @@ struct LoadedModel {
   std::vector<std::string> notes;  // lines for the user: what was assumed or left out
 };
 
-/// A model from a file, told by its content: ours; torchvision's resnet18 or 34 (.pth or .safetensors), with its `fc` as the classifier;
+/// A model from a file, told by its content: ours; torchvision's resnets (.pth or .safetensors), with its `fc` as the classifier;
 /// fastai's learn.save of a vision_learner. Architecture and number of classes come from the tensors. A file without a vocabulary gets
 /// class numbers for names, with a note. Throws WeightsError for anything else, for missing or mis-shaped tensors, and FlawedWeights;
 /// UsageError where the vocabulary has not one name a class.

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "data/write/csv.h"
 #include "data/draw/figure.h"
+#include "data/write/csv.h"
 #include "kernels/core/error.h"
-#include "nn/run/finite.h"
 #include "nn/explain/grad_cam.h"
+#include "nn/run/finite.h"
 #include "nn/run/predict.h"
 
 namespace mirilla::nn {

@@ -8,8 +8,8 @@
 #include "data/decode.h"
 #include "data/items.h"
 #include "nn/measure/cam_bench.h"
-#include "nn/run/predict.h"
 #include "nn/measure/randomise.h"
+#include "nn/run/predict.h"
 
 namespace mirilla::nn {
 

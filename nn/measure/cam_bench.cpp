@@ -9,12 +9,12 @@
 #include <set>
 
 #include "engine/tape.h"
+#include "nn/explain/run_after.h"
 #include "nn/measure/bench_names.h"
 #include "nn/measure/cam_measures.h"
-#include "nn/run/finite.h"
 #include "nn/measure/randomise.h"
 #include "nn/measure/road.h"
-#include "nn/explain/run_after.h"
+#include "nn/run/finite.h"
 
 namespace mirilla::nn {
 

@@ -11,10 +11,11 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "nn/run/evaluate.h"
 #include "nn/explain/explain.h"
+#include "nn/run/evaluate.h"
 
-/// Methods beside methods: every explanation of nn/explain/explain.h, by every measure of nn/measure/cam_measures.h and nn/measure/road.h, over the same pictures.
+/// Methods beside methods: every explanation of nn/explain/explain.h, by every measure of nn/measure/cam_measures.h and nn/measure/road.h,
+/// over the same pictures.
 namespace mirilla::nn {
 
 /// "pointing", "energy" (both of the mask), "insertion", "deletion", "drop", "increase", "road", "sensitivity", "randomisation".

@@ -6,8 +6,8 @@
 #include "data/decode.h"
 #include "data/items.h"
 #include "data/resize.h"
-#include "nn/run/finite.h"
 #include "nn/explain/grad_cam.h"
+#include "nn/run/finite.h"
 #include "nn/run/predict.h"
 
 namespace mirilla::nn {

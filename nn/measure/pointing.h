@@ -5,8 +5,8 @@
 #include <functional>
 
 #include "data/dataset.h"
-#include "nn/run/evaluate.h"
 #include "nn/modules/resnet.h"
+#include "nn/run/evaluate.h"
 
 namespace mirilla::nn {
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "nn/run/evaluate.h"
 #include "nn/files/model_tensors.h"
+#include "nn/run/evaluate.h"
 
 namespace mirilla::nn {
 

@@ -32,9 +32,19 @@ std::unique_ptr<Sequential> fastai_head(int features, int classes, Placement pla
   return head;
 }
 
-std::unique_ptr<Sequential> stage(int in, int out, int blocks, int stride, Placement placement) {
+// A 1x1 convolution and its norm where a block changes the shape, else none.
+std::unique_ptr<Sequential> shortcut(int in, int out, int stride, Placement placement) {
+  if (stride == 1 && in == out) return nullptr;
+  auto downsample = std::make_unique<Sequential>();
+  downsample->append(conv(in, out, 1, stride, placement));
+  downsample->append(std::make_unique<BatchNorm2d>(out, placement));
+  return downsample;
+}
+
+template <class Block>
+std::unique_ptr<Sequential> stage(int in, int width, int out, int blocks, int stride, Placement placement) {
   auto layer = std::make_unique<Sequential>();
-  for (int i = 0; i < blocks; ++i) layer->append(std::make_unique<BasicBlock>(i == 0 ? in : out, out, i == 0 ? stride : 1, placement));
+  for (int i = 0; i < blocks; ++i) layer->append(std::make_unique<Block>(i == 0 ? in : out, width, i == 0 ? stride : 1, placement));
   return layer;
 }
 
@@ -58,11 +68,7 @@ BasicBlock::BasicBlock(int in, int out, int stride, Placement placement)
       relu_(add("relu", std::make_unique<ReLU>())),
       conv2_(add("conv2", conv(out, out, 3, 1, placement))),
       bn2_(add("bn2", std::make_unique<BatchNorm2d>(out, placement))) {
-  if (stride == 1 && in == out) return;
-  auto downsample = std::make_unique<Sequential>();
-  downsample->append(conv(in, out, 1, stride, placement));
-  downsample->append(std::make_unique<BatchNorm2d>(out, placement));
-  downsample_ = &add("downsample", std::move(downsample));
+  if (auto downsample = shortcut(in, out, stride, placement)) downsample_ = &add("downsample", std::move(downsample));
 }
 
 Tensor BasicBlock::forward(const Tensor& x) {
@@ -71,10 +77,40 @@ Tensor BasicBlock::forward(const Tensor& x) {
   return run_conv_norm(conv2_, bn2_, &relu_, inner, identity);
 }
 
-std::array<int, 4> blocks_of(std::string_view arch) {
-  if (arch == "resnet18") return {2, 2, 2, 2};
-  if (arch == "resnet34") return {3, 4, 6, 3};
-  throw UsageError(fmt::format("resnet18 or resnet34 was expected as architecture and '{}' came", arch));
+Bottleneck::Bottleneck(int in, int width, int stride, Placement placement)
+    : conv1_(add("conv1", conv(in, width, 1, 1, placement))),
+      bn1_(add("bn1", std::make_unique<BatchNorm2d>(width, placement))),
+      conv2_(add("conv2", conv(width, width, 3, stride, placement))),
+      bn2_(add("bn2", std::make_unique<BatchNorm2d>(width, placement))),
+      conv3_(add("conv3", conv(width, kExpansion * width, 1, 1, placement))),
+      bn3_(add("bn3", std::make_unique<BatchNorm2d>(kExpansion * width, placement))),
+      relu_(add("relu", std::make_unique<ReLU>())) {
+  if (auto downsample = shortcut(in, kExpansion * width, stride, placement)) downsample_ = &add("downsample", std::move(downsample));
+}
+
+Tensor Bottleneck::forward(const Tensor& x) {
+  const Tensor identity = downsample_ ? (*downsample_)(x) : x;
+  const Tensor narrow = run_conv_norm(conv1_, bn1_, &relu_, x);
+  const Tensor inner = run_conv_norm(conv2_, bn2_, &relu_, narrow);
+  return run_conv_norm(conv3_, bn3_, &relu_, inner, identity);
+}
+
+std::span<const Architecture> architectures() {
+  static constexpr std::array<Architecture, 5> kAll{{{"resnet18", false, {2, 2, 2, 2}},
+                                                     {"resnet34", false, {3, 4, 6, 3}},
+                                                     {"resnet50", true, {3, 4, 6, 3}},
+                                                     {"resnet101", true, {3, 4, 23, 3}},
+                                                     {"resnet152", true, {3, 8, 36, 3}}}};
+  return kAll;
+}
+
+const Architecture& architecture_of(std::string_view name) {
+  std::string names;
+  for (const Architecture& known : architectures()) {
+    if (known.name == name) return known;
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", known.name);
+  }
+  throw UsageError(fmt::format("there is no architecture '{}'", name), fmt::format("there are {}", names));
 }
 
 ResNet::ResNet(const ResNetSpec& spec, Placement placement)
@@ -83,11 +119,13 @@ ResNet::ResNet(const ResNetSpec& spec, Placement placement)
       bn1_(add("bn1", std::make_unique<BatchNorm2d>(64, placement))),
       relu_(add("relu", std::make_unique<ReLU>())) {
   add("maxpool", std::make_unique<MaxPool2d>(Pool2dSpec{.window = 3, .stride = 2, .padding = 1}));
-  const std::array<int, 4> blocks = blocks_of(spec.arch);
+  const Architecture& architecture = architecture_of(spec.arch);
   int channels = 64;
   for (int i = 0; i < 4; ++i) {
-    const int out = 64 << i;
-    add(fmt::format("layer{}", i + 1), stage(channels, out, blocks[static_cast<size_t>(i)], i == 0 ? 1 : 2, placement));
+    const int width = 64 << i, out = architecture.bottleneck ? Bottleneck::kExpansion * width : width;
+    const int blocks = architecture.blocks[static_cast<size_t>(i)], stride = i == 0 ? 1 : 2;
+    add(fmt::format("layer{}", i + 1), architecture.bottleneck ? stage<Bottleneck>(channels, width, out, blocks, stride, placement)
+                                                               : stage<BasicBlock>(channels, width, out, blocks, stride, placement));
     channels = out;
   }
   if (spec.head == Head::fastai) {
@@ -101,9 +139,9 @@ ResNet::ResNet(const ResNetSpec& spec, Placement placement)
 
 Tensor ResNet::forward(const Tensor& x) {
   Tensor y = run_conv_norm(conv1_, bn1_, &relu_, x);                                             // (N,H/2,W/2,64)
-  for (const char* name : {"maxpool", "layer1", "layer2", "layer3", "layer4"}) y = at(name)(y);  // (N,H/32,W/32,512)
+  for (const char* name : {"maxpool", "layer1", "layer2", "layer3", "layer4"}) y = at(name)(y);  // (N,H/32,W/32,C)
   if (spec_.head == Head::fastai) return at("head")(y);                                          // (N,classes)
-  y = at("avgpool")(y);                                                                          // (N,1,1,512)
+  y = at("avgpool")(y);                                                                          // (N,1,1,C)
   return at("fc")(flatten(y));
 }
 

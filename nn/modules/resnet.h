@@ -3,6 +3,7 @@
 
 #include <array>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,24 +31,48 @@ class BasicBlock final : public Module {
   Sequential* downsample_ = nullptr;
 };
 
+/// relu(bn3(conv3(relu(bn2(conv2(relu(bn1(conv1(x)))))))) + identity): 1x1 to `width` channels, 3x3 with the stride, 1x1 to 4 width.
+/// Children as torchvision's: conv1 bn1 conv2 bn2 conv3 bn3 relu [downsample.0 downsample.1]. relu runs three times.
+/// [torchvision.models.resnet.Bottleneck]
+class Bottleneck final : public Module {
+ public:
+  static constexpr int kExpansion = 4;
+  Bottleneck(int in, int width, int stride, Placement placement);
+  std::string_view kind() const override { return "Bottleneck"; }
+
+ protected:
+  Tensor forward(const Tensor& x) override;
+
+ private:
+  Conv2d& conv1_;
+  BatchNorm2d& bn1_;
+  Conv2d& conv2_;
+  BatchNorm2d& bn2_;
+  Conv2d& conv3_;
+  BatchNorm2d& bn3_;
+  ReLU& relu_;
+  Sequential* downsample_ = nullptr;
+};
+
 enum class Head {
   fastai,       // "head": fastai.vision.learner.create_head, children 0..8
   torchvision,  // "avgpool" and "fc"
 };
 
 struct ResNetSpec {
-  std::string arch = "resnet18";  // or resnet34
+  std::string arch = "resnet18";  // one of architectures()
   int classes = 6;
   Head head = Head::fastai;
   std::optional<uint64_t> seed = 0;  // of the initial weights; none: zeros, for a model that is about to be read from a file
 };
 
-/// ResNet18 or 34 with torchvision's module names: conv1 bn1 relu maxpool layer1..layer4, and a head.
+/// A ResNet with torchvision's module names: conv1 bn1 relu maxpool layer1..layer4, and a head.
 ///
-///   pictures (N,H,W,3) normalised -> logits (N,classes); layer1 (N,H/4,W/4,64) ... layer4 (N,H/32,W/32,512)
+///   pictures (N,H,W,3) normalised -> logits (N,classes); layer1 (N,H/4,W/4,64) ... layer4 (N,H/32,W/32,512); 4 times as many channels
+///   where the blocks are bottlenecks
 ///
-/// fastai's head: concat pool, flatten, BatchNorm1d(1024), Dropout .25, Linear(1024,512), ReLU, BatchNorm1d(512), Dropout .5,
-/// Linear(512,classes).
+/// fastai's head, C being layer4's channels: concat pool, flatten, BatchNorm1d(2 C), Dropout .25, Linear(2 C,512), ReLU, BatchNorm1d(512),
+/// Dropout .5, Linear(512,classes).                                       [torchvision.models.resnet, fastai.vision.learner.create_head]
 class ResNet final : public Module {
  public:
   /// Throws UsageError for an unknown arch.
@@ -70,8 +95,17 @@ class ResNet final : public Module {
   ReLU& relu_;
 };
 
-/// The whole-number counts of blocks in layer1..layer4: resnet18 {2,2,2,2}, resnet34 {3,4,6,3}. Throws UsageError.
-std::array<int, 4> blocks_of(std::string_view arch);
+/// What a ResNet is made of.
+struct Architecture {
+  std::string_view name;
+  bool bottleneck = false;      // blocks of Bottleneck, else of BasicBlock
+  std::array<int, 4> blocks{};  // in layer1..layer4
+};
+
+/// resnet18, 34, 50, 101 and 152.
+std::span<const Architecture> architectures();
+/// Throws UsageError for a name that is none of them.
+const Architecture& architecture_of(std::string_view name);
 
 /// Fills the parameters with their initial values from Philox: convolutions kaiming_normal (fan_out), head linears kaiming_normal (fan_in),
 /// norms weight 1, bias 0 (head 1e-3).

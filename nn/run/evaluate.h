@@ -9,9 +9,9 @@
 
 #include "data/augment.h"
 #include "engine/amp/precision.h"
+#include "nn/files/model_file.h"
 #include "nn/run/batches.h"
 #include "nn/run/inference.h"
-#include "nn/files/model_file.h"
 
 namespace mirilla::nn {
 

@@ -10,8 +10,8 @@
 
 #include "engine/amp/precision.h"
 #include "kernels/core/error.h"
-#include "nn/run/inference.h"
 #include "nn/modules/module.h"
+#include "nn/run/inference.h"
 
 /// Answers that are no numbers. A healthy pass pays for one look at its logits; only where they are not finite is the network run again,
 /// with every module's output looked at, to say which module wrote the first such number and why.

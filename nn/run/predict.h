@@ -64,9 +64,9 @@ struct PredictOptions {
   std::optional<TtaOptions> tta = {};  // picture i is the i-th that could be read, its batch i / batch_size
 };
 
-/// The same for files, read as `info` says. A file that does not decode is listed in `bad` and passed over, however many do. A picture whose
-/// logits are not finite is listed in `unanswered`; throws NotFinite where a whole batch has no others and no picture before it had an
-/// answer, for then it is the model.
+/// The same for files, read as `info` says. A file that does not decode is listed in `bad` and passed over, however many do. A picture
+/// whose logits are not finite is listed in `unanswered`; throws NotFinite where a whole batch has no others and no picture before it had
+/// an answer, for then it is the model.
 Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                           const PredictOptions& options = {});
 

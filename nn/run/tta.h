@@ -5,9 +5,9 @@
 #include <span>
 #include <vector>
 
+#include "nn/files/model_file.h"
 #include "nn/run/evaluate.h"
 #include "nn/run/finite.h"
-#include "nn/files/model_file.h"
 
 /// Test-time augmentation: the mean of what the network says of a picture under training's transforms, mixed with what it says of the
 /// picture itself.                                                                                        [fastai.learner.Learner.tta]

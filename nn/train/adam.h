@@ -26,8 +26,9 @@ struct AdamSlot {
   int64_t steps() const { return step ? step.to_vector<int64_t>()[0] : 0; }
 };
 
-/// Adam with decoupled weight decay over groups of parameters, as kernels/core/backend.h states the formula; beta1 is the momentum of the step's
-/// rates. A parameter without a gradient is skipped whole: no decay, and its own count of steps stands still. [fastai.optimizer.Adam]
+/// Adam with decoupled weight decay over groups of parameters, as kernels/core/backend.h states the formula; beta1 is the momentum of the
+/// step's rates. A parameter without a gradient is skipped whole: no decay, and its own count of steps stands still.
+/// [fastai.optimizer.Adam]
 class Adam {
  public:
   explicit Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& options = {});

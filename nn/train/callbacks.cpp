@@ -9,8 +9,8 @@
 #include "data/draw/plot.h"
 #include "data/write/png_write.h"
 #include "kernels/core/error.h"
-#include "nn/train/learner.h"
 #include "nn/files/model_tensors.h"
+#include "nn/train/learner.h"
 
 namespace mirilla::nn {
 

@@ -10,11 +10,11 @@
 #include <string>
 #include <string_view>
 
+#include "nn/files/model_file.h"
+#include "nn/modules/resnet.h"
 #include "nn/train/callback.h"
 #include "nn/train/console.h"
-#include "nn/files/model_file.h"
 #include "nn/train/recorder.h"
-#include "nn/modules/resnet.h"
 
 namespace mirilla::nn {
 

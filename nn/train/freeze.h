@@ -3,8 +3,8 @@
 
 #include <vector>
 
-#include "nn/train/adam.h"
 #include "nn/modules/module.h"
+#include "nn/train/adam.h"
 
 namespace mirilla::nn {
 

@@ -5,8 +5,8 @@
 #include <deque>
 #include <vector>
 
-#include "engine/tensor.h"
 #include "engine/pinned.h"
+#include "engine/tensor.h"
 
 namespace mirilla::nn {
 

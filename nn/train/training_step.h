@@ -9,8 +9,8 @@
 #include "engine/amp/precision.h"
 #include "engine/pinned.h"
 #include "nn/pinned_ring.h"
-#include "nn/train/adam.h"
 #include "nn/run/replay.h"
+#include "nn/train/adam.h"
 
 namespace mirilla::nn {
 

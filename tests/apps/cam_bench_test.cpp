@@ -5,8 +5,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "data/write/png_write.h"
 #include "data/scenes/scenes.h"
+#include "data/write/png_write.h"
 #include "kernels/devices.h"
 #include "nn/files/model_file.h"
 #include "tests/apps/program.h"

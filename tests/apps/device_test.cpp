@@ -6,8 +6,8 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "data/write/png_write.h"
 #include "data/scenes/scenes.h"
+#include "data/write/png_write.h"
 #include "kernels/cuda/device.h"
 #include "kernels/devices.h"
 #include "nn/files/model_file.h"

@@ -3,8 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include "data/write/png_write.h"
 #include "data/scenes/scenes.h"
+#include "data/write/png_write.h"
 #include "kernels/devices.h"
 #include "nn/files/model_file.h"
 
@@ -22,12 +22,42 @@ void expect_failure(const Outcome& outcome, int code, const std::vector<std::str
 }
 
 void expect_no_raw_text(const Outcome& outcome) {
-  for (const char* raw :
-       {"json.exception", "filesystem error", "std::", "stoi", "stod", "basic_string", "vector::", "what():", "terminate called", "bad_alloc",
-        "No such file", "Permission denied", "Is a directory", "Not a directory", "File exists", "Too many", "No space left",
-        "Invalid argument", "Bad file descriptor", "Broken pipe", "Read-only", "File name too long", "Resource temporarily",
-        "Not a zip", "Zip archive inconsistent", "CRC error", "Could not convert", "not in {", "is required", "requires ", "excludes ",
-        "were not expected", "was not expected", "libzip", "nlohmann", "dnnl"})
+  for (const char* raw : {"json.exception",
+                          "filesystem error",
+                          "std::",
+                          "stoi",
+                          "stod",
+                          "basic_string",
+                          "vector::",
+                          "what():",
+                          "terminate called",
+                          "bad_alloc",
+                          "No such file",
+                          "Permission denied",
+                          "Is a directory",
+                          "Not a directory",
+                          "File exists",
+                          "Too many",
+                          "No space left",
+                          "Invalid argument",
+                          "Bad file descriptor",
+                          "Broken pipe",
+                          "Read-only",
+                          "File name too long",
+                          "Resource temporarily",
+                          "Not a zip",
+                          "Zip archive inconsistent",
+                          "CRC error",
+                          "Could not convert",
+                          "not in {",
+                          "is required",
+                          "requires ",
+                          "excludes ",
+                          "were not expected",
+                          "was not expected",
+                          "libzip",
+                          "nlohmann",
+                          "dnnl"})
     EXPECT_EQ((outcome.out + outcome.err).find(raw), std::string::npos) << "'" << raw << "' is a library's text:\n" << outcome.err;
 }
 

@@ -29,7 +29,8 @@ class Program {
       for (const CLI::Option* option : command->get_options())
         if (!option->get_lnames().empty() && option->get_expected_max() > 0) {
           const std::string type = option->get_type_name();
-          all.push_back({command->get_name(), "--" + option->get_lnames().front(), type.substr(0, type.find(':')), option->get_default_str()});
+          all.push_back(
+              {command->get_name(), "--" + option->get_lnames().front(), type.substr(0, type.find(':')), option->get_default_str()});
         }
     return all;
   }
@@ -58,7 +59,7 @@ class Program {
 };
 
 const std::set<std::string> kWholeNumbers{"N", "K", "PX"}, kNumbers{"RATE", "SHARE", "R", "T"},
-    kWords{"NAME", "NAMES", "NAME|INDEX", "FILE", "FILE.zip", "DIR",   "ZIP|DIR", "PNG",    "HTML",
+    kWords{"NAME", "NAMES", "NAME|INDEX", "FILE", "FILE.zip", "DIR",    "ZIP|DIR", "PNG",  "HTML",
            "WORD", "PART",  "STYLE",      "HOW",  "all",      "METHOD", "ADDRESS", "BYTES"};
 
 std::vector<Known> number_options() {
@@ -90,8 +91,30 @@ TEST(NumberOptions, TakeTheirOwnDefault) {
 
 TEST(NumberOptions, RefuseWhatIsNoNumber) {
   for (const Known& known : number_options())
-    for (const char* value : {"", " ", "abc", "3x", "x3", " 3", "3 ", "+3", "0x10", "1e999", "-1e999", "nan", "NaN", "inf", "-inf", "infinity",
-                              "99999999999999999999999", "-99999999999999999999999", "1_000", "1'000", "1,5", "true", "3;4", "\xef\xbc\x93"})
+    for (const char* value : {"",
+                              " ",
+                              "abc",
+                              "3x",
+                              "x3",
+                              " 3",
+                              "3 ",
+                              "+3",
+                              "0x10",
+                              "1e999",
+                              "-1e999",
+                              "nan",
+                              "NaN",
+                              "inf",
+                              "-inf",
+                              "infinity",
+                              "99999999999999999999999",
+                              "-99999999999999999999999",
+                              "1_000",
+                              "1'000",
+                              "1,5",
+                              "true",
+                              "3;4",
+                              "\xef\xbc\x93"})
       expect_refused(known, value);
 }
 
@@ -110,7 +133,8 @@ TEST(NumberOptions, RefuseAFractionOrAnExponentWhereAWholeNumberIsMeant) {
 TEST(NumberOptions, RefuseWhatDoesNotFitTheirTypeOrTheirUse) {
   for (const Known& known : number_options()) {
     if (kNumbers.contains(known.type) || known.option == "--seed") continue;
-    for (const char* value : {"2147483648", "9223372036854775807", "9223372036854775808", "18446744073709551616"}) expect_refused(known, value);
+    for (const char* value : {"2147483648", "9223372036854775807", "9223372036854775808", "18446744073709551616"})
+      expect_refused(known, value);
   }
   expect_refused({"train", "--seed", "", ""}, "99999999999999999999");
   expect_refused({"train", "--seed", "", ""}, "18446744073709551616");

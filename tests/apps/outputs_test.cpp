@@ -46,7 +46,8 @@ TEST_F(OutputsTest, AreNoInputByWhateverName) {
   fs::create_symlink(photo(), at("link.png"));
   fs::create_hard_link(photo(), at("hard.png"));
   fs::create_symlink(folder_.path(), at("round"));
-  for (const std::string& name : {photo(), at("photos/../photos/./sea/0.png"), at("link.png"), at("hard.png"), at("round/photos/sea/0.png")})
+  for (const std::string& name :
+       {photo(), at("photos/../photos/./sea/0.png"), at("link.png"), at("hard.png"), at("round/photos/sea/0.png")})
     expect_kept(photo(), {"gradcam", model(), photo(), "--out", name}, {name, "this command reads it", "--out names another place"});
   expect_kept(photo(), {"gradcam", model(), at("link.png"), "--out", photo()}, {"link.png"});
   EXPECT_TRUE(fs::is_symlink(at("link.png")));
@@ -72,7 +73,8 @@ TEST_F(OutputsTest, OfEachCommandAreNoInputOfIt) {
 // The second picture of the sheet's name is derived from the first.
 TEST_F(OutputsTest, DerivedNamesAreNoInputEither) {
   fs::copy_file(photo(), at("sheet-2.png"));
-  expect_kept(at("sheet-2.png"), {"gradcam", model(), photo(), at("sheet-2.png"), "--per-sheet", "1", "--out", at("sheet.png")}, {"sheet-2.png"});
+  expect_kept(at("sheet-2.png"), {"gradcam", model(), photo(), at("sheet-2.png"), "--per-sheet", "1", "--out", at("sheet.png")},
+              {"sheet-2.png"});
   EXPECT_FALSE(fs::exists(at("sheet.png"))) << "refused before anything is written";
 }
 
@@ -143,7 +145,9 @@ TEST_F(OutputsTest, DoNotGoAmongTheClasses) {
 TEST_F(OutputsTest, MayGoBesideTheTrainingPart) {
   fs::create_directories(at("set"));
   fs::rename(at("photos"), at("set/train"));
-  EXPECT_EQ(run({"show-batch", "--data", at("set"), "--valid-pct", "0.5", "--n", "1", "--resize", "32", "--size", "32", "--out", at("set/batch.png")}).code,
+  EXPECT_EQ(run({"show-batch", "--data", at("set"), "--valid-pct", "0.5", "--n", "1", "--resize", "32", "--size", "32", "--out",
+                 at("set/batch.png")})
+                .code,
             0);
   EXPECT_EQ(run({"show-batch", "--data", at("set"), "--out", at("set/train/sea/batch.png")}).code, 2);
 }
@@ -164,7 +168,8 @@ TEST_F(OutputsTest, ThatCannotBeWrittenAreSaidBeforeTheWork) {
 TEST_F(OutputsTest, OnAFullDiskAreSaidInASentence) {
   expect_failure(run({"gradcam", model(), photo(), "--out", "/dev/full"}), 1, {"/dev/full", "no space is left on the disk"});
   expect_failure(run({"diff", model(), model(), photo(), "--dump", "/dev/full"}), 2, {"/dev/full", "no space is left on the disk"});
-  expect_failure(run({"scenes", "--per-class", "1", "--size", "16", "--out", "/dev/full"}), 1, {"/dev/full", "no space is left on the disk"});
+  expect_failure(run({"scenes", "--per-class", "1", "--size", "16", "--out", "/dev/full"}), 1,
+                 {"/dev/full", "no space is left on the disk"});
 }
 
 }  // namespace

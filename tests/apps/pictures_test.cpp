@@ -5,8 +5,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "data/write/png_write.h"
 #include "data/scenes/scenes.h"
+#include "data/write/png_write.h"
 #include "tests/apps/program.h"
 
 namespace mirilla::apps {

@@ -90,10 +90,10 @@ TEST_F(RawText, OfADamagedConfigBesideTheModel) {
     spill(folder_ / "run/config.json", config);
     return run({"eval", folder_ / "run/model.safetensors", "--data", data(), "--part", "valid"});
   };
-  for (const char* config : {"", "{", "[]", "null", "\xff", "{\"limit\": 1", "{\"limit\": \"many\"}", "{\"limit\": -1}", "{\"limit\": 1e300}",
-                             "{\"limit\": 1.5}", "{\"limit\": true}", "{\"limit\": 99999999999999999999}", "{\"valid_pct\": \"x\"}",
-                             "{\"valid_pct\": 2}", "{\"valid_pct\": -0.1}", "{\"valid_pct\": null}", "{\"split_file\": 3}",
-                             "{\"split_file\": [\"a\"]}"}) {
+  for (const char* config :
+       {"", "{", "[]", "null", "\xff", "{\"limit\": 1", "{\"limit\": \"many\"}", "{\"limit\": -1}", "{\"limit\": 1e300}",
+        "{\"limit\": 1.5}", "{\"limit\": true}", "{\"limit\": 99999999999999999999}", "{\"valid_pct\": \"x\"}", "{\"valid_pct\": 2}",
+        "{\"valid_pct\": -0.1}", "{\"valid_pct\": null}", "{\"split_file\": 3}", "{\"split_file\": [\"a\"]}"}) {
     SCOPED_TRACE(config);
     expect_failure(evaluated(config), 1, {"config.json"});
   }
@@ -116,21 +116,27 @@ TEST_F(RawText, OfPathsThatCannotBeUsed) {
   const std::string long_name(5000, 'x'), circle = folder_ / "circle";
   fs::create_symlink(circle, circle);
   spill(folder_ / "file", "text");
-  for (const std::string& path : {long_name, std::string("/") + std::string(300, 'y'), circle, folder_ / "file/below", std::string("/proc/self/mem"),
-                                  std::string("/dev/null"), std::string("."), std::string("\xff\xfe"), std::string("/proc/1/root/x")}) {
+  for (const std::string& path :
+       {long_name, std::string("/") + std::string(300, 'y'), circle, folder_ / "file/below", std::string("/proc/self/mem"),
+        std::string("/dev/null"), std::string("."), std::string("\xff\xfe"), std::string("/proc/1/root/x")}) {
     SCOPED_TRACE(path.substr(0, 40));
-    for (const std::vector<std::string>& command :
-         {std::vector<std::string>{"summary", path}, {"predict", path, photo()}, {"predict", model(), path}, {"gradcam", model(), path, "--out", folder_ / "why.png"},
-          {"explore", model(), path, "--out", folder_ / "page.html"}, {"eval", model(), "--data", path}, {"diff", path, model(), photo()},
-          {"train", "--data", path, "--out", folder_ / "out"}, {"train", "--data", data(), "--weights", path, "--out", folder_ / "out"},
-          {"train", "--data", data(), "--init-head", path, "--out", folder_ / "out"}}) {
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"summary", path},
+                                                    {"predict", path, photo()},
+                                                    {"predict", model(), path},
+                                                    {"gradcam", model(), path, "--out", folder_ / "why.png"},
+                                                    {"explore", model(), path, "--out", folder_ / "page.html"},
+                                                    {"eval", model(), "--data", path},
+                                                    {"diff", path, model(), photo()},
+                                                    {"train", "--data", path, "--out", folder_ / "out"},
+                                                    {"train", "--data", data(), "--weights", path, "--out", folder_ / "out"},
+                                                    {"train", "--data", data(), "--init-head", path, "--out", folder_ / "out"}}) {
       const Outcome outcome = run(command);
       EXPECT_NE(outcome.code, 0) << command[0];
       expect_failure(outcome, outcome.code == 2 ? 2 : 1, {});
     }
-    for (const std::vector<std::string>& command :
-         {std::vector<std::string>{"gradcam", model(), photo(), "--out", path + "/deep/x.png"}, {"scenes", "--per-class", "1", "--size", "16", "--out", path + "/x.zip"},
-          {"train", "--data", data(), "--out", path + "/\n"}}) {
+    for (const std::vector<std::string>& command : {std::vector<std::string>{"gradcam", model(), photo(), "--out", path + "/deep/x.png"},
+                                                    {"scenes", "--per-class", "1", "--size", "16", "--out", path + "/x.zip"},
+                                                    {"train", "--data", data(), "--out", path + "/\n"}}) {
       if (path == ".") continue;
       const Outcome outcome = run(command);
       EXPECT_NE(outcome.code, 0) << command[0];
@@ -146,10 +152,20 @@ TEST_F(RawText, OfNonsenseInNames) {
     expect_no_raw_text(outcome);
     if (outcome.code != 0) expect_failure(outcome, 2, {});
   }
-  for (const std::vector<std::string>& words :
-       {std::vector<std::string>{"--layer", "layer99"}, {"--layer", "model[99999999999999999999]"}, {"--layer", "**"}, {"--layer", "["}, {"--layer", ""},
-        {"--class", "99999999999999999999"}, {"--class", "-1"}, {"--class", "\xff"}, {"--minus", "sea"}, {"--device", "cuda:x"}, {"--device", "cpu:1"},
-        {"--device", "cpu:99999999999"}, {"--device", ":"}, {"--colormap", ""}}) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"--layer", "layer99"},
+                                                {"--layer", "model[99999999999999999999]"},
+                                                {"--layer", "**"},
+                                                {"--layer", "["},
+                                                {"--layer", ""},
+                                                {"--class", "99999999999999999999"},
+                                                {"--class", "-1"},
+                                                {"--class", "\xff"},
+                                                {"--minus", "sea"},
+                                                {"--device", "cuda:x"},
+                                                {"--device", "cpu:1"},
+                                                {"--device", "cpu:99999999999"},
+                                                {"--device", ":"},
+                                                {"--colormap", ""}}) {
     SCOPED_TRACE(words[0] + " " + words[1]);
     const Outcome outcome = run({"gradcam", model(), photo(), words[0], words[1], "--out", folder_ / "why.png"});
     EXPECT_NE(outcome.code, 0);
@@ -166,8 +182,8 @@ Outcome run_with(const char* name, const char* value, const std::vector<std::str
 }
 
 TEST_F(RawText, OfTheEnvironment) {
-  for (const char* name : {"MIRILLA_CPU_ISA", "MIRILLA_CHECK", "MIRILLA_PLAN_STORE", "MIRILLA_TF32", "MIRILLA_DETERMINISTIC", "MIRILLA_WORKSPACE",
-                           "MIRILLA_VENDOR", "MIRILLA_CUDA_SYNC"})
+  for (const char* name : {"MIRILLA_CPU_ISA", "MIRILLA_CHECK", "MIRILLA_PLAN_STORE", "MIRILLA_TF32", "MIRILLA_DETERMINISTIC",
+                           "MIRILLA_WORKSPACE", "MIRILLA_VENDOR", "MIRILLA_CUDA_SYNC"})
     for (const char* value : {"", "bogus", "-1", "99999999999999999999", "\xff", "/dev/full", "/proc"}) {
       SCOPED_TRACE(std::string(name) + "=" + value);
       const Outcome outcome = run_with(name, value, {"predict", model(), photo()});

@@ -28,8 +28,8 @@ class Signals : public testing::Test {
   static std::string data() { return *made / "scenes.zip"; }
 
   std::vector<std::string> endless_training() const {
-    return {"train",        "--data", data(),     "--resize", "32",         "--size", "32",    "--batch-size", "8",
-            "--epochs", "5000",  "--patience", "5000",   "--out", folder_ / "out"};
+    return {"train", "--data",   data(), "--resize",   "32",   "--size", "32",           "--batch-size",
+            "8",     "--epochs", "5000", "--patience", "5000", "--out",  folder_ / "out"};
   }
 
   Folder folder_;
@@ -56,8 +56,8 @@ INSTANTIATE_TEST_SUITE_P(, TrainingSignal, testing::Values(SIGINT, SIGTERM, SIGH
 
 TEST_F(Signals, UnderNohupAreNotHeard) {
   const std::string code = folder_ / "code";
-  const auto nohup = "nohup sh -c '" MIRILLA_PROGRAM " summary " + model() + " & sleep 0.01; kill -HUP $! 2>/dev/null; wait $!; echo $? > " +
-                     code + "' > /dev/null 2>&1";
+  const auto nohup = "nohup sh -c '" MIRILLA_PROGRAM " summary " + model() +
+                     " & sleep 0.01; kill -HUP $! 2>/dev/null; wait $!; echo $? > " + code + "' > /dev/null 2>&1";
   ASSERT_EQ(std::system(nohup.c_str()), 0);
   EXPECT_EQ(slurp(code), "0\n");
 }
@@ -69,8 +69,8 @@ std::vector<std::vector<std::string>> long_commands(const std::string& model, co
           {"predict", model, photos, "--tta", "--tta-n", "10000"},
           {"interpret", model, "--data", data, "--device", "reference", "--top", "50", "--out", out / "why"},
           {"cam-bench", model, "--data", data, "--limit", "0", "--perturbations", "1000", "--steps", "1000", "--out", out / "bench.csv"},
-          {"lr-find", "--data", data, "--resize", "32", "--size", "32", "--batch-size", "8", "--iterations", "100000", "--to-the-end", "--out",
-           out / "found"},
+          {"lr-find", "--data", data, "--resize", "32", "--size", "32", "--batch-size", "8", "--iterations", "100000", "--to-the-end",
+           "--out", out / "found"},
           {"gradcam", model, photos + "/sea/0.png", "--method", "smoothgrad", "--samples", "100000", "--out", out / "why.png"},
           {"scenes", "--per-class", "100000", "--out", out / "scenes.zip"}};
 }
@@ -127,11 +127,13 @@ std::pair<int, std::string> piped(const Folder& folder, const std::string& comma
 TEST_F(Signals, AClosedPipeEndsQuietly) {
   const std::string program = MIRILLA_PROGRAM, photos = *made / "photos", err = folder_ / "err";
   const auto head = [&](const std::string& words) {
-    const std::string script = "( " + program + " " + words + " 2> '" + err + "'; echo $? > '" + (folder_ / "code") + "' ) | head -c 1 > /dev/null";
+    const std::string script =
+        "( " + program + " " + words + " 2> '" + err + "'; echo $? > '" + (folder_ / "code") + "' ) | head -c 1 > /dev/null";
     EXPECT_EQ(std::system(script.c_str()), 0);
     return std::pair(std::stoi(slurp(folder_ / "code")), slurp(err));
   };
-  for (const std::string& words : {"summary '" + model() + "'", "predict '" + model() + "' '" + photos + "' --csv", std::string("--help")}) {
+  for (const std::string& words :
+       {"summary '" + model() + "'", "predict '" + model() + "' '" + photos + "' --csv", std::string("--help")}) {
     const auto [code, said] = head(words);
     EXPECT_TRUE(code == 0 || code == 141 || code == 1) << code;  // 0: all was written before the pipe was closed
     EXPECT_LE(std::count(said.begin(), said.end(), '\n'), 2) << said;
@@ -152,8 +154,10 @@ TEST_F(Signals, APipeClosedUnderATrainingKeepsWhatItHas) {
 
 TEST_F(Signals, StdoutThatIsFullOrClosedIsAnError) {
   const std::string program = MIRILLA_PROGRAM, err = folder_ / "err";
-  for (const std::string& words : {"summary '" + model() + "'", "predict '" + model() + "' '" + (*made / "photos") + "'", "predict --json '" + model() + "' '" + (*made / "photos") + "'",
-                                   std::string("--help"), "explore '" + model() + "' '" + (*made / "photos/sea/0.png") + "' --out '" + (folder_ / "p.html") + "'"}) {
+  for (const std::string& words :
+       {"summary '" + model() + "'", "predict '" + model() + "' '" + (*made / "photos") + "'",
+        "predict --json '" + model() + "' '" + (*made / "photos") + "'", std::string("--help"),
+        "explore '" + model() + "' '" + (*made / "photos/sea/0.png") + "' --out '" + (folder_ / "p.html") + "'"}) {
     for (const auto& [where, why] : {std::pair("> /dev/full", "no space is left"), std::pair(">&-", "cannot write to stdout")}) {
       const auto [code, said] = piped(folder_, program + " " + words + " 2> '" + err + "' " + where);
       expect_failure({code, "", said}, 1, {"cannot write to stdout", why});

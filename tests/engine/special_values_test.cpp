@@ -16,8 +16,8 @@
 #include "engine/ops/pool.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
-#include "tests/engine/op_case.h"
 #include "kernels/devices.h"
+#include "tests/engine/op_case.h"
 
 namespace mirilla {
 namespace {

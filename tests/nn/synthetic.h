@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "kernels/core/philox.h"
-#include "nn/run/batches.h"
 #include "nn/files/model_file.h"
+#include "nn/run/batches.h"
 
 namespace mirilla::nn {
 

@@ -10,7 +10,7 @@ from its name: with u_i = to_unit(RandomKey{.seed = FNV-1a-64 of the name, .purp
 tensor in Mirilla's layout (convolutions KRSC, linear layers (O,I)), computed in double and rounded to f32,
 
   convolution and linear weights   a (2 u - 1), a = sqrt(3 / fan_in), fan_in = R S C or I
-  batch norm: weight               1 + 0.1 (2 u - 1); of a bn2, 0.25 + 0.1 (2 u - 1), as trained networks have it: a block adds little to
+  batch norm: weight               1 + 0.1 (2 u - 1); of a bn2 or bn3, 0.25 + 0.1 (2 u - 1), as trained networks have it: a block adds little to
                                    what passes it by, and little of the rounding of its long sums
               bias, running_mean   0.1 (2 u - 1); a bias before a ReLU is 0.1 (2 u - 1) + shift, see below
               running_var          1 + 0.5 u
@@ -103,7 +103,7 @@ def value_of(name, shape, shift=0):
     elif name.endswith("running_var"):
         values = 1 + .5 * torch.from_numpy(units(name, n))
     else:
-        middle = .25 if name.endswith("bn2.weight") else 1 if name.endswith("weight") else shift
+        middle = .25 if name.endswith(("bn2.weight", "bn3.weight")) else 1 if name.endswith("weight") else shift
         values = .1 * signed(name, n) + middle
     values = values.float().double()
     if len(shape) == 4:

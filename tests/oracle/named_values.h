@@ -39,7 +39,7 @@ inline std::vector<double> units(std::string_view name, int64_t n) {
 inline std::vector<float> values_for(const std::string& name, const Shape& shape, double shift = 0) {
   std::vector<float> values;
   const double fan_in = shape.rank() > 1 ? static_cast<double>(shape.numel() / shape[0]) : 1;
-  const double middle = name.ends_with("bn2.weight") ? 0.25 : name.ends_with("weight") ? 1 : shift;
+  const double middle = name.ends_with("bn2.weight") || name.ends_with("bn3.weight") ? 0.25 : name.ends_with("weight") ? 1 : shift;
   for (const double u : units(name, shape.numel())) {
     if (shape.rank() > 1)
       values.push_back(static_cast<float>(std::sqrt(3 / fan_in) * (2 * u - 1)));

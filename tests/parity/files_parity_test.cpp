@@ -17,7 +17,6 @@
 #include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/run/evaluate.h"
-#include "nn/explain/grad_cam.h"
 #include "nn/run/predict.h"
 #include "tests/nn/synthetic.h"
 #include "tests/oracle/named_values.h"

@@ -58,27 +58,6 @@ std::vector<Wanted> basic_blocks(const std::array<int, 4>& blocks, const std::st
   return names;
 }
 
-TEST(Inspect, TellsTheArchitectureAndTheClassifierFromNamesAndShapes) {
-  auto torchvision = basic_blocks({2, 2, 2, 2});
-  torchvision.push_back({"fc.weight", {200, 4}});
-  const Content resnet18 = inspect(file(torchvision));
-  EXPECT_EQ(resnet18.arch, "resnet18");
-  EXPECT_EQ(resnet18.classifier, "fc");
-  EXPECT_EQ(resnet18.classes, 200);
-
-  auto fastai = basic_blocks({3, 4, 6, 3}, "0.", 4);
-  fastai.insert(fastai.end(), {{"1.4.weight", {5, 8}}, {"1.8.weight", {6, 5}}});
-  const Content resnet34 = inspect(file(fastai));
-  EXPECT_EQ(resnet34.arch, "resnet34");
-  EXPECT_EQ(resnet34.classifier, "head.8");
-  EXPECT_EQ(resnet34.classes, 6);
-
-  auto bottleneck = basic_blocks({3, 4, 6, 3});
-  bottleneck.push_back({"layer1.0.conv3.weight", {1}});
-  EXPECT_EQ(inspect(file(bottleneck)).arch, "");
-  EXPECT_EQ(inspect(file({{"encoder.weight", {1}}})).classes, 0);
-}
-
 TEST(Match, ATorchvisionFileFillsTheBodyAndItsClassifierIsLeftOutWithALine) {
   const Report report = match(kBodyAndHead, file(kTorchvision));
   EXPECT_EQ(report.matched.size(), 4u);

@@ -26,7 +26,6 @@
 #include "kernels/devices.h"
 #include "nn/modules/resnet.h"
 #include "nn/train/adam.h"
-#include "nn/modules/resnet.h"
 #include "tools/gpu_check/commands.h"
 
 namespace mirilla::gpu_check {

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/core/error.h"
 #include "kernels/cpu/onednn/magnitudes.h"
 #include "kernels/cpu/products.h"
-#include "kernels/core/error.h"
 #include "kernels/host/threads.h"
 
 namespace mirilla::cpu {
@@ -72,8 +72,9 @@ void with_onednn(std::string_view operation, F&& f) {
     f();
   } catch (const dnnl::error& error) {
     throw DeviceError(
-        fmt::format("{}: oneDNN could not do it ({})", operation,
-                    error.status == dnnl_out_of_memory ? "no memory is left" : fmt::format("its status {}", static_cast<int>(error.status))),
+        fmt::format(
+            "{}: oneDNN could not do it ({})", operation,
+            error.status == dnnl_out_of_memory ? "no memory is left" : fmt::format("its status {}", static_cast<int>(error.status))),
         error.status == dnnl_out_of_memory ? "a smaller batch needs less memory" : "ONEDNN_VERBOSE=all shows what it was asked for");
   }
 }

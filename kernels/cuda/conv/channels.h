@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "kernels/cuda/platform/platform.h"
 #include "kernels/core/dtype.h"
+#include "kernels/cuda/platform/platform.h"
 
 namespace mirilla::MIRILLA_PLATFORM {
 

@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kernels/cuda/platform/platform.h"
 #include "kernels/core/half.h"
+#include "kernels/cuda/platform/platform.h"
 
 /// The tensor cores: products of small matrices of f16 or bf16, summed in f32, by a whole warp at once. Each function here is one or a few
 /// instructions of PTX, with a body for the GPU and one for the executor, and must be called by all 32 lanes.

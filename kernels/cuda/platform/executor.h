@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/core/half.h"
 #include "kernels/cuda/platform/facts.h"
 #include "kernels/cuda/platform/kernel_name.h"
-#include "kernels/core/half.h"
 #include "kernels/simt/executor.h"
 #include "kernels/simt/half_arithmetic.h"
 #include "kernels/simt/language.h"

@@ -16,9 +16,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "kernels/core/half.h"
 #include "kernels/cuda/platform/facts.h"
 #include "kernels/cuda/platform/kernel_name.h"
-#include "kernels/core/half.h"
 
 /// The GPU's side of the seam: CUDA's runtime. GPUs are counted as CUDA counts them (CUDA_VISIBLE_DEVICES says which there are and in what
 /// order); each thread's calls go to the one it chose last, at first to number 0. Calls return while the GPU works; only copy_to_host and

@@ -4,11 +4,11 @@
 #include <cstdlib>
 #include <vector>
 
+#include "kernels/core/error.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/platform/driver_answer.h"
 #include "kernels/cuda/platform/gpu.h"
 #include "kernels/cuda/vendor/versions.h"
-#include "kernels/core/error.h"
 
 namespace mirilla::cuda {
 

@@ -6,8 +6,8 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "kernels/cuda/platform/gpu.h"
 #include "kernels/core/error.h"
+#include "kernels/cuda/platform/gpu.h"
 
 namespace mirilla::cuda {
 

@@ -7,8 +7,8 @@
 #include <charconv>
 #include <set>
 
-#include "kernels/cuda/vendor/cudnn.h"
 #include "kernels/core/error.h"
+#include "kernels/cuda/vendor/cudnn.h"
 
 // The only file that reads cudnn-frontend, half a minute of a compiler's time.
 namespace mirilla::cuda::vendor {

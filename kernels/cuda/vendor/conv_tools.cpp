@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/vendor/conv_tools.h"
 
+#include "kernels/core/error.h"
 #include "kernels/cuda/conv/channels.h"
 #include "kernels/cuda/conv/own.h"
-#include "kernels/core/error.h"
 
 namespace mirilla::cuda::vendor {
 

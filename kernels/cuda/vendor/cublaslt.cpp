@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/vendor/cublaslt.h"
 
-#include "kernels/cuda/vendor/versions.h"
 #include "kernels/core/error.h"
+#include "kernels/cuda/vendor/versions.h"
 
 namespace mirilla::cuda::vendor {
 

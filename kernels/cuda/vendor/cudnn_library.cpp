@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <cudnn.h>
 
+#include "kernels/core/error.h"
 #include "kernels/cuda/vendor/cudnn.h"
 #include "kernels/cuda/vendor/versions.h"
-#include "kernels/core/error.h"
 
 namespace mirilla::cuda::vendor {
 

@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "kernels/core/view.h"
 #include "kernels/cuda/vendor/cublaslt.h"
 #include "kernels/cuda/vendor/options.h"
 #include "kernels/plans/plan_store.h"
-#include "kernels/core/view.h"
 
 namespace mirilla::cuda::vendor {
 

@@ -8,9 +8,9 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "apps/pages/channel_images.h"
 #include "data/decode.h"
 #include "engine/tape.h"
-#include "apps/pages/channel_images.h"
 #include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/run/predict.h"

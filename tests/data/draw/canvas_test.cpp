@@ -8,8 +8,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "data/draw/colormap.h"
 #include "data/decode.h"
+#include "data/draw/colormap.h"
 #include "data/write/png_write.h"
 #include "kernels/core/error.h"
 

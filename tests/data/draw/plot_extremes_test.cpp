@@ -112,7 +112,8 @@ TEST(AxisTicks, AreNeverMoreThanAskedForAndTwo) {
   for (const std::vector<double>& a : kLists)
     for (const std::vector<double>& b : kLists) {
       if (a.empty() || b.empty()) continue;
-      for (const int count : {-1, 0, 1, 5, 50}) EXPECT_LE(axis_ticks(a[0], b[0], count).size(), static_cast<size_t>(std::max(count, 1)) + 2);
+      for (const int count : {-1, 0, 1, 5, 50})
+        EXPECT_LE(axis_ticks(a[0], b[0], count).size(), static_cast<size_t>(std::max(count, 1)) + 2);
     }
 }
 

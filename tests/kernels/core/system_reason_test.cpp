@@ -18,7 +18,8 @@ TEST(SystemReason, IsPlainWordsForEveryErrorAndNeverTheLibrarysText) {
   EXPECT_EQ(system_reason(ENOENT), "there is no such file or folder");
   EXPECT_EQ(system_reason(std::make_error_code(std::errc::no_space_on_device)), "no space is left on the disk");
   EXPECT_EQ(system_reason(std::error_code(ENOSPC, std::system_category())), "no space is left on the disk");
-  EXPECT_EQ(system_reason(std::make_error_code(std::io_errc::stream)), "the system does not say why") << "its number is none of the system's";
+  EXPECT_EQ(system_reason(std::make_error_code(std::io_errc::stream)), "the system does not say why")
+      << "its number is none of the system's";
 }
 
 }  // namespace

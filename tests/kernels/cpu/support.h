@@ -9,9 +9,9 @@
 #include <tuple>
 #include <vector>
 
+#include "kernels/core/device.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/isa.h"
-#include "kernels/core/device.h"
 #include "kernels/host/threads.h"
 #include "kernels/reference/reference.h"
 

@@ -13,11 +13,11 @@
 #include <set>
 #include <sstream>
 
-#include "kernels/cpu/isa.h"
 #include "kernels/core/half.h"
 #include "kernels/core/philox.h"
-#include "tests/kernels/special/call.h"
+#include "kernels/cpu/isa.h"
 #include "kernels/devices.h"
+#include "tests/kernels/special/call.h"
 
 namespace mirilla::test {
 namespace {

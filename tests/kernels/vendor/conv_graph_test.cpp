@@ -8,8 +8,8 @@
 #include <map>
 #include <optional>
 
-#include "kernels/cuda/vendor/conv_probe.h"
 #include "kernels/core/error.h"
+#include "kernels/cuda/vendor/conv_probe.h"
 #include "tests/kernels/vendor/resnet18.h"
 
 // What can be known of cuDNN without a GPU: whether it takes each graph, and, from the properties that an H200 has by CUDA's documentation,

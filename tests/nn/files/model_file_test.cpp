@@ -75,7 +75,7 @@ class ModelFileTest : public testing::Test {
 };
 
 TEST_F(ModelFileTest, GivesBackEveryValueToTheBitAndWhatGoesWithIt) {
-  for (const char* arch : {"resnet18", "resnet34"}) {
+  for (const char* arch : {"resnet18", "resnet34", "resnet50"}) {
     ResNet model({.arch = arch, .classes = 3, .seed = 9}, on_cpu());
     stir(model);
     ModelInfo info = info_of_three();

@@ -11,8 +11,8 @@
 #include "engine/tape.h"
 #include "kernels/devices.h"
 #include "nn/files/model_tensors.h"
-#include "nn/run/predict.h"
 #include "nn/measure/randomise.h"
+#include "nn/run/predict.h"
 
 namespace mirilla::nn {
 namespace {

@@ -59,7 +59,8 @@ TEST(CaptureExample, RunsAsItIsWritten) {
   const std::string page = text_of("docs/capture.md"), fence = "```cpp\n";
   const size_t begin = page.find(fence) + fence.size();
   const std::string block = page.substr(begin, page.find("```", begin) - begin);
-  EXPECT_NE(even(text_of("tests/nn/modules/capture_example_test.cpp")).find(even(block)), std::string::npos) << "the page says something else";
+  EXPECT_NE(even(text_of("tests/nn/modules/capture_example_test.cpp")).find(even(block)), std::string::npos)
+      << "the page says something else";
 }
 
 }  // namespace

@@ -14,7 +14,6 @@
 #include "kernels/host/threads.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/run/evaluate.h"
-#include "nn/explain/grad_cam.h"
 #include "nn/train/learner.h"
 #include "tests/nn/modules/capture_network.h"
 #include "tests/nn/synthetic.h"

@@ -16,9 +16,6 @@
 #include "nn/modules/resnet.h"
 #include "nn/run/replay.h"
 #include "nn/train/batch_hint.h"
-#include "nn/modules/layers.h"
-#include "nn/run/replay.h"
-#include "nn/modules/resnet.h"
 #include "tests/nn/small_device.h"
 
 namespace mirilla::nn {

@@ -8,16 +8,16 @@
 #include <limits>
 #include <thread>
 
+#include "apps/pages/explore.h"
 #include "data/write/png_write.h"
 #include "engine/tape.h"
+#include "kernels/devices.h"
 #include "nn/explain/cam.h"
 #include "nn/explain/explain.h"
-#include "apps/pages/explore.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/run/predict.h"
 #include "tests/nn/synthetic.h"
 #include "tests/oracle/named_values.h"
-#include "kernels/devices.h"
 
 namespace mirilla::nn {
 namespace {

@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "kernels/devices.h"
+#include "kernels/host/threads.h"
+#include "nn/modules/resnet.h"
 #include "nn/run/inference.h"
 #include "nn/train/learner.h"
-#include "nn/modules/resnet.h"
 #include "tests/nn/synthetic.h"
-#include "kernels/host/threads.h"
 
 namespace mirilla::nn {
 namespace {

@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "data/decode.h"
-#include "data/write/png_write.h"
 #include "data/resize.h"
+#include "data/write/png_write.h"
 #include "kernels/core/error.h"
 #include "kernels/devices.h"
 #include "nn/run/evaluate.h"

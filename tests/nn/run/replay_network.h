@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "kernels/core/philox.h"
-#include "nn/train/freeze.h"
 #include "nn/modules/resnet.h"
+#include "nn/train/freeze.h"
 #include "nn/train/training_step.h"
 
 /// A network of every kind of module that ResNet has, small enough for the executor, and its training as a test drives it.

@@ -10,8 +10,8 @@
 #include "kernels/core/error.h"
 #include "kernels/devices.h"
 #include "kernels/host/threads.h"
-#include "nn/train/callbacks.h"
 #include "nn/run/finite.h"
+#include "nn/train/callbacks.h"
 #include "nn/train/freeze.h"
 #include "tests/nn/synthetic.h"
 

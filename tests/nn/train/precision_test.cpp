@@ -14,7 +14,6 @@
 #include "kernels/host/threads.h"
 #include "nn/run/predict.h"
 #include "nn/train/learner.h"
-#include "nn/run/predict.h"
 #include "tests/nn/synthetic.h"
 
 namespace mirilla::nn {

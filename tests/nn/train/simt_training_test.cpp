@@ -12,7 +12,6 @@
 #include "kernels/devices.h"
 #include "nn/modules/resnet.h"
 #include "nn/train/adam.h"
-#include "nn/modules/resnet.h"
 
 // ResNet18 trained by the CUDA kernels on the executor, beside the same steps on the other devices.
 namespace mirilla::nn {
