@@ -31,12 +31,12 @@ void say_notes(const data::Dataset& dataset) {
   for (const std::string& note : dataset.origin().notes) std::cerr << "note: " << note << '\n';
 }
 
-void say_missing(const data::Dataset& dataset, std::span<const int64_t> items, std::string_view purpose) {
+std::string missing_text(const data::Dataset& dataset, std::span<const int64_t> items) {
   const std::vector<int64_t> counts = dataset.class_counts(items);
   std::vector<std::string> missing;
   for (size_t c = 0; c < counts.size(); ++c)
     if (counts[c] == 0) missing.push_back(data::shortened(dataset.vocabulary()[c], 60));
-  if (!missing.empty()) std::cerr << fmt::format("note: there is no picture of {} to {}\n", data::listed(missing), purpose);
+  return data::listed(missing);
 }
 
 }  // namespace mirilla::apps

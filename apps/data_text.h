@@ -20,7 +20,7 @@ std::string aside_text(const data::DataOrigin& origin, bool training);
 
 /// The remarks on what was found, each on a line of stderr.
 void say_notes(const data::Dataset& dataset);
-/// The classes without a picture among `items`, on stderr.
-void say_missing(const data::Dataset& dataset, std::span<const int64_t> items, std::string_view purpose);
+/// The classes without a picture among `items`; "" where each has one.
+std::string missing_text(const data::Dataset& dataset, std::span<const int64_t> items);
 
 }  // namespace mirilla::apps

@@ -165,7 +165,8 @@ Evaluated evaluate(const EvaluationOptions& options, const ModelOptions& model, 
   const auto dataset = open_data(options, model.path, loaded.info);
   say_notes(*dataset);
   scan(*dataset, progress);
-  say_missing(*dataset, dataset->valid(), "measure");
+  if (const std::string missing = missing_text(*dataset, dataset->valid()); !missing.empty())
+    std::cerr << fmt::format("note: there is no picture of {} to measure\n", missing);
 
   try {
     nn::Evaluation evaluation = nn::with_batch_hint(

@@ -276,6 +276,7 @@ Outputs planned(const Options& options, const std::vector<fs::path>& files, bool
   const auto per_sheet = static_cast<size_t>(options.per_sheet);
   const size_t sheets = many ? (files.size() + per_sheet - 1) / per_sheet : 1;
   for (size_t i = 0; i < sheets; ++i) outputs.add("--out", nn::sheet_path(out_of(options), i), png_file());
+  if (!options.npy.empty()) Outputs(outputs).add("--npy", options.npy, npy_file());  // with several maps its name is still to be lengthened
   return outputs;
 }
 

@@ -60,7 +60,7 @@ int run(int argc, char** argv, apps::ExitCodes& codes) {
   }
   for (const std::string& note : take_plan_notes()) std::cerr << "note: " << note << '\n';
   apps::print("");  // what the console's lines left in its buffer
-  if (!std::cout) throw Error("cannot write to stdout", "is the disk full?");
+  if (!std::cout) throw Error("cannot write to stdout", "is the disk full, or was it closed?");
   return codes.success;
 }
 

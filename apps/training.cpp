@@ -110,7 +110,6 @@ std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const s
     throw DataError(fmt::format("{}: of {} pictures none is left to validate with, and without validation no model is the best", path,
                                 dataset->train().size()),
                     "more pictures, a larger --valid-pct, or a --split-file");
-  say_missing(*dataset, dataset->valid(), "validate with");
   return dataset;
 }
 
@@ -139,6 +138,8 @@ void describe_data(const data::Dataset& dataset, const std::string& path, nn::Co
   }
   console.line(fmt::format("data: {}: {}{}", data::shown(path), parts_of(dataset), aside_text(dataset.origin(), true)));
   console.line(fmt::format("classes (training+validation): {}", fmt::join(classes, ", ")));
+  if (const std::string missing = missing_text(dataset, dataset.valid()); !missing.empty())
+    console.line(fmt::format("note: there is no picture of {} to validate with", missing));
 }
 
 nn::ResNet make_network(const TrainingOptions& options, const data::Dataset& dataset, Device& device) {

@@ -45,7 +45,7 @@ void answer(Response& response, Work work) {
     answer_error(response, kBusy, error);
   } catch (const NotFound& error) {
     answer_error(response, kNotFound, error);
-  } catch (const NotFinite& error) {  // no fault of whoever asked
+  } catch (const nn::NotFinite& error) {  // no fault of whoever asked
     answer_error(response, kFailed, error);
   } catch (const Error& error) {
     answer_error(response, kBadRequest, error);

@@ -39,7 +39,8 @@ class DeviceMark {
 ///
 /// Work that is started on a device happens in the order in which it was started: its main stream. The host devices finish each call before
 /// they return; a GPU may still be at it, so only copy_to_host and synchronize wait. Beside the main stream there is a second one, for
-/// send_ahead alone, in an order of its own; marks tie the two together. A device belongs to one thread at a time, but for memory.
+/// send_ahead alone, in an order of its own; marks tie the two together. A GPU belongs to one thread at a time, but for memory; the devices
+/// that compute on the host ('cpu', 'reference', 'simt') take work from several at once, each on values of its own.
 class Device {
  public:
   virtual ~Device() = default;

@@ -168,7 +168,7 @@ int loop_threads(int64_t iterations) {
 
 std::vector<std::thread> start_threads(int count, const std::function<void()>& work) {
   std::vector<std::thread> threads;
-  threads.reserve(static_cast<size_t>(count));
+  threads.reserve(static_cast<size_t>(std::max(count, 0)));
   try {
     while (static_cast<int>(threads.size()) < count) threads.emplace_back(work);
   } catch (const std::system_error&) {

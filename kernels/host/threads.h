@@ -14,9 +14,10 @@
 /// before, as oneDNN's, is not: the parts of threads that never came are left out.
 namespace mirilla {
 
-/// How many threads host devices compute with; 0 means one a core. Applies from the next operation on. Throws DeviceError for less than 0
-/// and for more than most_host_threads().
+/// How many threads host devices compute with; 0 means one a core. Applies from the next operation on. Throws DeviceError for more than
+/// most_host_threads(), and for more than OMP_THREAD_LIMIT allows.
 void set_host_threads(int threads);
+/// Throws DeviceError where nobody set a number and OMP_NUM_THREADS asks for more than most_host_threads().
 int host_threads();
 
 /// The most that set_host_threads takes: 8 for each of the machine's processors, and 64 on the smallest. Beyond it threads do nothing but

@@ -224,8 +224,14 @@ std::vector<CamExplanation> cam(ResNet& model, const Tensor& pictures, const std
     for (const std::string& layer : layers) check_can_run_after(model, model.resolve(layer));
   const EvaluationMode mode(model);
   const Tensor batch = options.smooth ? augmented(pictures) : pictures;
-  const Pass pass = run(model, batch, options.smooth ? kSmoothCopies : 1, layers, options);
+  const int64_t copies = options.smooth ? kSmoothCopies : 1;
+  const Pass pass = run(model, batch, copies, layers, options);
   const std::vector<std::vector<CamMap>> raw = raw_maps(model, batch, pass, options);
+  for (size_t i = 0; i < raw.size(); ++i)
+    for (const CamMap& map : raw[i])
+      if (!all_finite(map.values))
+        throw why_not_finite([&] { run(model, batch, copies, layers, options); }, map_name(map.layer))
+            .of_picture(static_cast<int64_t>(i) % pictures.size(0));
 
   const size_t classes = pass.logits.size() / raw.size();
   std::vector<CamExplanation> all;

@@ -49,9 +49,9 @@ struct CamExplanation {
 ///             1.1 (of the normalised values).                                      [pytorch_grad_cam.BaseCAM, aug_smooth = True]
 ///
 /// In evaluation mode (the mode is put back), from raw logits. No parameter's gradient is computed; frozen parameters or a NoGrad around
-/// the call do not matter. A map without a positive value is all 0 in the style paper, never NaN. Waits for the device. Throws UsageError
-/// for an unknown layer or class, for targets that do not fit the pictures, and for ablationcam inside a block; Error for a layer without
-/// places.
+/// the call do not matter. A map without a positive value is all 0 in the style paper, never NaN. Waits for the device. Throws NotFinite
+/// where logits or a map are not finite; UsageError for an unknown layer or class, for targets that do not fit the pictures, and for
+/// ablationcam inside a block; Error for a layer without places.
 std::vector<CamExplanation> cam(ResNet& model, const Tensor& pictures, const std::vector<std::string>& layers,
                                 const CamOptions& options = {});
 

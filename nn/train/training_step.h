@@ -8,7 +8,6 @@
 #include "engine/amp/grad_scaler.h"
 #include "engine/amp/precision.h"
 #include "engine/pinned.h"
-#include "nn/pinned_ring.h"
 #include "nn/run/replay.h"
 #include "nn/train/adam.h"
 

@@ -138,22 +138,6 @@ TEST(BadOutput, AFolderThatCannotBeMadeIsSaidAtOnce) {
   expect_failure(run({"scenes", "--per-class", "1", "--size", "16", "--out", folder / "none/there.zip"}), 1, {"none/there.zip"});
 }
 
-TEST(Interrupt, KeepsTheBestModelSoFar) {
-  const Folder folder;
-  ASSERT_EQ(run({"scenes", "--out", folder / "s.zip", "--per-class", "12", "--size", "32"}).code, 0);
-  Running training({"train", "--data", folder / "s.zip", "--resize", "32", "--size", "32", "--batch-size", "8", "--epochs", "500",
-                    "--patience", "500", "--out", folder / "out"},
-                   folder.path());
-  ASSERT_TRUE(training.wait_for_output("Better model found"));
-  training.interrupt();
-  const Outcome outcome = training.wait();
-  EXPECT_EQ(outcome.code, 130) << outcome.err;
-  EXPECT_NE(outcome.err.find("model.safetensors"), std::string::npos) << outcome.err;
-  EXPECT_GE(slurp(folder / "out/history.csv").size(), 50u);
-  expect_no_leftovers(folder.path());
-  EXPECT_EQ(run({"summary", folder / "out/model.safetensors"}).code, 0);
-}
-
 TEST(Interrupt, BeforeTheFirstEpochLeavesNothingHalfWritten) {
   const Folder folder;
   ASSERT_EQ(run({"scenes", "--out", folder / "s.zip", "--per-class", "40", "--size", "64"}).code, 0);

@@ -76,7 +76,7 @@ TEST_F(DataLayout, BrokenLinksAreNamedAndTheOthersPredicted) {
   ASSERT_EQ(document.size(), 2u);
   EXPECT_EQ(document[0]["file"], folder_ / "links/a.png");
   EXPECT_EQ(document[1]["file"], folder_ / "links/pool/b.png");
-  const Outcome explained = run({"gradcam", model(), folder_ / "links", "--out", folder_ / "sheet.png"});
+  const Outcome explained = run({"gradcam", model(), folder_ / "links", "--layer", "layer2", "--out", folder_ / "sheet.png"});
   EXPECT_EQ(explained.code, 0) << explained.err;
   expect_has(explained.err, {"loop.png: a link that leads in a circle"});
   for (const char* command : {"predict", "gradcam"}) {
@@ -91,9 +91,9 @@ TEST_F(DataLayout, HiddenFilesAreSkippedByEveryCommand) {
     for (const char* at : {"usb/", "set/ice/"}) spill(folder_ / (std::string(at) + junk), "junk");
   for (int i = 0; i < 3; ++i) draw(folder_ / fmt::format("usb/{}.png", i), 0, i);
   draw_classes(folder_ / "set", {"ice", "sea"}, 3);
-  for (const Outcome& outcome :
-       {run({"predict", model(), folder_ / "usb", "--csv"}), run({"gradcam", model(), folder_ / "usb", "--out", folder_ / "sheet.png"}),
-        run({"eval", model(), "--data", folder_ / "set"})}) {
+  for (const Outcome& outcome : {run({"predict", model(), folder_ / "usb", "--csv"}),
+                                 run({"gradcam", model(), folder_ / "usb", "--layer", "layer2", "--out", folder_ / "sheet.png"}),
+                                 run({"eval", model(), "--data", folder_ / "set"})}) {
     EXPECT_EQ(outcome.code, 0) << outcome.err;
     EXPECT_EQ(outcome.err.find("skipped"), std::string::npos) << outcome.err;
   }
@@ -116,18 +116,18 @@ TEST_F(DataLayout, ClassNamesThatAreNoUtf8Work) {
   const Outcome predicted = run({"predict", folder_ / "out/model.safetensors", folder_ / "latin1", "--json"});
   ASSERT_EQ(predicted.code, 0) << predicted.err;
   EXPECT_EQ(nlohmann::json::parse(predicted.out).size(), 32u);
-  const Outcome explained = run({"gradcam", folder_ / "out/model.safetensors", folder_ / ("latin1/" + sea + "/0.png"), "--class", sea,
-                                 "--json", "--out", folder_ / "cam.png"});
+  const Outcome explained = run({"gradcam", folder_ / "out/model.safetensors", folder_ / ("latin1/" + sea + "/0.png"), "--layer", "layer2",
+                                 "--class", sea, "--json", "--out", folder_ / "cam.png"});
   ASSERT_EQ(explained.code, 0) << explained.err;
   EXPECT_EQ(nlohmann::json::parse(explained.out)["class"], "m\\xE9r");
 }
 
 TEST_F(DataLayout, ClassesThatAreAlikeAreTold) {
   draw_classes(folder_ / "blank", {"forest", "forest ", "sea"}, 6);
-  const Outcome outcome = train(folder_ / "blank", folder_ / "out");
+  const Outcome outcome =
+      run({"show-batch", "--data", folder_ / "blank", "--resize", "32", "--size", "32", "--out", folder_ / "batch.png"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   expect_has(outcome.err, {"note: 2 classes differ in blanks", "\"forest\" and \"forest \""});
-  expect_has(outcome.out, {"\"forest \" "});
 }
 
 TEST_F(DataLayout, AClassWithoutAPictureIsRefused) {
@@ -144,8 +144,8 @@ TEST_F(DataLayout, AClassWithoutAPictureIsRefused) {
 }
 
 TEST_F(DataLayout, PartsAreKnownByAnyCapitalsAndToldOnTheFirstLine) {
-  for (const auto& [train_part, test_part] : std::vector<std::pair<std::string, std::string>>{
-           {"Train", "Test"}, {"seg_train/seg_train", "seg_test/seg_test"}, {"training_set", "TESTING"}}) {
+  for (const auto& [train_part, test_part] :
+       std::vector<std::pair<std::string, std::string>>{{"Train", "TESTING"}, {"seg_train/seg_train", "seg_test/seg_test"}}) {
     const Folder folder;
     draw_classes(folder / ("set/" + train_part), {"ice", "sea"}, 10);
     draw_classes(folder / ("set/" + test_part), {"ice", "sea"}, 3, 100);
@@ -194,12 +194,10 @@ TEST_F(DataLayout, TheValidationPartValidatesInTrainingAndInEval) {
 
 TEST_F(DataLayout, TheResultsFolderIsNoClass) {
   draw_classes(folder_ / "set", {"ice", "sea"}, 6);
-  for (int round = 0; round < 2; ++round) {  // in the second, loss.png lies there
-    const Outcome outcome = train(folder_ / "set", folder_ / "set/out");
-    ASSERT_EQ(outcome.code, 0) << outcome.err;
-    expect_has(outcome.out, {"classes (training+validation): ice", ", sea"});
-    EXPECT_EQ(outcome.out.find("out 1+0"), std::string::npos);
-  }
+  draw(folder_ / "set/out/loss.png", 0, 1);  // of a training before
+  const Outcome outcome = train(folder_ / "set", folder_ / "set/out");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(nlohmann::json::parse(slurp(folder_ / "set/out/config.json"))["vocab"], (Strings{"ice", "sea"}));
   EXPECT_EQ(run({"eval", folder_ / "set/out/model.safetensors", "--data", folder_ / "set"}).code, 0);
 }
 

@@ -21,7 +21,7 @@ void expect_no_leftovers(const std::filesystem::path& folder);
 /// folder/<class>/<n>.png: small scenes, so many of each class.
 void draw_photos(const std::filesystem::path& folder, const std::vector<std::string>& classes, int each);
 
-/// A network of random numbers for these classes, 32 px, as `mirilla train` saves it.
+/// A network of random numbers for these classes, 64 px, as `mirilla train` saves it.
 void save_small_model(const std::filesystem::path& path, const std::vector<std::string>& classes);
 
 }  // namespace mirilla::apps

@@ -37,7 +37,8 @@ class Program {
 
   // What is said of this value; "" where it is taken. No command ever runs: the last word is always one too many.
   std::string refusal(const Known& known, const std::string& value) {
-    const std::vector<std::string> words{"mirilla", known.command, known.option + "=" + value, "--one-too-many"};
+    std::vector<std::string> words{"mirilla", known.command, known.option + "=" + value, "--one-too-many"};
+    if (value.empty()) words = {"mirilla", known.command, known.option, "", "--one-too-many"};
     std::vector<const char*> arguments;
     for (const std::string& word : words) arguments.push_back(word.c_str());
     try {
@@ -107,7 +108,6 @@ TEST(NumberOptions, RefuseWhatIsNoNumber) {
                               "inf",
                               "-inf",
                               "infinity",
-                              "99999999999999999999999",
                               "-99999999999999999999999",
                               "1_000",
                               "1'000",
@@ -133,7 +133,8 @@ TEST(NumberOptions, RefuseAFractionOrAnExponentWhereAWholeNumberIsMeant) {
 TEST(NumberOptions, RefuseWhatDoesNotFitTheirTypeOrTheirUse) {
   for (const Known& known : number_options()) {
     if (kNumbers.contains(known.type) || known.option == "--seed") continue;
-    for (const char* value : {"2147483648", "9223372036854775807", "9223372036854775808", "18446744073709551616"})
+    for (const char* value :
+         {"2147483648", "9223372036854775807", "9223372036854775808", "18446744073709551616", "99999999999999999999999"})
       expect_refused(known, value);
   }
   expect_refused({"train", "--seed", "", ""}, "99999999999999999999");

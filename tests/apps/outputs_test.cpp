@@ -56,7 +56,7 @@ TEST_F(OutputsTest, AreNoInputByWhateverName) {
 TEST_F(OutputsTest, OfEachCommandAreNoInputOfIt) {
   const std::string data = at("photos"), zip = at("scenes.zip");
   expect_kept(model(), {"gradcam", model(), photo(), "--out", model()});
-  expect_kept(model(), {"gradcam", model(), photo(), "--size", "32", "--out", at("why.png"), "--npy", model()}, {"--npy"});
+  expect_kept(model(), {"gradcam", model(), photo(), "--out", at("why.png"), "--npy", model()}, {"--npy"});
   expect_kept(photo(), {"gradcam", model(), data, "--out", photo()});
   expect_kept(model(), {"explore", model(), photo(), "--out", model()});
   expect_kept(photo(), {"explore", model(), photo(), "--out", photo()});
@@ -115,11 +115,11 @@ TEST_F(OutputsTest, LeaveAZipOfPhotos) {
 
 TEST_F(OutputsTest, ReplaceTheirOwnKindAndAnEmptyFile) {
   spill(at("why.png"), "");
-  for (int i = 0; i < 2; ++i) {
-    EXPECT_EQ(run({"gradcam", model(), photo(), "--out", at("why.png"), "--npy", at("why.npy")}).code, 0);
+  for (int i = 0; i < 2; ++i) {  // the second time over the first's
+    EXPECT_EQ(run({"gradcam", model(), photo(), "--layer", "layer3", "--out", at("why.png"), "--npy", at("why.npy")}).code, 0);
     EXPECT_EQ(run({"explore", model(), photo(), "--out", at("page.html")}).code, 0);
     EXPECT_EQ(run({"diff", model(), model(), photo(), "--dump", at("trace.safetensors")}).code, 0);
-    EXPECT_EQ(run({"show-batch", "--data", at("scenes.zip"), "--n", "1", "--out", at("batch.png")}).code, 0);
+    EXPECT_EQ(run({"show-batch", "--data", at("scenes.zip"), "--batch-size", "2", "--n", "1", "--out", at("batch.png")}).code, 0);
   }
   EXPECT_EQ(run({"gradcam", model(), photo(), "--out", "/dev/null"}).code, 0) << "a device holds nothing";
 }
@@ -145,10 +145,9 @@ TEST_F(OutputsTest, DoNotGoAmongTheClasses) {
 TEST_F(OutputsTest, MayGoBesideTheTrainingPart) {
   fs::create_directories(at("set"));
   fs::rename(at("photos"), at("set/train"));
-  EXPECT_EQ(run({"show-batch", "--data", at("set"), "--valid-pct", "0.5", "--n", "1", "--resize", "32", "--size", "32", "--out",
-                 at("set/batch.png")})
-                .code,
-            0);
+  EXPECT_EQ(
+      run({"show-batch", "--data", at("set"), "--valid-pct", "0.5", "--batch-size", "2", "--n", "1", "--out", at("set/batch.png")}).code,
+      0);
   EXPECT_EQ(run({"show-batch", "--data", at("set"), "--out", at("set/train/sea/batch.png")}).code, 2);
 }
 

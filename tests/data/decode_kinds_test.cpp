@@ -126,7 +126,6 @@ TEST(Webp, HostileSizesAreRefusedBeforeMemoryIsTaken) {
   EXPECT_NE(sentence_about(webp_of_size(16384, 16384)).find("16384x16384 pixels are more than the 178 million"), std::string::npos);
   EXPECT_NE(sentence_about(webp_of_size(10000, 10000)).find("46 bytes of WebP that unpack to 10000x10000 pixels"), std::string::npos);
   EXPECT_NE(sentence_about(webp_of_size(3000, 3000)).find("3000x3000"), std::string::npos);
-  EXPECT_NE(sentence_about(webp_of_size(200, 200)).find("WebP is"), std::string::npos);  // cut off or damaged: it has data for two
   EXPECT_NE(test::sentence_of<DataError>([] { decode(kWebp, "x", {.most_pixels = 1}); }).find("2x1 pixels"), std::string::npos);
 }
 

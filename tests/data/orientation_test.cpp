@@ -95,7 +95,9 @@ TEST(ExifOrientation, DamagedNotesAreReadWithinTheirBoundsAndChangeNoPixel) {
     const int orientation = exif_orientation(file);
     EXPECT_GE(orientation, 1);
     EXPECT_LE(orientation, 8);
-    if (trial % 50 == 0) EXPECT_EQ(decode(file, "x.jpg"), plain);
+    if (trial % 50 == 0) {
+      EXPECT_EQ(decode(file, "x.jpg"), plain);
+    }
   }
   for (const char* begin : {"\xFF\xD8\xFF", "\x89PNG\r\n\x1a\n", "RIFFxxxxWEBPVP8X"}) {  // and what begins like a picture
     for (int length = 0; length < 200; ++length) {

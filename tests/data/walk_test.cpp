@@ -69,7 +69,7 @@ TEST(ListFolder, FollowsLinkedFoldersAndReadsEachOnce) {
   EXPECT_EQ(skipped_of(listing), (std::vector{"a_forest: the same folder as wood, whose pictures count once"s,
                                               "sea: the same folder as pool/sea, whose pictures count once"s,
                                               "waves: the same folder as pool/sea, whose pictures count once"s,
-                                              "wood/round: a link to a folder that it lies in"s}));
+                                              "wood/round: it leads back to a folder that it lies in"s}));
 }
 
 TEST(ListFolder, EndsAmongLinksThatMultiply) {  // each of 24 folders leads to the next by two links: 2^24 paths

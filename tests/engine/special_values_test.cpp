@@ -123,6 +123,43 @@ TEST_P(SpecialValuesThroughOps, BringAnOverflowOfAHalfToTheLogits) {
   }
 }
 
+// The host knows how large a convolution's results are without reading them. It must notice when somebody else writes there.
+TEST_P(SpecialValuesThroughOps, NoticeWhatIsWrittenBetweenTwoConvolutions) {
+  const Block block(16);
+  const auto tensor = [&](size_t i) { return tensor_of(block.values[i], block.shapes[i], DType::f32, device_); };
+  const Tensor x = tensor(0), w = tensor(1), bias = tensor(4);
+  const auto any_nan = [](const Tensor& y) {
+    int count = 0;
+    for (const double value : y.to_doubles()) count += std::isnan(value);
+    return count > 0;
+  };
+  const auto layer = [&](const Tensor& in, const Tensor& residual) {
+    return conv2d_bias_add_relu(in, w, bias, residual, true, {.padding = 1});
+  };
+  std::vector<double> with_nan = block.values[2];
+  with_nan[with_nan.size() - 3] = kNan;
+  const Tensor broken = tensor_of(with_nan, block.shapes[2], DType::f32, device_);
+  for (const bool in_residual : {false, true}) {
+    Tensor y = layer(x, {});
+    const auto next = [&] { return in_residual ? layer(x, y) : layer(y, {}); };
+    EXPECT_FALSE(any_nan(next()));
+    y.copy_from(broken);
+    EXPECT_TRUE(any_nan(next()));
+    y.copy_from(x);
+    EXPECT_FALSE(any_nan(next()));
+    Tensor second = y.slice(1, 2);  // a part of the same storage
+    second.copy_from(broken.slice(1, 2));
+    EXPECT_TRUE(any_nan(next()));
+  }
+  // Bounds grow from layer to layer beyond all numbers, though the values do not; and a NaN is still seen there.
+  const Tensor small = tensor_of(std::vector<double>(16 * 9 * 16, 1e-3), block.shapes[1], DType::f32, device_);
+  for (const bool is_broken : {false, true}) {
+    Tensor deep = is_broken ? broken : x;
+    for (int i = 0; i < 60; ++i) deep = conv2d_bias_add_relu(deep, i % 2 ? small : w, bias, {}, true, {.padding = 1});
+    EXPECT_EQ(any_nan(deep), is_broken);
+  }
+}
+
 TEST_P(SpecialValuesThroughOps, PassReluDropoutAndPoolsForwardAndBack) {
   Tensor x = tensor_of({kNan, -kInfinity, kInfinity, -1, 2, kNan}, {1, 2, 3, 1}, DType::f32, device_);
   x.set_requires_grad();

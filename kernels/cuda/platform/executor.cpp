@@ -91,14 +91,20 @@ void release_pinned(void* address) noexcept {
 }
 
 void Stream::submit(std::function<void()> work) {
-  if (recording_) return recording_->push_back(std::move(work));
-  ++submitted_;
-  if (pace_ == Pace::when_waited_for) return waiting_.push_back(std::move(work));
+  {
+    const std::lock_guard lock(mutex_);
+    if (recording_here()) return recording_.load()->push_back(std::move(work));
+    if (recording())
+      throw DeviceError("the device 'simt' was given work while another thread records a replay on it",
+                        "let the threads take turns, or switch replay off");
+    ++submitted_;
+    if (pace_ == Pace::when_waited_for) return waiting_.push_back(std::move(work));
+  }
   work();
-  done_ = submitted_;
 }
 
 void Stream::advance(uint64_t until) {
+  const std::lock_guard lock(mutex_);
   while (done_ < until && !waiting_.empty()) {
     const std::function<void()> work = std::move(waiting_.front());
     waiting_.pop_front();
@@ -157,6 +163,7 @@ void Stream::fill_bytes(void* to, int value, size_t bytes) {
 
 void Stream::synchronize() {
   if (recording_) throw DeviceError("a wait was asked for while a replay records");
+  const std::lock_guard lock(mutex_);
   advance(submitted_);
 }
 
@@ -167,6 +174,7 @@ void Event::record(Stream& stream) {
       seconds_ = std::chrono::duration<double>(now).count();
     });
   stream_ = &stream;
+  const std::lock_guard lock(stream.mutex_);
   place_ = stream.submitted_;
 }
 
@@ -183,9 +191,13 @@ bool Event::done() const {
 double Event::milliseconds_between(const Event& start, const Event& end) { return (end.seconds_ - start.seconds_) * 1e3; }
 
 Replay Replay::record(Stream& stream, const std::function<void()>& f) {
-  if (stream.recording_) throw DeviceError("a replay was started while another one records");
   Replay replay;
-  stream.recording_ = &replay.work_;
+  {
+    const std::lock_guard lock(stream.mutex_);
+    if (stream.recording_) throw DeviceError("a replay was started while another one records");
+    stream.recorder_ = std::this_thread::get_id();
+    stream.recording_ = &replay.work_;
+  }
   try {
     f();
   } catch (...) {
@@ -205,12 +217,12 @@ Scratch::Scratch(Stream& stream, size_t bytes) : stream_(stream), address_(alloc
 
 // What was recorded still uses the memory, so it goes where the record goes.
 Scratch::~Scratch() {
-  if (!stream_.recording_) {
+  if (!stream_.recording_here()) {
     release_guarded(address_);
     return;
   }
   const std::shared_ptr<void> kept(address_, [](void* address) { release_guarded(address); });
-  stream_.recording_->push_back([kept] {});
+  stream_.recording_.load()->push_back([kept] {});
 }
 
 }  // namespace mirilla::simt

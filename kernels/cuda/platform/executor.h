@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <mutex>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -50,7 +53,8 @@ inline void pop_range() {}
 
 class Event;
 
-/// Work in order. While a replay records, work is written down and not done.
+/// Work in order. While a replay records, work is written down and not done. Several threads may give a stream work, each in an order of
+/// its own; DeviceError where another one than theirs records.
 class Stream {
  public:
   enum class Pace {
@@ -78,11 +82,14 @@ class Stream {
   friend class Replay;
   friend class Scratch;
   void advance(uint64_t until);
+  bool recording_here() const { return recording() && recorder_ == std::this_thread::get_id(); }
 
   Pace pace_;
+  mutable std::recursive_mutex mutex_;  // guards what follows, and is held while waiting work is done
   std::deque<std::function<void()>> waiting_;
   uint64_t submitted_ = 0, done_ = 0;  // pieces of work
-  std::vector<std::function<void()>>* recording_ = nullptr;
+  std::atomic<std::vector<std::function<void()>>*> recording_ = nullptr;
+  std::thread::id recorder_;
 };
 
 /// A place in a stream, which must outlive it.

@@ -13,6 +13,7 @@
 #include "engine/tape.h"
 #include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"
+#include "nn/run/finite.h"
 #include "nn/run/predict.h"
 #include "tests/oracle/named_values.h"
 
@@ -158,6 +159,20 @@ TEST(ChannelImages, Base64IsThatOfItsStandard) {
   EXPECT_EQ(coded("fo"), "Zm8=");
   EXPECT_EQ(coded("foo"), "Zm9v");
   EXPECT_EQ(coded("foobar"), "Zm9vYmFy");
+}
+
+TEST(Explore, OfABrokenModelNamesTheModule) {
+  nn::ResNet broken({.seed = std::nullopt}, {.device = open_device("cpu")});
+  test::fill_by_name(broken);
+  for (const nn::NamedTensor& named : broken.buffers())
+    if (named.name == "layer4.0.bn1.running_var") Tensor(named.tensor).fill(-1);
+  const nn::ModelInfo info{.vocabulary = {"a", "b", "c", "d", "e", "f"}, .resize = 32, .size = 32};
+  try {
+    explore_document(broken, data::Picture(32, 32), info, "p", {}, {.device = open_device("cpu")});
+    ADD_FAILURE() << "nothing was thrown";
+  } catch (const nn::NotFinite& error) {
+    EXPECT_EQ(error.cause.module, "layer4.0.bn1");
+  }
 }
 
 TEST(ChannelImages, ValuesThatAreNotFiniteAreToldAndShownAsZero) {

@@ -180,6 +180,46 @@ TEST_P(HostTeams, StepsOfBackendsOfTheirOwnDoSoToo) {
     for (const Floats& got : all_in(place, compute)) EXPECT_TRUE(same_bytes(got, want)) << place.name;
 }
 
+// The CUDA kernels on the executor, a small layer of them: it is slow.
+TEST(SimtThreads, SeveralAtOnceGetTheBytesOfOneAlone) {
+  Device& simt = open_device("simt");
+  const auto compute = [&] {
+    const Shape square{24, 24};
+    const Buffer<float> a(simt, square, numbers(square, 1)), b(simt, square, numbers(square, 2));
+    Buffer<float> product(simt, square), total(simt, {1});
+    simt.backend().matmul(a, b, {}, product);
+    simt.backend().sum(product, total);
+    Floats all = product.values();
+    all.push_back(total.values()[0]);
+    return all;
+  };
+  set_host_threads(2);
+  const Floats want = compute();
+  for (const Place& place : places())
+    for (const Floats& got : all_in(place, compute)) EXPECT_TRUE(same_bytes(got, want)) << place.name;
+  set_host_threads(0);
+}
+
+TEST(SimtThreads, WorkGivenWhileAnotherThreadRecordsIsRefused) {
+  Device& simt = open_device("simt");
+  Buffer<float> y(simt, {4}, {1, 1, 1, 1}), other(simt, {4}, {1, 1, 1, 1});
+  std::string message;
+  const auto replay = simt.record([&] {
+    simt.backend().fill(y, 2);
+    std::thread([&] {
+      try {
+        simt.backend().fill(other, 3);
+      } catch (const DeviceError& error) {
+        message = error.message();
+      }
+    }).join();
+  });
+  EXPECT_EQ(message, "the device 'simt' was given work while another thread records a replay on it");
+  replay->run();
+  EXPECT_EQ(y.values(), Floats(4, 2));
+  EXPECT_EQ(other.values(), Floats(4, 1));
+}
+
 TEST_P(HostTeams, ARegionHasTheThreadsThatWerePromised) {
   for (const Place& place : places())
     place.in([&] {

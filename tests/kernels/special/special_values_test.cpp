@@ -308,6 +308,35 @@ TEST_P(SpecialValuesOfTorch, AreThoseOfTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(, SpecialValuesOfTorch, testing::ValuesIn(operations()), [](const auto& which) { return which.param; });
 
+/// A convolution that is too large for the sweep: oneDNN has other kernels for these, and on some machines other layouts.
+nlohmann::json large_convolution(int64_t n, int64_t side, int64_t in, int64_t out, int64_t kernel, int64_t stride) {
+  const int64_t padding = kernel / 2, side_out = (side + 2 * padding - kernel) / stride + 1;
+  const auto input = [](const char* name, const std::vector<int64_t>& shape) {
+    return nlohmann::json{name, shape, "f32", "in", -2.0, 2.0};
+  };
+  const std::vector<int64_t> y{n, side_out, side_out, out};
+  return {{"stride", stride},
+          {"padding", padding},
+          {"relu", true},
+          {"tensors",
+           {input("x", {n, side, side, in}), input("w", {out, kernel, kernel, in}), input("bias", {out}), input("residual", y),
+            nlohmann::json{"y", y, "f32", "out", 0.0, 0.0}}}};
+}
+
+TEST(SpecialValuesOfTheCpu, PassTheKernelsForLargeConvolutions) {
+  const std::string op = "conv2d_bias_add_relu";
+  for (const nlohmann::json& entry : {large_convolution(8, 2, 256, 256, 3, 1), large_convolution(1, 8, 64, 64, 3, 1),
+                                      large_convolution(1, 9, 64, 64, 3, 2), large_convolution(2, 20, 3, 64, 7, 2)}) {
+    std::vector<Operand> operands;
+    for (const nlohmann::json& spec : entry.at("tensors")) operands.push_back(operand_of(op, spec));
+    for (const int into : {0, 1, 3})
+      for (const char* special : {"nan", "inf"}) {
+        const size_t at = operands[static_cast<size_t>(into)].healthy.values.size() / 2;
+        compare({entry, op, special, operands, into, {at}, DType::f32, false}, open_device("cpu"));
+      }
+  }
+}
+
 std::set<std::string> found_in(const std::string& text, const char* pattern) {
   std::set<std::string> all;
   const std::regex regex(pattern);

@@ -221,7 +221,7 @@ TEST_F(SaveBestTest, LeavesTheFileOfAnEarlierRunAlone) {
   epoch(0, 10, kNaN);
   best_.after_fit();
   EXPECT_EQ(mark(), 10);
-  EXPECT_EQ(best_.on_interrupt(), "no epoch was finished, so no model was saved");
+  EXPECT_EQ(best_.on_interrupt(), "no epoch gave a model to save");
   EXPECT_EQ(mark(), 10);
 }
 
