@@ -51,6 +51,7 @@ folders_below() {  # FOLDER: those of its room that its files may include; "-" i
     apps) echo apps apps/pages ;;
     apps/pages) echo apps/pages ;;
     kernels/core) echo kernels/core ;;
+    kernels/ptx) echo kernels/ptx kernels/core ;;
     kernels/host | kernels/plans) echo "$1" kernels/core ;;
     kernels | kernels/widening | kernels/reference | kernels/cpu | kernels/cuda | kernels/simt) echo any ;;  # check_arrow has their rules
     *) echo - ;;
@@ -59,12 +60,12 @@ folders_below() {  # FOLDER: those of its room that its files may include; "-" i
 
 folder_of() {  # FILE: its folder as folders_below names it, which for a device is the whole device
   local folder=${1%/*}
-  [[ $folder =~ ^kernels/(cpu|cuda|simt|reference)/ ]] && folder=kernels/${BASH_REMATCH[1]}
+  [[ $folder =~ ^kernels/(cpu|cuda|simt|ptx|reference)/ ]] && folder=kernels/${BASH_REMATCH[1]}
   echo "$folder"
 }
 
 device_of() {  # kernels/cpu/onednn/state.h -> cpu; nothing for what stands in kernels itself
-  [[ $1 =~ ^kernels/(reference|cpu|cuda|simt)/ ]] && echo "${BASH_REMATCH[1]}"
+  [[ $1 =~ ^kernels/(reference|cpu|cuda|simt|ptx)/ ]] && echo "${BASH_REMATCH[1]}"
 }
 
 check_arrow() {  # FILE INCLUDED

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "kernels/ptx/forms/form.h"
+
+namespace mirilla::ptx {
+
+void mbarrier_form(Form& form);
+/// cp.async.mbarrier.arrive: an arrival once the thread's copies are there.
+void arrive_when_copied(Form& form, bool no_increase);
+
+}  // namespace mirilla::ptx
