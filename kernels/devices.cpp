@@ -11,9 +11,11 @@
 #include <utility>
 
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda/conv/vendor_plans.h"
 #include "kernels/cuda/device.h"
 #include "kernels/host/memory.h"
 #include "kernels/host/threads.h"
+#include "kernels/plans/chosen_plans.h"
 #include "kernels/reference/reference.h"
 #include "kernels/widening/widening.h"
 
@@ -120,5 +122,12 @@ std::vector<std::string> device_names() {
     if (entry.unavailable(0).empty()) names.emplace_back(entry.name);
   return names;
 }
+
+// What kernels/plans/chosen_plans.h says of the GPU's libraries.
+std::string chosen_plans() { return cuda::conv_plans_text(); }
+
+std::string adopt_plans(std::string_view text) { return adopt_plans(text, cuda::conv_plan_store()); }
+
+std::vector<std::string> take_plan_notes() { return cuda::take_plan_notes(); }
 
 }  // namespace mirilla

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 #include <functional>
 
 #include "kernels/devices.h"
@@ -107,6 +108,18 @@ struct Place {
   void* there;
   uint8_t* pinned;
 };
+
+TEST(CudaReplay, TakesNoWorkOfAnotherThreadWhileItRecords) {
+  Device& device = device_under_test();
+  if (device.name() != "simt") return;  // on a GPU the driver has rules of its own
+  Place place(64);
+  std::string message;
+  device.record([&] {
+    std::thread other([&] { message = error_of([&] { device.copy_from_pinned(place.there, place.pinned, 64); }); });
+    other.join();
+  });
+  EXPECT_THAT(message, HasSubstr("was given work while another thread records a replay on it"));
+}
 
 TEST(CudaReplay, DoesAStepAgainFromWhatIsInPinnedMemoryNow) {
   Device& device = device_under_test();
