@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <thread>
 #include <functional>
+#include <thread>
 
 #include "kernels/devices.h"
 #include "tests/kernels/cuda/support.h"
