@@ -12,8 +12,8 @@ namespace {
 
 constexpr int kLines = 4;  // lines of samples in a pixel's height
 
-// Further out nothing is drawn: there a float knows no pixels, and products of such numbers overflow. NaN is out there too.
-constexpr float kFarthest = 1e7f;
+// Further out nothing is drawn: products of such numbers overflow. NaN is out there too.
+constexpr float kFarthest = 1e15f;
 
 struct Crossing {
   float x;
@@ -31,6 +31,7 @@ Bounds bounds(std::span<const Point> points, float margin, const Bounds& clip) {
     top = std::min(top, p.y);
     bottom = std::max(bottom, p.y);
   }
+  // Clamped as floats first: a coordinate far outside would not fit an int.
   const auto low = [](float v, int least) { return static_cast<int>(std::floor(std::max(v, static_cast<float>(least)))); };
   const auto high = [](float v, int most) { return static_cast<int>(std::ceil(std::min(v, static_cast<float>(most)))); };
   Bounds box{low(left - margin, clip.left), low(top - margin, clip.top), high(right + margin, clip.right),
