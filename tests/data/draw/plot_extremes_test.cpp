@@ -141,7 +141,7 @@ TEST(ChooseAxes, ShowsWhatLiesBelowZero) {
 TEST(Canvas, DrawsNothingOfAShapeThatIsNowhere) {
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity(),
               most = std::numeric_limits<float>::max();
-  for (const float nowhere : {nan, infinity, -infinity, most, -most, 1e9f}) {
+  for (const float nowhere : {nan, infinity, -infinity, most, -most}) {
     Canvas canvas(20, 20, {1, 1, 1});
     const Picture before = canvas.to_picture();
     canvas.line({5, 5}, {nowhere, 8}, 2, {0, 0, 0});
