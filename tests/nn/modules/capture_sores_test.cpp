@@ -182,9 +182,9 @@ TEST(CapturedTrainingIn, Fp16TrainedModel) {
   ResNet model({.classes = kClasses, .seed = 3}, {.device = device});
   learner(model, amp::Precision::fp16).fit_one_cycle(1, 1e-3);  // weights have half copies, norms have seen halves
   model.evaluate();
-  const Tensor picture = noise(1, DType::f32, device, 64);
+  const Tensor pictures = noise(9, DType::f32, device, 64);
   const amp::GradScaler scaler(device, {.initial = 1024});
-  const auto watched = [&](DType dtype, const tape::BackwardOptions& options) {
+  const auto watched = [&](const Tensor& picture, DType dtype, const tape::BackwardOptions& options) {
     const Watch layer3 = model.watch("layer3");
     const tape::NoGrad no_grad;
     const amp::Autocast autocast(dtype);
@@ -192,11 +192,19 @@ TEST(CapturedTrainingIn, Fp16TrainedModel) {
     EXPECT_EQ(layer3.activation().dtype(), dtype);
     return std::pair(layer3.activation().to_doubles(), layer3.gradient());
   };
-  const auto [activation, gradient] = watched(DType::f32, {});
-  const auto [half_activation, half_gradient] = watched(DType::f16, {.scale = scaler.state()});
-  EXPECT_EQ(half_gradient.dtype(), DType::f32) << "without the scale, which a half might not hold";
-  EXPECT_LT(distance(half_activation, activation), 0.01);
-  EXPECT_LT(distance(half_gradient.to_doubles(), gradient.to_doubles()), 0.1);
+  // A half that turns the sign of a ReLU's input changes a gradient much, and which ones turn depends on the processor: the middle one of
+  // several pictures says what halves cost.
+  std::vector<double> apart;
+  for (int64_t i = 0; i < pictures.size(0); ++i) {
+    const auto [activation, gradient] = watched(pictures.slice(i, i + 1), DType::f32, {});
+    const auto [half_activation, half_gradient] = watched(pictures.slice(i, i + 1), DType::f16, {.scale = scaler.state()});
+    EXPECT_EQ(half_gradient.dtype(), DType::f32) << "without the scale, which a half might not hold";
+    EXPECT_LT(distance(half_activation, activation), 0.01);
+    apart.push_back(distance(half_gradient.to_doubles(), gradient.to_doubles()));
+  }
+  std::nth_element(apart.begin(), apart.begin() + 4, apart.end());
+  EXPECT_LT(apart[4], 0.1) << testing::PrintToString(apart);
+  const Tensor picture = pictures.slice(0, 1);
   const GradCam cam = grad_cam(model, picture, {"layer3", "layer4"}, 1, CamStyle::course);
   for (const CamMap& map : cam.maps) {
     EXPECT_TRUE(all_finite({map.values.begin(), map.values.end()})) << map.layer;
