@@ -11,6 +11,7 @@ list(TRANSFORM public_headers PREPEND ${PROJECT_SOURCE_DIR}/ OUTPUT_VARIABLE pub
 add_custom_command(OUTPUT ${public_include}/made VERBATIM DEPENDS ${public_header_files} ${PROJECT_SOURCE_DIR}/cmake/PublicHeaders.cmake
   COMMAND ${CMAKE_COMMAND} -DROOT=${PROJECT_SOURCE_DIR} -DOUT=${public_include} "-DHEADERS=${public_headers}" -P ${PROJECT_SOURCE_DIR}/cmake/PublicHeaders.cmake
   COMMAND ${CMAKE_COMMAND} -E touch ${public_include}/made)
+add_custom_target(mirilla_headers ALL DEPENDS ${public_include}/made)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/version.h.in ${public_include}/mirilla/version.h @ONLY)
 
 # One shared library of all rooms: who links it needs none of the libraries that it is made with, and {fmt} for its headers.
@@ -22,7 +23,8 @@ endforeach()
 if(MIRILLA_CUDA)
   list(APPEND objects $<TARGET_OBJECTS:mirilla_cuda> $<TARGET_OBJECTS:mirilla_vendor>)
 endif()
-add_library(mirilla_library SHARED ${objects} ${public_include}/made)
+add_library(mirilla_library SHARED ${objects})
+add_dependencies(mirilla_library mirilla_headers)
 add_library(Mirilla::mirilla ALIAS mirilla_library)
 set_target_properties(mirilla_library PROPERTIES OUTPUT_NAME mirilla EXPORT_NAME mirilla LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION}
   SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR} INSTALL_RPATH "$ORIGIN/mirilla")

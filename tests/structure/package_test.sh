@@ -19,7 +19,7 @@ mirilla=$prefix/bin/mirilla
 "$mirilla" scenes --out "$work/scenes.zip" --per-class 5 --size 64 >/dev/null
 "$mirilla" train --data "$work/scenes.zip" --resize 64 --size 64 --batch-size 8 --epochs 1 --threads 1 --out "$work/model" >/dev/null
 (cd "$work" && unzip -qo scenes.zip)
-photo=$(find "$work" -path '*test*' -name '*.png' -o -path '*test*' -name '*.jpg' | sort | head -n 1)
+photo=$(find "$work/test" -name '*.png' | sort | head -n 1)
 
 cmake -S "$source/examples/predict" -B "$work/example" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 cmake --build "$work/example" >/dev/null
@@ -37,17 +37,17 @@ read -ra libraries < <(pkg-config --libs mirilla)
 "${CXX:-c++}" "${flags[@]}" "$work/small.cpp" -o "$work/small" "${libraries[@]}" -Wl,-rpath,"$(dirname "$PKG_CONFIG_PATH")"
 "$work/small"
 
-mkdir "$work/parent"
+mkdir "$work/parent" && cp "$work/small.cpp" "$work/parent/"
 cat >"$work/parent/CMakeLists.txt" <<END
 cmake_minimum_required(VERSION 3.22)
 project(parent LANGUAGES CXX)
 add_subdirectory($source mirilla EXCLUDE_FROM_ALL)
-add_executable(small $work/small.cpp)
+add_executable(small small.cpp)
 target_link_libraries(small PRIVATE Mirilla::mirilla)
 END
 cmake -S "$work/parent" -B "$work/parent/build" -G Ninja >/dev/null
 [ ! -e "$work/parent/build/bin" ] || { say "a part of another project wrote into that project's build folder"; exit 1; }
 if ninja -C "$work/parent/build" -t targets all | grep -q test_engine; then say "a part of another project brings its tests"; exit 1; fi
 # Its libraries are this build's; to see the headers through add_subdirectory one object is enough.
-ninja -C "$work/parent/build" mirilla/include/made CMakeFiles/small.dir/small.cpp.o >/dev/null
+ninja -C "$work/parent/build" mirilla_headers CMakeFiles/small.dir/small.cpp.o >/dev/null
 say "installed, moved, found by CMake and pkg-config, and part of another project"

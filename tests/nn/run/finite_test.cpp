@@ -124,6 +124,7 @@ TEST_P(BrokenModel, OverflowIsToldFromBrokenWeights) {
   const auto owned = healthy(device_);
   ResNet& model = *owned;
   tensor_of(model, "layer3.1.bn2.weight").fill(3e38);
+  tensor_of(model, "layer3.1.bn2.bias").fill(3e38);
   const Tensor input = pictures(device_, {0.5f});
   const tape::NoGrad no_grad;
   const NotFinite error = caught([&] { finite_logits(model, input, model(input)); });
