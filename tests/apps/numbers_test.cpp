@@ -222,7 +222,8 @@ TEST(Usage, SaysWhatIsMissingOrTooMuch) {
   says({"summary", "m.pth", "another"}, "'another' is one word more than `mirilla summary` takes");
   says({"predict", "m.pth", "a.jpg", "--tta-n", "3"}, "--tta-n is of use with --tta alone, which is missing");
   says({"gradcam", "m.pth", "a.jpg", "--layer", "layer3", "--layers", "all"}, "--layer and --layers do not go together");
-  says({"train", "--arch", "resnet50"}, "--arch: one of resnet18, resnet34 was expected and 'resnet50' came");
+  says({"train", "--arch", "resnet19"},
+       "--arch: one of resnet18, resnet34, resnet50, resnet101, resnet152 was expected and 'resnet19' came");
 }
 
 TEST(Nearest, IsTheWordWithTheFewestChangesAndNoneThatIsFar) {
