@@ -124,8 +124,8 @@ TEST_F(DataLayout, ClassNamesThatAreNoUtf8Work) {
 
 TEST_F(DataLayout, ClassesThatAreAlikeAreTold) {
   draw_classes(folder_ / "blank", {"forest", "forest ", "sea"}, 6);
-  const Outcome outcome =
-      run({"show-batch", "--data", folder_ / "blank", "--resize", "32", "--size", "32", "--out", folder_ / "batch.png"});
+  const Outcome outcome = run(
+      {"show-batch", "--data", folder_ / "blank", "--batch-size", "4", "--resize", "32", "--size", "32", "--out", folder_ / "batch.png"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   expect_has(outcome.err, {"note: 2 classes differ in blanks", "\"forest\" and \"forest \""});
 }
@@ -196,9 +196,8 @@ TEST_F(DataLayout, TheResultsFolderIsNoClass) {
   draw_classes(folder_ / "set", {"ice", "sea"}, 6);
   draw(folder_ / "set/out/loss.png", 0, 1);  // of a training before
   const Outcome outcome = train(folder_ / "set", folder_ / "set/out");
-  ASSERT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_EQ(nlohmann::json::parse(slurp(folder_ / "set/out/config.json"))["vocab"], (Strings{"ice", "sea"}));
-  EXPECT_EQ(run({"eval", folder_ / "set/out/model.safetensors", "--data", folder_ / "set"}).code, 0);
+  EXPECT_EQ(outcome.code, 2) << outcome.err;
+  expect_has(outcome.err, {"which lies among the classes of"});
 }
 
 TEST_F(DataLayout, WhatIsNoZipIsNamed) {
