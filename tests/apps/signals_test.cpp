@@ -28,8 +28,8 @@ class Signals : public testing::Test {
   static std::string data() { return *made / "scenes.zip"; }
 
   std::vector<std::string> endless_training() const {
-    return {"train",       "--data", data(),     "--resize", "32",         "--size", "32",    "--batch-size", "4", "--limit", "2",
-            "--valid-pct", "0.5",    "--epochs", "5000",     "--patience", "5000",   "--out", folder_ / "out"};
+    return {"train", "--data",   data(), "--resize",   "32",   "--size", "32",           "--batch-size",
+            "8",     "--epochs", "5000", "--patience", "5000", "--out",  folder_ / "out"};
   }
 
   Folder folder_;
