@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kSoon_s = 10;  // of a busy machine; on a free one it is a fraction of a second
+constexpr double kSoon_s = 40;  // of a busy machine, for cam-bench looks between two pictures; on a free one it is a fraction of a second
 
 class Signals : public testing::Test {
  protected:
