@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "apps/pictures.h"
 
+#include "apps/numbers.h"
+
 #include <fmt/format.h>
 
 #include <iostream>
@@ -17,9 +19,9 @@ void say_turned(int64_t pictures, bool exif_rotate) {
 }
 
 void add_max_bad(CLI::App& command, double& share) {
-  command.add_option("--max-bad", share, "the share of pictures that are passed over where they do not decode; one always is, but for 0")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1.0).description(""))
+  constexpr Bounds<double> kShare{0, 1, "a share from 0 to 1"};
+  add_number(command, "--max-bad", share, kShare,
+             "the share of pictures that are passed over where they do not decode; one always is, but for 0")
       ->type_name("SHARE");
 }
 

@@ -45,7 +45,7 @@ class Pictures : public testing::Test {
   static void TearDownTestSuite() { folder.reset(); }
 
   static Words training(const std::string& out) {
-    return {"train", "--data", *folder / "photos", "--resize", "32", "--size", "32", "--batch-size", "4", "--epochs", "1", "--out", out};
+    return {"train", "--data", *folder / "photos", "--resize", "64", "--size", "64", "--batch-size", "4", "--epochs", "1", "--out", out};
   }
   static std::string model() { return *folder / "out/model.safetensors"; }
   static std::string good(int number) { return *folder / ("photos/street/" + std::to_string(number) + ".png"); }
