@@ -146,7 +146,9 @@ void add_overrides(CLI::App& command, ModelOptions& options) {
       ->type_name("NAMES");
   add_number(command, "--resize", options.resize, kResizePixels, "crop and resize pictures to this first, in pixels")->type_name("PX");
   add_number(command, "--size", options.size, kSizePixels, "what the network sees, in pixels")->type_name("PX");
-  add_exif_rotate(command, options.exif_rotate);
+  command.add_flag_function(
+      "--exif-rotate,!--no-exif-rotate", [&options](int64_t times) { options.exif_rotate = times > 0; },
+      "turn photos upright as their EXIF says, or not; what the model remembers if not said");
   add_allow_nonfinite(command, options.allow_nonfinite);
 }
 
