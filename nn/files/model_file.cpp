@@ -53,8 +53,8 @@ std::string arch_of(const std::vector<std::string>& names, std::string_view orig
     if (one.bottleneck == bottleneck && one.blocks == blocks) return std::string(one.name);
     all += fmt::format("{}{} ({})", all.empty() ? "" : ", ", one.name, fmt::join(one.blocks, ", "));
   }
-  throw WeightsError(fmt::format("{} holds a ResNet with {} blocks, {} ones, which is none that is known here", origin, fmt::join(blocks, ", "),
-                                 bottleneck ? "bottleneck" : "basic"),
+  throw WeightsError(fmt::format("{} holds a ResNet with {} blocks, {} ones, which is none that is known here", origin,
+                                 fmt::join(blocks, ", "), bottleneck ? "bottleneck" : "basic"),
                      fmt::format("known are {}", all));
 }
 
