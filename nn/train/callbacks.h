@@ -122,11 +122,11 @@ class SaveBest final : public Callback {
   EpochRow row_;
 };
 
-/// Ends the run with Diverged where nothing finite can come any more. A loss that is not finite only raises the question: then, and at an
-/// epoch's end whose validation loss is not, the weights and running statistics are looked at, and the run ends where one of them is not
-/// finite, for no step mends that. In fp16, where a step that overflows is left out, it also ends where the scale fell to 2^-24, at which
-/// every gradient below 1 is lost, and gradients still overflow. Costs nothing where losses are finite, but for a look at the scale an
-/// epoch. [fastai.callback.tracker.TerminateOnNaNCallback, which ends the fit at the first such loss]
+/// Ends the run with Diverged where nothing that may be saved can come any more. A loss that is not finite only raises the question: then,
+/// and at each epoch's end, the weights and running statistics are looked at, and the run ends where one of them is not finite, for no step
+/// mends that. In fp16, where a step that overflows is left out, it also ends where the scale fell to 2^-24, at which every gradient below
+/// 1 is lost, and gradients still overflow. Costs a pass over the weights an epoch, and nothing a step as long as losses are finite.
+/// [fastai.callback.tracker.TerminateOnNaNCallback, which ends the fit at the first such loss]
 class StopDiverged final : public Callback {
  public:
   /// The learner that it is added to.
