@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -24,6 +25,8 @@ constexpr int kSteps = 2;
 #else
 constexpr int kSteps = 10;
 #endif
+constexpr uint64_t kNetworks = 5;
+constexpr uint32_t kDriftSteps = 3;
 
 std::vector<float> pictures(uint32_t step) {
   const RandomKey key{.seed = 3, .purpose = Purpose::kTest, .step = step};
@@ -45,14 +48,20 @@ double distance(const Tensor& a, const Tensor& b) {
   return norm(x);
 }
 
+struct TrainedOptions {
+  DType dtype = DType::f32;
+  double rate = 1e-3;
+  uint64_t seed = 5;  // of the weights
+};
+
 // One network, its optimizer and where they live.
 class Trained {
  public:
-  explicit Trained(std::string_view device, DType dtype = DType::f32, double rate = 1e-3)
+  explicit Trained(std::string_view device, const TrainedOptions& options = {})
       : device_(open_device(device)),
-        dtype_(dtype),
-        rate_(rate),
-        model_({.classes = kClasses, .seed = 5}, {device_, dtype}),
+        dtype_(options.dtype),
+        rate_(options.rate),
+        model_({.classes = kClasses, .seed = options.seed}, {device_, options.dtype}),
         adam_({model_.parameters()}) {}
 
   double step(uint32_t number) {
@@ -120,24 +129,44 @@ TEST(SimtTraining, TakesEachStepAsTheCpuDoesFromTheSameState) {
   printf("furthest apart after a step from the same state: %.3g of a tensor's norm\n", furthest);
 }
 
-// Left to itself, training in f32 leaves the exact path on every device, at large rates within a few steps. How far cpu strays from the
-// reference in f64 is the measure, at a rate where both still know where they are.
+struct Drift {
+  double loss = 0, parameters = 0;
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+// Left to itself, training in f32 leaves the exact path on every device. How far cpu strays from the reference in f64 is the measure, at a
+// rate where both still know where they are. A single ReLU whose input rounds to the other side of 0 is worth a hundred times all other
+// rounding, on any device and with any order of sums, so the typical one of several networks counts.
 TEST(SimtTraining, StraysNoFurtherFromTheReferenceThanThreeTimesTheCpu) {
   constexpr double kRate = 1e-5;
-  Trained cpu("cpu", DType::f32, kRate), simt("simt", DType::f32, kRate), truth("reference", DType::f64, kRate);
-  cpu.step(0);
-  simt.copy_from(cpu);
-  truth.copy_from(cpu);
-  double cpu_loss_drift = 0, simt_loss_drift = 0;
-  for (uint32_t number = 1; number <= kSteps; ++number) {
-    const double want = truth.step(number);
-    cpu_loss_drift = std::max(cpu_loss_drift, std::abs(cpu.step(number) - want));
-    simt_loss_drift = std::max(simt_loss_drift, std::abs(simt.step(number) - want));
+  std::vector<double> cpu_losses, simt_losses, cpu_parameters, simt_parameters;
+  for (uint64_t seed = 5; seed < 5 + kNetworks; ++seed) {
+    Trained cpu("cpu", {.rate = kRate, .seed = seed}), simt("simt", {.rate = kRate, .seed = seed});
+    Trained truth("reference", {.dtype = DType::f64, .rate = kRate, .seed = seed});
+    cpu.step(0);
+    simt.copy_from(cpu);
+    truth.copy_from(cpu);
+    Drift of_cpu, of_simt;
+    for (uint32_t number = 1; number <= kDriftSteps; ++number) {
+      const double want = truth.step(number);
+      of_cpu.loss = std::max(of_cpu.loss, std::abs(cpu.step(number) - want));
+      of_simt.loss = std::max(of_simt.loss, std::abs(simt.step(number) - want));
+    }
+    of_cpu.parameters = distance(cpu, truth);
+    of_simt.parameters = distance(simt, truth);
+    printf("drift of the loss: cpu %.3g, simt %.3g; of the parameters: cpu %.3g, simt %.3g\n", of_cpu.loss, of_simt.loss, of_cpu.parameters,
+           of_simt.parameters);
+    cpu_losses.push_back(of_cpu.loss);
+    simt_losses.push_back(of_simt.loss);
+    cpu_parameters.push_back(of_cpu.parameters);
+    simt_parameters.push_back(of_simt.parameters);
   }
-  EXPECT_LE(simt_loss_drift, 3 * cpu_loss_drift);
-  EXPECT_LE(distance(simt, truth), 3 * distance(cpu, truth));
-  printf("drift of the loss: cpu %.3g, simt %.3g; of the parameters: cpu %.3g, simt %.3g\n", cpu_loss_drift, simt_loss_drift,
-         distance(cpu, truth), distance(simt, truth));
+  EXPECT_LE(median(simt_losses), 3 * median(cpu_losses));
+  EXPECT_LE(median(simt_parameters), 3 * median(cpu_parameters));
 }
 
 TEST(SimtTraining, RepeatsToTheBit) {
