@@ -32,6 +32,7 @@ endfunction()
 add_library(mirilla_flags INTERFACE)
 target_include_directories(mirilla_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(mirilla_flags INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers)
+set(MIRILLA_COVERAGE_FLAGS --coverage -fno-inline-small-functions)  # of what is counted
 if(MIRILLA_WERROR)
   target_compile_options(mirilla_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror> $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xcompiler=-Werror>)
 endif()
