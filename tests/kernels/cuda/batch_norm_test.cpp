@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "kernels/devices.h"
 #include "tests/kernels/cuda/batch_norm_cases.h"
 
 namespace mirilla::test::batch_norm {
@@ -96,6 +97,21 @@ TEST_P(CudaBatchNorm, WhatIsNotFiniteStaysInItsChannel) {
           EXPECT_FALSE(std::isfinite(got[o][i])) << "output " << o;
         else
           EXPECT_EQ(got[o][i], want[o][i]) << "output " << o;
+  }
+}
+
+// So many rows that several blocks have parts to merge, whose squares pass the range of f32.
+TEST(CudaBatchNormStatistics, AVarianceBeyondF32IsSummedAgainInF64) {
+  for (const int64_t c : {int64_t{16}, int64_t{5}}) {
+    Values x = uniform({20000, c}, 6);
+    for (size_t i = 0; i < x.values.size(); i += static_cast<size_t>(c)) x.values[i] *= 1e25;  // of channel 0 alone
+    const Case huge = statistics_case("huge", x);
+    const auto got = run_on(device_under_test(), huge, DType::f32), want = run_on(open_device("reference"), huge, DType::f64);
+    for (size_t i = 0; i < static_cast<size_t>(c); ++i) {
+      EXPECT_NEAR(got[0][i], want[0][i], 1e-5 / want[1][i]) << "mean of channel " << i;
+      EXPECT_NEAR(got[1][i], want[1][i], 1e-5 * want[1][i]) << "inv_std of channel " << i;
+    }
+    EXPECT_TRUE(std::isinf(got[3][0])) << "running_var " << got[3][0];
   }
 }
 
