@@ -199,8 +199,7 @@ void say(const Result& result) {
     print(fmt::format("{}: {} ({:.1f} %), why: {}\n", data::shown(result.options.pictures[0]), class_of(explanation, result.info),
                       100 * nn::probability_of(explanation), result.out));
     for (const nn::CamMap& map : explanation.maps)
-      if (result.options.explain.style == nn::CamStyle::paper && *std::max_element(map.values.begin(), map.values.end()) <= 0)
-        print(fmt::format("  nothing in {} speaks for {}: its map is 0 everywhere\n", map.layer, class_of(explanation, result.info)));
+      if (!map.note.empty()) print(fmt::format("  {}\n", map.note));
   }
 }
 

@@ -13,8 +13,8 @@
 #include "data/draw/colormap.h"
 #include "data/write/png_write.h"
 #include "engine/tape.h"
-#include "nn/explain/cam_formulas.h"
 #include "nn/explain/explain_files.h"
+#include "nn/explain/grad_cam.h"
 #include "nn/explain/target.h"
 #include "nn/run/finite.h"
 #include "nn/run/predict.h"
@@ -44,12 +44,8 @@ Channels channels_of(const Tensor& tensor) {
   return channels;
 }
 
-std::vector<double> mean_over_places(const Channels& channels) {
-  std::vector<double> means(static_cast<size_t>(channels.channels));
-  for (size_t i = 0; i < channels.values.size(); ++i) means[i % means.size()] += channels.values[i];
-  for (double& mean : means) mean /= static_cast<double>(channels.height * channels.width);
-  return means;
-}
+// (1,h,w,C): what has no places has one.
+Tensor with_places(const Tensor& tensor) { return tensor.shape().rank() == 4 ? tensor : tensor.detach().view({1, 1, 1, tensor.numel()}); }
 
 // The receptive field's side in pixels of what each module gives, along the main path: a shortcut sees less.  [Araujo et al. 2019]
 std::map<std::string, int64_t> fields_of(nn::ResNet& model) {
@@ -147,10 +143,13 @@ class Explorer {
     size_t i = 0;
     for (const nn::Watch& watch : pass.watches)
       for (size_t call = 0; call < watch.calls(); ++call, ++i) {
-        const Channels gradient = channels_of(watch.gradient(call));
-        if (!nn::all_finite(gradient.values))
+        const Tensor gradient = watch.gradient(call);
+        const Channels channels = channels_of(gradient);
+        if (!nn::all_finite(channels.values))
           throw nn::why_not_finite([&] { forward_backward(target); }, fmt::format("the gradients at '{}'", watch.name()));
-        add_class(captured_[i], channels_of(pass.outputs[i]), gradient, target == target_);
+        if (target == target_)
+          captured_[i].text["gradient"] = describe_channels(channels, shrink_of(channels.height, channels.width), images_);
+        add_map(captured_[i], nn::grad_cam_layer(with_places(pass.outputs[i]), with_places(gradient)));
       }
   }
 
@@ -196,18 +195,13 @@ class Explorer {
     }
   }
 
-  void add_class(Captured& captured, const Channels& a, const Channels& g, bool in_full) {
-    const int64_t shrink = shrink_of(a.height, a.width);
-    if (in_full) captured.text["gradient"] = describe_channels(g, shrink, images_);
+  void add_map(Captured& captured, const nn::GradCamLayer& layer) {
     Json weights = Json::array();
-    for (const double weight : mean_over_places(g)) weights.push_back(rounded(weight));
+    for (const double weight : layer.weights.to_doubles()) weights.push_back(rounded(weight));
     captured.text["weights"].push_back(std::move(weights));
-    if (a.height * a.width <= 1) return;
-    Channels map{.height = a.height,
-                 .width = a.width,
-                 .channels = 1,
-                 .values = nn::gradcam({.activation = a.values, .gradient = g.values, .channels = static_cast<size_t>(a.channels)})};
-    map = shrunk(map, shrink);
+    if (layer.maps.numel() <= 1) return;
+    Channels map{.height = layer.maps.size(1), .width = layer.maps.size(2), .channels = 1, .values = layer.maps.to_doubles()};
+    map = shrunk(map, shrink_of(map.height, map.width));
     const auto [lo, hi] = std::minmax_element(map.values.begin(), map.values.end());
     captured.text["maps"].push_back({{"lo", rounded(*lo)}, {"hi", rounded(*hi)}, {"bytes", base64(as_bytes(map.values, *lo, *hi))}});
   }

@@ -149,7 +149,7 @@ std::string PhotoService::explain(const std::string& id, const Question& questio
                   {"probability", rounded(nn::probability_of(one))},
                   {"method", question.method},
                   {"image", data_url(nn::panels_of(one, shown, options).at(0).picture)},
-                  {"note", one.maps.empty() ? "" : nn::note_on(one.maps[0], options.style)}});
+                  {"note", one.maps.empty() ? "" : one.maps[0].note}});
 }
 
 std::string PhotoService::explore(const std::string& id) {

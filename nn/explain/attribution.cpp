@@ -120,7 +120,8 @@ std::vector<Attribution> guided_grad_cam(ResNet& model, const Tensor& pictures, 
   std::vector<Attribution> all = guided_backpropagation(model, pictures, targets);
   std::vector<Target> same;  // those of the first pass
   for (const Attribution& attribution : all) same.push_back(attribution.target);
-  const std::vector<CamExplanation> maps = cam(model, pictures, {layer}, {.targets = same, .style = CamStyle::paper, .fuse = Fuse::mean});
+  const std::vector<CamExplanation> maps =
+      cam(model, pictures, {.layers = {layer}, .targets = same, .style = CamStyle::paper, .fuse = Fuse::mean});
   for (size_t i = 0; i < all.size(); ++i)
     for (size_t k = 0; k < all[i].values.size(); ++k) all[i].values[k] *= maps[i].maps[0].values[k / 3];
   return all;

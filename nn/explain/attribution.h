@@ -2,13 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "data/picture.h"
-#include "nn/explain/target.h"
+#include "nn/explain/explain_options.h"
 #include "nn/modules/resnet.h"
 
 /// Explanations pixel by pixel: what each value of the picture does to a target's score.
@@ -25,12 +24,6 @@ struct Attribution {
   int height = 0, width = 0;
   int channels = 0;           // 3 as in the picture's normalised values, or 1
   std::vector<float> values;  // (height, width, channels)
-};
-
-/// Work that is split: how many changed pictures run at once, and what hears of it.
-struct BatchOptions {
-  int64_t batch_size = 32;
-  std::function<void(int64_t done, int64_t total)> progress = {};  // changed pictures
 };
 
 /// d score / d picture where each ReLU lets only what is positive back (GuidedRelu in engine/ops/relu.h): edges and textures that the class

@@ -1,36 +1,47 @@
 // SPDX-License-Identifier: MIT
 #include "nn/explain/cam.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <limits>
 
 #include "engine/tape.h"
 #include "nn/explain/cam_formulas.h"
+#include "nn/explain/cam_scores.h"
 #include "nn/run/finite.h"
 
 namespace mirilla::nn {
 
 namespace {
 
-struct NamedMethod {
-  CamMethod method;
-  std::string_view name;
-};
-constexpr std::array<NamedMethod, 9> kMethods = {{{CamMethod::gradcam, "gradcam"},
-                                                  {CamMethod::gradcam_plus_plus, "gradcam++"},
-                                                  {CamMethod::hirescam, "hirescam"},
-                                                  {CamMethod::xgradcam, "xgradcam"},
-                                                  {CamMethod::layercam, "layercam"},
-                                                  {CamMethod::eigencam, "eigencam"},
-                                                  {CamMethod::eigengradcam, "eigengradcam"},
-                                                  {CamMethod::scorecam, "scorecam"},
-                                                  {CamMethod::ablationcam, "ablationcam"}}};
+constexpr std::string_view kAblationCam = "ablationcam";
 
-bool needs_gradient(CamMethod method) {
-  return method != CamMethod::eigencam && method != CamMethod::scorecam && method != CamMethod::ablationcam;
+// What a map is made of: a formula of the activation and its gradient on the host, Grad-CAM's on the device, or weights that are measured.
+struct Method {
+  std::string_view name;
+  std::vector<double> (*formula)(const CamLayer&) = nullptr;
+  bool needs_gradient = true;
+  bool on_device = false;
+};
+constexpr std::array<Method, 9> kMethods = {{{.name = "gradcam", .on_device = true},
+                                             {.name = "gradcam++", .formula = gradcam_plus_plus},
+                                             {.name = "hirescam", .formula = hirescam},
+                                             {.name = "xgradcam", .formula = xgradcam},
+                                             {.name = "layercam", .formula = layercam},
+                                             {.name = "eigencam", .formula = eigencam, .needs_gradient = false},
+                                             {.name = "eigengradcam", .formula = eigengradcam},
+                                             {.name = "scorecam", .needs_gradient = false},
+                                             {.name = kAblationCam, .needs_gradient = false}}};
+
+const Method& method_called(std::string_view name) {
+  const auto found = std::find_if(kMethods.begin(), kMethods.end(), [&](const Method& method) { return method.name == name; });
+  if (found == kMethods.end())
+    throw UsageError(fmt::format("no class activation map is called '{}'", name),
+                     fmt::format("there are {}", fmt::join(cam_methods(), ", ")));
+  return *found;
 }
 
 struct LayerOutput {
@@ -61,9 +72,10 @@ std::vector<double> logits_of(ResNet& model, const Tensor& batch, const Tensor& 
 }
 
 // `copies`: the batch holds the pictures that many times, changed, and the first ones as they are; those say which class is the likeliest.
-Pass run(ResNet& model, const Tensor& batch, int64_t copies, const std::vector<std::string>& layers, const CamOptions& options) {
+Pass run(ResNet& model, const Tensor& batch, int64_t copies, const ExplainOptions& options) {
+  const bool needs_gradient = method_called(options.method).needs_gradient;
   std::vector<Watch> watches;
-  for (const std::string& layer : layers) watches.push_back(model.watch(model.resolve(layer)));
+  for (const std::string& layer : options.layers) watches.push_back(model.watch(model.resolve(layer)));
   const tape::NoGrad no_grad;  // the watches alone decide what is recorded
   const Tensor logits = model(batch);
   const int64_t pictures = batch.size(0) / copies;
@@ -76,35 +88,24 @@ Pass run(ResNet& model, const Tensor& batch, int64_t copies, const std::vector<s
     wanted.push_back(watch.activation(watch.calls() - 1));
     check_layer(watch, wanted.back());
   }
-  if (needs_gradient(options.method)) tape::backward(logits, {.seed = seed_of(pass.targets, logits), .targets = wanted});
+  if (needs_gradient) tape::backward(logits, {.seed = seed_of(pass.targets, logits), .targets = wanted});
   for (size_t i = 0; i < watches.size(); ++i)
     pass.layers.push_back({.name = watches[i].name(),
                            .activation = wanted[i].detach(),
-                           .gradient = needs_gradient(options.method) ? watches[i].gradient(watches[i].calls() - 1) : Tensor()});
+                           .gradient = needs_gradient ? watches[i].gradient(watches[i].calls() - 1) : Tensor()});
   return pass;
 }
 
-std::vector<double> map_by_formula(CamMethod method, const CamLayer& layer) {
-  switch (method) {
-    case CamMethod::gradcam_plus_plus: return gradcam_plus_plus(layer);
-    case CamMethod::hirescam: return hirescam(layer);
-    case CamMethod::xgradcam: return xgradcam(layer);
-    case CamMethod::layercam: return layercam(layer);
-    case CamMethod::eigencam: return eigencam(layer);
-    case CamMethod::eigengradcam: return eigengradcam(layer);
-    default: return gradcam(layer);
-  }
-}
-
 std::vector<double> measured_weights(ResNet& model, const Tensor& picture, const LayerOutput& layer, const Tensor& activation,
-                                     const Target& target, const CamOptions& options) {
-  if (options.method == CamMethod::scorecam) return score_weights(model, picture, activation, target, options.scoring);
-  return ablation_weights(model, layer.name, activation, target, options.scoring);
+                                     const Target& target, const ExplainOptions& options) {
+  if (options.method == kAblationCam) return ablation_weights(model, layer.name, activation, target, options.batch);
+  return score_weights(model, picture, activation, target, options.batch);
 }
 
 // (N, h w) of one layer.
-std::vector<double> maps_of(ResNet& model, const Tensor& batch, const Pass& pass, const LayerOutput& layer, const CamOptions& options) {
-  if (options.method == CamMethod::gradcam) return grad_cam_maps(layer.activation, layer.gradient).to_doubles();
+std::vector<double> maps_of(ResNet& model, const Tensor& batch, const Pass& pass, const LayerOutput& layer, const ExplainOptions& options) {
+  const Method& method = method_called(options.method);
+  if (method.on_device) return grad_cam_layer(layer.activation, layer.gradient).maps.to_doubles();
   const std::vector<double> activation = layer.activation.to_doubles();
   const std::vector<double> gradient = layer.gradient ? layer.gradient.to_doubles() : std::vector<double>();
   const auto pictures = static_cast<size_t>(batch.size(0));
@@ -114,23 +115,18 @@ std::vector<double> maps_of(ResNet& model, const Tensor& batch, const Pass& pass
     const CamLayer one{.activation = std::span(activation).subspan(i * numel, numel),
                        .gradient = gradient.empty() ? std::span<const double>() : std::span(gradient).subspan(i * numel, numel),
                        .channels = static_cast<size_t>(layer.activation.size(3))};
-    std::vector<double> map;
-    if (options.method == CamMethod::scorecam || options.method == CamMethod::ablationcam) {
-      const auto row = static_cast<int64_t>(i);
-      map = weighted_sum(one, of_one_picture(row, [&] {
-                           return measured_weights(model, batch.slice(row, row + 1), layer, layer.activation.slice(row, row + 1),
-                                                   pass.targets[i], options);
-                         }));
-    } else {
-      map = map_by_formula(options.method, one);
-    }
+    const auto row = static_cast<int64_t>(i);
+    const auto measure = [&] {
+      return measured_weights(model, batch.slice(row, row + 1), layer, layer.activation.slice(row, row + 1), pass.targets[i], options);
+    };
+    const std::vector<double> map = method.formula ? method.formula(one) : weighted_sum(one, of_one_picture(row, measure));
     maps.insert(maps.end(), map.begin(), map.end());
   }
   return maps;
 }
 
 // The maps of all pictures of a batch, picture by picture, before style, fusing and smoothing.
-std::vector<std::vector<CamMap>> raw_maps(ResNet& model, const Tensor& batch, const Pass& pass, const CamOptions& options) {
+std::vector<std::vector<CamMap>> raw_maps(ResNet& model, const Tensor& batch, const Pass& pass, const ExplainOptions& options) {
   std::vector<std::vector<CamMap>> all(static_cast<size_t>(batch.size(0)));
   for (const LayerOutput& layer : pass.layers) {
     const std::vector<double> maps = maps_of(model, batch, pass, layer, options);
@@ -169,7 +165,7 @@ void mirror(CamMap& map) {
 }
 
 // What is shown of the maps of one picture: one for each layer or all in one, of the picture's size in [0,1].
-std::vector<CamMap> images_of(const std::vector<CamMap>& maps, const CamOptions& options, const Tensor& pictures) {
+std::vector<CamMap> images_of(const std::vector<CamMap>& maps, const ExplainOptions& options, const Tensor& pictures) {
   const int height = static_cast<int>(pictures.size(1)), width = static_cast<int>(pictures.size(2));
   if (options.fuse != Fuse::none) return {fused_map(maps, options.fuse, options.style, height, width)};
   std::vector<CamMap> images;
@@ -178,7 +174,7 @@ std::vector<CamMap> images_of(const std::vector<CamMap>& maps, const CamOptions&
 }
 
 // Of the pictures' copies, in the order of augmented(): the mean image, mirrored ones turned back.
-std::vector<CamMap> smoothed(const std::vector<std::vector<CamMap>>& raw, size_t picture, const CamOptions& options,
+std::vector<CamMap> smoothed(const std::vector<std::vector<CamMap>>& raw, size_t picture, const ExplainOptions& options,
                              const Tensor& pictures) {
   const auto n = static_cast<size_t>(pictures.size(0));
   std::vector<CamMap> mean;
@@ -204,44 +200,56 @@ std::vector<CamMap> styled(std::vector<CamMap> maps, CamStyle style) {
   return maps;
 }
 
-}  // namespace
-
-std::string_view name_of(CamMethod method) {
-  return std::find_if(kMethods.begin(), kMethods.end(), [&](const NamedMethod& known) { return known.method == method; })->name;
+// What is shown of one picture, and where that is nothing, why: the note is on the maps as the formula gave them, all those that went into
+// the one that is shown.
+std::vector<CamMap> shown_maps(const std::vector<std::vector<CamMap>>& raw, size_t picture, const ExplainOptions& options,
+                               const Tensor& pictures) {
+  const bool fused = options.fuse != Fuse::none;
+  std::vector<CamMap> shown = options.smooth ? smoothed(raw, picture, options, pictures)
+                              : fused        ? images_of(raw[picture], options, pictures)
+                                             : styled(raw[picture], options.style);
+  for (size_t i = 0; i < shown.size(); ++i) {
+    float low = std::numeric_limits<float>::infinity(), high = -low;
+    for (size_t copy = picture; copy < raw.size(); copy += static_cast<size_t>(pictures.size(0)))
+      for (const CamMap& map : std::span(raw[copy]).subspan(fused ? 0 : i, fused ? raw[copy].size() : 1)) {
+        const auto [least, most] = std::minmax_element(map.values.begin(), map.values.end());
+        low = std::min(low, *least), high = std::max(high, *most);
+      }
+    shown[i].note = note_on(shown[i].layer, low, high, options.style);
+  }
+  return shown;
 }
 
-std::span<const CamMethod> all_cam_methods() {
-  static constexpr auto kAll = [] {
-    std::array<CamMethod, kMethods.size()> all{};
-    for (size_t i = 0; i < all.size(); ++i) all[i] = kMethods[i].method;
+}  // namespace
+
+std::span<const std::string> cam_methods() {
+  static const std::vector<std::string> kAll = [] {
+    std::vector<std::string> all;
+    for (const Method& method : kMethods) all.emplace_back(method.name);
     return all;
   }();
   return kAll;
 }
 
-std::vector<CamExplanation> cam(ResNet& model, const Tensor& pictures, const std::vector<std::string>& layers, const CamOptions& options) {
-  if (options.method == CamMethod::ablationcam)
-    for (const std::string& layer : layers) check_can_run_after(model, model.resolve(layer));
+std::vector<CamExplanation> cam(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+  if (options.method == kAblationCam)
+    for (const std::string& layer : options.layers) check_can_run_after(model, model.resolve(layer));
   const EvaluationMode mode(model);
   const Tensor batch = options.smooth ? augmented(pictures) : pictures;
   const int64_t copies = options.smooth ? kSmoothCopies : 1;
-  const Pass pass = run(model, batch, copies, layers, options);
+  const Pass pass = run(model, batch, copies, options);
   const std::vector<std::vector<CamMap>> raw = raw_maps(model, batch, pass, options);
   for (size_t i = 0; i < raw.size(); ++i)
     for (const CamMap& map : raw[i])
       if (!all_finite(map.values))
-        throw why_not_finite([&] { run(model, batch, copies, layers, options); }, map_name(map.layer))
+        throw why_not_finite([&] { run(model, batch, copies, options); }, map_name(map.layer))
             .of_picture(static_cast<int64_t>(i) % pictures.size(0));
 
   const size_t classes = pass.logits.size() / raw.size();
   std::vector<CamExplanation> all;
   for (size_t i = 0; i < static_cast<size_t>(pictures.size(0)); ++i) {
     const auto row = std::span(pass.logits).subspan(i * classes, classes);
-    all.push_back({.target = pass.targets[i],
-                   .logits = {row.begin(), row.end()},
-                   .maps = options.smooth               ? smoothed(raw, i, options, pictures)
-                           : options.fuse == Fuse::none ? styled(raw[i], options.style)
-                                                        : images_of(raw[i], options, pictures)});
+    all.push_back({.target = pass.targets[i], .logits = {row.begin(), row.end()}, .maps = shown_maps(raw, i, options, pictures)});
   }
   return all;
 }

@@ -3,32 +3,17 @@
 
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
-#include "nn/explain/cam_image.h"
-#include "nn/explain/cam_scores.h"
+#include "nn/explain/explain_options.h"
 #include "nn/explain/grad_cam.h"
-#include "nn/explain/target.h"
 
 /// Class activation maps: where in a picture a layer found its reasons. nn/explain/cam_formulas.h and nn/explain/cam_scores.h have the
 /// formulas.
 namespace mirilla::nn {
 
-enum class CamMethod { gradcam, gradcam_plus_plus, hirescam, xgradcam, layercam, eigencam, eigengradcam, scorecam, ablationcam };
-
 /// "gradcam", "gradcam++", "hirescam", "xgradcam", "layercam", "eigencam", "eigengradcam", "scorecam", "ablationcam".
-std::string_view name_of(CamMethod method);
-std::span<const CamMethod> all_cam_methods();
-
-struct CamOptions {
-  CamMethod method = CamMethod::gradcam;
-  std::vector<Target> targets = {};  // one a picture, one for all, or none: the likeliest class of each
-  CamStyle style = CamStyle::course;
-  Fuse fuse = Fuse::none;
-  bool smooth = false;          // by augmentation
-  ScoringOptions scoring = {};  // scorecam, ablationcam
-};
+std::span<const std::string> cam_methods();
 
 /// One picture's.
 struct CamExplanation {
@@ -38,21 +23,20 @@ struct CamExplanation {
 };
 
 /// Explains a batch of pictures at several layers from one forward and, for the methods that need it, one backward pass; scorecam and
-/// ablationcam then ask the network once a channel, picture and layer.
+/// ablationcam then run the network once for each channel, picture and layer.
 ///
 ///   pictures  (N,H,W,3) normalised, on the model's device
 ///   layers    names that ResNet::resolve understands; a module that runs several times counts with its last run
 ///   style     course: maps as the formula gives them; paper: max(map, 0)
 ///   fuse      mean or max: the layers' maps as one of the picture's size in [0,1] (fused_map)
 ///   smooth    each map becomes the mean of those, in [0,1] and of the picture's size, of six pictures: as it is and mirrored, times 0.9, 1
-///   and
-///             1.1 (of the normalised values).                                      [pytorch_grad_cam.BaseCAM, aug_smooth = True]
+///             and 1.1 (of the normalised values).                                  [pytorch_grad_cam.BaseCAM, aug_smooth = True]
 ///
 /// In evaluation mode (the mode is put back), from raw logits. No parameter's gradient is computed; frozen parameters or a NoGrad around
-/// the call do not matter. A map without a positive value is all 0 in the style paper, never NaN. Waits for the device. Throws NotFinite
-/// where logits or a map are not finite; UsageError for an unknown layer or class, for targets that do not fit the pictures, and for
-/// ablationcam inside a block; Error for a layer without places.
-std::vector<CamExplanation> cam(ResNet& model, const Tensor& pictures, const std::vector<std::string>& layers,
-                                const CamOptions& options = {});
+/// the call do not matter. A map without a positive value is all 0 in the style paper, never NaN. A map that shows nothing has a note that
+/// says why, made from the values before style, fusing and smoothing. Waits for the device. Throws NotFinite where logits or a map are not
+/// finite; UsageError for an unknown method, layer or class, for targets that do not fit the pictures, and for ablationcam inside a block;
+/// Error for a layer without places.
+std::vector<CamExplanation> cam(ResNet& model, const Tensor& pictures, const ExplainOptions& options = {});
 
 }  // namespace mirilla::nn

@@ -30,12 +30,6 @@ std::vector<double> weighted_sum(const CamLayer& layer, std::span<const double> 
   return map;
 }
 
-std::vector<double> gradcam(const CamLayer& layer) {
-  std::vector<double> weights = channel_sums(layer.gradient, layer.channels);
-  for (double& w : weights) w /= static_cast<double>(layer.places());
-  return weighted_sum(layer, weights);
-}
-
 std::vector<double> gradcam_plus_plus(const CamLayer& layer) {
   constexpr double kEps = 1e-6;
   const std::vector<double> sums = channel_sums(layer.activation, layer.channels);

@@ -6,7 +6,7 @@
 #include <vector>
 
 /// The formulas of the class activation maps, on the host in double: one picture, one layer, one function a method. Each follows
-/// pytorch-grad-cam 1.5.7 where that has it, before any ReLU of the map.
+/// pytorch-grad-cam 1.5.7 where that has it, before any ReLU of the map. Grad-CAM itself is grad_cam_layer (nn/explain/grad_cam.h).
 namespace mirilla::nn {
 
 /// One picture's output of one layer and its gradient: A[i,c] and G[i,c] = d score / d A[i,c], i counting the h w places row by row.
@@ -19,9 +19,6 @@ struct CamLayer {
 
 /// map[i] = sum_c weights[c] A[i,c]: (places).
 std::vector<double> weighted_sum(const CamLayer& layer, std::span<const double> weights);
-
-/// w_c = mean_i G[i,c].                                                             [Selvaraju et al. 2017, "Grad-CAM"; backend.grad_cam]
-std::vector<double> gradcam(const CamLayer& layer);
 
 /// w_c = sum_i a[i,c] max(G[i,c], 0),  a = G^2 / (2 G^2 + G^3 sum_j A[j,c] + 1e-6), 0 where G = 0. [Chattopadhay et al. 2018, "Grad-CAM++",
 /// eq. 19]

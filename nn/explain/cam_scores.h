@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
+#include "nn/explain/explain_options.h"
 #include "nn/explain/run_after.h"
-#include "nn/explain/target.h"
 
 /// The two class activation maps that ask the network again instead of taking a gradient: their weights are measured, a forward pass a
 /// channel, in batches.
 namespace mirilla::nn {
-
-struct ScoringOptions {
-  int64_t batch_size = 32;                                         // channels that are tried at once
-  std::function<void(int64_t done, int64_t total)> progress = {};  // channels
-};
 
 /// w = softmax over c of s(picture * mask_c): how much the target's score is when the picture is seen through channel c alone.
 ///
@@ -28,7 +21,7 @@ struct ScoringOptions {
 /// (C). The network is in evaluation mode; waits for the device. Throws NotFinite.   [Wang et al. 2020, "Score-CAM";
 /// pytorch_grad_cam.ScoreCAM]
 std::vector<double> score_weights(ResNet& model, const Tensor& picture, const Tensor& activation, const Target& target,
-                                  const ScoringOptions& options = {});
+                                  const BatchOptions& options = {});
 
 /// w_c = (s - s without c) / s: by which share the target's score s falls when channel c of the layer is zeroed.
 ///
@@ -39,6 +32,6 @@ std::vector<double> score_weights(ResNet& model, const Tensor& picture, const Te
 /// mode; waits for the device. The package subtracts 1e7 where a layer's smallest value is not 0, against the paper; here it is 0 always.
 /// Behind a ReLU both are the same.             [Desai and Ramaswamy 2020, "Ablation-CAM"; pytorch_grad_cam.AblationCAM]
 std::vector<double> ablation_weights(ResNet& model, const std::string& layer, const Tensor& activation, const Target& target,
-                                     const ScoringOptions& options = {});
+                                     const BatchOptions& options = {});
 
 }  // namespace mirilla::nn

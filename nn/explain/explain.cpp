@@ -14,12 +14,6 @@ namespace {
 constexpr std::string_view kGuided = "guided", kGuidedGradcam = "guided-gradcam", kIntegrated = "integrated", kSmoothgrad = "smoothgrad",
                            kOcclusion = "occlusion";
 
-std::optional<CamMethod> cam_of(std::string_view method) {
-  for (const CamMethod known : all_cam_methods())
-    if (name_of(known) == method) return known;
-  return std::nullopt;
-}
-
 std::vector<Attribution> attributions(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
   if (options.method == kGuided) return guided_backpropagation(model, pictures, options.targets);
   if (options.method == kGuidedGradcam) return guided_grad_cam(model, pictures, options.layers.at(0), options.targets);
@@ -40,8 +34,7 @@ std::vector<Attribution> attributions(ResNet& model, const Tensor& pictures, con
 
 std::span<const std::string> explanation_methods() {
   static const std::vector<std::string> kAll = [] {
-    std::vector<std::string> all;
-    for (const CamMethod method : all_cam_methods()) all.emplace_back(name_of(method));
+    std::vector<std::string> all(cam_methods().begin(), cam_methods().end());
     for (const std::string_view name : {kGuided, kGuidedGradcam, kIntegrated, kSmoothgrad, kOcclusion}) all.emplace_back(name);
     return all;
   }();
@@ -52,7 +45,7 @@ bool is_cam(std::string_view method) {
   const auto all = explanation_methods();
   if (std::find(all.begin(), all.end(), method) == all.end())
     throw UsageError(fmt::format("no method is called '{}'", method), fmt::format("there are {}", fmt::join(all, ", ")));
-  return cam_of(method).has_value();
+  return std::find(cam_methods().begin(), cam_methods().end(), method) != cam_methods().end();
 }
 
 namespace {
@@ -60,20 +53,17 @@ namespace {
 std::vector<Explanation> compute(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
   std::vector<Explanation> all;
   if (is_cam(options.method)) {
-    const CamOptions cam_options{.method = *cam_of(options.method),
-                                 .targets = options.targets,
-                                 .style = options.style,
-                                 .fuse = options.fuse,
-                                 .smooth = options.smooth,
-                                 .scoring = {.batch_size = options.batch.batch_size, .progress = options.batch.progress}};
-    for (CamExplanation& one : cam(model, pictures, options.layers, cam_options))
+    for (CamExplanation& one : cam(model, pictures, options))
       all.push_back({.target = std::move(one.target), .logits = std::move(one.logits), .maps = std::move(one.maps), .pixels = {}});
     return all;
   }
   for (Attribution& one : attributions(model, pictures, options)) {
     Explanation explanation{.target = one.target, .logits = one.logits, .maps = {}, .pixels = {}};
     if (options.method == kOcclusion) {
-      explanation.maps.push_back({.layer = options.method, .height = one.height, .width = one.width, .values = std::move(one.values)});
+      const auto [low, high] = std::minmax_element(one.values.begin(), one.values.end());
+      std::string note = note_on(options.method, *low, *high, options.style);
+      explanation.maps.push_back(
+          {.layer = options.method, .height = one.height, .width = one.width, .values = std::move(one.values), .note = std::move(note)});
     } else {
       explanation.pixels = std::move(one);
     }

@@ -19,21 +19,6 @@ std::span<const std::string> explanation_methods();
 /// Whether a method gives a map for each layer; else one of the picture's pixels. Throws UsageError for a name that is none.
 bool is_cam(std::string_view method);
 
-struct ExplainOptions {
-  std::string method = "gradcam";
-  std::vector<std::string> layers = {"layer4"};  // of the CAMs; guided-gradcam takes the first
-  std::vector<Target> targets = {};              // one a picture, one for all, or none: the likeliest class of each
-  CamStyle style = CamStyle::course;             // of the CAMs, as `fuse` and `smooth`
-  Fuse fuse = Fuse::none;
-  bool smooth = false;
-  int64_t samples = 0;  // steps of integrated, noisy pictures of smoothgrad; 0: their own number
-  int window = 0;       // of occlusion, as `stride`; 0: its own
-  int stride = 0;
-  uint64_t seed = 42;  // of smoothgrad
-  BatchOptions batch = {};
-  const data::Colormap* colors = &data::kMagma;  // of panels_of
-};
-
 /// One picture's, either kind.
 struct Explanation {
   Target target;

@@ -32,7 +32,7 @@ class Sheets {
                       .sheet = sheet_path(options_.out, result_.sheets.size()).string(),
                       .orientation = decoded.orientation};
     for (const CamMap& map : explanation.maps)
-      if (std::string note = note_on(map, options_.explain.style); !note.empty()) one.notes.push_back(std::move(note));
+      if (!map.note.empty()) one.notes.push_back(map.note);
     films_.push_back({fmt::format("{}: {} {:.0f} %", data::shown(file.filename().string()),
                                   info_.vocabulary[static_cast<size_t>(one.index)], 100 * one.probability),
                       {{tile, "picture"}}});

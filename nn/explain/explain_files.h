@@ -38,7 +38,7 @@ struct ExplainedFile {
   std::string file;
   int index = 0;  // the class that was explained
   double probability = 0;
-  std::vector<std::string> notes;  // of maps that show nothing (note_on)
+  std::vector<std::string> notes;  // of maps that show nothing (CamMap::note)
   std::string sheet;
   int orientation = 1;  // as Prediction's
 };

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/draw/colormap.h"
@@ -32,7 +33,7 @@ struct GradCam {
   std::vector<CamMap> maps;    // one a layer, in the order asked for
 };
 
-/// Grad-CAM of one picture at several layers from one forward and one backward pass:
+/// Grad-CAM of one picture at several layers from one forward and one backward pass: cam() (nn/explain/cam.h) for one picture and class.
 ///
 ///   w_c = mean over (h,w) of d logit[target] / d A[h,w,c];   map[h,w] = sum_c w_c A[h,w,c]
 ///
@@ -47,12 +48,18 @@ struct GradCam {
 /// an unknown layer or class, Error for a layer without a spatial extent.
 GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
 
-/// The formula alone, for a batch: activation and gradient (N,h,w,C) to maps (N,h,w), f32 also where the activation is a half. Does not
-/// wait.
-Tensor grad_cam_maps(const Tensor& activation, const Tensor& gradient);
+/// What the formula gives at one layer, f32 also where the activation is a half.
+struct GradCamLayer {
+  Tensor weights;  // (N,C)
+  Tensor maps;     // (N,h,w)
+};
 
-/// What CamMap::note says of a map as the formula gave it, before its style: "" where there is something to see.
-std::string note_on(const CamMap& map, CamStyle style);
+/// The formula alone, for a batch: activation and gradient (N,h,w,C). Does not wait.
+GradCamLayer grad_cam_layer(const Tensor& activation, const Tensor& gradient);
+
+/// What CamMap::note says of a map whose values go from `low` to `high` as the formula gave it, before its style: "" where there is
+/// something to see.
+std::string note_on(std::string_view layer, float low, float high, CamStyle style);
 
 /// The map over the picture, from the range of its style (data/draw/figure.h).
 data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style, const data::Colormap& colors = data::kMagma);

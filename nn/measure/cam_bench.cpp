@@ -91,7 +91,7 @@ class Bench {
       blurred_.push_back(wants("insertion") ? blurred(subject_at(pixels_.size() - 1)) : std::vector<double>());
     }
     whole_ = confidences();
-    const CamMap sized = cam(model, subjects[0].input, {layer_}).at(0).maps.at(0);
+    const CamMap sized = cam(model, subjects[0].input, {.layers = {layer_}}).at(0).maps.at(0);
     coarse_height_ = sized.height, coarse_width_ = sized.width;
   }
 
@@ -242,7 +242,7 @@ void check_names(ResNet& model, const CamBenchOptions& options) {
   static_cast<void>(measure_columns(options.measures, model));
   for (const std::string& method : options.methods) {
     static_cast<void>(is_cam(method));
-    if (method == name_of(CamMethod::ablationcam)) check_can_run_after(model, layer);
+    if (method == "ablationcam") check_can_run_after(model, layer);
   }
 }
 

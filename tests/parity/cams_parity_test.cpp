@@ -102,8 +102,7 @@ void report(const std::string& name, const std::string& what, double measured, d
 }
 
 struct Case {
-  CamMethod method;
-  const char* id;
+  const char* id;  // and the method's name
   const char* what;
   int64_t pictures = 2;
   bool either_sign = false;
@@ -114,17 +113,13 @@ class CamsParity : public testing::TestWithParam<Case> {};
 
 INSTANTIATE_TEST_SUITE_P(
     Methods, CamsParity,
-    testing::Values(Case{CamMethod::gradcam, "gradcam", "Grad-CAM at layer3, two pictures, two classes"},
-                    Case{CamMethod::gradcam_plus_plus, "gradcam++", "Grad-CAM++ at layer3"},
-                    Case{CamMethod::hirescam, "hirescam", "HiResCAM at layer3"},
-                    Case{CamMethod::xgradcam, "xgradcam", "XGrad-CAM at layer3"},
-                    Case{CamMethod::layercam, "layercam", "LayerCAM at layer3"},
-                    Case{CamMethod::eigencam, "eigencam", "Eigen-CAM at layer3, up to the sign, which is LAPACK's choice there", 2, true},
-                    Case{CamMethod::eigengradcam, "eigengradcam",
-                         "Eigen-CAM of gradient times activation at layer3, up to the sign, which is LAPACK's choice there", 2, true},
-                    Case{CamMethod::scorecam, "scorecam", "Score-CAM at layer3, 256 masked pictures", 1},
-                    Case{CamMethod::ablationcam, "ablationcam", "Ablation-CAM at layer3, each of 256 channels zeroed", 1, false,
-                         kTolerantOfDifferences}),
+    testing::Values(Case{"gradcam", "Grad-CAM at layer3, two pictures, two classes"}, Case{"gradcam++", "Grad-CAM++ at layer3"},
+                    Case{"hirescam", "HiResCAM at layer3"}, Case{"xgradcam", "XGrad-CAM at layer3"}, Case{"layercam", "LayerCAM at layer3"},
+                    Case{"eigencam", "Eigen-CAM at layer3, up to the sign, which is LAPACK's choice there", 2, true},
+                    Case{"eigengradcam", "Eigen-CAM of gradient times activation at layer3, up to the sign, which is LAPACK's choice there",
+                         2, true},
+                    Case{"scorecam", "Score-CAM at layer3, 256 masked pictures", 1},
+                    Case{"ablationcam", "Ablation-CAM at layer3, each of 256 channels zeroed", 1, false, kTolerantOfDifferences}),
     [](const auto& tested) {
       std::string name(tested.param.id);
       std::replace(name.begin(), name.end(), '+', 'p');
@@ -135,33 +130,33 @@ TEST_P(CamsParity, MapsBeforeTheirReLUAreTheOnesOfPytorchGradCam) {
   const Case& c = GetParam();
   std::vector<Target> targets = classes();
   targets.resize(static_cast<size_t>(c.pictures));
-  const auto maps = cam(model(), pictures(c.pictures), {"layer3"}, {.method = c.method, .targets = targets});
-  report(c.id, c.what, furthest_map(maps, wanted("raw." + std::string(name_of(c.method))), c.either_sign), c.tolerance,
+  const auto maps = cam(model(), pictures(c.pictures), {.method = c.id, .layers = {"layer3"}, .targets = targets});
+  report(c.id, c.what, furthest_map(maps, wanted("raw." + std::string(c.id)), c.either_sign), c.tolerance,
          c.tolerance == kTolerance ? "f32 against float64" : kDifferences);
 }
 
 TEST(ExplanationsParity, TargetsAreSumsAndDifferencesOfLogits) {
-  const auto difference = cam(model(), pictures(2), {"layer3"}, {.targets = differences()});
-  const auto several = cam(model(), pictures(2), {"layer3"}, {.targets = {Target{{{0}, {1}, {2}}}, Target{{{3}, {4}}}}});
+  const auto difference = cam(model(), pictures(2), {.layers = {"layer3"}, .targets = differences()});
+  const auto several = cam(model(), pictures(2), {.layers = {"layer3"}, .targets = {Target{{{0}, {1}, {2}}}, Target{{{3}, {4}}}}});
   report("targets", "Grad-CAM of a difference of two logits and of a sum of several, another for each picture of a batch",
          std::max(furthest_map(difference, wanted("raw.gradcam.difference")), furthest_map(several, wanted("raw.gradcam.several"))));
 }
 
-double furthest_image(const std::string& name, const std::vector<std::string>& layers, CamOptions options, size_t n = 2) {
+double furthest_image(const std::string& name, ExplainOptions options, size_t n = 2) {
   options.targets.resize(n);
-  std::vector<CamExplanation> images = cam(model(), pictures(static_cast<int64_t>(n)), layers, options);
+  std::vector<CamExplanation> images = cam(model(), pictures(static_cast<int64_t>(n)), options);
   for (CamExplanation& image : images) image.maps.at(0).values = sampled(image.maps[0].values, 1);
   return furthest_map(images, wanted("image." + name, DType::f32));
 }
 
 TEST(ExplanationsParity, ImagesAreTheOnesThatPytorchGradCamReturns) {
   report("image", "Grad-CAM at layer3 as the call returns it: rectified, scaled to [0,1], stretched to 64x64",
-         furthest_image("gradcam", {"layer3"}, {.targets = differences(), .style = CamStyle::paper, .fuse = Fuse::mean}));
+         furthest_image("gradcam", {.layers = {"layer3"}, .targets = differences(), .style = CamStyle::paper, .fuse = Fuse::mean}));
   report("fused", "Grad-CAM at layer3 and layer4, fused by mean",
-         furthest_image("fused", {"layer3", "layer4"}, {.targets = differences(), .style = CamStyle::paper, .fuse = Fuse::mean}));
+         furthest_image("fused", {.layers = {"layer3", "layer4"}, .targets = differences(), .style = CamStyle::paper, .fuse = Fuse::mean}));
   // Of the second picture, one of the six meets a ReLU of layer4 nearer to zero than f32 errs.
   report("smooth", "Grad-CAM at layer3 with aug_smooth: six versions of a picture",
-         furthest_image("smooth", {"layer3"}, {.targets = differences(), .style = CamStyle::paper, .smooth = true}, 1));
+         furthest_image("smooth", {.layers = {"layer3"}, .targets = differences(), .style = CamStyle::paper, .smooth = true}, 1));
 }
 
 double furthest_pixels(const std::string& name, const std::vector<Attribution>& ours) {

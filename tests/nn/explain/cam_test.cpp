@@ -35,8 +35,9 @@ class Explained : public testing::Test {
     const tape::NoGrad no_grad;
     model_(noise(4, 1));
   }
-  std::vector<float> map_of(const CamOptions& options, const Tensor& pictures, size_t picture = 0) {
-    return cam(model_, pictures, {"layer3"}, options).at(picture).maps.at(0).values;
+  std::vector<float> map_of(ExplainOptions options, const Tensor& pictures, size_t picture = 0) {
+    options.layers = {"layer3"};
+    return cam(model_, pictures, options).at(picture).maps.at(0).values;
   }
   ResNet model_{{.classes = 3, .seed = 2}, {.device = open_device("cpu")}};
 };
@@ -53,16 +54,16 @@ double largest(const std::vector<float>& a) { return furthest(a, std::vector<flo
 TEST_F(Explained, ABatchWithATargetForEachPictureIsItsPicturesOneByOne) {
   const Tensor batch = noise(3);
   const std::vector<Target> targets{Target{{{2}}}, Target{{{0}, {1, -1}}}, Target{}};
-  for (const CamMethod method : {CamMethod::gradcam, CamMethod::gradcam_plus_plus, CamMethod::eigengradcam}) {
-    const auto together = cam(model_, batch, {"layer3", "layer2"}, {.method = method, .targets = targets});
+  for (const char* method : {"gradcam", "gradcam++", "eigengradcam"}) {
+    const auto together = cam(model_, batch, {.method = method, .layers = {"layer3", "layer2"}, .targets = targets});
     ASSERT_EQ(together.size(), 3u);
     for (int64_t i = 0; i < 3; ++i) {
       const auto n = static_cast<size_t>(i);
-      const auto alone = cam(model_, batch.slice(i, i + 1), {"layer3", "layer2"}, {.method = method, .targets = {targets[n]}});
+      const auto alone = cam(model_, batch.slice(i, i + 1), {.method = method, .layers = {"layer3", "layer2"}, .targets = {targets[n]}});
       EXPECT_EQ(alone[0].target, together[n].target);
       for (size_t layer = 0; layer < 2; ++layer) {
         const auto& one = alone[0].maps[layer].values;
-        EXPECT_LT(furthest(one, together[n].maps[layer].values), 1e-5 * largest(one)) << name_of(method) << " " << i;
+        EXPECT_LT(furthest(one, together[n].maps[layer].values), 1e-5 * largest(one)) << method << " " << i;
       }
     }
   }
@@ -70,7 +71,7 @@ TEST_F(Explained, ABatchWithATargetForEachPictureIsItsPicturesOneByOne) {
 
 TEST_F(Explained, GradCamIsTheOneOfASinglePicture) {
   const GradCam one = grad_cam(model_, noise(1), {"layer4", "layer3"}, 1, CamStyle::course);
-  const auto batch = cam(model_, noise(1), {"layer4", "layer3"}, {.targets = {Target{{{1}}}}});
+  const auto batch = cam(model_, noise(1), {.layers = {"layer4", "layer3"}, .targets = {Target{{{1}}}}});
   for (size_t layer = 0; layer < 2; ++layer)
     EXPECT_LT(furthest(one.maps[layer].values, batch[0].maps[layer].values), 1e-6 * largest(one.maps[layer].values));
 }
@@ -83,17 +84,15 @@ TEST_F(Explained, GradCamOfHalvesIsSummedAndKeptInSingle) {
 }
 
 TEST_F(Explained, ATargetOfNoWeightGivesZerosAndNotNaN) {
-  for (const CamMethod method : all_cam_methods()) {
-    if (method == CamMethod::eigencam || method == CamMethod::scorecam) continue;  // know no gradient of the score
-    const CamOptions options{.method = method, .targets = {Target{{{0, 0}}}}, .style = CamStyle::paper};
-    EXPECT_THAT(map_of(options, noise(1)), Each(0.0f)) << name_of(method);
+  for (const std::string& method : cam_methods()) {
+    if (method == "eigencam" || method == "scorecam") continue;  // know no gradient of the score
+    const ExplainOptions options{.method = method, .targets = {Target{{{0, 0}}}}, .style = CamStyle::paper};
+    EXPECT_THAT(map_of(options, noise(1)), Each(0.0f)) << method;
   }
 }
 
 TEST_F(Explained, AblationTakesSharesOfTheScoreWhateverItsSign) {
-  const auto of_weight = [&](double weight) {
-    return map_of({.method = CamMethod::ablationcam, .targets = {Target{{{1, weight}}}}}, noise(1));
-  };
+  const auto of_weight = [&](double weight) { return map_of({.method = "ablationcam", .targets = {Target{{{1, weight}}}}}, noise(1)); };
   const std::vector<float> map = of_weight(1);
   EXPECT_GT(largest(map), 0);
   EXPECT_LT(furthest(map, of_weight(-1)), 1e-6 * largest(map));
@@ -123,7 +122,7 @@ TEST_F(Explained, SmoothingOfAMirroredPictureIsTheMirroredMap) {
       std::swap_ranges(mirrored.begin() + static_cast<std::ptrdiff_t>((row * kSide + x) * 3),
                        mirrored.begin() + static_cast<std::ptrdiff_t>((row * kSide + x) * 3 + 3),
                        mirrored.begin() + static_cast<std::ptrdiff_t>((row * kSide + kSide - 1 - x) * 3));
-  const CamOptions options{.targets = {Target{{{1}}}}, .style = CamStyle::paper, .smooth = true};
+  const ExplainOptions options{.targets = {Target{{{1}}}}, .style = CamStyle::paper, .smooth = true};
   const std::vector<float> map = map_of(options, picture);
   std::vector<float> other = map_of(options, from_host(mirrored, picture.shape(), picture.device()));
   ASSERT_EQ(map.size(), static_cast<size_t>(kSide * kSide));
@@ -149,8 +148,8 @@ TEST_F(Explained, TheNetworkIsLeftAsItWas) {
 
 TEST_F(Explained, AnExceptionInTheMiddleLeavesNoTrace) {
   struct Stop {};
-  const CamOptions options{.method = CamMethod::ablationcam, .scoring = {.progress = [](int64_t, int64_t) { throw Stop(); }}};
-  EXPECT_THROW(cam(model_, noise(1), {"layer4"}, options), Stop);
+  const ExplainOptions options{.method = "ablationcam", .batch = {.progress = [](int64_t, int64_t) { throw Stop(); }}};
+  EXPECT_THROW(cam(model_, noise(1), options), Stop);
   EXPECT_TRUE(model_.training());
   EXPECT_FALSE(model_.any_watched());
 }
@@ -167,12 +166,32 @@ std::string sentence_of(F f) {
 
 TEST_F(Explained, WhatCannotBeExplainedIsRefusedWithASentence) {
   const Tensor small = from_host(std::vector<float>(32 * 32 * 3, 0.5f), {1, 32, 32, 3}, open_device("cpu"));
-  EXPECT_THAT(sentence_of([&] { cam(model_, small, {"layer4"}); }), HasSubstr("'layer4' gives (1,1,1,512)"));
-  EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {"head.4"}); }), HasSubstr("'head.4' gives"));
-  EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {"layer4.0.conv2"}, {.method = CamMethod::ablationcam}); }),
+  EXPECT_THAT(sentence_of([&] { cam(model_, small); }), HasSubstr("'layer4' gives (1,1,1,512)"));
+  EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {.layers = {"head.4"}}); }), HasSubstr("'head.4' gives"));
+  EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {.method = "ablationcam", .layers = {"layer4.0.conv2"}}); }),
               HasSubstr("cannot go on from 'layer4.0.conv2' alone"));
-  EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {"layer4"}, {.targets = {Target{{{3}}}}}); }), HasSubstr("the classes 0 to 2"));
-  EXPECT_THAT(sentence_of([&] { cam(model_, noise(3), {"layer4"}, {.targets = {Target{}, Target{}}}); }), HasSubstr("2 targets came"));
+  EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {.targets = {Target{{{3}}}}}); }), HasSubstr("the classes 0 to 2"));
+  EXPECT_THAT(sentence_of([&] { cam(model_, noise(3), {.targets = {Target{}, Target{}}}); }), HasSubstr("2 targets came"));
+  EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {.method = "occlusion"}); }),
+              HasSubstr("no class activation map is called 'occlusion'"));
+}
+
+TEST_F(Explained, TheNoteIsOnTheMapBeforeStyleFusingAndSmoothing) {
+  // HiResCAM at the last ReLU of a network whose linear layer is -1 everywhere: no place of layer4 speaks for a class.
+  ResNet against{{.classes = 3, .head = Head::torchvision, .seed = 2}, {.device = open_device("cpu")}};
+  for (NamedTensor parameter : against.at("fc").own_parameters()) parameter.tensor.fill(-1);
+  const auto note_of = [&](ExplainOptions options) {
+    options.targets = {Target{{{1}}}};
+    return cam(against, noise(1), options).at(0).maps.at(0).note;
+  };
+  EXPECT_THAT(note_of({.style = CamStyle::paper}), HasSubstr("negative everywhere"));
+  EXPECT_THAT(note_of({.method = "hirescam", .style = CamStyle::paper}), HasSubstr("'layer4' is negative everywhere"));
+  EXPECT_THAT(note_of({.layers = {"layer4", "layer4.1.relu"}, .style = CamStyle::paper, .fuse = Fuse::mean}),
+              HasSubstr("'layer4+layer4.1.relu' is negative everywhere"));
+  EXPECT_THAT(note_of({.style = CamStyle::paper, .smooth = true}), HasSubstr("negative everywhere"));
+  EXPECT_EQ(note_of({.style = CamStyle::course}), "");
+  for (NamedTensor parameter : against.at("fc").own_parameters()) parameter.tensor.fill(0);
+  EXPECT_THAT(note_of({.style = CamStyle::paper, .fuse = Fuse::max}), HasSubstr("zero everywhere"));
 }
 
 TEST_F(Explained, RunningOnFromAModuleGivesTheLogits) {

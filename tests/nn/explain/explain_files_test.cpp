@@ -115,6 +115,17 @@ TEST(ExplainFiles, PicturesThatCannotBeReadAreNamedAndTheOthersExplained) {
   EXPECT_FALSE(fs::exists(f / "none.png"));
 }
 
+TEST(ExplainFiles, AMapWithoutAPositiveValueIsSaidToSpeakAgainstTheClassAndNotToBeZero) {
+  Fixture f;
+  const auto paths = f.pictures(1);
+  ResNet against{{.classes = 6, .head = Head::torchvision, .seed = 2}, {.device = f.device}};
+  for (NamedTensor parameter : against.at("fc").own_parameters()) parameter.tensor.fill(-1);
+  const ExplainedFiles all =
+      explain_files(against, paths, f.info, {.explain = {.style = CamStyle::paper}, .out = f / "against.png"}, {.device = f.device});
+  ASSERT_EQ(all.pictures.at(0).notes.size(), 1u);
+  EXPECT_NE(all.pictures[0].notes[0].find("negative everywhere"), std::string::npos) << all.pictures[0].notes[0];
+}
+
 TEST(ExplainFiles, WhoIsInterruptedKeepsTheSheetsThatWereFull) {
   Fixture f;
   const auto paths = f.pictures(4);

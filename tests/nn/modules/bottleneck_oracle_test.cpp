@@ -57,7 +57,8 @@ class BottleneckOracle : public testing::Test {
     const Tensor logits = model(picture);
     tape::backward(pick(logits, 1), {.targets = {layer4.activation(), layer3.activation()}});
     for (const Watch* layer : {&layer4, &layer3})
-      EXPECT_LE(apart(arch + ".eval.cam." + layer->name(), grad_cam_maps(layer->activation(), layer->gradient()).to_doubles()), kTolerance)
+      EXPECT_LE(apart(arch + ".eval.cam." + layer->name(), grad_cam_layer(layer->activation(), layer->gradient()).maps.to_doubles()),
+                kTolerance)
           << layer->name();
   }
 
