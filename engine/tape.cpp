@@ -113,14 +113,14 @@ Tensor plain_seed(const Tensor& root, const BackwardOptions& options) {
   return full(root.shape(), 1, root.dtype(), root.device());
 }
 
-Tensor seed_of(const Tensor& root, const BackwardOptions& options, const amp::GradScale* scale) {
-  if (!scale) return plain_seed(root, options);
+Tensor seed_of(const Tensor& root, const BackwardOptions& options, const Factor* factor) {
+  if (!factor) return plain_seed(root, options);
   if (root.dtype() != DType::f32)
-    throw ShapeError(fmt::format("backward: a scaled loss must be f32 and is {}", describe(root)),
+    throw ShapeError(fmt::format("backward: a root that starts from a factor must be f32 and is {}", describe(root)),
                      "cross_entropy gives f32 for half logits");
-  if (!options.seed && root.numel() == 1) return scale->factor.view(root.shape());
+  if (!options.seed && root.numel() == 1) return factor->value.view(root.shape());
   Tensor seed = empty_like(root);
-  seed.backend().multiply(plain_seed(root, options), scale->factor, seed);
+  seed.backend().multiply(plain_seed(root, options), factor->value, seed);
   return seed;
 }
 
@@ -135,9 +135,9 @@ std::string name_of(const Node& node) {
   return fmt::format("the backward of {}{}", node.name, node.module ? fmt::format(" in {}", *node.module) : "");
 }
 
-bool checks_gradients(const Tensor& root, const amp::GradScale* scale) {
+bool checks_gradients(const Tensor& root, const Factor* factor) {
   if (!running::checking() || root.device().recording()) return false;
-  return !scale || scale->factor.item() <= 1;
+  return !factor || factor->value.item() <= 1;
 }
 
 void check_gradients(const Node& node, const Gradients& gradients) {
@@ -244,7 +244,7 @@ Tensor Observed::tensor() const {
 
 void Observed::renew() {
   version_ = values_.version();
-  window_->unscaled = Tensor();
+  window_->plain = Tensor();
 }
 
 void backward(const Tensor& root, const BackwardOptions& options) {
@@ -252,9 +252,8 @@ void backward(const Tensor& root, const BackwardOptions& options) {
   if (!state)
     throw Error("backward was called on a tensor that no operator recorded",
                 "does anything require a gradient, and is a NoGrad scope open?");
-  const auto scale = options.scale ? amp::grad_scale_of(options.scale) : nullptr;
-  const Tensor seed = seed_of(root, options, scale.get());
-  const auto deposit = [&](GradState& to, const Tensor& gradient) { amp::accumulate(to.holder(), gradient, scale); };
+  const Tensor seed = seed_of(root, options, options.factor.get());
+  const auto deposit = [&](GradState& to, const Tensor& gradient) { accumulate(to.holder(), gradient, options.factor); };
   const NoGrad no_grad;
   Pending pending;
   pending.add(state.get(), seed);
@@ -263,7 +262,7 @@ void backward(const Tensor& root, const BackwardOptions& options) {
     return;
   }
   const Plan plan(state->producer, options.targets);
-  const bool check = checks_gradients(root, scale.get());
+  const bool check = checks_gradients(root, options.factor.get());
   // A node knows its inputs; the gradient of its output waits under the output's state.
   std::unordered_map<const Node*, std::shared_ptr<GradState>> outputs{{state->producer.get(), state}};
   std::vector<std::shared_ptr<GradState>> leaves;

@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/amp/scaled_gradient.h"
+#include "engine/gradient_factor.h"
 #include "engine/tensor.h"
 
 /// The gradient tape: operators write down what they did, backward reads it in reverse.
@@ -55,20 +55,20 @@ inline Saved save(const Tensor& tensor) { return tensor ? Saved(tensor) : Saved(
 
 /// What the tape knows of one tensor.
 struct GradState {
-  bool requires_grad = false;                   // a leaf that gathers its gradient
-  bool keep = false;                            // watched: keeps the gradient that passes
-  bool observed = false;                        // watched, or computed from something watched: recorded even under NoGrad
-  Tensor grad;                                  // as it came: times the scale, if there was one
-  std::shared_ptr<const amp::GradScale> scale;  // that it came under
-  Tensor unscaled;                              // once somebody asked
-  std::shared_ptr<Node> producer;               // none for a leaf
-  std::shared_ptr<GradState> window;            // of an Observed: holds the gradient in place of this, and outlives the tape
+  bool requires_grad = false;            // a leaf that gathers its gradient
+  bool keep = false;                     // watched: keeps the gradient that passes
+  bool observed = false;                 // watched, or computed from something watched: recorded even under NoGrad
+  Tensor grad;                           // as it came: times its factor, if the pass had one
+  std::shared_ptr<const Factor> factor;  // of the pass that it came from
+  Tensor plain;                          // plain_gradient, once somebody asked
+  std::shared_ptr<Node> producer;        // none for a leaf
+  std::shared_ptr<GradState> window;     // of an Observed: holds the gradient in place of this, and outlives the tape
 
   /// Where the gradient lies.
   GradState& holder() { return window ? *window : *this; }
   void clear() {
-    grad = unscaled = Tensor();
-    scale = nullptr;
+    grad = plain = Tensor();
+    factor = nullptr;
   }
 };
 
@@ -132,16 +132,16 @@ class Observed {
 struct BackwardOptions {
   Tensor seed = {};  // d(objective)/d(root), like root; may be absent if root has one element: then 1
   std::vector<Tensor> targets =
-      {};               // compute these gradients only, and nothing that does not lead to them; empty: every leaf and kept tensor
-  Tensor scale = {};    // a gradient scaler's state: the seed is multiplied by the scale it says, and grad() divides by it
-  bool retain = false;  // keep the saved tensors, for another backward through the same nodes
+      {};  // compute these gradients only, and nothing that does not lead to them; empty: every leaf and kept tensor
+  std::shared_ptr<const Factor> factor = {};  // the seed is multiplied by it, and grad() divides by it: see amp::GradScaler::factor
+  bool retain = false;                        // keep the saved tensors, for another backward through the same nodes
 };
 
 /// Fills grad() of the leaves and kept tensors that `root` was computed from. A leaf's gradient is added to what is there, a kept one
 /// replaced. Throws Error where root was not recorded, or its nodes were freed by an earlier backward.
 ///
-/// In the check mode (engine/running.h) each gradient is looked at as soon as it is written. Under a scale above 1 none is: an overflow is
-/// what a scaler is for, it leaves the step out and lowers the scale; numbers that are still not finite at 1 are nobody's scale's fault.
+/// In the check mode (engine/running.h) each gradient is checked as soon as it is written. Under a factor above 1 none is: gradients that
+/// overflow there are expected, and whoever chose the factor has to look for them and lower it; at 1 the factor cannot be blamed.
 void backward(const Tensor& root, const BackwardOptions& options = {});
 
 bool grad_enabled();

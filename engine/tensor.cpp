@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "engine/amp/scaled_gradient.h"
+#include "engine/gradient_factor.h"
 #include "engine/tape.h"
 
 namespace mirilla {
@@ -144,13 +144,7 @@ Tensor& Tensor::set_requires_grad(bool on) {
   return *this;
 }
 
-Tensor Tensor::grad() const {
-  if (!impl().grad_state) return {};
-  tape::GradState& state = impl().grad_state->holder();
-  if (!state.grad || !state.scale) return state.grad;
-  if (!state.unscaled) state.unscaled = amp::unscaled(state.grad, *state.scale);
-  return state.unscaled;
-}
+Tensor Tensor::grad() const { return impl().grad_state ? tape::plain_gradient(impl().grad_state->holder()) : Tensor(); }
 
 void Tensor::set_grad(const Tensor& grad) {
   if (grad && (grad.shape() != shape() || grad.dtype() != dtype()))

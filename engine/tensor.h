@@ -91,8 +91,8 @@ class Tensor {
   /// Makes this a leaf that gathers its gradient, or stops that. Throws for a tensor that an operator recorded.
   Tensor& set_requires_grad(bool on = true);
   /// The gradient that backward left: of a leaf (added up until clear_grad), or of a tensor under tape::keep_gradient (the last). No tensor
-  /// if there is none. After a backward under a gradient scaler it comes divided by the scale, and that of a half tensor in f32, since a
-  /// half might not hold it. Read it, do not write into it.
+  /// if there is none. After a backward that began with a factor (tape::BackwardOptions) it comes divided by that, and that of a half
+  /// tensor in f32, since a half might not hold it. Read it, do not write into it.
   Tensor grad() const;
   void set_grad(const Tensor& grad);
   void clear_grad();

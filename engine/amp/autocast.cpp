@@ -15,20 +15,10 @@ struct Row {
   Policy policy;
 };
 
-constexpr std::array kTable{Row{"conv2d", Policy::half},
-                            Row{"conv2d_bias_add_relu", Policy::half},
-                            Row{"linear", Policy::half},
-                            Row{"softmax", Policy::f32},
-                            Row{"cross_entropy", Policy::f32},
-                            Row{"sum", Policy::f32},
-                            Row{"mean", Policy::f32},
-                            Row{"add", Policy::widest},
-                            Row{"concat", Policy::widest},
-                            Row{"batch_norm", Policy::as_it_comes},
-                            Row{"relu", Policy::as_it_comes},
-                            Row{"max_pool2d", Policy::as_it_comes},
-                            Row{"dropout", Policy::as_it_comes},
-                            Row{"scale", Policy::as_it_comes}};
+constexpr std::array kTable{Row{"conv2d", Policy::half}, Row{"conv2d_bias_add_relu", Policy::half},
+                            Row{"linear", Policy::half}, Row{"softmax", Policy::f32},
+                            Row{"sum", Policy::f32},     Row{"mean", Policy::f32},
+                            Row{"add", Policy::widest},  Row{"concat", Policy::widest}};
 
 thread_local DType open_dtype = DType::f32;
 

@@ -23,9 +23,9 @@ enum class Policy {
 /// reference]
 ///
 ///   half          conv2d, conv2d_bias_add_relu, linear
-///   f32           softmax, cross_entropy, sum, mean (PyTorch leaves mean as it comes; ours is a sum and must not overflow either)
+///   f32           softmax, sum, mean (PyTorch leaves mean as it comes; ours is a sum and must not overflow either)
 ///   widest        add, concat (in PyTorch add needs no list: it promotes everywhere)
-///   as it comes   everything else: batch_norm, relu, pools, dropout, flatten, scale
+///   as it comes   everything else: batch_norm, relu, pools, dropout, flatten; cross_entropy, which reads halves and answers in f32 anyway
 Policy policy_of(std::string_view op);
 
 /// While it lives, this thread's operators follow the table. f16 and bf16 open it, f32 closes it (for what stands inside another scope).

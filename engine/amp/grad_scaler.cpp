@@ -12,6 +12,23 @@ void check_scaler_state(const Tensor& state) {
                      "GradScaler::state() gives it");
 }
 
+std::shared_ptr<const tape::Factor> factor_of(const Tensor& state) {
+  if (!state) return nullptr;
+  check_scaler_state(state);
+  return std::make_shared<const tape::Factor>(tape::Factor{.value = state.slice(0, 1).clone(),
+                                                           .inverse = state.slice(1, 2).clone(),
+                                                           .storage_id = state.storage()->id(),
+                                                           .version = state.version()});
+}
+
+Tensor gradient_under(const Tensor& leaf, const Tensor& state) {
+  if (!leaf.grad_state()) return {};
+  const tape::GradState& known = leaf.grad_state()->holder();
+  if (!known.grad) return {};
+  if (known.factor && known.factor->is(state)) return known.grad;
+  return tape::multiplied(leaf.grad(), state.slice(0, 1), leaf.dtype());
+}
+
 GradScaler::GradScaler(Device& device, const GradScalerOptions& options) : spec_(options.spec) {
   int exponent = 0;
   if (!(options.initial > 0) || std::frexp(options.initial, &exponent) != 0.5 || exponent < -125 || exponent > 128)
@@ -19,6 +36,8 @@ GradScaler::GradScaler(Device& device, const GradScalerOptions& options) : spec_
   const auto scale = static_cast<float>(options.initial);
   state_ = from_host(std::vector<float>{scale, 1 / scale, 0, 0}, {kScalerState}, device);
 }
+
+std::shared_ptr<const tape::Factor> GradScaler::factor() const { return factor_of(state_); }
 
 void GradScaler::set_state(const Tensor& state) {
   check_scaler_state(state);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <memory>
 #include <span>
 
 #include "engine/tape.h"
@@ -17,15 +18,17 @@ struct GradScalerOptions {
 /// and a step whose gradients overflowed is left out whole, the scale halved; after 2000 good steps in a row it doubles. The state lives on
 /// the device (kernels/core/backend.h: kScalerState), so that a step never waits to ask. [torch.amp.GradScaler]
 ///
-///   tape::backward(loss, {.scale = scaler.state()});
+///   tape::backward(loss, {.factor = scaler.factor()});
 ///   scaler.step(tensors, spec);      // check_finite, adam, update_scale
 class GradScaler {
  public:
   /// Throws Error unless `initial` is a power of two: only then undoing it is exact.
   explicit GradScaler(Device& device, const GradScalerOptions& options = {});
 
-  /// f32 (4): what BackwardOptions::scale takes.
+  /// f32 (4), kernels/core/backend.h: kScalerState.
   const Tensor& state() const { return state_; }
+  /// The scale as it is now, for one backward pass (tape::BackwardOptions::factor). Does not wait.
+  std::shared_ptr<const tape::Factor> factor() const;
   /// Copies a state in, for a run that goes on.
   void set_state(const Tensor& state);
 
@@ -45,5 +48,11 @@ class GradScaler {
 
 /// Throws ShapeError unless it is f32 (4).
 void check_scaler_state(const Tensor& state);
+
+/// GradScaler::factor of such a state; null for no tensor. Throws ShapeError as check_scaler_state.
+std::shared_ptr<const tape::Factor> factor_of(const Tensor& state);
+
+/// A leaf's gradient times the scale that `state` says now: as GradScaler::step wants it, which divides by it. No tensor if there is none.
+Tensor gradient_under(const Tensor& leaf, const Tensor& state);
 
 }  // namespace mirilla::amp

@@ -15,14 +15,4 @@ Tensor add(const Tensor& first, const Tensor& second) {
   return tape::record("add", {a, b}, y, [](const Tensor& dy) { return tape::Gradients{dy, dy}; });
 }
 
-Tensor scale(const Tensor& x, double factor) {
-  Tensor y = empty_like(x);
-  x.backend().scale(x, factor, y);
-  return tape::record("scale", {x}, y, [factor](const Tensor& dy) {
-    Tensor dx = empty_like(dy);
-    dy.backend().scale(dy, factor, dx);
-    return tape::Gradients{dx};
-  });
-}
-
 }  // namespace mirilla

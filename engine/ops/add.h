@@ -8,7 +8,4 @@ namespace mirilla {
 /// y = a + b, elementwise; same shape and dtype. Backward: da = db = dy. Does not wait for the device. Throws ShapeError where they differ.
 Tensor add(const Tensor& a, const Tensor& b);
 
-/// y = factor x. Backward: dx = factor dy.
-Tensor scale(const Tensor& x, double factor);
-
 }  // namespace mirilla

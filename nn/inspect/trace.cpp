@@ -69,7 +69,7 @@ void flow_back(const Tensor& logits, const TraceOptions& options, const std::vec
   const bool half = size_of(logits.dtype()) < size_of(DType::f32);
   const Tensor root = half ? cast(logits, DType::f32) : logits;
   tape::BackwardOptions backward{.targets = std::move(targets)};
-  if (options.precision == amp::Precision::fp16) backward.scale = amp::GradScaler(device, {.initial = kScale}).state();
+  if (options.precision == amp::Precision::fp16) backward.factor = amp::GradScaler(device, {.initial = kScale}).factor();
   if (options.objective == Objective::loss)
     return tape::backward(cross_entropy(root, from_host(classes, {logits.size(0)}, device)).loss, backward);
   std::vector<float> chosen(static_cast<size_t>(root.numel()), 0);

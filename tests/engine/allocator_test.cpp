@@ -12,6 +12,7 @@
 #include "engine/tape.h"
 #include "engine/tensor.h"
 #include "kernels/devices.h"
+#include "tests/engine/scale.h"
 
 namespace mirilla {
 namespace {

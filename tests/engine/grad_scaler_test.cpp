@@ -5,7 +5,6 @@
 
 #include <limits>
 
-#include "engine/amp/scaled_gradient.h"
 #include "engine/ops/add.h"
 #include "engine/ops/cast.h"
 #include "engine/ops/linear.h"
@@ -13,6 +12,7 @@
 #include "engine/ops/relu.h"
 #include "kernels/devices.h"
 #include "tests/engine/op_case.h"
+#include "tests/engine/scale.h"
 
 namespace mirilla {
 namespace {
@@ -68,7 +68,7 @@ TEST_P(Scaler, GivesGradientsAsIfThereWereNoScale) {
   const std::vector<double> want = w.grad().to_doubles();
   w.clear_grad();
   const amp::GradScaler scaler = scaler_of(1024);
-  tape::backward(loss(), {.scale = scaler.state()});
+  tape::backward(loss(), {.factor = scaler.factor()});
   EXPECT_EQ(w.grad().to_doubles(), want) << "a power of two is exact";
   EXPECT_TRUE(w.grad().is_same_view(w.grad())) << "divided once";
   const std::vector<double> scaled = amp::gradient_under(w, scaler.state()).to_doubles();
@@ -78,7 +78,7 @@ TEST_P(Scaler, GivesGradientsAsIfThereWereNoScale) {
 TEST_P(Scaler, AddsUpGradientsOfDifferentScales) {
   Tensor w = random({4, 3}, 1).set_requires_grad();
   const Tensor x = random({5, 3}, 2);
-  const auto backward = [&](const Tensor& state) { tape::backward(sum(linear(x, w, {})), {.scale = state}); };
+  const auto backward = [&](const Tensor& state) { tape::backward(sum(linear(x, w, {})), {.factor = amp::factor_of(state)}); };
   backward({});
   std::vector<double> once = w.grad().to_doubles();
   const amp::GradScaler small = scaler_of(4), large = scaler_of(65536);
@@ -98,7 +98,7 @@ TEST_P(Scaler, AddsUpGradientsOfDifferentScales) {
 TEST_P(Scaler, ReadsAGradientUnderTheScaleOfTodayAlsoWhereItCameUnderAnother) {
   Tensor w = random({2, 2}, 1).set_requires_grad();
   amp::GradScaler scaler(device_, {.initial = 8, .spec = {.interval = 1}});
-  tape::backward(sum(w), {.scale = scaler.state()});
+  tape::backward(sum(w), {.factor = scaler.factor()});
   scaler.step({}, {});
   ASSERT_EQ(scaler.scale(), 16);
   EXPECT_EQ(w.grad().to_doubles(), std::vector<double>(4, 1)) << "grad() divides by what it was";
@@ -116,7 +116,7 @@ TEST_P(Scaler, GivesAWatchedHalfsGradientInF32BecauseAHalfMightNotHoldIt) {
   Tensor half = cast(w, DType::f16);
   tape::keep_gradient(half);
   constexpr double kTiny = 0x1p-26;  // a quarter of f16's smallest
-  tape::backward(sum(scale(cast(half, DType::f32), kTiny)), {.scale = scaler_of(65536).state()});
+  tape::backward(sum(scale(cast(half, DType::f32), kTiny)), {.factor = scaler_of(65536).factor()});
   EXPECT_EQ(half.grad().dtype(), DType::f32);
   EXPECT_EQ(half.grad().to_doubles(), std::vector<double>(2, kTiny));
   EXPECT_EQ(w.grad().to_doubles(), std::vector<double>(2, kTiny)) << "what the scale is for";
@@ -124,7 +124,7 @@ TEST_P(Scaler, GivesAWatchedHalfsGradientInF32BecauseAHalfMightNotHoldIt) {
 
 TEST_P(Scaler, MultipliesASeedThatIsGiven) {
   Tensor w = random({3}, 1).set_requires_grad();
-  tape::backward(relu(add(w, w)), {.seed = full({3}, 0.5, DType::f32, device_), .scale = scaler_of(256).state()});
+  tape::backward(relu(add(w, w)), {.seed = full({3}, 0.5, DType::f32, device_), .factor = scaler_of(256).factor()});
   const std::vector<double> values = w.to_doubles(), gradient = w.grad().to_doubles();
   for (size_t i = 0; i < values.size(); ++i) EXPECT_EQ(gradient[i], values[i] > 0 ? 1.0 : 0.0);
 }
@@ -142,8 +142,8 @@ TEST_P(Scaler, RefusesWhatItCannotUndo) {
     EXPECT_THROW(amp::GradScaler(device_, {.initial = bad}), Error) << bad;
   EXPECT_EQ(scaler_of(0x1p127).scale(), 0x1p127);
   Tensor w = random({1}, 1).set_requires_grad();
-  EXPECT_THROW(tape::backward(sum(w), {.scale = full({1}, 1, DType::f32, device_)}), ShapeError);
-  EXPECT_THROW(tape::backward(cast(w, DType::f16), {.scale = scaler_of(2).state()}), ShapeError) << "the loss must be f32";
+  EXPECT_THROW(tape::backward(sum(w), {.factor = amp::factor_of(full({1}, 1, DType::f32, device_))}), ShapeError);
+  EXPECT_THROW(tape::backward(cast(w, DType::f16), {.factor = scaler_of(2).factor()}), ShapeError) << "the loss must be f32";
 }
 
 }  // namespace

@@ -85,7 +85,6 @@ std::vector<OpCase> elementwise() {
        .saves_output = true},
       {.name = "Add", .inputs = kTwoAlike, .run = [](In in) { return add(in[0], in[1]); }, .within = Within::rounding},
       {.name = "AddToItself", .inputs = kAnyShape, .run = [](In in) { return add(in[0], in[0]); }, .within = Within::rounding},
-      {.name = "Scale", .inputs = kAnyShape, .run = [](In in) { return scale(in[0], -1.5); }, .within = Within::rounding},
       {.name = "Dropout",
        .inputs = kAnyShape,
        .run = [](In in) { return dropout(in[0], {.p = 0.25, .key = {.seed = 11, .purpose = Purpose::kDropout, .step = 2}}); },

@@ -12,6 +12,7 @@
 #include "engine/ops/reductions.h"
 #include "engine/ops/relu.h"
 #include "kernels/devices.h"
+#include "tests/engine/scale.h"
 
 namespace mirilla {
 namespace {

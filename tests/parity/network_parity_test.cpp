@@ -60,7 +60,7 @@ Distances train(Network& network, DType input, const Tensor& scale = {}) {
   const amp::Autocast autocast(is_half(input) ? input : DType::f32);
   const Tensor logits = network.model(truth.pictures(network.device, input));
   const Tensor loss = truth.loss_of(logits);
-  tape::backward(loss, {.scale = scale});
+  tape::backward(loss, {.factor = amp::factor_of(scale)});
   Distances out{.logits = truth.of_values("train.logits", logits), .loss = truth.of_values("train.loss", loss)};
   for (const Watch& layer : layers) out.layers = std::max(out.layers, truth.of_tensor("train", layer.name(), layer.activation()));
   for (const NamedTensor& named : parameters) out.gradients.push_back(truth.of_tensor("train", named.name, named.tensor.grad()));
@@ -125,7 +125,7 @@ Step step_of(const char* device, DType dtype, DType input, const std::string& ba
   Network network(device, dtype);
   const amp::Autocast autocast(is_half(input) ? input : DType::f32);
   const Tensor logits = network.model(network.truth.pictures(network.device, input, batch));
-  tape::backward(network.truth.loss_of(logits), {.scale = scale});
+  tape::backward(network.truth.loss_of(logits), {.factor = amp::factor_of(scale)});
   Step step{.logits = logits, .statistics = network.model.buffers()};
   for (const NamedTensor& named : network.model.parameters()) step.gradients.push_back({named.name, named.tensor.grad()});
   return step;

@@ -46,7 +46,7 @@ folders_below() {  # FOLDER: those of its room that its files may include; "-" i
     data/draw) echo data/draw data/write data ;;
     data/scenes) echo data/scenes data/draw data/write data ;;
     weights) echo weights ;;
-    engine) echo engine engine/amp engine/ops ;;  # the tape knows the types of the scaler
+    engine) echo engine ;;
     engine/ops | engine/amp) echo engine engine/amp engine/ops ;;
     apps) echo apps apps/pages ;;
     apps/pages) echo apps/pages ;;

@@ -197,7 +197,7 @@ TEST(CapturedTrainingIn, Fp16TrainedModel) {
   std::vector<double> apart;
   for (int64_t i = 0; i < pictures.size(0); ++i) {
     const auto [activation, gradient] = watched(pictures.slice(i, i + 1), DType::f32, {});
-    const auto [half_activation, half_gradient] = watched(pictures.slice(i, i + 1), DType::f16, {.scale = scaler.state()});
+    const auto [half_activation, half_gradient] = watched(pictures.slice(i, i + 1), DType::f16, {.factor = scaler.factor()});
     EXPECT_EQ(half_gradient.dtype(), DType::f32) << "without the scale, which a half might not hold";
     EXPECT_LT(distance(half_activation, activation), 0.01);
     apart.push_back(distance(half_gradient.to_doubles(), gradient.to_doubles()));

@@ -69,7 +69,7 @@ Pass pass(Device& device, DType dtype, DType autocast, Mode mode, bool watched, 
   const Tensor loss = cross_entropy(logits, from_host(std::vector<int64_t>{2, 0, 1, 1, 0, 2}, {6}, device)).loss;
   Pass result{.logits = logits.to_doubles(), .activations = {}, .gradients = {}, .parameters = {}};
   if (mode == Mode::inference && !watched) return result;
-  tape::backward(loss, {.scale = scaler ? scaler->state() : Tensor()});
+  tape::backward(loss, {.factor = scaler ? scaler->factor() : nullptr});
   for (const Watch& watch : watches)
     for (size_t call = 0; call < watch.calls(); ++call) {
       result.activations.push_back(watch.activation(call));

@@ -202,7 +202,7 @@ TEST_P(CheckMode, LeavesOverflowUnderAScaleToTheScaler) {
     const Tensor y = model(full({1, 4}, 1, DType::f32, device_));
     const amp::GradScaler scaler(device_, {.initial = scale});
     const std::string message = error_of([&] {
-      tape::backward(y, {.seed = full({1, 4}, 1, DType::f32, device_), .scale = scaler.state()});
+      tape::backward(y, {.seed = full({1, 4}, 1, DType::f32, device_), .factor = scaler.factor()});
     });
     if (scale > 1) {
       EXPECT_EQ(message, "") << "the scaler leaves such a step out by itself";

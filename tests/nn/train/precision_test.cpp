@@ -89,7 +89,7 @@ Pass pass(Device& device, amp::Precision precision, const Tensor& scale) {
   const amp::Autocast autocast(amp::dtype_of(precision));
   const Tensor targets = from_host(std::span<const int64_t>(batch.labels), {batch.n}, device);
   const Tensor loss = cross_entropy(model(input), targets).loss;
-  tape::backward(loss, {.scale = scale});
+  tape::backward(loss, {.factor = amp::factor_of(scale)});
   Pass result{.loss = loss.item(), .layer4_gradient = watch.gradient()};
   for (const NamedTensor& named : model.parameters()) result.gradients.push_back({named.name, named.tensor.grad()});
   return result;
@@ -177,7 +177,7 @@ struct Small {
     const Tensor x = from_host(std::vector<float>{first, 0.25f * t, -1, t, 0.5f, 2}, {2, 3}, device);
     const amp::Autocast autocast(DType::f16);
     const Tensor logits = linear(x, weight, bias);
-    tape::backward(cross_entropy(logits, from_host(std::vector<int64_t>{0, 1}, {2}, device)).loss, {.scale = scaler.state()});
+    tape::backward(cross_entropy(logits, from_host(std::vector<int64_t>{0, 1}, {2}, device)).loss, {.factor = scaler.factor()});
     adam.step({.lr = {0.1}, .momentum = 0.9}, &scaler);
     adam.zero_grad();
   }

@@ -204,7 +204,7 @@ TEST(SimtTraining, LeavesOutAnOverflowInHalfPrecisionAndGoesOn) {
       return cross_entropy(model(x), targets).loss;
     }();
     EXPECT_TRUE(std::isfinite(loss.item()));
-    tape::backward(loss, {.scale = scaler.state()});
+    tape::backward(loss, {.factor = scaler.factor()});
     Tensor victim = model.parameters()[20].tensor;
     if (planted) victim.set_grad(full(victim.shape(), std::numeric_limits<double>::infinity(), DType::f32, device));
     const auto before = values();
