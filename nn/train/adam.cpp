@@ -19,26 +19,35 @@ struct Adam::Call {
   Backend* backend = nullptr;
 };
 
-void Adam::step(const Rates& rates, amp::GradScaler* scaler) {
+template <class F>
+void Adam::run(F set_rate, const AdamSpec& spec, amp::GradScaler* scaler) {
+  Call call = prepared(scaler);
+  if (!call.backend) return;
+  for (size_t i = 0; i < call.tensors.size(); ++i) set_rate(call.tensors[i], call.groups[i]);
+  scaler ? scaler->step(call.tensors, spec) : call.backend->adam(call.tensors, spec, {});
+  for (const Tensor& parameter : call.copied) amp::mark_half_copy_current(parameter);
+}
+
+void Adam::check(const Rates& rates) const {
   if (rates.lr.size() != groups_.size())
     throw Error(fmt::format("Adam: {} learning rates came for {} parameter groups", rates.lr.size(), groups_.size()),
-                "a schedule has one rate a group");
-  Call call = prepared(scaler);
-  for (size_t i = 0; i < call.tensors.size(); ++i) call.tensors[i].learning_rate = rates.lr[call.groups[i]];
-  run(call, {.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps}, scaler);
+                "a schedule has one rate for each group");
+}
+
+void Adam::step(const Rates& rates, amp::GradScaler* scaler) {
+  check(rates);
+  run([&](AdamTensor& tensor, size_t group) { tensor.learning_rate = rates.lr[group]; },
+      {.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps}, scaler);
 }
 
 void Adam::step(const Tensor& rates, amp::GradScaler* scaler) {
   const auto groups = static_cast<int64_t>(groups_.size());
   if (rates.dtype() != DType::f64 || rates.shape() != Shape{groups + 1})
     throw Error(fmt::format("Adam: wants its rates as f64 ({}) for {} parameter groups and got {}", groups + 1, groups, describe(rates)));
-  Call call = prepared(scaler);
-  for (size_t i = 0; i < call.tensors.size(); ++i) {
-    const auto group = static_cast<int64_t>(call.groups[i]);
-    call.tensors[i].rate = rates.slice(group, group + 1);
-  }
-  const Tensor momentum = rates.slice(groups, groups + 1);
-  run(call, {.beta2 = options_.beta2, .eps = options_.eps, .momentum = momentum}, scaler);
+  const auto at = [&](size_t i) { return rates.slice(static_cast<int64_t>(i), static_cast<int64_t>(i) + 1); };
+  const Tensor momentum = at(groups_.size());
+  run([&](AdamTensor& tensor, size_t group) { tensor.rate = at(group); },
+      {.beta2 = options_.beta2, .eps = options_.eps, .momentum = momentum}, scaler);
 }
 
 Adam::Call Adam::prepared(amp::GradScaler* scaler) {
@@ -70,12 +79,6 @@ Adam::Call Adam::prepared(amp::GradScaler* scaler) {
     }
   }
   return call;
-}
-
-void Adam::run(Call& call, const AdamSpec& spec, amp::GradScaler* scaler) {
-  if (!call.backend) return;
-  scaler ? scaler->step(call.tensors, spec) : call.backend->adam(call.tensors, spec, {});
-  for (const Tensor& parameter : call.copied) amp::mark_half_copy_current(parameter);
 }
 
 void Adam::zero_grad() {

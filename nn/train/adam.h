@@ -40,6 +40,8 @@ class Adam {
   /// The same to the bit with rates that lie on the device when it comes to the step: f64 (groups + 1), the groups' learning rates and
   /// then the momentum. For a step that is recorded and run again with others.
   void step(const Tensor& rates, amp::GradScaler* scaler = nullptr);
+  /// Throws Error where `rates` has not one rate for each group.
+  void check(const Rates& rates) const;
   /// Forgets the gradients.
   void zero_grad();
   /// Forgets moments and counts of steps, as fastai's freeze and unfreeze do. [fastai.optimizer.Optimizer.clear_state]
@@ -54,7 +56,9 @@ class Adam {
  private:
   struct Call;
   Call prepared(amp::GradScaler* scaler);
-  void run(Call& call, const AdamSpec& spec, amp::GradScaler* scaler);
+  /// `set_rate` writes a tensor's rate, by value or by place, from the number of its group; `spec` has the momentum either way.
+  template <class F>
+  void run(F set_rate, const AdamSpec& spec, amp::GradScaler* scaler);
 
   std::vector<std::vector<NamedTensor>> groups_;
   AdamOptions options_;

@@ -66,7 +66,7 @@ void TrainingStep::send(std::span<const int64_t> labels, Tensor& targets, const 
 Tensor TrainingStep::backward_from(const Tensor& input, const Tensor& targets, const amp::GradScaler* scaler) {
   const amp::Autocast autocast(amp::dtype_of(options_.precision));
   const Tensor loss = cross_entropy(model_(input), targets).loss;
-  tape::backward(loss, {.scale = scaler ? scaler->state() : Tensor()});
+  tape::backward(loss, {.factor = scaler ? scaler->factor() : nullptr});
   return loss;
 }
 
@@ -76,23 +76,18 @@ Tensor TrainingStep::forward_backward(const Tensor& input, std::span<const int64
   return backward_from(input, targets, scaler);
 }
 
-Tensor TrainingStep::operator()(const Step& step) { return replayer_.active() || rates_ ? by_place(step) : by_value(step); }
-
-Tensor TrainingStep::by_value(const Step& step) {
-  model_.begin_step(options_.seed, static_cast<uint32_t>(step.number));
-  const Tensor loss = forward_backward(step.input, step.labels, step.scaler);
-  optimizer_.step(step.rates, step.scaler);
+Tensor TrainingStep::run(const std::vector<Tensor>& inputs, const Step& step) {
+  model_.begin_step(options_.seed, number_ ? 0 : static_cast<uint32_t>(step.number), number_);
+  const Tensor loss = backward_from(inputs[0], inputs[1], step.scaler);
+  rates_ ? optimizer_.step(rates_, step.scaler) : optimizer_.step(step.rates, step.scaler);
   optimizer_.zero_grad();  // so that no gradient lives through validation
   return loss;
 }
 
-Tensor TrainingStep::by_place(const Step& step) {
-  if (step.rates.lr.size() != optimizer_.groups().size())
-    throw Error(
-        fmt::format("a training step: {} learning rates came for {} parameter groups", step.rates.lr.size(), optimizer_.groups().size()),
-        "a schedule has one rate a group");
+Tensor TrainingStep::operator()(const Step& step) {
+  optimizer_.check(step.rates);
   Tensor targets = empty({static_cast<int64_t>(step.labels.size())}, DType::i64, device_);
-  send(step.labels, targets, &step);
+  send(step.labels, targets, rates_ ? &step : nullptr);
   const auto lasting = [&] {
     std::vector<Tensor> all;
     for (const AdamSlot& slot : optimizer_.state())
@@ -103,14 +98,7 @@ Tensor TrainingStep::by_place(const Step& step) {
   return replayer_({.key = {static_cast<uint64_t>(options_.precision)},
                     .inputs = {step.input, targets},
                     .lasting = lasting,
-                    .run =
-                        [&](const std::vector<Tensor>& inputs) {
-                          model_.begin_step(options_.seed, 0, number_);
-                          const Tensor loss = backward_from(inputs[0], inputs[1], step.scaler);
-                          optimizer_.step(rates_, step.scaler);
-                          optimizer_.zero_grad();
-                          return loss;
-                        },
+                    .run = [&](const std::vector<Tensor>& inputs) { return run(inputs, step); },
                     .forget = [&] { optimizer_.zero_grad(); }});
 }
 

@@ -49,15 +49,15 @@ class TrainingStep {
   void send(std::span<const int64_t> labels, Tensor& targets, const Step* step);
   std::byte* turn_for(size_t bytes);
   Tensor backward_from(const Tensor& input, const Tensor& targets, const amp::GradScaler* scaler);
-  Tensor by_value(const Step& step);
-  Tensor by_place(const Step& step);
+  /// The body of a step, run or recorded: rates and number from where send() put them, where a replay needs that, else by value.
+  Tensor run(const std::vector<Tensor>& inputs, const Step& step);
 
   Module& model_;
   Adam& optimizer_;
   TrainingStepOptions options_;
   Device& device_;
   std::unique_ptr<PinnedRing> ring_;
-  Tensor rates_, number_;  // where a replayed step reads them
+  Tensor rates_, number_;  // where a replayed step reads them; no tensors where nothing is replayed
   Replayer replayer_;
 };
 
