@@ -99,11 +99,8 @@ std::string caption_of(const nn::Explanation& explanation, const Result& result)
 // From layer to layer, a strip a class.
 data::Picture film(const data::Picture& shown, const Result& result) {
   std::vector<data::Film> films;
-  for (const nn::Explanation& explanation : result.explanations) {
-    films.push_back({caption_of(explanation, result), {{shown, "picture"}}});
-    for (const nn::CamMap& map : explanation.maps)
-      films.back().frames.push_back({nn::overlay(shown, map, result.options.explain.style, *result.options.explain.colors), map.layer});
-  }
+  for (const nn::Explanation& explanation : result.explanations)
+    films.push_back(nn::film_of(explanation, shown, caption_of(explanation, result), result.options.explain));
   return data::film_strip(films);
 }
 

@@ -91,10 +91,10 @@ Picture overlay(const Picture& picture, std::span<const float> map, int height, 
   check_picture(picture);
   check_map(map, height, width);
   std::vector<float> values(map.begin(), map.end());
-  if (options.range == MapRange::kPaper) {
+  if (options.style == CamStyle::paper) {
     for (float& v : values) v = std::max(v, 0.0f);
   }
-  const double low = options.range == MapRange::kPaper ? 0.0 : *std::min_element(values.begin(), values.end());
+  const double low = options.style == CamStyle::paper ? 0.0 : *std::min_element(values.begin(), values.end());
   const double high = *std::max_element(values.begin(), values.end());
   const std::vector<float> stretched = stretch_map(values, height, width, picture.height, picture.width);
   Picture out = picture;

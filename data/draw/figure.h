@@ -11,15 +11,15 @@
 /// Figures made of pictures: a map drawn over a picture, and panels side by side with their titles.
 namespace mirilla::data {
 
-/// Which values get the two ends of the colour map.
-enum class MapRange {
-  kCourse,  // from the map's minimum to its maximum
-  kPaper,   // from 0 to the map's maximum, negative values as 0 (Grad-CAM's ReLU)
+/// How a class activation map is read: which values it shows, and which get the two ends of the colour map.
+enum class CamStyle {
+  course,  // signed, as the fastai course computes it: from the map's minimum to its maximum
+  paper,   // max(map, 0), only what speaks for the class: from 0 to the map's maximum                  [Selvaraju et al. 2017]
 };
 
 struct OverlayOptions {
   double alpha = 0.6;  // of the map
-  MapRange range = MapRange::kCourse;
+  CamStyle style = CamStyle::course;
   const Colormap* colors = &kMagma;
 };
 

@@ -9,15 +9,15 @@
 namespace mirilla::widening {
 
 ScratchPool::~ScratchPool() {
-  for (const Scratch& scratch : free_) release_host(scratch.address, scratch.bytes);
+  for (const ScratchPiece& scratch : free_) release_host(scratch.address, scratch.bytes);
 }
 
-Scratch ScratchPool::take(size_t bytes) {
+ScratchPiece ScratchPool::take(size_t bytes) {
   const std::lock_guard lock(mutex_);
   free_.reserve(free_.size() + out_ + 1);  // so that give() has its place and cannot fail
-  Scratch taken;
+  ScratchPiece taken;
   if (!free_.empty()) {
-    const auto by_size = [](const Scratch& a, const Scratch& b) { return a.bytes < b.bytes; };
+    const auto by_size = [](const ScratchPiece& a, const ScratchPiece& b) { return a.bytes < b.bytes; };
     auto best = free_.end();
     for (auto it = free_.begin(); it != free_.end(); ++it)
       if (it->bytes >= bytes && (best == free_.end() || by_size(*it, *best))) best = it;
@@ -36,7 +36,7 @@ Scratch ScratchPool::take(size_t bytes) {
   return taken;
 }
 
-void ScratchPool::give(Scratch scratch) noexcept {
+void ScratchPool::give(ScratchPiece scratch) noexcept {
   const std::lock_guard lock(mutex_);
   free_.push_back(scratch);
   --out_;
@@ -45,7 +45,7 @@ void ScratchPool::give(Scratch scratch) noexcept {
 size_t ScratchPool::free_bytes() const {
   const std::lock_guard lock(mutex_);
   size_t bytes = 0;
-  for (const Scratch& scratch : free_) bytes += scratch.bytes;
+  for (const ScratchPiece& scratch : free_) bytes += scratch.bytes;
   return bytes;
 }
 

@@ -8,7 +8,7 @@
 namespace mirilla::widening {
 
 /// A piece of host memory. Null until taken.
-struct Scratch {
+struct ScratchPiece {
   void* address = nullptr;
   size_t bytes = 0;
 };
@@ -23,14 +23,14 @@ class ScratchPool {
   ScratchPool& operator=(const ScratchPool&) = delete;
 
   /// At least this many bytes, uninitialised. Throws DeviceError where there is not enough memory.
-  Scratch take(size_t bytes);
-  void give(Scratch scratch) noexcept;
+  ScratchPiece take(size_t bytes);
+  void give(ScratchPiece scratch) noexcept;
   /// How much lies here unused.
   size_t free_bytes() const;
 
  private:
   mutable std::mutex mutex_;
-  std::vector<Scratch> free_;
+  std::vector<ScratchPiece> free_;
   size_t out_ = 0;  // pieces taken and not given back
 };
 

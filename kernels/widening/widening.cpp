@@ -11,7 +11,7 @@ class WideningBackend::Widened {
  public:
   Widened(Backend& inner, widening::ScratchPool& pool) : inner_(inner), pool_(pool) {}
   ~Widened() {
-    for (const widening::Scratch& scratch : taken_) pool_.give(scratch);
+    for (const widening::ScratchPiece& scratch : taken_) pool_.give(scratch);
   }
   Widened(const Widened&) = delete;
   Widened& operator=(const Widened&) = delete;
@@ -43,7 +43,7 @@ class WideningBackend::Widened {
 
   Backend& inner_;
   widening::ScratchPool& pool_;
-  std::vector<widening::Scratch> taken_;
+  std::vector<widening::ScratchPiece> taken_;
   std::vector<std::pair<View, View>> rounded_;
 };
 

@@ -104,7 +104,7 @@ std::vector<data::Panel> panels_of(const Explanation& explanation, const data::P
   if (options.method == kIntegrated || options.method == kSmoothgrad) {
     const data::Picture black(pixels.width, pixels.height);
     panels.push_back({data::overlay(black, magnitude(pixels), pixels.height, pixels.width,
-                                    {.alpha = 1, .range = data::MapRange::kPaper, .colors = options.colors}),
+                                    {.alpha = 1, .style = CamStyle::paper, .colors = options.colors}),
                       options.method});
   } else {
     panels.push_back({signed_picture(pixels), options.method});

@@ -5,7 +5,6 @@
 #include <cmath>
 
 #include "data/decode.h"
-#include "data/draw/film_strip.h"
 #include "data/names.h"
 #include "data/resize.h"
 #include "data/write/png_write.h"
@@ -33,12 +32,14 @@ class Sheets {
                       .orientation = decoded.orientation};
     for (const CamMap& map : explanation.maps)
       if (!map.note.empty()) one.notes.push_back(map.note);
-    films_.push_back({fmt::format("{}: {} {:.0f} %", data::shown(file.filename().string()),
-                                  info_.vocabulary[static_cast<size_t>(one.index)], 100 * one.probability),
-                      {{tile, "picture"}}});
-    for (data::Panel& panel : panels_of(explanation, tile, options_.explain)) films_.back().frames.push_back(std::move(panel));
-    if (options_.film)
-      for (size_t i = 0; i < explanation.maps.size(); ++i) films_.back().frames[i + 1].title = explanation.maps[i].layer;
+    std::string title = fmt::format("{}: {} {:.0f} %", data::shown(file.filename().string()),
+                                    info_.vocabulary[static_cast<size_t>(one.index)], 100 * one.probability);
+    if (options_.film) {
+      films_.push_back(film_of(explanation, tile, std::move(title), options_.explain));
+    } else {
+      films_.push_back({std::move(title), {{tile, "picture"}}});
+      for (data::Panel& panel : panels_of(explanation, tile, options_.explain)) films_.back().frames.push_back(std::move(panel));
+    }
     result_.pictures.push_back(std::move(one));
     if (static_cast<int64_t>(films_.size()) == options_.per_sheet) write();
   }
@@ -103,6 +104,12 @@ std::vector<std::string> film_layers(ResNet& model) {
     layers.push_back(fmt::format("layer{}", stage));
   }
   return layers;
+}
+
+data::Film film_of(const Explanation& explanation, const data::Picture& shown, std::string title, const ExplainOptions& options) {
+  data::Film film{std::move(title), {{shown, "picture"}}};
+  for (const CamMap& map : explanation.maps) film.frames.push_back({overlay(shown, map, options.style, *options.colors), map.layer});
+  return film;
 }
 
 std::filesystem::path sheet_path(const std::filesystem::path& out, size_t sheet) {

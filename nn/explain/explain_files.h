@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "data/draw/film_strip.h"
 #include "nn/explain/explain.h"
 #include "nn/run/predict.h"
 
@@ -21,6 +22,9 @@ std::vector<std::string> film_layers(ResNet& model);
 /// The softmax of logits at a class: for an explanation its target's first.
 double probability_of(const Explanation& explanation);
 double probability_of(std::span<const double> logits, size_t index);
+
+/// A film strip's frames: the picture as shown, then the map of each layer over it, under the layer's name. `title` goes above.
+data::Film film_of(const Explanation& explanation, const data::Picture& shown, std::string title, const ExplainOptions& options);
 
 /// Where the sheets go: to sheet.png, sheet-2.png, sheet-3.png ... of `out` = sheet.png; the first is number 0.
 std::filesystem::path sheet_path(const std::filesystem::path& out, size_t sheet);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "nn/explain/grad_cam.h"
 
-#include "data/draw/figure.h"
 #include "nn/explain/cam.h"
 
 namespace mirilla::nn {
@@ -32,8 +31,7 @@ std::string note_on(std::string_view layer, float low, float high, CamStyle styl
 }
 
 data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style, const data::Colormap& colors) {
-  return data::overlay(picture, map.values, map.height, map.width,
-                       {.range = style == CamStyle::paper ? data::MapRange::kPaper : data::MapRange::kCourse, .colors = &colors});
+  return data::overlay(picture, map.values, map.height, map.width, {.style = style, .colors = &colors});
 }
 
 }  // namespace mirilla::nn

@@ -6,17 +6,13 @@
 #include <string_view>
 #include <vector>
 
-#include "data/draw/colormap.h"
+#include "data/draw/figure.h"
 #include "data/picture.h"
 #include "nn/modules/resnet.h"
 
 namespace mirilla::nn {
 
-/// How a map is read.
-enum class CamStyle {
-  course,  // signed, as the fastai course computes it
-  paper,   // max(map, 0): only what speaks for the class                                              [Selvaraju et al. 2017]
-};
+using data::CamStyle;
 
 /// Where one layer found its reasons.
 struct CamMap {
@@ -61,7 +57,7 @@ GradCamLayer grad_cam_layer(const Tensor& activation, const Tensor& gradient);
 /// something to see.
 std::string note_on(std::string_view layer, float low, float high, CamStyle style);
 
-/// The map over the picture, from the range of its style (data/draw/figure.h).
+/// The map over the picture in the colours of its style: data::overlay.
 data::Picture overlay(const data::Picture& picture, const CamMap& map, CamStyle style, const data::Colormap& colors = data::kMagma);
 
 }  // namespace mirilla::nn

@@ -9,6 +9,12 @@
 
 namespace mirilla::nn {
 
+Placement placement_of(const Module& model) {
+  const std::vector<NamedTensor> parameters = model.parameters();
+  if (parameters.empty()) throw Error("a model without parameters has no device");
+  return {.device = parameters[0].tensor.device(), .dtype = parameters[0].tensor.dtype()};
+}
+
 Conv2d::Conv2d(const Spec& spec, Placement placement)
     : spec_(spec),
       weight_(add_parameter("weight", zeros({spec.out, spec.kernel, spec.kernel, spec.in}, placement.dtype, placement.device))) {

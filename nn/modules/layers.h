@@ -16,6 +16,9 @@ struct Placement {
   DType dtype = DType::f32;
 };
 
+/// Where a model's parameters are. Throws Error for a model without any.
+Placement placement_of(const Module& model);
+
 /// ops/conv2d as a module. Parameters: weight (K,R,S,C), bias (K) if asked for. Initialised by kaiming_normal_(fan_out, relu), as
 /// torchvision's resnet is.
 class Conv2d final : public Module {

@@ -67,12 +67,6 @@ std::vector<ItemResult> evaluate_batch(Inference& network, const data::Batch& ba
 
 }  // namespace
 
-Placement placement_of(const Module& model) {
-  const std::vector<NamedTensor> parameters = model.parameters();
-  if (parameters.empty()) throw Error("a model without parameters has no device");
-  return {.device = parameters[0].tensor.device(), .dtype = parameters[0].tensor.dtype()};
-}
-
 Placement input_placement(const Module& model, amp::Precision precision) {
   Placement placement = placement_of(model);
   if (precision != amp::Precision::fp32) placement.dtype = amp::dtype_of(precision);

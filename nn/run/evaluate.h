@@ -57,9 +57,6 @@ struct EvaluateOptions {
 /// items; Interrupted where the flag was raised; ShapeError for a label the model has no class for.
 Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options = {});
 
-/// The device and dtype a model's parameters have.
-Placement placement_of(const Module& model);
-
 /// Where and in what its input is made: a half's network sees halves.
 Placement input_placement(const Module& model, amp::Precision precision);
 

@@ -30,12 +30,6 @@ bool replays(ReplayMode mode, const Device& device) {
 
 namespace {
 
-Device& device_of(const Module& model) {
-  const std::vector<NamedTensor> parameters = model.parameters();
-  if (parameters.empty()) throw Error("a model without parameters has no device");
-  return parameters[0].tensor.device();
-}
-
 uint64_t id_of(const Tensor& tensor) { return tensor ? tensor.storage()->id() : 0; }
 
 bool has_gradient(const Tensor& tensor) { return tensor.grad_state() && tensor.grad_state()->holder().grad; }
@@ -65,7 +59,7 @@ struct Replayer::Recording {
 };
 
 Replayer::Replayer(Module& model, const ReplayOptions& options)
-    : model_(model), device_(device_of(model)), options_(options), active_(replays(options.mode, device_)) {
+    : model_(model), device_(placement_of(model).device), options_(options), active_(replays(options.mode, device_)) {
   if (!active_) return;
   for (const auto& [name, module] : model.modules()) modules_.push_back(module);
   for (const NamedTensor& named : model.parameters()) parameters_.push_back(named.tensor);

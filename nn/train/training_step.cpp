@@ -6,16 +6,11 @@
 #include "engine/amp/autocast.h"
 #include "engine/ops/loss.h"
 #include "engine/tape.h"
+#include "nn/modules/layers.h"
 
 namespace mirilla::nn {
 
 namespace {
-
-Device& device_of(const Adam& optimizer) {
-  for (const auto& group : optimizer.groups())
-    for (const NamedTensor& parameter : group) return parameter.tensor.device();
-  throw Error("an optimizer without parameters has no device");
-}
 
 // A part of what the host says, and where on the device it goes.
 struct Part {
@@ -27,7 +22,7 @@ struct Part {
 }  // namespace
 
 TrainingStep::TrainingStep(Module& model, Adam& optimizer, const TrainingStepOptions& options)
-    : model_(model), optimizer_(optimizer), options_(options), device_(device_of(optimizer)), replayer_(model, options.replay) {
+    : model_(model), optimizer_(optimizer), options_(options), device_(placement_of(model).device), replayer_(model, options.replay) {
   if (!replayer_.active()) return;
   rates_ = empty({static_cast<int64_t>(optimizer.groups().size()) + 1}, DType::f64, device_);
   number_ = empty({1}, DType::i64, device_);

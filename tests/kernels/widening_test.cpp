@@ -284,11 +284,11 @@ TEST_P(Widening, AddsAndScalesInPlace) {
 
 TEST(WideningScratch, IsUsedAgainAndGrowsOnlyWhereItMust) {
   widening::ScratchPool pool;
-  const widening::Scratch a = pool.take(1000), b = pool.take(10);
+  const widening::ScratchPiece a = pool.take(1000), b = pool.take(10);
   pool.give(a);
   pool.give(b);
   EXPECT_EQ(pool.free_bytes(), 1010u);
-  const widening::Scratch small = pool.take(5), large = pool.take(999);
+  const widening::ScratchPiece small = pool.take(5), large = pool.take(999);
   EXPECT_EQ(small.address, b.address) << "the smallest that fits";
   EXPECT_EQ(large.address, a.address);
   pool.give(small);

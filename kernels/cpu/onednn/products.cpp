@@ -9,9 +9,9 @@
 
 namespace mirilla::cpu {
 
-Scratch::~Scratch() { release_host(address_, bytes_); }
+GrowingMemory::~GrowingMemory() { release_host(address_, bytes_); }
 
-void* Scratch::get(size_t bytes) {
+void* GrowingMemory::get(size_t bytes) {
   if (bytes <= bytes_) return address_;
   release_host(address_, bytes_);
   address_ = nullptr;
@@ -46,11 +46,11 @@ dnnl::memory& Products::State::keep(const Operand& operand, const ConstView& w, 
   return found->memory;
 }
 
-dnnl::memory Products::State::room(const Operand& operand, const void* address, Scratch& scratch) {
+dnnl::memory Products::State::room(const Operand& operand, const void* address, GrowingMemory& scratch) {
   return operand.reordered ? view(operand.theirs, scratch.get(operand.theirs.get_size())) : view(operand.ours, address);
 }
 
-dnnl::memory Products::State::put(const Operand& operand, const void* address, Scratch& scratch) {
+dnnl::memory Products::State::put(const Operand& operand, const void* address, GrowingMemory& scratch) {
   dnnl::memory to = room(operand, address, scratch);
   if (operand.reordered) {
     dnnl::memory from = view(operand.ours, address);

@@ -50,12 +50,12 @@ struct Operation {
 };
 
 /// Bytes that grow to the largest request and stay.
-class Scratch {
+class GrowingMemory {
  public:
-  Scratch() = default;
-  ~Scratch();
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
+  GrowingMemory() = default;
+  ~GrowingMemory();
+  GrowingMemory(const GrowingMemory&) = delete;
+  GrowingMemory& operator=(const GrowingMemory&) = delete;
 
   void* get(size_t bytes);
   size_t bytes() const { return bytes_; }
@@ -85,7 +85,7 @@ struct Products::State {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::map<Key, Operation> operations;
-  Scratch scratchpad, x_scratch, w_scratch, y_scratch;
+  GrowingMemory scratchpad, x_scratch, w_scratch, y_scratch;
   Magnitudes magnitudes;
   int64_t reorders = 0;
 
@@ -120,8 +120,8 @@ struct Products::State {
     return dnnl::memory(desc, engine, const_cast<void*>(address));  // oneDNN has no memory that is only read
   }
   /// A result, or an operand of which nothing is kept: as it lies, or room for it as the primitive wants it. `put` fills that room.
-  dnnl::memory room(const Operand& operand, const void* address, Scratch& scratch);
-  dnnl::memory put(const Operand& operand, const void* address, Scratch& scratch);
+  dnnl::memory room(const Operand& operand, const void* address, GrowingMemory& scratch);
+  dnnl::memory put(const Operand& operand, const void* address, GrowingMemory& scratch);
   /// Brings a result from room() home.
   void fetch(const Operand& operand, const dnnl::memory& from, void* address);
   /// Weights as the primitive wants them: as they lie, kept from an earlier call of the same version, or reordered now.

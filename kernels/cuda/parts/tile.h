@@ -40,7 +40,7 @@ using SmallTile = TileShape<16, 64, 16, 1>;    // 64; for a linear layer's batch
 
 /// One thread's chunks of an operand: fetched from the operand, then put into a tile in shared memory.
 template <class Loader, int kRows, int kThreads>
-class Feed {
+class TileFeed {
   using T = typename Loader::Element;
   using Shared = SharedTile<T, kRows, Loader::kAlongK>;
   static constexpr int kChunks = kRows * kTileDepth<T> / kChunk<T> / kThreads;
@@ -49,7 +49,7 @@ class Feed {
   static_assert(kThreads % kLine == 0 && kChunks * kThreads * kChunk<T> == kRows * kTileDepth<T>);
 
  public:
-  __device__ Feed(const Loader& loader, int64_t first_row) {
+  __device__ TileFeed(const Loader& loader, int64_t first_row) {
     if constexpr (Loader::kAlongK) {
 #pragma unroll
       for (int i = 0; i < kChunks; ++i) rows_[i] = loader.row(first_row + line(i));
@@ -101,8 +101,8 @@ __global__ void __launch_bounds__(Shape::kThreads, sizeof(typename Problem::Elem
   const int64_t m0 = blockIdx.x / tiles_n * Shape::kM, n0 = blockIdx.x % tiles_n * Shape::kN;
   T* const shared = dynamic_shared<T>();
 
-  Feed<typename Problem::A, Shape::kM, Shape::kThreads> feed_a(problem.a, m0);
-  Feed<typename Problem::B, Shape::kN, Shape::kThreads> feed_b(problem.b, n0);
+  TileFeed<typename Problem::A, Shape::kM, Shape::kThreads> feed_a(problem.a, m0);
+  TileFeed<typename Problem::B, Shape::kN, Shape::kThreads> feed_b(problem.b, n0);
   Sums sums;
   const int last = problem.last_depth();
   int k = problem.first_depth();

@@ -6,8 +6,8 @@
 #include "kernels/cuda/vendor/conv_probe.h"
 #include "kernels/cuda/vendor/conv_tools.h"
 #include "kernels/cuda/vendor/cudnn.h"
+#include "kernels/cuda/vendor/library_plans.h"
 #include "kernels/cuda/vendor/options.h"
-#include "kernels/cuda/vendor/plan_stores.h"
 #include "kernels/cuda/vendor/vendor.h"
 
 // The table's convolutions as problems of cuDNN's.
@@ -15,25 +15,12 @@ namespace mirilla::cuda::vendor {
 
 namespace {
 
-// What is chosen on this GPU outlasts the program.
-class Shelf final : public PlanKeeper {
- public:
-  std::optional<ChosenPlan> find(const std::string& key) override {
-    const auto found = store().find(key);
-    return found ? std::optional(ChosenPlan{found->text, found->milliseconds}) : std::nullopt;
-  }
-  void keep(const std::string& key, const ChosenPlan& chosen) override { store().put(key, {chosen.plan, chosen.milliseconds}); }
-
- private:
-  static PlanStore& store() { return plans_of(cudnn().name(), cudnn().version()); }
-};
-
 struct Convolutions {
   explicit Convolutions(Stream& stream)
-      : tools(stream), plans(tools, &shelf, {options().workspace_bytes, options().deterministic, options().tf32}) {}
+      : tools(stream),
+        plans(tools, &plans_of(cudnn().name(), cudnn().version()), {options().workspace_bytes, options().deterministic, options().tf32}) {}
   CudnnTools tools;
-  Shelf shelf;
-  ConvPlans plans;
+  ConvPlans plans;  // what is chosen on this GPU outlasts the program
 };
 
 // Of each stream that ever computed one. Never destroyed: replays hold what is in it.
@@ -141,7 +128,7 @@ std::string conv_plans_text() {
   if (!kept) return {};
   PlanStore chosen({}, kept->owner());
   for (const auto& [stream, convolutions] : all.by_stream)
-    for (const auto& [key, plan] : convolutions.plans.chosen()) chosen.put(key, {plan.plan, plan.milliseconds});
+    for (const auto& [key, plan] : convolutions.plans.chosen()) chosen.put(key, plan);
   return chosen.size() == 0 ? std::string() : chosen.text();
 }
 

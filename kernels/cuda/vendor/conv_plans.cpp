@@ -54,11 +54,11 @@ bool ConvPlans::run(const ConvProblem& problem, const ConvBuffers& buffers) {
 // From memory, or as it was kept; while the stream records, from memory only: loading a plan's code may wait.
 const ConvPlans::Chosen* ConvPlans::known(const ConvProblem& problem) {
   if (const auto found = chosen_.find(problem); found != chosen_.end()) return &found->second;
-  if (tools_.recording() || !keeper_) return nullptr;
-  const std::optional<ChosenPlan> offer = keeper_->find(key_of(problem));
+  if (tools_.recording() || !store_) return nullptr;
+  const std::optional<StoredPlan> offer = store_->find(key_of(problem));
   if (!offer) return nullptr;
   Chosen chosen{*offer, nullptr};
-  if (offer->plan != kOwnKernel && !(chosen.plan = build(problem, offer->plan))) {
+  if (offer->text != kOwnKernel && !(chosen.plan = build(problem, offer->text))) {
     ++counts_.stale;
     return nullptr;
   }
@@ -137,7 +137,7 @@ const ConvPlans::Chosen* ConvPlans::choose(const ConvProblem& problem) {
   Chosen chosen = rules_.deterministic ? first_on(problem, sample) : fastest_on(problem, sample);
   tools_.done();
   ++counts_.timed;
-  if (keeper_) keeper_->keep(key_of(problem), chosen.what);
+  if (store_) store_->put(key_of(problem), chosen.what);
   return &(chosen_[problem] = std::move(chosen));
 }
 
@@ -162,9 +162,9 @@ ConvPlans::Chosen ConvPlans::first_on(const ConvProblem& problem, const ConvSamp
   return {{std::string(kOwnKernel), 0}, nullptr};
 }
 
-std::map<std::string, ChosenPlan> ConvPlans::chosen() const {
+std::map<std::string, StoredPlan> ConvPlans::chosen() const {
   const std::lock_guard lock(mutex_);
-  std::map<std::string, ChosenPlan> all;
+  std::map<std::string, StoredPlan> all;
   for (const auto& [problem, chosen] : chosen_) all.emplace(key_of(problem), chosen.what);
   return all;
 }

@@ -12,23 +12,12 @@
 #include <vector>
 
 #include "kernels/cuda/vendor/conv_graph.h"
+#include "kernels/plans/plan_store.h"
 
 namespace mirilla::cuda::vendor {
 
-/// A plan that was chosen: the library's words for it, or kOwnKernel where ours won; and what it took.
-struct ChosenPlan {
-  std::string plan;
-  double milliseconds = 0;
-};
+/// The text of a StoredPlan where our own kernel won; else it is ConvCandidate::plan.
 inline constexpr std::string_view kOwnKernel = "own";
-
-/// Where choices outlast the program: the disk, and what checkpoints brought. Neither call comes while a stream records.
-class PlanKeeper {
- public:
-  virtual ~PlanKeeper() = default;
-  virtual std::optional<ChosenPlan> find(const std::string& key) = 0;
-  virtual void keep(const std::string& key, const ChosenPlan& chosen) = 0;
-};
 
 /// A plan that is ready to run.
 class ConvPlan {
@@ -92,8 +81,8 @@ struct PlanRules {
 /// our own kernel's.
 class ConvPlans {
  public:
-  /// `keeper` may be null; both outlive this.
-  ConvPlans(ConvTools& tools, PlanKeeper* keeper, const PlanRules& rules) : tools_(tools), keeper_(keeper), rules_(rules) {}
+  /// `store` is where choices outlast the program, not asked while a stream records; it may be null. Both outlive this.
+  ConvPlans(ConvTools& tools, PlanStore* store, const PlanRules& rules) : tools_(tools), store_(store), rules_(rules) {}
 
   /// Puts the whole problem on the stream and returns true; or returns false, and our own kernel is to run. Waits where it chooses, which
   /// is once a problem and never while the stream records.
@@ -103,7 +92,7 @@ class ConvPlans {
   bool may_run(const ConvProblem& problem) const;
 
   /// All choices so far, by key.
-  std::map<std::string, ChosenPlan> chosen() const;
+  std::map<std::string, StoredPlan> chosen() const;
   struct Counts {
     int timed = 0;      // problems whose candidates were timed
     int kept = 0;       // problems that took a plan that was kept
@@ -120,7 +109,7 @@ class ConvPlans {
 
  private:
   struct Chosen {
-    ChosenPlan what;
+    StoredPlan what;
     std::unique_ptr<ConvPlan> plan;  // null: our own kernel
   };
   struct Timed {
@@ -139,7 +128,7 @@ class ConvPlans {
   double time(const std::function<void()>& work, double best);
 
   ConvTools& tools_;
-  PlanKeeper* const keeper_;
+  PlanStore* const store_;
   const PlanRules rules_;
   mutable std::mutex mutex_;
   std::unordered_map<ConvProblem, Chosen, HashOfProblem> chosen_;

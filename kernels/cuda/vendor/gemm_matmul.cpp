@@ -4,7 +4,7 @@
 #include <mutex>
 
 #include "kernels/cuda/vendor/gemm.h"
-#include "kernels/cuda/vendor/plan_stores.h"
+#include "kernels/cuda/vendor/library_plans.h"
 #include "kernels/cuda/vendor/vendor.h"
 #include "kernels/cuda/vendor/workspace.h"
 

@@ -48,14 +48,14 @@ TEST(Overlay, GivesMatplotlibsPixels) {
 
 TEST(Overlay, TakesThePapersWayFromZeroUp) {
   // The same with numpy.maximum(map, 0) and vmin=0.
-  expect_near(overlay(counting_picture(12, 8), kMap, 2, 3, {.range = MapRange::kPaper}), {{0, 0, {0, 2, 7}},
-                                                                                          {5, 1, {61, 53, 95}},
-                                                                                          {11, 0, {236, 152, 154}},
-                                                                                          {3, 4, {106, 47, 101}},
-                                                                                          {7, 5, {73, 63, 108}},
-                                                                                          {0, 7, {241, 245, 211}},
-                                                                                          {11, 7, {149, 102, 164}},
-                                                                                          {6, 3, {69, 58, 104}}});
+  expect_near(overlay(counting_picture(12, 8), kMap, 2, 3, {.style = CamStyle::paper}), {{0, 0, {0, 2, 7}},
+                                                                                         {5, 1, {61, 53, 95}},
+                                                                                         {11, 0, {236, 152, 154}},
+                                                                                         {3, 4, {106, 47, 101}},
+                                                                                         {7, 5, {73, 63, 108}},
+                                                                                         {0, 7, {241, 245, 211}},
+                                                                                         {11, 7, {149, 102, 164}},
+                                                                                         {6, 3, {69, 58, 104}}});
 }
 
 TEST(Overlay, ShowsTheLowestColourForAFlatMap) {
@@ -65,7 +65,7 @@ TEST(Overlay, ShowsTheLowestColourForAFlatMap) {
   const float low[1] = {0};
   const Picture expected = overlay(picture, low, 1, 1);
   EXPECT_EQ(overlay(picture, flat, 2, 2), expected);
-  EXPECT_EQ(overlay(picture, negative, 2, 2, {.range = MapRange::kPaper}), expected);
+  EXPECT_EQ(overlay(picture, negative, 2, 2, {.style = CamStyle::paper}), expected);
   EXPECT_EQ(expected.at(2, 1)[0], static_cast<uint8_t>(0.6 * kMagma[0][0] + 0.4 * picture.at(2, 1)[0] + 0.5));
 }
 
@@ -73,7 +73,7 @@ TEST(Overlay, IsThePictureAtAlphaZeroAndTheColoursAtOne) {
   const Picture picture = counting_picture(6, 6);
   const float map[1] = {1};
   EXPECT_EQ(overlay(picture, map, 1, 1, {.alpha = 0}), picture);
-  const Picture colors = overlay(picture, map, 1, 1, {.alpha = 1, .range = MapRange::kPaper, .colors = &kViridis});
+  const Picture colors = overlay(picture, map, 1, 1, {.alpha = 1, .style = CamStyle::paper, .colors = &kViridis});
   for (int c = 0; c < 3; ++c) EXPECT_EQ(colors.at(3, 3)[c], kViridis[255][static_cast<size_t>(c)]);
 }
 

@@ -109,16 +109,6 @@ class Recorder final : public ConvTools {
   char ours_ = 0, elsewhere_ = 0;
 };
 
-class Shelf final : public PlanKeeper {
- public:
-  std::map<std::string, ChosenPlan> kept;
-  std::optional<ChosenPlan> find(const std::string& key) override {
-    const auto found = kept.find(key);
-    return found == kept.end() ? std::nullopt : std::optional(found->second);
-  }
-  void keep(const std::string& key, const ChosenPlan& chosen) override { kept[key] = chosen; }
-};
-
 const ConvProblem kProblem{.n = 2, .h = 8, .w = 8, .c = 16, .k = 32, .r = 3, .s = 3, .p = 8, .q = 8, .spec = {1, 1, 1}};
 constexpr const char* kKey = "forward f16 (2,8,8,16) * (32,3,3,16) stride 1 padding 1 dilation 1";
 
@@ -126,21 +116,22 @@ struct ConvPlansTest : testing::Test {
   char x = 0, w = 0, y = 0;
   ConvBuffers buffers{.x = &x, .w = &w, .y = &y};
   Recorder tools;
-  Shelf shelf;
+  std::optional<PlanStore> store = std::optional<PlanStore>(std::in_place, "", PlanOwner{});  // in memory
 
+  void forget() { store.emplace("", PlanOwner{}); }
   std::string chosen(const PlanRules& rules = {}, const ConvProblem& problem = kProblem) {
-    ConvPlans plans(tools, &shelf, rules);
+    ConvPlans plans(tools, &*store, rules);
     plans.run(problem, buffers);
     const auto all = plans.chosen();
-    return all.empty() ? "nothing" : all.begin()->second.plan;
+    return all.empty() ? "nothing" : all.begin()->second.text;
   }
 };
 
 TEST_F(ConvPlansTest, TheFastestIsChosenOnceAndThenOnlyRuns) {
   tools.ways = {{.plan = "slow", .milliseconds = 5}, {.plan = "fast", .milliseconds = 2}, {.plan = "middling", .milliseconds = 3}};
-  ConvPlans plans(tools, &shelf, {});
+  ConvPlans plans(tools, &*store, {});
   EXPECT_TRUE(plans.run(kProblem, buffers));
-  EXPECT_EQ(plans.chosen().at(kKey).plan, "fast");
+  EXPECT_EQ(plans.chosen().at(kKey).text, "fast");
   EXPECT_EQ(plans.chosen().at(kKey).milliseconds, 2);
   EXPECT_EQ(tools.last.y, &y) << "the call's own result comes from the plan, as all later ones";
   EXPECT_EQ(tools.last_plan, "fast");
@@ -152,7 +143,7 @@ TEST_F(ConvPlansTest, TheFastestIsChosenOnceAndThenOnlyRuns) {
 
 TEST_F(ConvPlansTest, TheOrderIsOursThenTimesThenTheCheckThenTheRun) {
   tools.ways = {{.plan = "a", .milliseconds = 2}};
-  ConvPlans plans(tools, &shelf, {});
+  ConvPlans plans(tools, &*store, {});
   EXPECT_TRUE(plans.run(kProblem, buffers));
   EXPECT_THAT(tools.log, ElementsAre("sample", "time 1", "run own", "time 1", "run own", "time 5", "run own", "run own", "run own",
                                      "run own", "run own", "candidates", "build a", "time 1", "run a", "time 1", "run a", "time 5", "run a",
@@ -161,10 +152,10 @@ TEST_F(ConvPlansTest, TheOrderIsOursThenTimesThenTheCheckThenTheRun) {
 
 TEST_F(ConvPlansTest, OurOwnKernelIsACandidateToo) {
   tools.ways = {{.plan = "slower than ours", .milliseconds = 11}};
-  ConvPlans plans(tools, &shelf, {});
+  ConvPlans plans(tools, &*store, {});
   EXPECT_TRUE(plans.may_run(kProblem));
   EXPECT_FALSE(plans.run(kProblem, buffers));
-  EXPECT_EQ(shelf.kept.at(kKey).plan, kOwnKernel);
+  EXPECT_EQ(store->find(kKey)->text, kOwnKernel);
   EXPECT_FALSE(plans.may_run(kProblem));
   tools.log.clear();
   EXPECT_FALSE(plans.run(kProblem, buffers));
@@ -175,9 +166,9 @@ TEST_F(ConvPlansTest, NoCandidateMeansOurOwnKernel) { EXPECT_EQ(chosen(), kOwnKe
 
 TEST_F(ConvPlansTest, AWrongPlanIsPassedOverForTheNext) {
   tools.ways = {{.plan = "wrong", .milliseconds = 1, .apart = 0.01}, {.plan = "right", .milliseconds = 2, .apart = 0.001}};
-  ConvPlans plans(tools, &shelf, {});
+  ConvPlans plans(tools, &*store, {});
   EXPECT_TRUE(plans.run(kProblem, buffers));
-  EXPECT_EQ(shelf.kept.at(kKey).plan, "right");
+  EXPECT_EQ(store->find(kKey)->text, "right");
   EXPECT_EQ(plans.counts().wrong, 1);
 }
 
@@ -185,7 +176,7 @@ TEST_F(ConvPlansTest, APlanThatGivesNaNWhereWeDoNotIsWrong) {
   tools.ways = {{.plan = "nan", .apart = std::numeric_limits<double>::infinity()}};
   EXPECT_EQ(chosen(), kOwnKernel);
   tools.ways = {{.plan = "nan", .apart = std::nan("")}};
-  shelf.kept.clear();
+  forget();
   EXPECT_EQ(chosen(), kOwnKernel);
 }
 
@@ -204,10 +195,10 @@ TEST_F(ConvPlansTest, ABoundIsOneOfTheResultsType) {
     tools.largest = 64;
     tools.ways = {{.plan = "within", .apart = 64 * b.apart}};
     EXPECT_EQ(chosen({}, problem), "within") << name_of(b.read);
-    shelf.kept.clear();
+    forget();
     tools.ways = {{.plan = "beyond", .apart = 64 * b.apart * 1.01}};
     EXPECT_EQ(chosen({}, problem), kOwnKernel) << name_of(b.read);
-    shelf.kept.clear();
+    forget();
   }
 }
 
@@ -216,34 +207,34 @@ TEST_F(ConvPlansTest, AResultOfOursThatProvesNothingLetsNoPlanPass) {
   for (const double largest : {0.0, std::numeric_limits<double>::infinity()}) {
     tools.largest = largest;
     EXPECT_EQ(chosen(), kOwnKernel);
-    shelf.kept.clear();
+    forget();
   }
 }
 
 TEST_F(ConvPlansTest, APlanThatFailsIsPassedOver) {
   tools.ways = {{.plan = "fails", .milliseconds = 1, .fails = true}, {.plan = "runs", .milliseconds = 2}};
-  ConvPlans plans(tools, &shelf, {});
+  ConvPlans plans(tools, &*store, {});
   EXPECT_TRUE(plans.run(kProblem, buffers));
-  EXPECT_EQ(shelf.kept.at(kKey).plan, "runs");
+  EXPECT_EQ(store->find(kKey)->text, "runs");
   EXPECT_EQ(plans.counts().failed, 1);
 }
 
 TEST_F(ConvPlansTest, WithoutMemoryForASampleOurKernelRunsAndNothingIsKept) {
   tools.ways = {{.plan = "a"}};
   tools.memory = false;
-  ConvPlans plans(tools, &shelf, {});
+  ConvPlans plans(tools, &*store, {});
   EXPECT_FALSE(plans.run(kProblem, buffers));
   EXPECT_FALSE(plans.run(kProblem, buffers));
   EXPECT_THAT(tools.log, ElementsAre("sample"));
-  EXPECT_TRUE(shelf.kept.empty());
+  EXPECT_EQ(store->size(), 0u);
   EXPECT_EQ(plans.counts().untried, 1);
 }
 
 TEST_F(ConvPlansTest, NothingIsTimedOrBuiltWhileTheStreamRecords) {
   tools.ways = {{.plan = "a"}};
-  shelf.kept[kKey] = {"a", 1};
+  store->put(kKey, {"a", 1});
   tools.records = true;
-  ConvPlans plans(tools, &shelf, {});
+  ConvPlans plans(tools, &*store, {});
   EXPECT_FALSE(plans.run(kProblem, buffers));
   EXPECT_TRUE(tools.log.empty());
   EXPECT_EQ(plans.counts().unplanned, 1);
@@ -271,7 +262,7 @@ TEST_F(ConvPlansTest, DeterministicMeansTheFirstSuchPlanAndNoTiming) {
   EXPECT_EQ(chosen({.deterministic = true}), "fixed order") << "what was kept under other rules does not count";
   EXPECT_THAT(tools.log, ElementsAre("sample", "run own", "candidates", "build wrong", "run wrong", "distance f16 4096",
                                      "build fixed order", "run fixed order", "distance f16 4096", "done", "run fixed order"));
-  EXPECT_EQ(shelf.kept.size(), 2u);
+  EXPECT_EQ(store->size(), 2u);
 }
 
 TEST_F(ConvPlansTest, F32IsNotRoundedUnlessAskedFor) {
@@ -286,8 +277,8 @@ TEST_F(ConvPlansTest, F32IsNotRoundedUnlessAskedFor) {
 
 TEST_F(ConvPlansTest, WhatIsKeptIsTakenWithoutTiming) {
   tools.ways = {{.plan = "kept", .milliseconds = 5}, {.plan = "faster", .milliseconds = 1}};
-  shelf.kept[kKey] = {"kept", 5};
-  ConvPlans plans(tools, &shelf, {});
+  store->put(kKey, {"kept", 5});
+  ConvPlans plans(tools, &*store, {});
   EXPECT_TRUE(plans.run(kProblem, buffers));
   EXPECT_THAT(tools.log, ElementsAre("build kept", "run kept"));
   EXPECT_EQ(plans.counts().kept, 1);
@@ -297,11 +288,11 @@ TEST_F(ConvPlansTest, AStalePlanIsChosenAnew) {
   tools.ways = {
       {.plan = "gone", .builds = false}, {.plan = "grown", .workspace = 2000}, {.plan = "tf32", .full_precision = false}, {.plan = "new"}};
   for (const char* const stale : {"gone", "grown", "tf32", "never heard of"}) {
-    shelf.kept[kKey] = {stale, 1};
-    ConvPlans plans(tools, &shelf, {.workspace_bytes = 1000});
+    store->put(kKey, {stale, 1});
+    ConvPlans plans(tools, &*store, {.workspace_bytes = 1000});
     EXPECT_TRUE(plans.run(kProblem, buffers));
     EXPECT_EQ(plans.counts().stale, 1);
-    EXPECT_EQ(shelf.kept.at(kKey).plan, "new");
+    EXPECT_EQ(store->find(kKey)->text, "new");
   }
 }
 
@@ -312,7 +303,7 @@ TEST_F(ConvPlansTest, ARoundedPlanIsHeldToItsOwnRounding) {
   problem.result = DType::f32;
   tools.ways = {{.plan = "widened", .apart = 0x1p-7}};
   EXPECT_EQ(chosen({}, problem), kOwnKernel);
-  shelf.kept.clear();
+  forget();
   tools.ways[0].rounded = true;
   EXPECT_EQ(chosen({}, problem), "widened");
 }

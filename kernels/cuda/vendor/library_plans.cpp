@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/vendor/plan_stores.h"
+#include "kernels/cuda/vendor/library_plans.h"
 
 #include <fmt/format.h>
 
