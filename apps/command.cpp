@@ -12,6 +12,7 @@
 #include <iostream>
 #include <utility>
 
+#include "apps/flags.h"
 #include "apps/numbers.h"
 #include "apps/openmp_start.h"
 #include "apps/pictures.h"
@@ -177,7 +178,7 @@ nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype) {
   if (!options.vocabulary.empty()) overrides.vocabulary = options.vocabulary;
   nn::LoadedModel loaded = nn::load_model(options.path, overrides, {.device = device, .dtype = dtype});
   if (!options.quiet)
-    for (const std::string& note : loaded.notes) std::cerr << note << '\n';
+    for (const std::string& note : loaded.notes) std::cerr << with_flags(note) << '\n';
   return loaded;
 }
 

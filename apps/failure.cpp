@@ -3,6 +3,7 @@
 
 #include <iostream>
 
+#include "apps/flags.h"
 #include "data/names.h"
 #include "nn/run/finite.h"
 #include "nn/train/callback.h"
@@ -33,13 +34,14 @@ nlohmann::ordered_json json_of(const std::vector<weights::Flaw>& flaws) {
 }  // namespace
 
 std::string hint_for(const Error& error, const CLI::App& command) {
+  const std::string hint = with_flags(error.hint(), &command);
   if (const auto* answer = dynamic_cast<const nn::NotFinite*>(&error))
-    if (answer->cause.finite_in_fp32 && takes(command, "--precision")) return behind(error.hint(), "--precision fp32");
+    if (answer->cause.finite_in_fp32 && takes(command, "--precision")) return behind(hint, "--precision fp32");
   if (dynamic_cast<const nn::Diverged*>(&error) && takes(command, "--lr"))
-    return behind(error.hint(), "--lr, for which `mirilla lr-find` has a suggestion");
+    return behind(hint, "--lr, for which `mirilla lr-find` has a suggestion");
   if (dynamic_cast<const weights::FlawedWeights*>(&error) && takes(command, "--allow-nonfinite"))
-    return error.hint() + "; --allow-nonfinite takes it as it is";
-  return error.hint();
+    return hint + "; --allow-nonfinite takes it as it is";
+  return hint;
 }
 
 nlohmann::ordered_json error_json(const Error& error, const std::string& hint) {

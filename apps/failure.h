@@ -10,7 +10,7 @@
 /// What the program says of an error: a sentence on stderr, and with --json a document on stdout.
 namespace mirilla::apps {
 
-/// The error's own hint, and the options of this command that help.
+/// The error's own hint with the flags of this command (apps/flags.h), and the options that help.
 std::string hint_for(const Error& error, const CLI::App& command);
 
 /// {"error": the sentence, "hint": what to do}, and of what is not finite also

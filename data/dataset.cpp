@@ -387,7 +387,7 @@ std::shared_ptr<Dataset> open_validation(std::shared_ptr<const Source> source, c
   Found found = find_training(*source, wanted);
   if (found.split.valid.empty())
     throw DataError(fmt::format("{}: of {} pictures the split leaves none to validate with", source->name(), found.items.size()),
-                    "more pictures, a larger --valid-pct, or a --split-file");
+                    "more pictures, a larger `valid_pct`, or a `split_file`");
   found.split.train.clear();
   return std::make_shared<Dataset>(std::move(source), std::move(found.items), std::move(found.split), wanted.options,
                                    std::move(found.origin));

@@ -60,7 +60,7 @@ int64_t find_named(const std::unordered_map<std::string_view, int64_t>& endings,
   if (const auto item = find_written(endings, name)) return *item;
   if (const auto item = find_written(endings, shown(name))) return *item;
   throw DataError(fmt::format("the split names {}, and there is no such picture", in_quotes(shown(name))),
-                  "names are paths or their endings, as sea/1.jpg; does the split belong to this data, and is --limit off?");
+                  "names are paths or their endings, as sea/1.jpg; does the split belong to this data, and is `limit_per_class` off?");
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ void PthArchive::find_folder() {
   }
   if (!found) {
     fail(fmt::format("is a zip of {} entries without data.pkl, so no weights file", entries),
-         "pictures are given with --data, weights with --weights");
+         "pictures are given as `data`, weights as `weights`");
   }
 }
 

@@ -68,7 +68,7 @@ Anatomy anatomy_of(const weights::StateDict& state, std::string_view origin) {
   }
   if (!classifier)
     throw WeightsError(fmt::format("{} holds a body without a classifier: it has neither fc.weight nor head.8.weight", origin),
-                       "`mirilla train --weights` takes it; predicting needs a trained model");
+                       "training can start from it as `weights`; predicting needs a trained model");
   if (classifier->shape().rank() != 2 || classifier->shape()[0] < 1 || classifier->shape()[0] > 1'000'000)
     throw WeightsError(
         fmt::format("{} has a classifier of shape {}, where (classes, features) was expected", origin, to_string(classifier->shape())));
@@ -149,12 +149,12 @@ void apply(const ModelOverrides& overrides, const Anatomy& anatomy, std::string_
   if (info.vocabulary.empty()) {
     info.vocabulary = class_numbers(anatomy.classes);
     loaded.notes.push_back(
-        fmt::format("{} names no classes: they are called 0 to {} (--vocab a,b,... names them)", origin, anatomy.classes - 1));
+        fmt::format("{} names no classes: they are called 0 to {} (`vocabulary` names them)", origin, anatomy.classes - 1));
   }
   if (static_cast<int>(info.vocabulary.size()) != anatomy.classes) {
     const std::string sentence =
         fmt::format("{} tells {} classes apart and {} names came", origin, anatomy.classes, info.vocabulary.size());
-    if (overrides.vocabulary) throw UsageError(sentence, "--vocab takes one name a class, divided by commas");
+    if (overrides.vocabulary) throw UsageError(sentence, "`vocabulary` is one name for each class");
     throw WeightsError(sentence);
   }
 }
@@ -193,7 +193,7 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& 
     if (const auto plans = state.metadata.find("plans"); plans != state.metadata.end())
       if (std::string note = adopt_plans(plans->second); !note.empty()) loaded.notes.push_back(std::move(note));
   } else if (!overrides.resize || !overrides.size) {
-    loaded.notes.push_back(fmt::format("{} does not say what sizes it was trained at: resize {} and size {} are assumed (--resize, --size)",
+    loaded.notes.push_back(fmt::format("{} does not say what sizes it was trained at: resize {} and size {} are assumed (`resize`, `size`)",
                                        origin, overrides.resize.value_or(loaded.info.resize), overrides.size.value_or(loaded.info.size)));
   }
   apply(overrides, anatomy, origin, loaded);

@@ -28,8 +28,8 @@ data::Batch first_batch(const std::shared_ptr<const data::Dataset>& dataset, con
   if (!batch && options.training)
     throw DataError(
         fmt::format("the training part's {} pictures are fewer than one batch of {}", dataset->train().size(), options.batch_size),
-        "a smaller --batch-size; an incomplete last batch is dropped, as in fastai");
-  if (!batch) throw DataError("there is no picture to validate with", "a larger --valid-pct, or a --split-file");
+        "a smaller `batch_size`; an incomplete last batch is dropped, as in fastai");
+  if (!batch) throw DataError("there is no picture to validate with", "a larger `valid_pct`, or a `split_file`");
   return *batch;
 }
 

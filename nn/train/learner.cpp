@@ -75,7 +75,7 @@ void Learner::run_phases(std::span<const Phase> phases, bool freezing) {
 void Learner::require_batches() const {
   if (train_->batches_per_epoch() == 0)
     throw DataError("the training part is smaller than one batch, so an epoch would have no step",
-                    fmt::format("--batch-size is {}; an incomplete last batch is dropped, as in fastai", options_.batch_size));
+                    fmt::format("`batch_size` is {}; an incomplete last batch is dropped, as in fastai", options_.batch_size));
 }
 
 void Learner::run_fit(const Phase& phase) {

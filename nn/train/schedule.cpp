@@ -13,9 +13,9 @@ namespace {
 void check(int groups, int epochs, double lr) {
   if (groups < 1) throw Error(fmt::format("a schedule is for at least one parameter group and {} came", groups));
   if (epochs < 1)
-    throw UsageError(fmt::format("at least one epoch was expected and {} came", epochs), "--epochs 10 is the course's number");
+    throw UsageError(fmt::format("at least one epoch was expected and {} came", epochs), "`epochs` 10 is the course's number");
   if (!(lr > 0) || !std::isfinite(lr))
-    throw UsageError(fmt::format("a positive learning rate was expected and {} came", lr), "--lr 1e-3 is the course's rate");
+    throw UsageError(fmt::format("a positive learning rate was expected and {} came", lr), "`lr` 1e-3 is the course's rate");
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #   vendors    oneDNN only below kernels/cpu/onednn (and bench/onednn), CUDA only below kernels/cuda, cuDNN and cuBLAS only in its vendor/ (and
 #              their tests), LibTorch only in bench
 #   switches   no #if on CUDA, oneDNN, MPI or LibTorch outside those seams: an absent part is a stub file that CMake picks
+#   flags      of a command line stand in no text of the library: apps/flags.h adds them
 #   files      begin with the licence, headers have #pragma once, none is longer than 500 lines
 set -uo pipefail
 cd "$1" || exit 2
@@ -129,6 +130,14 @@ check_switches() {
     tr -s ' ')
 }
 
+check_flags() {  # those of zip, which a hint may tell somebody to call, are not ours
+  local file text
+  while IFS=: read -r file text; do
+    violation "$file: a text of the library names a command-line flag: $text"
+  done < <(sources nn data weights engine kernels | xargs -r grep -HoE '"([^"\\]|\\.)*"' /dev/null |
+    grep -E ':"(.*[^[:alnum:]-])?--[a-z]' | grep -v '`zip ')
+}
+
 check_file() {
   local file=$1 length licence='^(//|#) SPDX-License-Identifier: MIT$'
   length=$(wc -l <"$file")
@@ -154,5 +163,6 @@ check_files() {
 check_folders
 check_includes
 check_switches
+check_flags
 check_files
 [ "$violations" = 0 ] || { echo "$violations violations"; exit 1; }

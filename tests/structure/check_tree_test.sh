@@ -24,7 +24,7 @@ clean_tree() {
   write kernels/cuda/vendor/conv.cpp '#include <cudnn.h>'
   write tests/kernels/vendor/conv_test.cpp '#include <cudnn_frontend.h>' '#include <cublasLt.h>'
   write engine/tensor.h '#include "kernels/core/view.h"'
-  write data/loader.h '#include "engine/tensor.h"'
+  write data/loader.h '#include "engine/tensor.h"' 'for (const char* hint = "join: `zip -s 0 --out whole.zip`"; *hint == "}"[0]; --hint) {}'
   write weights/read.h '#include "engine/tensor.h"'
   write nn/modules/module.h '#include "data/loader.h"' '#include "weights/read.h"'
   write nn/run/inference.h '#include "nn/modules/module.h"'
@@ -87,6 +87,8 @@ expect_violation 'belongs below kernels/cuda/vendor' tests/kernels/cuda/bad.cpp 
 expect_violation 'belongs into bench' engine/bad.cpp '#include <torch/torch.h>'
 expect_violation 'a switch on a part of the build' nn/modules/bad.cpp '#ifdef MIRILLA_CUDA' '#endif'
 expect_violation 'a switch on a part of the build' kernels/core/bad.cpp '  # if defined(MIRILLA_ONEDNN)' '#endif'
+expect_violation 'names a command-line flag' nn/train/bad.cpp 'throw Error("too few", "a smaller --batch-size");'
+expect_violation 'names a command-line flag' data/bad.cpp 'const char* hint = "there are more: 5 (--limit takes fewer)";'
 expect_violation 'more than 500' nn/modules/bad.cpp "$(yes '//' | head -n 500)"
 
 clean_tree
