@@ -12,6 +12,7 @@
 #include "kernels/devices.h"
 #include "nn/explain/cam_formulas.h"
 #include "nn/explain/explain.h"
+#include "nn/explain/run_after.h"
 
 namespace mirilla::nn {
 namespace {
