@@ -113,6 +113,9 @@ class Looker {
                   "give the files their extension, as in IMG_1234.jpg");
 }
 
+/// Whether a folder that gives no picture is that of an earlier run, of which Results says what there is to say.
+bool is_of_a_run(const Results* results, std::string_view folder) { return results != nullptr && results->in_folder(folder); }
+
 bool has_anything_below(const Source& source, const std::string& folder) {
   const std::string begin = folder + "/";
   const auto& entries = source.entries();
@@ -130,12 +133,13 @@ Labels parents_of_classes(const Folders& folders) {
 }
 
 /// Folders beside class folders that give no picture.
-void check_bare_folders(const Source& source, const Folders& folders, const Labels& labels, bool refuse, std::vector<std::string>& notes) {
+void check_bare_folders(const Source& source, const Folders& folders, const Labels& labels, const ClassFolderOptions& options,
+                        std::vector<std::string>& notes) {
   const Labels parents = parents_of_classes(folders);
   std::vector<std::string> empty, others;
   for (const auto& [path, folder] : folders) {
     if (path.empty() || folder.items > 0 || !parents.contains(folder_of(path)) || labels.contains(name_of(path))) continue;
-    if (part_of_name(name_of(path)) || !folder.kinds.empty()) continue;
+    if (part_of_name(name_of(path)) || !folder.kinds.empty() || is_of_a_run(options.results, path)) continue;
     if (!has_anything_below(source, path)) {
       empty.push_back(in_quotes(path));
     } else if (folder.files > 0) {
@@ -147,7 +151,7 @@ void check_bare_folders(const Source& source, const Folders& folders, const Labe
         one.reason.starts_with("a link that"))
       empty.push_back(fmt::format("{} ({})", in_quotes(one.path), one.reason));
   }
-  if (!empty.empty() && refuse)
+  if (!empty.empty() && options.refuse_empty_folders)
     throw DataError(fmt::format("{}: beside the classes' folders {} {} without a picture", source.name(), listed(empty),
                                 empty.size() == 1 ? "is one" : "are folders"),
                     "a class needs pictures to learn from: put some in, or take the folder out");
@@ -202,7 +206,7 @@ std::vector<std::string> check_class_folders(const Source& source, std::span<con
   }
   if (!kinds.empty())
     notes.push_back(fmt::format("pictures of kinds that are not decoded are left out: {} (as {})", kinds_of(kinds), shortened(first)));
-  check_bare_folders(source, folders, labels, options.refuse_empty_folders, notes);
+  check_bare_folders(source, folders, labels, options, notes);
   note_archives(source, options, notes);
   note_unusable(source, options, notes);
   return notes;

@@ -9,12 +9,14 @@
 
 #include "data/archive.h"
 #include "data/items.h"
+#include "data/results.h"
 
 namespace mirilla::data {
 
 struct ClassFolderOptions {
   std::function<bool(std::string_view folder)> in_scope;  // what of the source is looked at; "" is its root
   bool refuse_empty_folders = true;
+  const Results* results = nullptr;  // plots of earlier runs, which make no class; null: none
 };
 
 /// What a person would want to know of the folders that `items` come from: pictures of kinds that are not decoded, files that are pictures

@@ -10,6 +10,7 @@
 #include "data/class_folders.h"
 #include "data/foreign.h"
 #include "data/names.h"
+#include "data/results.h"
 #include "data/walk.h"
 #include "kernels/core/error.h"
 
@@ -172,11 +173,12 @@ bool is_image_name(std::string_view path) {
 ItemList find_items(const Source& source, const ItemOptions& options) {
   ItemList list;
   list.layout = find_layout(source);
+  const Results results(source);
   const Scope scope = options.part ? scope_of(source, list.layout, *options.part, list.notes) : Scope{};
   if (scope.in_folders) list.folders = scope.folders;
   for (const Entry& entry : source.entries()) {
     const std::string_view folder = folder_of(entry.path);
-    if (!is_decodable_name(entry.path) || is_mask_path(entry.path) || !scope.contains(folder)) continue;
+    if (!is_decodable_name(entry.path) || is_mask_path(entry.path) || results.holds(entry.path) || !scope.contains(folder)) continue;
     if (folder.empty()) {
       throw DataError(fmt::format("{}: {} lies in no folder, and the folder's name is the label", source.name(), shortened(entry.path)),
                       "put each picture into a folder named as its class");
@@ -186,7 +188,9 @@ ItemList find_items(const Source& source, const ItemOptions& options) {
   if (list.items.empty()) throw_nothing(source, scope);
   if (options.part == Part::train) check_labels_are_no_parts(source, list.items);
   const ClassFolderOptions checks{.in_scope = [&](std::string_view folder) { return scope.contains(folder); },
-                                  .refuse_empty_folders = options.refuse_empty_folders};
+                                  .refuse_empty_folders = options.refuse_empty_folders,
+                                  .results = &results};
+  for (std::string& note : results.notes()) list.notes.push_back(std::move(note));
   for (std::string& note : check_class_folders(source, list.items, checks)) list.notes.push_back(std::move(note));
   for (std::string& note : remarks_on_classes(list.items, list.folders)) list.notes.push_back(std::move(note));
   if (options.limit_per_class > 0) limit(list.items, options.limit_per_class);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "data/items.h"
+#include "data/results.h"
 
 namespace mirilla::data {
 
@@ -23,9 +24,10 @@ struct Node {
 };
 
 Node tree_of(const Source& source) {
+  const Results results(source);
   Node root;
   for (const Entry& entry : source.entries()) {
-    if (!is_image_name(entry.path) || is_mask_path(entry.path)) continue;
+    if (!is_image_name(entry.path) || is_mask_path(entry.path) || results.holds(entry.path)) continue;
     Node* node = &root;
     std::string_view rest = entry.path;
     for (size_t slash = rest.find('/'); slash != std::string_view::npos; slash = rest.find('/')) {

@@ -49,7 +49,7 @@ struct Layout {
   const PartFolder* folder_of(std::string_view file) const;
 };
 
-/// Looks at the folders of all pictures (is_image_name) that are no masks.
+/// Looks at the folders of all pictures (is_image_name) that are no masks and no plots of a run (results.h).
 Layout find_layout(const Source& source);
 
 }  // namespace mirilla::data

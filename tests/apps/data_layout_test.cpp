@@ -200,6 +200,23 @@ TEST_F(DataLayout, TheResultsFolderIsNoClass) {
   expect_has(outcome.err, {"which lies among the classes of"});
 }
 
+// Made by hand or by an earlier version: what lies there is not read as one more class, by no command that reads classes.
+TEST_F(DataLayout, AModelThatLiesInTheDataIsNoClass) {
+  draw_classes(folder_ / "set", {"ice", "sea"}, 10);
+  fs::copy(*home_ / "out", folder_ / "set/out", fs::copy_options::recursive);
+  fs::copy(*home_ / "out", folder_ / "set/sea", fs::copy_options::recursive);  // among a class's own pictures
+  ASSERT_TRUE(fs::exists(folder_ / "set/out/loss.png"));
+  const Outcome outcome = train(folder_ / "set", folder_ / "out");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  expect_has(outcome.err, {"note: 2 plots of an earlier run of Mirilla, in \"out\" and \"sea\", are left out\n"});
+  expect_has(outcome.out, {"16 pictures to train on, 4 to validate with"});
+  EXPECT_EQ(nlohmann::json::parse(slurp(folder_ / "out/config.json"))["vocab"], (Strings{"ice", "sea"}));
+  EXPECT_TRUE(slurp(folder_ / "out/model.safetensors") == slurp(model())) << "as without it";
+  const Outcome measured = run({"eval", model(), "--data", folder_ / "set", "--json"});
+  ASSERT_EQ(measured.code, 0) << measured.err;
+  EXPECT_EQ(nlohmann::json::parse(measured.out)["n"], 20);
+}
+
 TEST_F(DataLayout, WhatIsNoZipIsNamed) {
   spill(folder_ / "photos.rar", std::string("Rar!\x1A\7\1\0", 8) + std::string(500, '\0'));
   expect_refused(train(folder_ / "photos.rar", folder_ / "out"), {"a RAR archive", "unrar x"});
