@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "data/names.h"
 #include "kernels/core/error.h"
 #include "kernels/plans/chosen_plans.h"
 #include "nn/files/model_tensors.h"
@@ -89,9 +90,18 @@ nlohmann::json metadata_json(const weights::StateDict& state, const std::string&
   return value;
 }
 
+// A name that two classes share: whoever looks a class up by it would find the first alone. Empty where there is none.
+std::string name_that_repeats(const std::vector<std::string>& names) {
+  std::set<std::string_view> seen;
+  for (const std::string& name : names)
+    if (!seen.insert(name).second) return name;
+  return {};
+}
+
 bool are_names(const nlohmann::json& value) {
   return value.is_array() && !value.empty() &&
-         std::all_of(value.begin(), value.end(), [](const nlohmann::json& name) { return name.is_string(); });
+         std::all_of(value.begin(), value.end(), [](const nlohmann::json& name) { return name.is_string(); }) &&
+         name_that_repeats(value.get<std::vector<std::string>>()).empty();
 }
 
 bool is_size(const nlohmann::json& value) {
@@ -119,7 +129,8 @@ ModelInfo info_of_ours(const weights::StateDict& state, std::string_view origin)
                        "a newer mirilla wrote it");
   ModelInfo info;
   constexpr std::string_view kPixels = "a number of pixels from 1 to 16384";
-  info.vocabulary = metadata_json(state, "vocabulary", origin, "a list of names", are_names).get<std::vector<std::string>>();
+  info.vocabulary =
+      metadata_json(state, "vocabulary", origin, "a list of names, none of them twice", are_names).get<std::vector<std::string>>();
   info.resize = metadata_json(state, "resize", origin, kPixels, is_size).get<int>();
   info.size = metadata_json(state, "size", origin, kPixels, is_size).get<int>();
   info.mean = metadata_json(state, "mean", origin, "a list of three numbers", are_means).get<std::array<float, 3>>();
@@ -140,9 +151,20 @@ std::vector<std::string> class_numbers(int classes) {
   return names;
 }
 
+// Takes these names in place of the model's own, `info.vocabulary`, if it has any.
+void rename_classes(const std::vector<std::string>& names, std::string_view origin, LoadedModel& loaded) {
+  if (const std::string twice = name_that_repeats(names); !twice.empty())
+    throw UsageError(fmt::format("the name '{}' came for more than one class", twice), "each class has a name of its own");
+  std::vector<std::string>& own = loaded.info.vocabulary;
+  if (own.size() == names.size() && own != names)
+    loaded.notes.push_back(
+        fmt::format("{} calls its classes {}, and now they are called {}", origin, data::listed(own, 8), data::listed(names, 8)));
+  own = names;
+}
+
 void apply(const ModelOverrides& overrides, const Anatomy& anatomy, std::string_view origin, LoadedModel& loaded) {
   ModelInfo& info = loaded.info;
-  if (overrides.vocabulary) info.vocabulary = *overrides.vocabulary;
+  if (overrides.vocabulary) rename_classes(*overrides.vocabulary, origin, loaded);
   if (overrides.resize) info.resize = *overrides.resize;
   if (overrides.size) info.size = *overrides.size;
   if (overrides.exif_rotate) info.exif_rotate = *overrides.exif_rotate;

@@ -134,6 +134,29 @@ TEST_F(ModelFileTest, LetsTheUserOverruleWhatTheFileSays) {
   EXPECT_THROW(load_model(file_, {.vocabulary = std::vector<std::string>{"a", "b"}}, on_cpu()), UsageError);
 }
 
+// `predict --json` lost one of the two, and `eval` looked for the first alone.
+TEST_F(ModelFileTest, GivesNoTwoClassesOneName) {
+  ResNet model({.classes = 3}, on_cpu());
+  save_model(file_, model, info_of_three());
+  EXPECT_THROW(load_model(file_, {.vocabulary = std::vector<std::string>{"a", "b", "a"}}, on_cpu()), UsageError);
+  ModelInfo twice = info_of_three();
+  twice.vocabulary[2] = twice.vocabulary[0];
+  save_model(file_, model, twice);
+  EXPECT_THROW(load_model(file_, {}, on_cpu()), WeightsError);
+}
+
+TEST_F(ModelFileTest, SaysThatClassesAreCalledOtherwiseThanInTraining) {
+  ResNet model({.classes = 3}, on_cpu());
+  save_model(file_, model, info_of_three());
+  const std::vector<std::string> own = info_of_three().vocabulary, other{own[1], own[0], own[2]};
+  EXPECT_TRUE(load_model(file_, {.vocabulary = own}, on_cpu()).notes.empty());
+  const std::vector<std::string> notes = load_model(file_, {.vocabulary = other}, on_cpu()).notes;
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find(R"(calls its classes forest, sea "salt" and straße, and now they are called sea "salt", forest and straße)"),
+            std::string::npos)
+      << notes[0];
+}
+
 TEST_F(ModelFileTest, RemembersWhetherPhotosAreTurnedAndSaysNothingOfItOtherwise) {
   ResNet model({.classes = 3}, on_cpu());
   ModelInfo info = info_of_three();
