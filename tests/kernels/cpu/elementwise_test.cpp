@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <bit>
 #include <limits>
 
 #include "kernels/host/threads.h"
@@ -159,6 +160,21 @@ TEST_P(CpuElementwise, CastAgreesWithTheReferenceToTheBit) {
   }
   expect_reference_casts(cpu_, reference_, h);
   expect_reference_casts(cpu_, reference_, b);
+}
+
+// Around each half and each tie between two of them, of either sign: subnormals, what rounds to nothing and to infinity, NaN with payloads.
+TEST_P(CpuElementwise, FloatsRoundToHalvesAsTheReferenceRoundsThem) {
+  std::vector<float> floats;
+  for (uint32_t half = 0; half < 65536; ++half) {
+    const uint32_t at = std::bit_cast<uint32_t>(Half::to_float(static_cast<uint16_t>(half)));
+    for (const uint32_t step : {0u, 1u, 0xfffu, 0x1000u, 0x1001u, 0x1fffu}) floats.push_back(std::bit_cast<float>(at + step));
+  }
+  for (int fraction = 0; fraction < 4096; ++fraction)  // of 2^-24, the smallest half
+    for (const float sign : {1.f, -1.f}) floats.push_back(sign * 0x1p-26f * static_cast<float>(fraction));
+  for (uint32_t bits = 0; bits < 0xff800000u; bits += 0x10001u) floats.push_back(std::bit_cast<float>(bits));
+  Array<float> x({static_cast<int64_t>(floats.size())});
+  x.values.assign(floats.begin(), floats.end());
+  expect_reference_cast<Half>(cpu_, reference_, x);
 }
 
 TEST_P(CpuElementwise, SumsAreCloseToTheSumOfMagnitudes) {
