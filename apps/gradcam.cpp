@@ -276,7 +276,7 @@ Outputs planned(const Options& options, const std::vector<fs::path>& files, bool
   return outputs;
 }
 
-std::vector<std::string> layers_of(const Options& options, nn::ResNet& model, bool many) {
+std::vector<std::string> layers_of(const Options& options, nn::Module& model, bool many) {
   if (!options.film.empty()) return nn::film_layers(model);
   if (!options.layers.empty()) return options.layers;
   if (many || !nn::is_cam(options.explain.method)) return {"layer4"};

@@ -147,7 +147,7 @@ nn::ResNet make_network(const TrainingOptions& options, const data::Dataset& dat
   return nn::ResNet({.arch = options.arch, .classes = classes, .seed = options.common.seed}, {.device = device});
 }
 
-void import_weights(const TrainingOptions& options, std::string_view without_weights, nn::ResNet& model, nn::Console& console) {
+void import_weights(const TrainingOptions& options, std::string_view without_weights, nn::Module& model, nn::Console& console) {
   const nn::ImportOptions importing{.allow_nonfinite = options.allow_nonfinite,
                                     .warn = [](const std::string& line) { std::cerr << line << '\n'; }};
   if (options.weights.empty()) {
@@ -162,7 +162,7 @@ void import_weights(const TrainingOptions& options, std::string_view without_wei
   }
 }
 
-nn::Learner make_learner(const TrainingOptions& options, nn::ResNet& model, std::shared_ptr<const data::Dataset> dataset) {
+nn::Learner make_learner(const TrainingOptions& options, nn::Module& model, std::shared_ptr<const data::Dataset> dataset) {
   const nn::ModelInfo info{
       .vocabulary = dataset->vocabulary(), .resize = options.resize, .size = options.size, .exif_rotate = options.exif_rotate};
   Device& device = nn::placement_of(model).device;

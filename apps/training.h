@@ -54,8 +54,8 @@ void describe_data(const data::Dataset& dataset, const std::string& path, nn::Co
 
 nn::ResNet make_network(const TrainingOptions& options, const data::Dataset& dataset, Device& device);
 /// --weights and --init-head; says what fitted, or `without_weights` where there are none.
-void import_weights(const TrainingOptions& options, std::string_view without_weights, nn::ResNet& model, nn::Console& console);
+void import_weights(const TrainingOptions& options, std::string_view without_weights, nn::Module& model, nn::Console& console);
 
-nn::Learner make_learner(const TrainingOptions& options, nn::ResNet& model, std::shared_ptr<const data::Dataset> dataset);
+nn::Learner make_learner(const TrainingOptions& options, nn::Module& model, std::shared_ptr<const data::Dataset> dataset);
 
 }  // namespace mirilla::apps

@@ -48,7 +48,7 @@ Channels channels_of(const Tensor& tensor) {
 Tensor with_places(const Tensor& tensor) { return tensor.shape().rank() == 4 ? tensor : tensor.detach().view({1, 1, 1, tensor.numel()}); }
 
 // The receptive field's side in pixels of what each module gives, along the main path: a shortcut sees less.  [Araujo et al. 2019]
-std::map<std::string, int64_t> fields_of(nn::ResNet& model) {
+std::map<std::string, int64_t> fields_of(nn::Module& model) {
   std::map<std::string, int64_t> fields;
   int64_t field = 1, jump = 1;
   for (const auto& [name, module] : model.modules()) {
@@ -74,7 +74,7 @@ int64_t field_of(const std::map<std::string, int64_t>& fields, const std::string
 
 class Explorer {
  public:
-  Explorer(nn::ResNet& model, const Tensor& input, const ExploreOptions& options) : model_(model), input_(input), options_(options) {}
+  Explorer(nn::Module& model, const Tensor& input, const ExploreOptions& options) : model_(model), input_(input), options_(options) {}
 
   // All classes that may be chosen, the target's gradient in full.
   void run() {
@@ -206,7 +206,7 @@ class Explorer {
     captured.text["maps"].push_back({{"lo", rounded(*lo)}, {"hi", rounded(*hi)}, {"bytes", base64(as_bytes(map.values, *lo, *hi))}});
   }
 
-  nn::ResNet& model_;
+  nn::Module& model_;
   const Tensor& input_;
   const ExploreOptions& options_;
   std::vector<double> logits_;
@@ -234,7 +234,7 @@ int64_t parameters_below(const nn::Module& module) {
   return total;
 }
 
-Json modules_of(nn::ResNet& model, const std::map<std::string, std::string>& shapes) {
+Json modules_of(nn::Module& model, const std::map<std::string, std::string>& shapes) {
   const std::map<std::string, int64_t> fields = fields_of(model);
   Json all = Json::array();
   for (const auto& [name, module] : model.modules()) {
@@ -262,13 +262,13 @@ Json classes_of(const Explorer& explorer, const std::vector<std::string>& vocabu
 
 }  // namespace
 
-std::string explore_document(nn::ResNet& model, const data::Picture& picture, const nn::ModelInfo& info, const std::string& file,
+std::string explore_document(nn::Module& model, const data::Picture& picture, const nn::ModelInfo& info, const std::string& file,
                              const ExploreOptions& options, nn::Placement placement) {
   const Tensor input = prepare(picture, info, placement);
   Explorer explorer(model, input, options);
   explorer.run();
   Json document = {{"file", file},
-                   {"arch", model.spec().arch},
+                   {"arch", model.description().at("architecture")},
                    {"size", info.size},
                    {"side", info.resize},
                    {"picture", "data:image/png;base64," + base64(data::encode_png(nn::resized_picture(picture, info)))},

@@ -37,7 +37,7 @@ struct ExploreOptions {
 /// Captures of modules without places have height = width = 1 and no maps. Statistics are of the values as they are, before shrinking. In
 /// evaluation mode; the mode is put back. Waits for the device. Throws NotFinite where logits or gradients are not finite, UsageError for a
 /// class that the model lacks.
-std::string explore_document(nn::ResNet& model, const data::Picture& picture, const nn::ModelInfo& info, const std::string& file,
+std::string explore_document(nn::Module& model, const data::Picture& picture, const nn::ModelInfo& info, const std::string& file,
                              const ExploreOptions& options, nn::Placement placement);
 
 /// The document in its page: one HTML file, scripts and styles inside. It asks no network for anything, and says so to the browser (a

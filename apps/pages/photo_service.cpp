@@ -37,7 +37,7 @@ std::string new_id() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", source(), source(), source(), source());
 }
 
-std::vector<std::string> layers_with_places(nn::ResNet& model, int size) {
+std::vector<std::string> layers_with_places(nn::Module& model, int size) {
   std::vector<std::string> layers;
   for (const nn::ModuleSummary& one : nn::summarise(model, size))
     if (!one.name.empty() && one.output.rank() == 4 && one.output[1] * one.output[2] > 1) layers.push_back(one.name);

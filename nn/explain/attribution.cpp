@@ -30,7 +30,7 @@ struct Slopes {
   std::vector<double> gradient;  // (N, H W 3)
 };
 
-Slopes slopes_of(ResNet& model, const Tensor& pictures, std::span<const Target> wanted) {
+Slopes slopes_of(Module& model, const Tensor& pictures, std::span<const Target> wanted) {
   const tape::NoGrad no_grad;  // the input alone is followed
   Tensor input = pictures.detach();
   tape::keep_gradient(input);
@@ -57,7 +57,7 @@ std::vector<Attribution> begin(const Tensor& pictures, std::span<const double> l
   return all;
 }
 
-std::vector<Attribution> begin(ResNet& model, const Tensor& pictures, std::span<const Target> wanted, int channels) {
+std::vector<Attribution> begin(Module& model, const Tensor& pictures, std::span<const Target> wanted, int channels) {
   const tape::NoGrad no_grad;
   const std::vector<double> logits = finite_logits(model, pictures, model(pictures));
   return begin(pictures, logits, targets_of(wanted, logits, pictures.size(0)), channels);
@@ -87,7 +87,7 @@ void for_changed(const Tensor& pictures, std::span<const Attribution> of, int64_
 
 // The mean of d score / d picture over `count` changed versions of each picture: (N)(H W 3).
 template <class Change>
-std::vector<std::vector<double>> mean_gradients(ResNet& model, const Tensor& pictures, std::span<const Attribution> of, int64_t count,
+std::vector<std::vector<double>> mean_gradients(Module& model, const Tensor& pictures, std::span<const Attribution> of, int64_t count,
                                                 const BatchOptions& options, Change change) {
   const size_t numel = static_cast<size_t>(pictures.numel()) / of.size();
   std::vector<std::vector<double>> means(of.size(), std::vector<double>(numel, 0.0));
@@ -104,7 +104,7 @@ void check_count(std::string_view what, int64_t count) {
 
 }  // namespace
 
-std::vector<Attribution> guided_backpropagation(ResNet& model, const Tensor& pictures, std::span<const Target> targets) {
+std::vector<Attribution> guided_backpropagation(Module& model, const Tensor& pictures, std::span<const Target> targets) {
   const EvaluationMode mode(model);
   const GuidedRelu guided;
   const Slopes slopes = slopes_of(model, pictures, targets);
@@ -116,7 +116,7 @@ std::vector<Attribution> guided_backpropagation(ResNet& model, const Tensor& pic
   return all;
 }
 
-std::vector<Attribution> guided_grad_cam(ResNet& model, const Tensor& pictures, const std::string& layer, std::span<const Target> targets) {
+std::vector<Attribution> guided_grad_cam(Module& model, const Tensor& pictures, const std::string& layer, std::span<const Target> targets) {
   std::vector<Attribution> all = guided_backpropagation(model, pictures, targets);
   std::vector<Target> same;  // those of the first pass
   for (const Attribution& attribution : all) same.push_back(attribution.target);
@@ -127,7 +127,7 @@ std::vector<Attribution> guided_grad_cam(ResNet& model, const Tensor& pictures, 
   return all;
 }
 
-std::vector<Attribution> integrated_gradients(ResNet& model, const Tensor& pictures, std::span<const Target> targets,
+std::vector<Attribution> integrated_gradients(Module& model, const Tensor& pictures, std::span<const Target> targets,
                                               const IntegratedOptions& options) {
   check_count("the number of steps of integrated gradients", options.steps);
   const EvaluationMode mode(model);
@@ -147,7 +147,7 @@ std::vector<Attribution> integrated_gradients(ResNet& model, const Tensor& pictu
   return all;
 }
 
-std::vector<Attribution> smoothgrad(ResNet& model, const Tensor& pictures, std::span<const Target> targets,
+std::vector<Attribution> smoothgrad(Module& model, const Tensor& pictures, std::span<const Target> targets,
                                     const SmoothGradOptions& options) {
   check_count("the number of samples of SmoothGrad", options.samples);
   if (!(options.level >= 0)) throw UsageError(fmt::format("the noise of SmoothGrad wants a level from 0 on and got {}", options.level));
@@ -213,7 +213,7 @@ std::vector<float> mean_at_pixels(const Squares& squares, std::span<const double
 
 }  // namespace
 
-std::vector<Attribution> occlusion(ResNet& model, const Tensor& pictures, std::span<const Target> targets,
+std::vector<Attribution> occlusion(Module& model, const Tensor& pictures, std::span<const Target> targets,
                                    const OcclusionOptions& options) {
   const Squares squares = squares_of(pictures, options);
   const EvaluationMode mode(model);

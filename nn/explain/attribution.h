@@ -8,7 +8,7 @@
 
 #include "data/picture.h"
 #include "nn/explain/explain_options.h"
-#include "nn/modules/resnet.h"
+#include "nn/modules/module.h"
 
 /// Explanations pixel by pixel: what each value of the picture does to a target's score.
 ///
@@ -29,11 +29,11 @@ struct Attribution {
 /// d score / d picture where each ReLU lets only what is positive back (GuidedRelu in engine/ops/relu.h): edges and textures that the class
 /// rests on, sharp but little depending on the class. One forward and one backward for all.          [Springenberg et al. 2015, "Striving
 /// for simplicity"; pytorch_grad_cam.GuidedBackpropReLUModel]
-std::vector<Attribution> guided_backpropagation(ResNet& model, const Tensor& pictures, std::span<const Target> targets = {});
+std::vector<Attribution> guided_backpropagation(Module& model, const Tensor& pictures, std::span<const Target> targets = {});
 
 /// Guided backpropagation times the Grad-CAM map of `layer`, which is rectified, scaled to [0,1] and stretched over the picture: where, and
 /// what there.                                                                          [Selvaraju et al. 2017, "Grad-CAM", section 3.2]
-std::vector<Attribution> guided_grad_cam(ResNet& model, const Tensor& pictures, const std::string& layer,
+std::vector<Attribution> guided_grad_cam(Module& model, const Tensor& pictures, const std::string& layer,
                                          std::span<const Target> targets = {});
 
 struct IntegratedOptions {
@@ -45,7 +45,7 @@ struct IntegratedOptions {
 /// (x - b) times the mean of d score / d picture on the way from b to x: at the midpoints b + (i + 1/2) / steps (x - b).
 /// Complete: the attributions of a picture add up to score(x) - score(b), but for the sum's error, which falls with the steps.
 /// [Sundararajan et al. 2017, "Axiomatic attribution for deep networks"]
-std::vector<Attribution> integrated_gradients(ResNet& model, const Tensor& pictures, std::span<const Target> targets = {},
+std::vector<Attribution> integrated_gradients(Module& model, const Tensor& pictures, std::span<const Target> targets = {},
                                               const IntegratedOptions& options = {});
 
 struct SmoothGradOptions {
@@ -57,7 +57,7 @@ struct SmoothGradOptions {
 
 /// The mean of d score / d picture over pictures with normal noise. Sample k of picture n takes normal_numbers of RandomKey{seed, kExplain,
 /// .step = n, .item = k}, in the picture's order.                                                    [Smilkov et al. 2017, "SmoothGrad"]
-std::vector<Attribution> smoothgrad(ResNet& model, const Tensor& pictures, std::span<const Target> targets = {},
+std::vector<Attribution> smoothgrad(Module& model, const Tensor& pictures, std::span<const Target> targets = {},
                                     const SmoothGradOptions& options = {});
 
 struct OcclusionOptions {
@@ -71,7 +71,7 @@ struct OcclusionOptions {
 /// the mean over the squares that cover it, 0 where none does (a stride larger than the window): channels = 1. Throws UsageError for a
 /// window that is larger than the picture, and for negative numbers. [Zeiler and Fergus 2014, "Visualizing and understanding convolutional
 /// networks"]
-std::vector<Attribution> occlusion(ResNet& model, const Tensor& pictures, std::span<const Target> targets = {},
+std::vector<Attribution> occlusion(Module& model, const Tensor& pictures, std::span<const Target> targets = {},
                                    const OcclusionOptions& options = {});
 
 /// For the eye: (values - mean) / std * 0.1 + 0.5 as colours, so grey is nothing. Throws UsageError unless there are three channels.

@@ -63,7 +63,7 @@ void check_layer(const Watch& watch, const Tensor& activation) {
 }
 
 // Of a batch that holds so many pictures, and then changed copies of them in the same order.
-std::vector<double> logits_of(ResNet& model, const Tensor& batch, const Tensor& logits, int64_t pictures) {
+std::vector<double> logits_of(Module& model, const Tensor& batch, const Tensor& logits, int64_t pictures) {
   try {
     return finite_logits(model, batch, logits);
   } catch (const NotFinite& error) {
@@ -72,7 +72,7 @@ std::vector<double> logits_of(ResNet& model, const Tensor& batch, const Tensor& 
 }
 
 // `copies`: the batch holds the pictures that many times, changed, and the first ones as they are; those say which class is the likeliest.
-Pass run(ResNet& model, const Tensor& batch, int64_t copies, const ExplainOptions& options) {
+Pass run(Module& model, const Tensor& batch, int64_t copies, const ExplainOptions& options) {
   const bool needs_gradient = method_called(options.method).needs_gradient;
   std::vector<Watch> watches;
   for (const std::string& layer : options.layers) watches.push_back(model.watch(model.resolve(layer)));
@@ -96,14 +96,14 @@ Pass run(ResNet& model, const Tensor& batch, int64_t copies, const ExplainOption
   return pass;
 }
 
-std::vector<double> measured_weights(ResNet& model, const Tensor& picture, const LayerOutput& layer, const Tensor& activation,
+std::vector<double> measured_weights(Module& model, const Tensor& picture, const LayerOutput& layer, const Tensor& activation,
                                      const Target& target, const ExplainOptions& options) {
   if (options.method == kAblationCam) return ablation_weights(model, layer.name, activation, target, options.batch);
   return score_weights(model, picture, activation, target, options.batch);
 }
 
 // (N, h w) of one layer.
-std::vector<double> maps_of(ResNet& model, const Tensor& batch, const Pass& pass, const LayerOutput& layer, const ExplainOptions& options) {
+std::vector<double> maps_of(Module& model, const Tensor& batch, const Pass& pass, const LayerOutput& layer, const ExplainOptions& options) {
   const Method& method = method_called(options.method);
   if (method.on_device) return grad_cam_layer(layer.activation, layer.gradient).maps.to_doubles();
   const std::vector<double> activation = layer.activation.to_doubles();
@@ -126,7 +126,7 @@ std::vector<double> maps_of(ResNet& model, const Tensor& batch, const Pass& pass
 }
 
 // The maps of all pictures of a batch, picture by picture, before style, fusing and smoothing.
-std::vector<std::vector<CamMap>> raw_maps(ResNet& model, const Tensor& batch, const Pass& pass, const ExplainOptions& options) {
+std::vector<std::vector<CamMap>> raw_maps(Module& model, const Tensor& batch, const Pass& pass, const ExplainOptions& options) {
   std::vector<std::vector<CamMap>> all(static_cast<size_t>(batch.size(0)));
   for (const LayerOutput& layer : pass.layers) {
     const std::vector<double> maps = maps_of(model, batch, pass, layer, options);
@@ -231,7 +231,7 @@ std::span<const std::string> cam_methods() {
   return kAll;
 }
 
-std::vector<CamExplanation> cam(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+std::vector<CamExplanation> cam(Module& model, const Tensor& pictures, const ExplainOptions& options) {
   if (options.method == kAblationCam)
     for (const std::string& layer : options.layers) check_can_run_after(model, model.resolve(layer));
   const EvaluationMode mode(model);

@@ -26,7 +26,7 @@ struct CamExplanation {
 /// ablationcam then run the network once for each channel, picture and layer.
 ///
 ///   pictures  (N,H,W,3) normalised, on the model's device
-///   layers    names that ResNet::resolve understands; a module that runs several times counts with its last run
+///   layers    names that Module::resolve understands; a module that runs several times counts with its last run
 ///   style     course: maps as the formula gives them; paper: max(map, 0)
 ///   fuse      mean or max: the layers' maps as one of the picture's size in [0,1] (fused_map)
 ///   smooth    each map becomes the mean of those, in [0,1] and of the picture's size, of six pictures: as it is and mirrored, times 0.9, 1
@@ -37,6 +37,6 @@ struct CamExplanation {
 /// says why, made from the values before style, fusing and smoothing. Waits for the device. Throws NotFinite where logits or a map are not
 /// finite; UsageError for an unknown method, layer or class, for targets that do not fit the pictures, and for ablationcam inside a block;
 /// Error for a layer without places.
-std::vector<CamExplanation> cam(ResNet& model, const Tensor& pictures, const ExplainOptions& options = {});
+std::vector<CamExplanation> cam(Module& model, const Tensor& pictures, const ExplainOptions& options = {});
 
 }  // namespace mirilla::nn

@@ -53,7 +53,7 @@ void scale_to_unit(std::vector<double>& mask) {
 
 }  // namespace
 
-std::vector<double> score_weights(ResNet& model, const Tensor& picture, const Tensor& activation, const Target& target,
+std::vector<double> score_weights(Module& model, const Tensor& picture, const Tensor& activation, const Target& target,
                                   const BatchOptions& options) {
   const std::vector<double> pixels = picture.to_doubles(), values = activation.to_doubles();
   const int64_t height = picture.size(1), width = picture.size(2), colours = picture.size(3);
@@ -82,7 +82,7 @@ std::vector<double> score_weights(ResNet& model, const Tensor& picture, const Te
   return weights;
 }
 
-std::vector<double> ablation_weights(ResNet& model, const std::string& layer, const Tensor& activation, const Target& target,
+std::vector<double> ablation_weights(Module& model, const std::string& layer, const Tensor& activation, const Target& target,
                                      const BatchOptions& options) {
   const std::vector<double> values = activation.to_doubles();
   const int64_t channels = activation.size(3);

@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kGuided = "guided", kGuidedGradcam = "guided-gradcam", kIntegrated = "integrated", kSmoothgrad = "smoothgrad",
                            kOcclusion = "occlusion";
 
-std::vector<Attribution> attributions(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+std::vector<Attribution> attributions(Module& model, const Tensor& pictures, const ExplainOptions& options) {
   if (options.method == kGuided) return guided_backpropagation(model, pictures, options.targets);
   if (options.method == kGuidedGradcam) return guided_grad_cam(model, pictures, options.layers.at(0), options.targets);
   if (options.method == kIntegrated) {
@@ -50,7 +50,7 @@ bool is_cam(std::string_view method) {
 
 namespace {
 
-std::vector<Explanation> compute(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+std::vector<Explanation> compute(Module& model, const Tensor& pictures, const ExplainOptions& options) {
   std::vector<Explanation> all;
   if (is_cam(options.method)) {
     for (CamExplanation& one : cam(model, pictures, options))
@@ -81,7 +81,7 @@ std::string not_finite_in(const Explanation& explanation, const ExplainOptions& 
 
 }  // namespace
 
-std::vector<Explanation> explain(ResNet& model, const Tensor& pictures, const ExplainOptions& options) {
+std::vector<Explanation> explain(Module& model, const Tensor& pictures, const ExplainOptions& options) {
   std::vector<Explanation> all = compute(model, pictures, options);
   for (size_t i = 0; i < all.size(); ++i)
     if (const std::string what = not_finite_in(all[i], options); !what.empty())

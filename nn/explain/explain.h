@@ -32,7 +32,7 @@ struct Explanation {
 ///   pictures  (N,H,W,3) normalised, on the model's device
 ///
 /// Throws NotFinite where logits or the explanation are not finite, with the row of the picture, and what those throw.
-std::vector<Explanation> explain(ResNet& model, const Tensor& pictures, const ExplainOptions& options);
+std::vector<Explanation> explain(Module& model, const Tensor& pictures, const ExplainOptions& options);
 
 /// One map of how much each place counts, for measures: the first of the maps, or magnitude() of the pixels.
 CamMap saliency(const Explanation& explanation);

@@ -8,6 +8,7 @@
 #include "data/names.h"
 #include "data/resize.h"
 #include "data/write/png_write.h"
+#include "nn/modules/layers.h"
 
 namespace mirilla::nn {
 
@@ -82,7 +83,7 @@ void check(const SheetOptions& options) {
                      "gradcam and the other class activation maps have one");
 }
 
-std::vector<Explanation> explained(ResNet& model, std::span<const data::Picture> pictures, std::span<const std::filesystem::path> names,
+std::vector<Explanation> explained(Module& model, std::span<const data::Picture> pictures, std::span<const std::filesystem::path> names,
                                    const ModelInfo& info, const SheetOptions& options, Placement placement) {
   try {
     return explain(model, prepare(pictures, info, placement), options.explain);
@@ -95,14 +96,38 @@ std::vector<Explanation> explained(ResNet& model, std::span<const data::Picture>
 
 }  // namespace
 
-std::vector<std::string> film_layers(ResNet& model) {
-  std::vector<std::string> layers{"relu", "maxpool"};
-  int stage = 0;
-  for (const int blocks : architecture_of(model.spec().arch).blocks) {
-    ++stage;
-    for (int block = 0; block + 1 < blocks; ++block) layers.push_back(fmt::format("layer{}.{}", stage, block));
-    layers.push_back(fmt::format("layer{}", stage));
+namespace {
+
+// From here on an output has no places.
+bool ends_the_places(const Module& module) {
+  return dynamic_cast<const AdaptiveAvgPool2d*>(&module) || dynamic_cast<const AdaptiveConcatPool2d*>(&module) ||
+         dynamic_cast<const Flatten*>(&module) || dynamic_cast<const Linear*>(&module);
+}
+
+// The children that the network can go on from, each before it its own but the last, whose output is the child's. False: the places end.
+bool collect_film(Module& module, const std::string& prefix, std::vector<std::string>& layers) {
+  for (const Module::Child& child : module.children()) {
+    if (!module.rest_after(child.name)) continue;
+    if (ends_the_places(*child.module)) return false;
+    const std::string name = full_name(prefix, child.name);
+    std::vector<std::string> inside;
+    const bool goes_on = collect_film(*child.module, name, inside);
+    if (goes_on && !inside.empty()) inside.back() = name;
+    layers.insert(layers.end(), inside.begin(), inside.end());
+    if (!goes_on) return false;
+    if (inside.empty()) layers.push_back(name);
   }
+  return true;
+}
+
+}  // namespace
+
+std::vector<std::string> film_layers(Module& model) {
+  std::vector<std::string> layers;
+  collect_film(model, "", layers);
+  if (layers.empty())
+    throw UsageError(fmt::format("a film strip needs to know the main path of a network, and a {} does not say it", model.kind()),
+                     "name layers instead, or give it a rest_after");
   return layers;
 }
 
@@ -128,7 +153,7 @@ double probability_of(const Explanation& explanation) {
   return probability_of(explanation.logits, static_cast<size_t>(explanation.target.terms[0].index));
 }
 
-ExplainedFiles explain_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
+ExplainedFiles explain_files(Module& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                              const SheetOptions& options, Placement placement) {
   check(options);
   ExplainedFiles result;

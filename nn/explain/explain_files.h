@@ -15,9 +15,10 @@
 /// Many pictures explained on few sheets.
 namespace mirilla::nn {
 
-/// The outputs that a picture goes through, in this order: "relu", "maxpool", then each block's, "layer1.0", ... the last of a stage under
-/// the stage's own name, "layer1" ... "layer4".
-std::vector<std::string> film_layers(ResNet& model);
+/// The outputs on a network's main path that have places, in the order of execution. Of a ResNet: "relu", "maxpool", then each block's,
+/// "layer1.0", ... the last of a stage under the stage's own name, "layer1" ... "layer4". Throws UsageError for a network that does not say
+/// its main path (Module::rest_after).
+std::vector<std::string> film_layers(Module& model);
 
 /// The softmax of logits at a class: for an explanation its target's first.
 double probability_of(const Explanation& explanation);
@@ -56,7 +57,7 @@ struct ExplainedFiles {
 /// Explains files in batches and writes contact sheets; never more than a sheet's small pictures are in memory. A file that does not decode
 /// is listed in `bad` and passed over, however many do. Throws NotFinite with the pictures' names and UsageError as explain does, and for a
 /// film of a method that gives no map a layer; Error where a sheet cannot be written.
-ExplainedFiles explain_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
+ExplainedFiles explain_files(Module& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                              const SheetOptions& options, Placement placement);
 
 }  // namespace mirilla::nn

@@ -13,7 +13,7 @@ GradCamLayer grad_cam_layer(const Tensor& activation, const Tensor& gradient) {
   return layer;
 }
 
-GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style) {
+GradCam grad_cam(Module& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style) {
   ExplainOptions options{.layers = layers, .style = style};
   if (target) options.targets = {Target{{{*target}}}};
   std::vector<CamExplanation> all = cam(model, picture, options);

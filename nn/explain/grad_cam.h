@@ -8,7 +8,7 @@
 
 #include "data/draw/figure.h"
 #include "data/picture.h"
-#include "nn/modules/resnet.h"
+#include "nn/modules/module.h"
 
 namespace mirilla::nn {
 
@@ -34,7 +34,7 @@ struct GradCam {
 ///   w_c = mean over (h,w) of d logit[target] / d A[h,w,c];   map[h,w] = sum_c w_c A[h,w,c]
 ///
 ///   picture  (1,H,W,3) normalised, on the model's device
-///   layers   names that ResNet::resolve understands; a module that runs several times counts with its last run
+///   layers   names that Module::resolve understands; a module that runs several times counts with its last run
 ///   target   the class to explain, or none for the likeliest
 ///
 /// A map without a positive value is all zeros in the paper's style, and one without any is so in both; its note says what that means.
@@ -42,7 +42,7 @@ struct GradCam {
 /// In evaluation mode (the mode is put back afterwards), from the raw logit. No parameter's gradient is computed, frozen parameters do not
 /// matter, nor does a NoGrad around the call. Waits for the device. Throws NotFinite where logits or a map are not finite, UsageError for
 /// an unknown layer or class, Error for a layer without a spatial extent.
-GradCam grad_cam(ResNet& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
+GradCam grad_cam(Module& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
 
 /// What the formula gives at one layer, f32 also where the activation is a half.
 struct GradCamLayer {

@@ -4,61 +4,47 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <optional>
+#include <ranges>
+#include <vector>
 
-#include "engine/ops/linear.h"
+#include "kernels/core/error.h"
 
 namespace mirilla::nn {
 
 namespace {
 
-constexpr std::array<std::string_view, 6> kChain = {"relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
-
-// How many members of kChain have run in full, and how many blocks of the next.
-struct Position {
-  size_t members = 0, blocks = 0;
-};
-
-std::optional<Position> position_after(ResNet& model, std::string_view path) {
-  const size_t dot = path.find('.');
-  const auto member = std::find(kChain.begin(), kChain.end(), path.substr(0, dot));
-  if (member == kChain.end()) return std::nullopt;
-  const auto index = static_cast<size_t>(member - kChain.begin());
-  if (dot == std::string_view::npos) return Position{index + 1, 0};
-  std::string_view block = path.substr(dot + 1);
-  if (block.ends_with(".relu")) block.remove_suffix(std::string_view(".relu").size());
-  size_t number = 0;
-  const auto [end, error] = std::from_chars(block.data(), block.data() + block.size(), number);
-  if (error != std::errc() || end != block.data() + block.size() || number >= model.at(*member).children().size()) return std::nullopt;
-  return Position{index, number + 1};
+// What each module from the root down to the one at `path` makes of the next; none where one of them does not say.
+std::vector<Module::Rest> rests_after(Module& model, std::string_view path) {
+  std::vector<Module::Rest> rests;
+  Module* at = &model;
+  while (!path.empty()) {
+    const size_t dot = path.find('.');
+    const std::string_view name = path.substr(0, dot);
+    const auto child = std::ranges::find(at->children(), name, &Module::Child::name);
+    Module::Rest rest = child == at->children().end() ? Module::Rest() : at->rest_after(name);
+    if (!rest) return {};
+    rests.push_back(std::move(rest));
+    at = child->module.get();
+    path = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
+  }
+  return rests;
 }
 
-Position position_or_throw(ResNet& model, std::string_view path) {
-  if (const auto position = position_after(model, path)) return *position;
+std::vector<Module::Rest> rests_or_throw(Module& model, std::string_view path) {
+  std::vector<Module::Rest> rests = rests_after(model, path);
+  if (!rests.empty()) return rests;
   throw UsageError(fmt::format("the network cannot go on from '{}' alone: a shortcut goes around it, or it has no places", path),
-                   "layer4, layer3 and blocks such as layer3.0 are where it can");
+                   "layers on the network's main path are where it can: of a ResNet layer4, layer3 and blocks such as layer3.0");
 }
 
 }  // namespace
 
-void check_can_run_after(ResNet& model, std::string_view path) { position_or_throw(model, path); }
+void check_can_run_after(Module& model, std::string_view path) { rests_or_throw(model, path); }
 
-Tensor run_after(ResNet& model, std::string_view path, const Tensor& output) {
-  const Position position = position_or_throw(model, path);
+Tensor run_after(Module& model, std::string_view path, const Tensor& output) {
   Tensor y = output;
-  size_t blocks = position.blocks;
-  for (size_t i = position.members; i < kChain.size(); ++i, blocks = 0) {
-    Module& member = model.at(kChain[i]);
-    if (blocks == 0) {
-      y = member(y);
-      continue;
-    }
-    for (size_t b = blocks; b < member.children().size(); ++b) y = (*member.children()[b].module)(y);
-  }
-  if (model.spec().head == Head::fastai) return model.at("head")(y);
-  return model.at("fc")(flatten(model.at("avgpool")(y)));
+  for (const Module::Rest& rest : rests_or_throw(model, path) | std::views::reverse) y = rest(y);
+  return y;
 }
 
 }  // namespace mirilla::nn

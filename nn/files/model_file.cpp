@@ -24,8 +24,6 @@ constexpr std::string_view kFormat = "mirilla";
 constexpr std::string_view kVersion = "1";
 const std::string kExifRotate = "exif_rotate";
 
-std::string head_name(Head head) { return head == Head::fastai ? "fastai" : "torchvision"; }
-
 // What a file's names and shapes say about the network.
 struct Anatomy {
   std::string arch;
@@ -183,25 +181,25 @@ void apply(const ModelOverrides& overrides, const Anatomy& anatomy, std::string_
 
 }  // namespace
 
-weights::StateDict to_state_dict(const ResNet& model, const ModelInfo& info) {
+weights::StateDict to_state_dict(const Module& model, const ModelInfo& info) {
   weights::StateDict state;
   for (const NamedTensor& named : parameters_and_buffers(model)) state.add(named.name, to_array(named.tensor));
-  state.metadata = {{"format", std::string(kFormat)},
-                    {"version", std::string(kVersion)},
-                    {"architecture", model.spec().arch},
-                    {"head", head_name(model.spec().head)},
-                    {"vocabulary", nlohmann::json(info.vocabulary).dump()},
-                    {"resize", std::to_string(info.resize)},
-                    {"size", std::to_string(info.size)},
-                    {"mean", nlohmann::json(info.mean).dump()},
-                    {"std", nlohmann::json(info.std).dump()}};
+  state.metadata = {
+      {"format", std::string(kFormat)},        {"version", std::string(kVersion)},  {"vocabulary", nlohmann::json(info.vocabulary).dump()},
+      {"resize", std::to_string(info.resize)}, {"size", std::to_string(info.size)}, {"mean", nlohmann::json(info.mean).dump()},
+      {"std", nlohmann::json(info.std).dump()}};
+  state.metadata.merge(model.description());
   if (info.exif_rotate) state.metadata.emplace(kExifRotate, nlohmann::json(true).dump());
   if (std::string plans = chosen_plans(); !plans.empty()) state.metadata.emplace("plans", std::move(plans));
   return state;
 }
 
-void save_model(const std::filesystem::path& path, const ResNet& model, const ModelInfo& info) {
+void save_model(const std::filesystem::path& path, const Module& model, const ModelInfo& info) {
   weights::write_safetensors(path, to_state_dict(model, info));
+}
+
+std::string architecture_in(const std::filesystem::path& path) {
+  return arch_of(weights::model_names(weights::read_weights(path)), path.string());
 }
 
 LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& overrides, Placement placement) {

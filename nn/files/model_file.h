@@ -29,11 +29,12 @@ struct ModelInfo {
 };
 
 /// Our file: .safetensors with every parameter and buffer under torchvision's name (the head as head.<index>.*) in PyTorch's layout, so
-/// that others can read it, and the metadata format "mirilla", version "1", architecture, head, vocabulary (JSON), resize, size, mean and
-/// std (JSON); exif_rotate where it is on; and, where a GPU's library computed, its plans (kernels/plans/chosen_plans.h).
-weights::StateDict to_state_dict(const ResNet& model, const ModelInfo& info);
+/// that others can read it, and the metadata format "mirilla", version "1", what Module::description says (architecture, and of a ResNet
+/// head), vocabulary (JSON), resize, size, mean and std (JSON); exif_rotate where it is on; and, where a GPU's library computed, its plans
+/// (kernels/plans/chosen_plans.h).
+weights::StateDict to_state_dict(const Module& model, const ModelInfo& info);
 /// Appears whole or not at all. Throws Error where it cannot be written.
-void save_model(const std::filesystem::path& path, const ResNet& model, const ModelInfo& info);
+void save_model(const std::filesystem::path& path, const Module& model, const ModelInfo& info);
 
 /// What the user says of a model over what its file says.
 struct ModelOverrides {
@@ -56,22 +57,25 @@ struct LoadedModel {
   std::vector<std::string> notes;  // lines for the user: what was assumed or left out
 };
 
-/// A model from a file, told by its content: ours; torchvision's resnets (.pth or .safetensors), with its `fc` as the classifier;
+/// A ResNet from a file, told by its content: ours; torchvision's resnets (.pth or .safetensors), with its `fc` as the classifier;
 /// fastai's learn.save of a vision_learner. Architecture and number of classes come from the tensors. A file without a vocabulary gets
 /// class numbers for names, with a note. Throws WeightsError for anything else, for missing or mis-shaped tensors, and FlawedWeights;
 /// UsageError where the vocabulary has not one name a class.
 LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& overrides, Placement placement);
 
+/// Which of architectures() the body in a file of weights has. Throws WeightsError for anything else.
+std::string architecture_in(const std::filesystem::path& path);
+
 /// Overwrites a model's values with those of our own file of the same model. Throws WeightsError where they do not fit, FlawedWeights.
-void load_weights(ResNet& model, const std::filesystem::path& path);
+void load_weights(Module& model, const std::filesystem::path& path);
 
 /// For --weights: the body's values from any of the files above; the head keeps its own. The report says what fitted and what was left out
 /// (weights::describe gives lines). Throws WeightsError where a tensor of the body is missing or has another shape, or nothing fits;
 /// FlawedWeights for those of the body.
-weights::Report import_body(ResNet& model, const std::filesystem::path& path, const ImportOptions& options = {});
+weights::Report import_body(Module& model, const std::filesystem::path& path, const ImportOptions& options = {});
 
 /// For --init-head: the values of the head's tensors (head.*) from a file; other tensors in it are ignored. Throws WeightsError where one
 /// of them is missing or has another shape, FlawedWeights.
-weights::Report load_head(ResNet& model, const std::filesystem::path& path, const ImportOptions& options = {});
+weights::Report load_head(Module& model, const std::filesystem::path& path, const ImportOptions& options = {});
 
 }  // namespace mirilla::nn

@@ -23,7 +23,7 @@ std::string flaws_left_out(const weights::Report& report, const weights::StateDi
 
 }  // namespace
 
-void load_weights(ResNet& model, const std::filesystem::path& path) {
+void load_weights(Module& model, const std::filesystem::path& path) {
   const weights::StateDict state = weights::read_weights(path);
   const weights::Report report = weights::match(wanted_by(model), state);
   weights::require_fit(report, path.string());
@@ -31,7 +31,7 @@ void load_weights(ResNet& model, const std::filesystem::path& path) {
   assign(model, report, state);
 }
 
-weights::Report import_body(ResNet& model, const std::filesystem::path& path, const ImportOptions& options) {
+weights::Report import_body(Module& model, const std::filesystem::path& path, const ImportOptions& options) {
   static constexpr std::string_view kHeads[] = {"head.", "fc."};
   const weights::StateDict state = weights::read_weights(path);
   weights::Report report = weights::match(wanted_by(model), state);
@@ -50,7 +50,7 @@ weights::Report import_body(ResNet& model, const std::filesystem::path& path, co
   return report;
 }
 
-weights::Report load_head(ResNet& model, const std::filesystem::path& path, const ImportOptions& options) {
+weights::Report load_head(Module& model, const std::filesystem::path& path, const ImportOptions& options) {
   const weights::StateDict state = weights::read_weights(path);
   weights::Report report = weights::match(wanted_by(model, in_head), state);
   std::erase_if(report.unexpected, [](const std::string& name) { return !in_head(name); });

@@ -162,7 +162,7 @@ std::string to_csv(std::span<const ItemResult> results, const data::Dataset& dat
   return text;
 }
 
-data::Picture draw_top_losses(ResNet& model, const data::Dataset& dataset, std::span<const ItemResult> results, const ModelInfo& info,
+data::Picture draw_top_losses(Module& model, const data::Dataset& dataset, std::span<const ItemResult> results, const ModelInfo& info,
                               const TopLossesOptions& options) {
   constexpr int kPairPx = 400, kColumns = 3;
   const std::string layer = model.resolve(options.layer);

@@ -67,14 +67,14 @@ std::string to_csv(std::span<const Confused> confused, std::span<const std::stri
 std::string to_csv(std::span<const ItemResult> results, const data::Dataset& dataset);
 
 struct TopLossesOptions {
-  std::string layer = "layer4";  // as ResNet::resolve understands it
+  std::string layer = "layer4";  // as Module::resolve understands it
   std::function<void(int64_t done, int64_t total)> progress = {};
 };
 
 /// A sheet of these pictures under their captions, each beside Grad-CAM's map of the class that was predicted: where the model saw what is
 /// not there. Runs the model once a picture. Throws UsageError for an unknown layer or without results, DataError where a picture does not
 /// decode or a map is not finite.
-data::Picture draw_top_losses(ResNet& model, const data::Dataset& dataset, std::span<const ItemResult> results, const ModelInfo& info,
+data::Picture draw_top_losses(Module& model, const data::Dataset& dataset, std::span<const ItemResult> results, const ModelInfo& info,
                               const TopLossesOptions& options = {});
 
 }  // namespace mirilla::nn

@@ -21,7 +21,7 @@ bool is_below(std::string_view name, std::string_view parent) {
 
 }  // namespace
 
-std::vector<ModuleSummary> summarise(ResNet& model, int size) {
+std::vector<ModuleSummary> summarise(Module& model, int size) {
   const auto modules = model.modules();
   std::vector<Watch> watches;
   for (const auto& [name, module] : modules) watches.push_back(model.watch(name));

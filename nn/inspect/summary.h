@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/modules/resnet.h"
+#include "nn/modules/module.h"
 
 namespace mirilla::nn {
 
@@ -20,6 +20,6 @@ struct ModuleSummary {
 };
 
 /// Runs one grey picture of (size, size) through the model in evaluation mode with every module watched. The first entry is the whole.
-std::vector<ModuleSummary> summarise(ResNet& model, int size);
+std::vector<ModuleSummary> summarise(Module& model, int size);
 
 }  // namespace mirilla::nn

@@ -21,7 +21,7 @@ constexpr double kScale = 1024;  // a logit's gradient of 1 must not overflow, a
 // What a pass in training moves, put back when this object goes.
 class LeftAsItWas {
  public:
-  LeftAsItWas(ResNet& model, const TraceOptions& options) : model_(model), training_(model.training()) {
+  LeftAsItWas(Module& model, const TraceOptions& options) : model_(model), training_(model.training()) {
     for (const auto& [name, module] : model.modules())
       if (auto* dropout = dynamic_cast<Dropout*>(module)) dropouts_.emplace_back(dropout, dropout->p());
     for (NamedTensor& parameter : model.parameters()) {
@@ -47,20 +47,26 @@ class LeftAsItWas {
   LeftAsItWas& operator=(const LeftAsItWas&) = delete;
 
  private:
-  ResNet& model_;
+  Module& model_;
   bool training_;
   std::vector<std::pair<Dropout*, double>> dropouts_;
   std::vector<std::pair<Tensor, Tensor>> gradients_, buffers_;
 };
 
-void check(const ResNet& model, const Tensor& input, const TraceOptions& options) {
+void check(const Tensor& input, const TraceOptions& options) {
   if (options.training && input.size(0) < 2)
     throw UsageError("in training mode batch norms take their statistics from the batch, and one picture is none", "name two or more");
   if (!options.classes.empty() && static_cast<int64_t>(options.classes.size()) != input.size(0))
     throw UsageError(fmt::format("one class a picture was expected, and {} came for {}", options.classes.size(), input.size(0)));
+}
+
+// The classes that the objective is about: those asked for, or each picture's likeliest.
+std::vector<int64_t> classes_of(const Tensor& logits, const TraceOptions& options) {
+  const int64_t count = logits.size(1);
   for (const int64_t wanted : options.classes)
-    if (wanted < 0 || wanted >= model.spec().classes)
-      throw UsageError(fmt::format("the model has the classes 0 to {} and class {} was asked for", model.spec().classes - 1, wanted));
+    if (wanted < 0 || wanted >= count)
+      throw UsageError(fmt::format("the model has the classes 0 to {} and class {} was asked for", count - 1, wanted));
+  return options.classes.empty() ? argmax(logits).to_vector<int64_t>() : options.classes;
 }
 
 // From the objective to the input: fills the gradients of all that is watched, and of the parameters where nobody holds them off.
@@ -79,7 +85,7 @@ void flow_back(const Tensor& logits, const TraceOptions& options, const std::vec
 }
 
 // Every call of every watched module, in the order of execution.
-std::vector<Traced> in_order(ResNet& model, const std::vector<Watch>& watches) {
+std::vector<Traced> in_order(Module& model, const std::vector<Watch>& watches) {
   std::vector<std::pair<size_t, Traced>> placed;
   for (const Watch& watch : watches)
     for (size_t call = 0; call < watch.calls(); ++call) {
@@ -104,13 +110,13 @@ std::vector<Traced> kept(const std::vector<NamedTensor>& tensors) {
 }
 
 // One pass there and back with everything watched.
-void run_watched(ResNet& model, Tensor input, const TraceOptions& options, Trace& result) {
+void run_watched(Module& model, Tensor input, const TraceOptions& options, Trace& result) {
   std::vector<Watch> watches;
   for (const auto& [name, module] : model.modules())
     if (!name.empty()) watches.push_back(model.watch(name));  // the whole model's output is its last child's
   tape::keep_gradient(input);
   const Tensor logits = model(input);
-  result.classes = options.classes.empty() ? argmax(logits).to_vector<int64_t>() : options.classes;
+  result.classes = classes_of(logits, options);
   std::vector<Tensor> targets;  // empty: the parameters' too
   if (!options.parameters) {
     targets.push_back(input);
@@ -124,8 +130,8 @@ void run_watched(ResNet& model, Tensor input, const TraceOptions& options, Trace
 
 }  // namespace
 
-Trace trace(ResNet& model, const Tensor& input, const TraceOptions& options) {
-  check(model, input, options);
+Trace trace(Module& model, const Tensor& input, const TraceOptions& options) {
+  check(input, options);
   const LeftAsItWas state(model, options);
   const amp::Autocast autocast(amp::dtype_of(options.precision));
   Trace result;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/amp/precision.h"
-#include "nn/modules/resnet.h"
+#include "nn/modules/module.h"
 #include "weights/state_dict.h"
 
 /// All that a network computed for one batch, module by module: what nn/inspect/diff compares.
@@ -58,7 +58,7 @@ struct Trace {
 ///
 /// In fp16 the gradients run under a scale of 1024, as under a GradScaler, and come divided by it. Waits for the device. Throws UsageError
 /// for a class that is not there, a number of classes that is not that of the pictures, or training with one picture.
-Trace trace(ResNet& model, const Tensor& input, const TraceOptions& options = {});
+Trace trace(Module& model, const Tensor& input, const TraceOptions& options = {});
 
 /// A file of a trace, in PyTorch's layouts, so that others can read or make one:
 ///

@@ -26,7 +26,7 @@ std::span<const std::string> baseline_maps() {
   return kAll;
 }
 
-std::vector<MeasureColumn> measure_columns(std::span<const std::string> measures, const ResNet& model) {
+std::vector<MeasureColumn> measure_columns(std::span<const std::string> measures, const Module& model) {
   const auto all = cam_measures();
   for (const std::string& measure : measures)
     if (std::find(all.begin(), all.end(), measure) == all.end())
@@ -53,7 +53,7 @@ std::vector<MeasureColumn> measure_columns(std::span<const std::string> measures
   return columns;
 }
 
-std::vector<BenchSubject> bench_subjects(const ResNet& model, const data::Dataset& dataset, const Evaluation& evaluation,
+std::vector<BenchSubject> bench_subjects(const Module& model, const data::Dataset& dataset, const Evaluation& evaluation,
                                          const ModelInfo& info) {
   ModelInfo at_size = info;
   at_size.resize = info.size;

@@ -38,7 +38,7 @@ bool is_baseline(std::string_view name) {
 }
 
 // The softmax at a class, of pictures on the host.
-Confidence confidence_in(ResNet& model, const BenchSubject& subject, int64_t batch_size) {
+Confidence confidence_in(Module& model, const BenchSubject& subject, int64_t batch_size) {
   return [&model, &subject, batch_size](std::span<const double> pictures, int64_t n) {
     const tape::NoGrad no_grad;
     const size_t numel = pictures.size() / static_cast<size_t>(n);
@@ -76,7 +76,7 @@ struct Means {
 // One method, or baseline, over the pictures.
 class Bench {
  public:
-  Bench(ResNet& model, std::span<const BenchSubject> subjects, const CamBenchOptions& options)
+  Bench(Module& model, std::span<const BenchSubject> subjects, const CamBenchOptions& options)
       : model_(model),
         subjects_(subjects),
         options_(options),
@@ -153,7 +153,7 @@ class Bench {
     return all;
   }
 
-  MeasuredMap explained(ResNet& model, const std::string& method, size_t i, const Tensor& input) {
+  MeasuredMap explained(Module& model, const std::string& method, size_t i, const Tensor& input) {
     const int height = static_cast<int>(input.size(1)), width = static_cast<int>(input.size(2));
     if (method == kCentre) return measured_map(centre_map(height, width), height, width);
     if (method == kRandom) return measured_map(random_map(height, width, key_of(options_.seed, i, Draw::random)), height, width);
@@ -212,7 +212,7 @@ class Bench {
     return largest;
   }
 
-  ResNet& model_;
+  Module& model_;
   std::span<const BenchSubject> subjects_;
   const CamBenchOptions& options_;
   std::string layer_;
@@ -237,7 +237,7 @@ void check(std::span<const BenchSubject> subjects, const CamBenchOptions& option
 
 }  // namespace
 
-void check_names(ResNet& model, const CamBenchOptions& options) {
+void check_names(Module& model, const CamBenchOptions& options) {
   const std::string layer = model.resolve(options.layer);
   static_cast<void>(measure_columns(options.measures, model));
   for (const std::string& method : options.methods) {
@@ -246,7 +246,7 @@ void check_names(ResNet& model, const CamBenchOptions& options) {
   }
 }
 
-CamBench cam_bench(ResNet& model, std::span<const BenchSubject> subjects, const CamBenchOptions& options) {
+CamBench cam_bench(Module& model, std::span<const BenchSubject> subjects, const CamBenchOptions& options) {
   check_names(model, options);
   check(subjects, options);
   CamBench bench{.columns = measure_columns(options.measures, model), .rows = {}};

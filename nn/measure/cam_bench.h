@@ -33,7 +33,7 @@ struct MeasureColumn {
   bool detail = false;  // beside another column of its measure
 };
 /// Of these measures for this model, in the order of cam_measures(). Throws UsageError for a name that is none.
-std::vector<MeasureColumn> measure_columns(std::span<const std::string> measures, const ResNet& model);
+std::vector<MeasureColumn> measure_columns(std::span<const std::string> measures, const Module& model);
 
 /// A picture that is measured, and the class that is explained in it.
 struct BenchSubject {
@@ -42,7 +42,7 @@ struct BenchSubject {
   std::optional<data::Picture> mask;  // (size,size), as the network sees the picture
 };
 /// The pictures that were classified right, each with its mask where the data set has one (data::mask_path).
-std::vector<BenchSubject> bench_subjects(const ResNet& model, const data::Dataset& dataset, const Evaluation& evaluation,
+std::vector<BenchSubject> bench_subjects(const Module& model, const data::Dataset& dataset, const Evaluation& evaluation,
                                          const ModelInfo& info);
 
 struct CamBenchOptions {
@@ -85,7 +85,7 @@ inline constexpr double kSurvives = 0.5;
 
 /// What would stop cam_bench by its name: throws UsageError for an unknown method, measure or layer, or one that ablationcam cannot go on
 /// from.
-void check_names(ResNet& model, const CamBenchOptions& options);
+void check_names(Module& model, const CamBenchOptions& options);
 
 /// Explains the pictures one at a time, in evaluation mode (the mode is put back); maps are those of the style paper. What is drawn at
 /// random depends on the seed and the picture's number alone: methods meet the same noise. Waits for the device.
@@ -100,6 +100,6 @@ void check_names(ResNet& model, const CamBenchOptions& options);
 ///                     (with_random_top), ssim-<part> by structural_similarity
 ///
 /// Throws as check_names does, UsageError for no pictures, and DataError where a measure needs masks and no picture has one.
-CamBench cam_bench(ResNet& model, std::span<const BenchSubject> subjects, const CamBenchOptions& options = {});
+CamBench cam_bench(Module& model, std::span<const BenchSubject> subjects, const CamBenchOptions& options = {});
 
 }  // namespace mirilla::nn

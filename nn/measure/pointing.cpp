@@ -36,7 +36,7 @@ double share_inside(const data::Picture& mask) {
 
 }  // namespace
 
-Pointing play_pointing(ResNet& model, const data::Dataset& dataset, const Evaluation& evaluation, const ModelInfo& info,
+Pointing play_pointing(Module& model, const data::Dataset& dataset, const Evaluation& evaluation, const ModelInfo& info,
                        const std::string& layer, const std::function<void(int64_t done, int64_t total)>& progress) {
   const Placement placement = placement_of(model);
   Pointing pointing;

@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "data/dataset.h"
-#include "nn/modules/resnet.h"
+#include "nn/modules/module.h"
 #include "nn/run/evaluate.h"
 
 namespace mirilla::nn {
@@ -22,7 +22,7 @@ struct Pointing {
 /// Plays it over the pictures of `evaluation` that were classified right and whose source has a mask (data::mask_path), with the map of
 /// `layer` for the predicted class. The point is the centre of the map's largest cell. `progress(done, total)` as it goes. All zero where
 /// none was classified right. Throws DataError where none of those has a mask.
-Pointing play_pointing(ResNet& model, const data::Dataset& dataset, const Evaluation& evaluation, const ModelInfo& info,
+Pointing play_pointing(Module& model, const data::Dataset& dataset, const Evaluation& evaluation, const ModelInfo& info,
                        const std::string& layer, const std::function<void(int64_t done, int64_t total)>& progress = {});
 
 }  // namespace mirilla::nn

@@ -3,12 +3,13 @@
 
 #include <algorithm>
 
+#include "kernels/core/error.h"
 #include "nn/files/model_tensors.h"
 #include "nn/run/evaluate.h"
 
 namespace mirilla::nn {
 
-std::vector<std::string> parts_from_the_top(const ResNet& model) {
+std::vector<std::string> parts_from_the_top(const Module& model) {
   std::vector<std::string> parts;
   for (const Module::Child& child : model.children())
     if (!child.module->parameters().empty()) parts.push_back(child.name);
@@ -16,10 +17,12 @@ std::vector<std::string> parts_from_the_top(const ResNet& model) {
   return parts;
 }
 
-std::unique_ptr<ResNet> with_random_top(const ResNet& model, int64_t count, uint64_t seed) {
-  ResNetSpec spec = model.spec();
-  spec.seed = seed;
-  auto copy = std::make_unique<ResNet>(spec, placement_of(model));
+std::unique_ptr<Module> with_random_top(const Module& model, int64_t count, uint64_t seed) {
+  auto copy = model.made_anew(seed);
+  if (!copy)
+    throw UsageError(
+        fmt::format("randomisation wants a second network with other initial values, and a {} does not make one", model.kind()),
+        "override made_anew, or leave this measure out");
   const std::vector<std::string> parts = parts_from_the_top(model);
   const auto kept = [&](const std::string& name) {  // "layer4.0.conv1.weight" is of the part "layer4"
     const auto part = std::find(parts.begin(), parts.end(), name.substr(0, name.find('.')));

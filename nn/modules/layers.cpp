@@ -67,9 +67,9 @@ void Dropout::on_step(const RandomStep& step, uint32_t ordinal) {
   step_ = step.place;
 }
 
-Tensor Sequential::forward(const Tensor& x) {
+Tensor Sequential::run_from(size_t first, const Tensor& x) {
   Tensor y = x;
-  for (size_t i = 0; i < children().size(); ++i) {
+  for (size_t i = first; i < children().size(); ++i) {
     Module& module = *children()[i].module;
     auto* conv = dynamic_cast<Conv2d*>(&module);
     auto* norm = conv && i + 1 < children().size() ? dynamic_cast<BatchNorm*>(children()[i + 1].module.get()) : nullptr;
@@ -82,6 +82,12 @@ Tensor Sequential::forward(const Tensor& x) {
     i += relu ? 2 : 1;
   }
   return y;
+}
+
+Module::Rest Sequential::rest_after(std::string_view child) {
+  for (size_t i = 0; i < children().size(); ++i)
+    if (children()[i].name == child) return [this, i](const Tensor& output) { return run_from(i + 1, output); };
+  return {};
 }
 
 std::optional<Module::Indexed> Sequential::indexed(std::span<const int> indices) const {

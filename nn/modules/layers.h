@@ -165,10 +165,14 @@ class Sequential final : public Module {
   M& append(std::unique_ptr<M> module) {
     return add(std::to_string(children().size()), std::move(module));
   }
+  Rest rest_after(std::string_view child) override;
 
  protected:
-  Tensor forward(const Tensor& x) override;
+  Tensor forward(const Tensor& x) override { return run_from(0, x); }
   std::optional<Indexed> indexed(std::span<const int> indices) const override;
+
+ private:
+  Tensor run_from(size_t first, const Tensor& x);
 };
 
 /// relu(norm(conv(x)) + residual): the residual and the ReLU may be absent. In evaluation, where no gradient of conv's or norm's parameters

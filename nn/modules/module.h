@@ -4,6 +4,8 @@
 #include <atomic>
 #include <concepts>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -71,6 +73,28 @@ class Module {
   std::vector<NamedTensor> parameters() const;
   std::vector<NamedTensor> own_buffers() const;
   std::vector<NamedTensor> buffers() const;
+
+  /// The parameters in groups, from the input to the output: each group has its own learning rate, and freezing leaves out all but the
+  /// last. A network that does not say otherwise trains as one group, of which nothing freezes.
+  virtual std::vector<std::vector<NamedTensor>> parameter_groups() const { return {parameters()}; }
+
+  /// What this module makes of the last output of one of its children: the rest of its forward. No function where the rest does not follow
+  /// from that output alone (a shortcut goes around the child), or where a kind of module does not say. For explanations that change a
+  /// layer's output (nn/explain/run_after.h), and to tell the main path of a network from what lies beside it.
+  using Rest = std::function<Tensor(const Tensor& output)>;
+  virtual Rest rest_after(std::string_view child) {
+    static_cast<void>(child);
+    return {};
+  }
+
+  /// What a file says of the architecture beside the tensors, at least "architecture"; a module that does not say otherwise gives its kind.
+  virtual std::map<std::string, std::string> description() const { return {{"architecture", std::string(kind())}}; }
+
+  /// Another network of this architecture, beside this one, with the initial values that `seed` draws; null where a module cannot make one.
+  virtual std::unique_ptr<Module> made_anew(uint64_t seed) const {
+    static_cast<void>(seed);
+    return nullptr;
+  }
 
   /// What is wrong with this module's own tensors, in a clause: "its weight is not finite itself", "its running_var is negative, ..."; ""
   /// for nothing. Waits.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "nn/modules/resnet.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/ops/linear.h"
@@ -48,6 +49,12 @@ std::unique_ptr<Sequential> stage(int in, int width, int out, int blocks, int st
   return layer;
 }
 
+// Of a block's relu, whose last output is the block's own.
+Module::Rest rest_after_relu(std::string_view child) {
+  if (child != "relu") return {};
+  return [](const Tensor& output) { return output; };
+}
+
 uint32_t hash_of(std::string_view name) {  // FNV-1a
   uint32_t hash = 2166136261u;
   for (const char c : name) hash = (hash ^ static_cast<uint8_t>(c)) * 16777619u;
@@ -77,6 +84,8 @@ Tensor BasicBlock::forward(const Tensor& x) {
   return run_conv_norm(conv2_, bn2_, &relu_, inner, identity);
 }
 
+Module::Rest BasicBlock::rest_after(std::string_view child) { return rest_after_relu(child); }
+
 Bottleneck::Bottleneck(int in, int width, int stride, Placement placement)
     : conv1_(add("conv1", conv(in, width, 1, 1, placement))),
       bn1_(add("bn1", std::make_unique<BatchNorm2d>(width, placement))),
@@ -94,6 +103,8 @@ Tensor Bottleneck::forward(const Tensor& x) {
   const Tensor inner = run_conv_norm(conv2_, bn2_, &relu_, narrow);
   return run_conv_norm(conv3_, bn3_, &relu_, inner, identity);
 }
+
+Module::Rest Bottleneck::rest_after(std::string_view child) { return rest_after_relu(child); }
 
 std::span<const Architecture> architectures() {
   static constexpr std::array<Architecture, 5> kAll{{{"resnet18", false, {2, 2, 2, 2}},
@@ -137,16 +148,43 @@ ResNet::ResNet(const ResNetSpec& spec, Placement placement)
   if (spec.seed) initialise(*this, *spec.seed);
 }
 
+namespace {
+
+constexpr std::array<std::string_view, 6> kMembers = {"relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
+
+}  // namespace
+
 Tensor ResNet::forward(const Tensor& x) {
-  Tensor y = run_conv_norm(conv1_, bn1_, &relu_, x);                                             // (N,H/2,W/2,64)
-  for (const char* name : {"maxpool", "layer1", "layer2", "layer3", "layer4"}) y = at(name)(y);  // (N,H/32,W/32,C)
-  if (spec_.head == Head::fastai) return at("head")(y);                                          // (N,classes)
-  y = at("avgpool")(y);                                                                          // (N,1,1,C)
+  return run_from(1, run_conv_norm(conv1_, bn1_, &relu_, x));  // (N,H/2,W/2,64)
+}
+
+Tensor ResNet::run_from(size_t member, const Tensor& x) {
+  Tensor y = x;
+  for (; member < kMembers.size(); ++member) y = at(kMembers[member])(y);  // (N,H/32,W/32,C)
+  if (spec_.head == Head::fastai) return at("head")(y);                    // (N,classes)
+  y = at("avgpool")(y);                                                    // (N,1,1,C)
   return at("fc")(flatten(y));
 }
 
-std::array<std::vector<NamedTensor>, 3> ResNet::parameter_groups() const {
-  std::array<std::vector<NamedTensor>, 3> groups;
+Module::Rest ResNet::rest_after(std::string_view child) {
+  const auto member = std::find(kMembers.begin(), kMembers.end(), child);
+  if (member == kMembers.end()) return {};
+  return [this, next = static_cast<size_t>(member - kMembers.begin()) + 1](const Tensor& output) { return run_from(next, output); };
+}
+
+std::map<std::string, std::string> ResNet::description() const {
+  return {{"architecture", spec_.arch}, {"head", spec_.head == Head::fastai ? "fastai" : "torchvision"}};
+}
+
+std::unique_ptr<Module> ResNet::made_anew(uint64_t seed) const {
+  ResNetSpec spec = spec_;
+  spec.seed = seed;
+  const Tensor& weight = conv1_.weight();
+  return std::make_unique<ResNet>(spec, Placement{.device = weight.device(), .dtype = weight.dtype()});
+}
+
+std::vector<std::vector<NamedTensor>> ResNet::parameter_groups() const {
+  std::vector<std::vector<NamedTensor>> groups(3);
   for (const NamedTensor& parameter : parameters()) {
     const std::string top = parameter.name.substr(0, parameter.name.find('.'));
     const size_t group = top == "layer3" || top == "layer4" ? 1 : top == "head" || top == "fc" ? 2 : 0;

@@ -18,6 +18,7 @@ class BasicBlock final : public Module {
  public:
   BasicBlock(int in, int out, int stride, Placement placement);
   std::string_view kind() const override { return "BasicBlock"; }
+  Rest rest_after(std::string_view child) override;  // of relu, whose last run gives the block's output
 
  protected:
   Tensor forward(const Tensor& x) override;
@@ -39,6 +40,7 @@ class Bottleneck final : public Module {
   static constexpr int kExpansion = 4;
   Bottleneck(int in, int width, int stride, Placement placement);
   std::string_view kind() const override { return "Bottleneck"; }
+  Rest rest_after(std::string_view child) override;  // of relu, as BasicBlock
 
  protected:
   Tensor forward(const Tensor& x) override;
@@ -81,7 +83,12 @@ class ResNet final : public Module {
   const ResNetSpec& spec() const { return spec_; }
 
   /// fastai's three: [conv1..layer2], [layer3, layer4], [head].                                  [fastai.vision.learner._resnet_split]
-  std::array<std::vector<NamedTensor>, 3> parameter_groups() const;
+  std::vector<std::vector<NamedTensor>> parameter_groups() const override;
+  /// Of relu, maxpool and layer1..layer4.
+  Rest rest_after(std::string_view child) override;
+  /// architecture: one of architectures(); head: "fastai" or "torchvision".
+  std::map<std::string, std::string> description() const override;
+  std::unique_ptr<Module> made_anew(uint64_t seed) const override;
 
  protected:
   Tensor forward(const Tensor& x) override;
@@ -89,6 +96,8 @@ class ResNet final : public Module {
   std::optional<Indexed> indexed(std::span<const int> indices) const override;
 
  private:
+  Tensor run_from(size_t member, const Tensor& x);
+
   ResNetSpec spec_;
   Conv2d& conv1_;
   BatchNorm2d& bn1_;

@@ -53,15 +53,20 @@ void check_losses(const std::vector<ItemResult>& results) {
   if (!items.empty()) throw NotFinite("the losses", {.module = "cross_entropy"}, std::move(items));
 }
 
-std::vector<ItemResult> evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info, bool take_not_finite) {
+struct BatchResults {
+  int64_t classes = 0;
+  std::vector<ItemResult> items;
+};
+
+BatchResults evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info, bool take_not_finite) {
   const amp::Autocast autocast(amp::dtype_of(network.precision()));
   const Tensor input = validation_input(batch, info, input_placement(network.model(), network.precision()));
   const Tensor logits = network(input);
   if (!take_not_finite)
     if (std::vector<int64_t> rows = rows_not_finite(logits.to_doubles(), batch.n); !rows.empty())
       throw why_not_finite(again(network, input), std::move(rows)).renumbered(batch.items);
-  std::vector<ItemResult> results = results_of(logits, batch.labels, batch.items);
-  if (!take_not_finite) check_losses(results);
+  BatchResults results{.classes = logits.size(1), .items = results_of(logits, batch.labels, batch.items)};
+  if (!take_not_finite) check_losses(results.items);
   return results;
 }
 
@@ -127,20 +132,22 @@ Evaluation summarize(int64_t classes, std::vector<ItemResult> items) {
   return evaluation;
 }
 
-Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options) {
+Evaluation evaluate(Module& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options) {
   Inference network(model, options.precision, options.replay);
   const tape::NoGrad no_grad;
   std::vector<ItemResult> items;
+  auto classes = static_cast<int64_t>(info.vocabulary.size());  // where there is no batch
   int64_t iteration = 0;
   batches.start(0);
   while (const data::Batch* batch = batches.next()) {
     if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
-    const std::vector<ItemResult> some = evaluate_batch(network, *batch, info, options.take_not_finite);
-    items.insert(items.end(), some.begin(), some.end());
+    const BatchResults some = evaluate_batch(network, *batch, info, options.take_not_finite);
+    classes = some.classes;
+    items.insert(items.end(), some.items.begin(), some.items.end());
     if (options.after_batch) options.after_batch(iteration, batch->n);
     ++iteration;
   }
-  return summarize(model.spec().classes, std::move(items));
+  return summarize(classes, std::move(items));
 }
 
 }  // namespace mirilla::nn

@@ -55,7 +55,7 @@ struct EvaluateOptions {
 /// Runs the model in evaluation mode, without the tape, over one epoch of `batches` with validation's transforms; the mode is put back
 /// after. Uses info.size, mean and std. Throws NotFinite at the first batch with logits or losses that are not finite, with the pictures'
 /// items; Interrupted where the flag was raised; ShapeError for a label the model has no class for.
-Evaluation evaluate(ResNet& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options = {});
+Evaluation evaluate(Module& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options = {});
 
 /// Where and in what its input is made: a half's network sees halves.
 Placement input_placement(const Module& model, amp::Precision precision);

@@ -37,7 +37,7 @@ void append_resized(const data::Picture& picture, const ModelInfo& info, data::C
 // Files, read and resized, until they fill a batch.
 class Gatherer {
  public:
-  Gatherer(ResNet& model, const ModelInfo& info, const PredictOptions& options)
+  Gatherer(Module& model, const ModelInfo& info, const PredictOptions& options)
       : network_(model, options.precision, options.replay), info_(info), options_(options) {
     if (options.tta) {
       check(*options.tta);
@@ -132,7 +132,7 @@ Tensor prepare(std::span<const data::Picture> pictures, const ModelInfo& info, P
   return to_input(pixels, n, info.resize, info.resize, parameters, false, info, placement);
 }
 
-std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info, amp::Precision precision) {
+std::vector<Prediction> predict(Module& model, std::span<const data::Picture> pictures, const ModelInfo& info, amp::Precision precision) {
   if (pictures.empty()) return {};
   std::vector<uint8_t> pixels;
   for (const data::Picture& picture : pictures) append_resized(picture, info, {}, pixels);
@@ -141,7 +141,7 @@ std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pi
   return predictions_of(probabilities(model, {.pixels = pixels, .n = n, .rows = rows}, info, precision), pictures.size());
 }
 
-Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
+Predictions predict_files(Module& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                           const PredictOptions& options) {
   if (options.batch_size < 1) throw UsageError(fmt::format("a batch of at least 1 was expected and {} came", options.batch_size));
   Predictions predictions;

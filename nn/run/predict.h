@@ -53,7 +53,7 @@ struct Predictions {
 
 /// Probabilities of each picture, evaluation mode, validation's transforms. Throws NotFinite where a logit is not finite.
 /// [fastai Learner.predict]
-std::vector<Prediction> predict(ResNet& model, std::span<const data::Picture> pictures, const ModelInfo& info,
+std::vector<Prediction> predict(Module& model, std::span<const data::Picture> pictures, const ModelInfo& info,
                                 amp::Precision precision = amp::Precision::fp32);
 
 struct PredictOptions {
@@ -67,7 +67,7 @@ struct PredictOptions {
 /// The same for files, read as `info` says. A file that does not decode is listed in `bad` and passed over, however many do. A picture
 /// whose logits are not finite is listed in `unanswered`; throws NotFinite where a whole batch has no others and no picture before it had
 /// an answer, for then it is the model.
-Predictions predict_files(ResNet& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
+Predictions predict_files(Module& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                           const PredictOptions& options = {});
 
 }  // namespace mirilla::nn

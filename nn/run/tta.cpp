@@ -82,7 +82,7 @@ std::vector<double> probabilities(Inference& network, const PreparedPictures& pi
   return std::move(result.probabilities);
 }
 
-std::vector<double> probabilities(ResNet& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision) {
+std::vector<double> probabilities(Module& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision) {
   Inference network(model, precision, {.mode = ReplayMode::off});  // once is not enough to gain
   return probabilities(network, pictures, info);
 }
@@ -111,7 +111,7 @@ std::vector<float> tta_rows(const TtaOptions& options, const ModelInfo& info, in
   return data::draw_parameters(spec, options.seed, static_cast<uint32_t>(batch * options.n + pass), items, info.resize, info.resize);
 }
 
-Evaluation evaluate_tta(ResNet& model, Batches& augmented, Batches& plain, const ModelInfo& info, const TtaOptions& tta,
+Evaluation evaluate_tta(Module& model, Batches& augmented, Batches& plain, const ModelInfo& info, const TtaOptions& tta,
                         const EvaluateOptions& options) {
   check(tta);
   Inference network(model, options.precision, options.replay);
@@ -131,14 +131,16 @@ Evaluation evaluate_tta(ResNet& model, Batches& augmented, Batches& plain, const
     }
   }
   std::vector<ItemResult> results;
+  auto classes = static_cast<int64_t>(info.vocabulary.size());  // where there is no batch
   plain.start(0);
   for (size_t b = 0; const data::Batch* batch = plain.next(); ++b) {
     const std::vector<float> rows = data::validation_parameters(static_cast<int>(batch->n), batch->size, batch->size);
     const std::vector<double> said = run(*batch, rows, false);
     if (b >= passes.size()) throw DataError("test-time augmentation: fewer augmented batches came than plain ones");
-    add_results(*batch, combine_tta(passes[b], said, tta), static_cast<size_t>(model.spec().classes), results);
+    classes = static_cast<int64_t>(said.size()) / batch->n;
+    add_results(*batch, combine_tta(passes[b], said, tta), static_cast<size_t>(classes), results);
   }
-  return summarize(model.spec().classes, std::move(results));
+  return summarize(classes, std::move(results));
 }
 
 }  // namespace mirilla::nn

@@ -38,7 +38,7 @@ struct PreparedPictures {
 /// softmax(logits) of one batch, (n, classes). Waits for the device. Throws NotFinite where a logit is not finite.
 std::vector<double> probabilities(Inference& network, const PreparedPictures& pictures, const ModelInfo& info);
 /// The same of a network that is run this once.
-std::vector<double> probabilities(ResNet& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision);
+std::vector<double> probabilities(Module& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision);
 
 /// The same, and which pictures' rows mean nothing.
 struct Answers {
@@ -56,7 +56,7 @@ std::vector<float> tta_rows(const TtaOptions& options, const ModelInfo& info, in
 /// evaluate() with the mixed probabilities. `augmented` gives the same pictures as `plain` in the same order, with training's crops anew in
 /// each epoch (LoaderOptions::random_crops); it is run over n times, from epoch 0. The loss is the mean of -ln of the right class's
 /// probability, or of the smallest that f32 holds where that is 0. Throws as evaluate() does.
-Evaluation evaluate_tta(ResNet& model, Batches& augmented, Batches& plain, const ModelInfo& info, const TtaOptions& tta,
+Evaluation evaluate_tta(Module& model, Batches& augmented, Batches& plain, const ModelInfo& info, const TtaOptions& tta,
                         const EvaluateOptions& options = {});
 
 }  // namespace mirilla::nn

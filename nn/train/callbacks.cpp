@@ -59,7 +59,7 @@ Verdict EarlyStopping::after_epoch(const EpochRow& row) {
   return Verdict::stop;
 }
 
-SaveBest::SaveBest(Console& console, ResNet& model, ModelInfo info, std::filesystem::path file)
+SaveBest::SaveBest(Console& console, Module& model, ModelInfo info, std::filesystem::path file)
     : console_(console), model_(model), info_(std::move(info)), file_(std::move(file)) {}
 
 void SaveBest::begin_fit(const FitPlan&) {

@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "nn/files/model_file.h"
-#include "nn/modules/resnet.h"
+#include "nn/modules/module.h"
 #include "nn/train/callback.h"
 #include "nn/train/console.h"
 #include "nn/train/recorder.h"
@@ -96,7 +96,7 @@ class EarlyStopping final : public Callback {
 /// line says so, and the epoch does not count as the best. What is not finite stays so, which ends the run: Diverged.
 class SaveBest final : public Callback {
  public:
-  SaveBest(Console& console, ResNet& model, ModelInfo info, std::filesystem::path file);
+  SaveBest(Console& console, Module& model, ModelInfo info, std::filesystem::path file);
   Order order() const override { return Order::save; }
   void begin_fit(const FitPlan& plan) override;
   Verdict after_epoch(const EpochRow& row) override;
@@ -112,7 +112,7 @@ class SaveBest final : public Callback {
 
  private:
   Console& console_;
-  ResNet& model_;
+  Module& model_;
   ModelInfo info_;
   std::filesystem::path file_;
   BestTracker tracker_;

@@ -21,22 +21,21 @@ double as_recorded(double loss, DType dtype) { return dtype == DType::f64 ? loss
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-std::vector<std::vector<NamedTensor>> groups_of(const ResNet& model) {
-  auto groups = model.parameter_groups();
-  return {std::make_move_iterator(groups.begin()), std::make_move_iterator(groups.end())};
-}
-
 }  // namespace
 
-Learner::Learner(ResNet& model, std::unique_ptr<Batches> train, std::unique_ptr<Batches> valid, ModelInfo info, LearnerOptions options)
+Learner::Learner(Module& model, std::unique_ptr<Batches> train, std::unique_ptr<Batches> valid, ModelInfo info, LearnerOptions options)
     : model_(model),
       train_(std::move(train)),
       valid_(std::move(valid)),
       info_(std::move(info)),
       options_(std::move(options)),
       placement_(input_placement(model, options_.precision)),
-      optimizer_(groups_of(model), options_.adam),
-      training_step_(model, optimizer_, {.precision = options_.precision, .seed = options_.seed, .replay = options_.replay}),
+      optimizer_(model.parameter_groups(), options_.adam),
+      training_step_(model, optimizer_,
+                     {.precision = options_.precision,
+                      .seed = options_.seed,
+                      .classes = static_cast<int64_t>(info_.vocabulary.size()),
+                      .replay = options_.replay}),
       losses_(placement_.device) {
   options_.augment.size = info_.size;
   renew_scaler();
@@ -154,7 +153,7 @@ double Learner::train_batch(const data::Batch& batch, const Rates& rates) { retu
 
 // The labels are looked at here, on the host: the device would not notice, or only later.
 Tensor Learner::start_step(const data::Batch& batch, const Rates& rates) {
-  const int64_t classes = model_.spec().classes;
+  const auto classes = static_cast<int64_t>(info_.vocabulary.size());
   const auto outside = std::find_if(batch.labels.begin(), batch.labels.end(), [&](int64_t label) { return label < 0 || label >= classes; });
   if (outside != batch.labels.end()) throw ShapeError(fmt::format("the label {} came for a model of {} classes", *outside, classes));
   const Tensor loss =
@@ -248,7 +247,7 @@ double Learner::estimate_seconds(std::span<const Phase> phases, int64_t batch_si
   return total;
 }
 
-Learner make_learner(ResNet& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options) {
+Learner make_learner(Module& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options) {
   const data::LoaderOptions train{
       .batch_size = options.batch_size, .training = true, .threads = options.loader_threads, .seed = options.seed};
   const data::LoaderOptions valid{

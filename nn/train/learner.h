@@ -48,8 +48,8 @@ struct LearnerState {
   bool training = false;  // the model's mode
 };
 
-/// Trains a ResNet on batches: augment, forward, cross entropy, backward, Adam, along one-cycle schedules; validates after every epoch;
-/// tells its callbacks.
+/// Trains a network that gives logits (N,classes of the vocabulary) on batches: augment, forward, cross entropy, backward, Adam, along
+/// one-cycle schedules; validates after every epoch; tells its callbacks.
 ///
 /// Random numbers are keyed by (seed, purpose, step, item), the step counting over all fits, so the same seed gives the same run to the bit
 /// on the same device with the same number of threads.
@@ -64,7 +64,7 @@ struct LearnerState {
 /// [fastai.callback.fp16.MixedPrecision]
 class Learner {
  public:
-  Learner(ResNet& model, std::unique_ptr<Batches> train, std::unique_ptr<Batches> valid, ModelInfo info, LearnerOptions options = {});
+  Learner(Module& model, std::unique_ptr<Batches> train, std::unique_ptr<Batches> valid, ModelInfo info, LearnerOptions options = {});
 
   /// Callbacks live as long as the caller likes, at least as long as the fits.
   void add(Callback& callback);
@@ -94,7 +94,7 @@ class Learner {
   /// Puts all of it back, and forgets the gradients. What is frozen stays as it is now, and so does the recorder.
   void restore(const LearnerState& state);
 
-  ResNet& model() { return model_; }
+  Module& model() { return model_; }
   const ModelInfo& info() const { return info_; }
   const Recorder& recorder() const { return recorder_; }
   Adam& optimizer() { return optimizer_; }
@@ -127,7 +127,7 @@ class Learner {
   std::string where() const;
   std::string put_in_order();
 
-  ResNet& model_;
+  Module& model_;
   std::unique_ptr<Batches> train_, valid_;
   ModelInfo info_;
   LearnerOptions options_;
@@ -145,6 +145,6 @@ class Learner {
 };
 
 /// A learner over a data set's two parts. scan() it first.
-Learner make_learner(ResNet& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options = {});
+Learner make_learner(Module& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options = {});
 
 }  // namespace mirilla::nn

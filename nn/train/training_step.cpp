@@ -60,7 +60,12 @@ void TrainingStep::send(std::span<const int64_t> labels, Tensor& targets, const 
 
 Tensor TrainingStep::backward_from(const Tensor& input, const Tensor& targets, const amp::GradScaler* scaler) {
   const amp::Autocast autocast(amp::dtype_of(options_.precision));
-  const Tensor loss = cross_entropy(model_(input), targets).loss;
+  const Tensor logits = model_(input);
+  if (options_.classes > 0 && logits.shape() != Shape{input.size(0), options_.classes})
+    throw ShapeError(
+        fmt::format("the network gives {} for {} pictures of {} classes", to_string(logits.shape()), input.size(0), options_.classes),
+        "its last layer has one output for each class of the vocabulary");
+  const Tensor loss = cross_entropy(logits, targets).loss;
   tape::backward(loss, {.factor = scaler ? scaler->factor() : nullptr});
   return loss;
 }

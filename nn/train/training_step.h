@@ -15,7 +15,8 @@ namespace mirilla::nn {
 
 struct TrainingStepOptions {
   amp::Precision precision = amp::Precision::fp32;
-  uint64_t seed = 0;  // of the dropout
+  uint64_t seed = 0;    // of the dropout
+  int64_t classes = 0;  // that the labels are of: the network has to give as many logits; 0: the caller's promise
   ReplayOptions replay = {};
 };
 

@@ -9,6 +9,7 @@
 
 #include "engine/tape.h"
 #include "kernels/devices.h"
+#include "nn/modules/resnet.h"
 
 namespace mirilla::nn {
 namespace {

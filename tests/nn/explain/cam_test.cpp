@@ -13,6 +13,7 @@
 #include "nn/explain/cam_formulas.h"
 #include "nn/explain/explain.h"
 #include "nn/explain/run_after.h"
+#include "nn/modules/resnet.h"
 
 namespace mirilla::nn {
 namespace {
