@@ -175,6 +175,12 @@ std::vector<OpCase> norms_and_pools() {
   };
 }
 
+Tensor targets_for(const Tensor& logits) {
+  std::vector<int64_t> targets(static_cast<size_t>(logits.size(0)));
+  for (size_t n = 0; n < targets.size(); ++n) targets[n] = static_cast<int64_t>(7 * n) % logits.size(1);
+  return from_host(targets, {logits.size(0)}, logits.device());
+}
+
 std::vector<OpCase> losses() {
   return {
       {.name = "Softmax",
@@ -184,13 +190,22 @@ std::vector<OpCase> losses() {
        .recorded = false},
       {.name = "CrossEntropy",
        .inputs = {{{1, 1}}, {{5, 6}}, {{16, 33}}},
+       .run = [](In in) { return cross_entropy(in[0], targets_for(in[0])).loss; },
+       .within = Within::largest},
+      {.name = "CrossEntropySmoothed",
+       .inputs = {{{1, 1}}, {{5, 6}}, {{16, 33}}},
+       .run = [](In in) { return cross_entropy(in[0], targets_for(in[0]), {.label_smoothing = 0.1}).loss; },
+       .within = Within::largest,
+       .tolerance = 2e-6},
+      {.name = "CrossEntropyWeighted",
+       .inputs = {{{1, 2}}, {{5, 6}}, {{16, 33}}},
        .run =
            [](In in) {
-             std::vector<int64_t> targets(static_cast<size_t>(in[0].size(0)));
-             for (size_t n = 0; n < targets.size(); ++n) targets[n] = static_cast<int64_t>(7 * n) % in[0].size(1);
-             return cross_entropy(in[0], from_host(targets, {in[0].size(0)}, in[0].device())).loss;
+             const Tensor weights = constant_like(in[0], {in[0].size(1)}, 0.1, 3, 4);
+             return cross_entropy(in[0], targets_for(in[0]), {.label_smoothing = 0.2, .weights = weights}).loss;
            },
-       .within = Within::largest},
+       .within = Within::largest,
+       .tolerance = 2e-6},
   };
 }
 
