@@ -153,11 +153,11 @@ Tensor gradient_of(const Tensor& x, const Turned& turned, const Tensor& weights,
 }  // namespace
 
 CrossEntropy cross_entropy(const Tensor& logits, const Tensor& targets, const CrossEntropyOptions& options) {
+  if (!options.weights && options.label_smoothing == 0) return cross_entropy(logits, targets);
   check_targets(logits, targets);
   const int64_t n = logits.size(0), classes = logits.size(1);
   const Tensor x = (is_half(logits.dtype()) ? logits.to(DType::f32) : logits).detach();
   check_options(options.weights, options.label_smoothing, classes, x.dtype(), x.device());
-  if (!options.weights && options.label_smoothing == 0) return cross_entropy(logits, targets);
   const Tensor weights = options.weights ? options.weights : full({classes}, 1, x.dtype(), x.device());
   Turned turned{.logits = transposed(x),
                 .hot = transposed(one_hot(targets, classes, x.dtype())),
