@@ -141,6 +141,10 @@ std::vector<Prediction> predict(Module& model, std::span<const data::Picture> pi
   return predictions_of(probabilities(model, {.pixels = pixels, .n = n, .rows = rows}, info, precision), pictures.size());
 }
 
+Prediction predict(Classifier& model, const data::Picture& picture, amp::Precision precision) {
+  return predict(*model.network, {&picture, 1}, model.info, precision).at(0);
+}
+
 Predictions predict_files(Module& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                           const PredictOptions& options) {
   if (options.batch_size < 1) throw UsageError(fmt::format("a batch of at least 1 was expected and {} came", options.batch_size));

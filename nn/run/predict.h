@@ -10,6 +10,7 @@
 
 #include "data/picture.h"
 #include "engine/amp/precision.h"
+#include "nn/files/classifier.h"
 #include "nn/files/model_file.h"
 #include "nn/run/tta.h"
 
@@ -55,6 +56,9 @@ struct Predictions {
 /// [fastai Learner.predict]
 std::vector<Prediction> predict(Module& model, std::span<const data::Picture> pictures, const ModelInfo& info,
                                 amp::Precision precision = amp::Precision::fp32);
+
+/// The same of one picture.
+Prediction predict(Classifier& model, const data::Picture& picture, amp::Precision precision = amp::Precision::fp32);
 
 struct PredictOptions {
   int64_t batch_size = 32;
