@@ -58,15 +58,16 @@ struct BatchResults {
   std::vector<ItemResult> items;
 };
 
-BatchResults evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info, bool take_not_finite) {
+BatchResults evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info, const EvaluateOptions& options) {
   const amp::Autocast autocast(amp::dtype_of(network.precision()));
   const Tensor input = validation_input(batch, info, input_placement(network.model(), network.precision()));
   const Tensor logits = network(input);
-  if (!take_not_finite)
+  if (!options.take_not_finite)
     if (std::vector<int64_t> rows = rows_not_finite(logits.to_doubles(), batch.n); !rows.empty())
       throw why_not_finite(again(network, input), std::move(rows)).renumbered(batch.items);
-  BatchResults results{.classes = logits.size(1), .items = results_of(logits, batch.labels, batch.items)};
-  if (!take_not_finite) check_losses(results.items);
+  BatchResults results{.classes = logits.size(1),
+                       .items = results_of(logits, batch.labels, batch.items, options.loss ? *options.loss : plain_cross_entropy())};
+  if (!options.take_not_finite) check_losses(results.items);
   return results;
 }
 
@@ -96,14 +97,17 @@ Tensor validation_input(const data::Batch& batch, const ModelInfo& info, Placeme
   return batch_input(batch, data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size), false, info, placement);
 }
 
-std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items) {
+std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items,
+                                   const Loss& loss) {
   const auto n = static_cast<int64_t>(labels.size());
   if (logits.shape().rank() != 2 || logits.size(0) != n || items.size() != labels.size())
     throw ShapeError(fmt::format("evaluate: logits {} came for {} labels of {} items", to_string(logits.shape()), n, items.size()));
   const auto classes = static_cast<size_t>(logits.size(1));
   check_labels(labels, logits.size(1));
   const Tensor targets = from_host(labels, {n}, logits.device());
-  const std::vector<double> losses = cross_entropy(logits, targets).losses.to_doubles();
+  const Loss::Each each = loss.each(logits, targets);
+  const std::vector<double> losses = each.losses.to_doubles();
+  const std::vector<double> weights = each.weights ? each.weights.to_doubles() : std::vector<double>(labels.size(), 1);
   const std::vector<double> probabilities = softmax(logits).to_doubles();
   const std::vector<int64_t> predicted = argmax(logits).to_vector<int64_t>();
   std::vector<ItemResult> results;
@@ -112,22 +116,24 @@ std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t
                        .actual = labels[i],
                        .predicted = predicted[i],
                        .loss = losses[i],
-                       .probability = probabilities[i * classes + static_cast<size_t>(predicted[i])]});
+                       .probability = probabilities[i * classes + static_cast<size_t>(predicted[i])],
+                       .weight = weights[i]});
   return results;
 }
 
 Evaluation summarize(int64_t classes, std::vector<ItemResult> items) {
   Evaluation evaluation{.n = static_cast<int64_t>(items.size()), .classes = classes};
   evaluation.confusion.resize(static_cast<size_t>(classes * classes));
-  double sum = 0;
+  double sum = 0, weight = 0;
   for (const ItemResult& result : items) {
     ++evaluation.confusion[static_cast<size_t>(result.actual * classes + result.predicted)];
     evaluation.correct += result.actual == result.predicted;
     sum += result.loss;
+    weight += result.weight;
   }
   const auto n = static_cast<double>(evaluation.n);
   evaluation.accuracy = evaluation.n > 0 ? static_cast<double>(evaluation.correct) / n : std::numeric_limits<double>::quiet_NaN();
-  evaluation.loss = evaluation.n > 0 ? sum / n : std::numeric_limits<double>::quiet_NaN();
+  evaluation.loss = evaluation.n > 0 ? sum / weight : std::numeric_limits<double>::quiet_NaN();
   evaluation.items = std::move(items);
   return evaluation;
 }
@@ -141,7 +147,7 @@ Evaluation evaluate(Module& model, Batches& batches, const ModelInfo& info, cons
   batches.start(0);
   while (const data::Batch* batch = batches.next()) {
     if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
-    const BatchResults some = evaluate_batch(network, *batch, info, options.take_not_finite);
+    const BatchResults some = evaluate_batch(network, *batch, info, options);
     classes = some.classes;
     items.insert(items.end(), some.items.begin(), some.items.end());
     if (options.after_batch) options.after_batch(iteration, batch->n);

@@ -12,6 +12,7 @@
 #include "nn/files/model_file.h"
 #include "nn/run/batches.h"
 #include "nn/run/inference.h"
+#include "nn/run/loss.h"
 
 namespace mirilla::nn {
 
@@ -21,6 +22,7 @@ struct ItemResult {
   int64_t predicted = 0;
   double loss = 0;
   double probability = 0;  // of `predicted`
+  double weight = 1;       // of the loss in a mean
 };
 
 /// How a model did on labelled pictures.
@@ -28,18 +30,19 @@ struct Evaluation {
   int64_t n = 0;
   int64_t correct = 0;
   double accuracy = 0;  // correct / n; NaN without pictures
-  double loss = 0;      // the mean over pictures, weighted as such also with a ragged last batch
+  double loss = 0;      // the mean over pictures, weighted by what each counts (ItemResult::weight) and not by batch
   int64_t classes = 0;
   std::vector<int64_t> confusion;  // (classes, classes), rows actual, columns predicted
   std::vector<ItemResult> items;   // in the order of the batches
 };
 
-/// What logits say of each picture: cross entropy, the likeliest class (the first of equals), its probability.
+/// What logits say of each picture: its loss, the likeliest class (the first of equals), its probability.
 ///
 ///   logits  (n,classes);  labels, items  (n)
 ///
 /// Waits for the device. Throws ShapeError for a label outside the classes, or sizes that differ.
-std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items);
+std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items,
+                                   const Loss& loss = plain_cross_entropy());
 
 /// Counts the results up.
 Evaluation summarize(int64_t classes, std::vector<ItemResult> items);
@@ -49,6 +52,7 @@ struct EvaluateOptions {
   const std::atomic<bool>* interrupt = nullptr;
   amp::Precision precision = amp::Precision::fp32;
   ReplayOptions replay = {};
+  const Loss* loss = nullptr;    // null: plain cross entropy
   bool take_not_finite = false;  // losses that are not finite count as they come, as in training, where the table shows them
 };
 

@@ -6,7 +6,7 @@
 
 namespace mirilla::nn {
 
-Adam::Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& options) : groups_(std::move(groups)), options_(options) {
+Adam::Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& options) : Optimizer(std::move(groups)), options_(options) {
   for (const auto& group : groups_)
     for (const NamedTensor& parameter : group) slots_.push_back({.name = parameter.name});
 }
@@ -28,25 +28,18 @@ void Adam::run(F set_rate, const AdamSpec& spec, amp::GradScaler* scaler) {
   for (const Tensor& parameter : call.copied) amp::mark_half_copy_current(parameter);
 }
 
-void Adam::check(const Rates& rates) const {
-  if (rates.lr.size() != groups_.size())
-    throw Error(fmt::format("Adam: {} learning rates came for {} parameter groups", rates.lr.size(), groups_.size()),
-                "a schedule has one rate for each group");
-}
-
 void Adam::step(const Rates& rates, amp::GradScaler* scaler) {
-  check(rates);
+  check_rates("Adam", rates);
   run([&](AdamTensor& tensor, size_t group) { tensor.learning_rate = rates.lr[group]; },
       {.beta1 = rates.momentum, .beta2 = options_.beta2, .eps = options_.eps}, scaler);
 }
 
 void Adam::step(const Tensor& rates, amp::GradScaler* scaler) {
+  check_rates("Adam", rates);
   const auto groups = static_cast<int64_t>(groups_.size());
-  if (rates.dtype() != DType::f64 || rates.shape() != Shape{groups + 1})
-    throw Error(fmt::format("Adam: wants its rates as f64 ({}) for {} parameter groups and got {}", groups + 1, groups, describe(rates)));
-  const auto at = [&](size_t i) { return rates.slice(static_cast<int64_t>(i), static_cast<int64_t>(i) + 1); };
-  const Tensor momentum = at(groups_.size());
-  run([&](AdamTensor& tensor, size_t group) { tensor.rate = at(group); },
+  const auto at = [&](int64_t i) { return rates.slice(i, i + 1); };
+  const Tensor momentum = at(groups);
+  run([&](AdamTensor& tensor, size_t group) { tensor.rate = at(static_cast<int64_t>(group)); },
       {.beta2 = options_.beta2, .eps = options_.eps, .momentum = momentum}, scaler);
 }
 
@@ -81,11 +74,6 @@ Adam::Call Adam::prepared(amp::GradScaler* scaler) {
   return call;
 }
 
-void Adam::zero_grad() {
-  for (auto& group : groups_)
-    for (NamedTensor& parameter : group) parameter.tensor.clear_grad();
-}
-
 void Adam::clear() {
   for (AdamSlot& slot : slots_) slot = {.name = slot.name};
 }
@@ -116,6 +104,33 @@ void Adam::set_state(const std::vector<AdamSlot>& state) {
     }
   }
   slots_ = std::move(copy);
+}
+
+std::vector<OptimizerSlot> Adam::kept() const {
+  std::vector<OptimizerSlot> all;
+  for (const AdamSlot& slot : slots_) {
+    all.push_back({.name = slot.name});
+    if (slot.m) all.back().tensors = {slot.m, slot.v, slot.step};
+  }
+  return all;
+}
+
+void Adam::restore(const std::vector<OptimizerSlot>& slots) {
+  std::vector<AdamSlot> state;
+  for (const OptimizerSlot& slot : slots) {
+    state.push_back({.name = slot.name});
+    if (slot.tensors.empty()) continue;
+    if (slot.tensors.size() != 3)
+      throw WeightsError(fmt::format("the optimizer state of '{}' has {} tensors, and Adam keeps 3", slot.name, slot.tensors.size()));
+    state.back().m = slot.tensors[0];
+    state.back().v = slot.tensors[1];
+    state.back().step = slot.tensors[2];
+  }
+  set_state(state);
+}
+
+OptimizerMaker adam(const AdamOptions& options) {
+  return [options](std::vector<std::vector<NamedTensor>> groups) { return std::make_unique<Adam>(std::move(groups), options); };
 }
 
 }  // namespace mirilla::nn

@@ -5,9 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/amp/grad_scaler.h"
-#include "nn/modules/module.h"
-#include "nn/train/schedule.h"
+#include "nn/train/optimizer.h"
 
 namespace mirilla::nn {
 
@@ -29,25 +27,19 @@ struct AdamSlot {
 /// Adam with decoupled weight decay over groups of parameters, as kernels/core/backend.h states the formula; beta1 is the momentum of the
 /// step's rates. A parameter without a gradient is skipped whole: no decay, and its own count of steps stands still.
 /// [fastai.optimizer.Adam]
-class Adam {
+class Adam final : public Optimizer {
  public:
   explicit Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& options = {});
 
-  /// One step of every parameter that has a gradient, in one call of the device. Does not wait for it. Throws Error where rates.lr has not
-  /// one rate a group. With a scaler, gradients are read under its scale, and where one is not finite nothing is written but the scale. A
-  /// half copy (amp::half_copy) that was up to date is written beside its parameter and stays so.
-  void step(const Rates& rates, amp::GradScaler* scaler = nullptr);
-  /// The same to the bit with rates that lie on the device when it comes to the step: f64 (groups + 1), the groups' learning rates and
-  /// then the momentum. For a step that is recorded and run again with others.
-  void step(const Tensor& rates, amp::GradScaler* scaler = nullptr);
-  /// Throws Error where `rates` has not one rate for each group.
-  void check(const Rates& rates) const;
-  /// Forgets the gradients.
-  void zero_grad();
+  /// In one call of the device.
+  void step(const Rates& rates, amp::GradScaler* scaler = nullptr) override;
+  void step(const Tensor& rates, amp::GradScaler* scaler = nullptr) override;
   /// Forgets moments and counts of steps, as fastai's freeze and unfreeze do. [fastai.optimizer.Optimizer.clear_state]
-  void clear();
+  void clear() override;
 
-  const std::vector<std::vector<NamedTensor>>& groups() const { return groups_; }
+  /// Of each parameter m, v and step.
+  std::vector<OptimizerSlot> kept() const override;
+  void restore(const std::vector<OptimizerSlot>& slots) override;
   /// For checkpoints, in the order of the parameters. The tensors are the optimizer's own, not copies.
   const std::vector<AdamSlot>& state() const { return slots_; }
   /// Copies a state in. Throws WeightsError where names or shapes differ.
@@ -60,9 +52,11 @@ class Adam {
   template <class F>
   void run(F set_rate, const AdamSpec& spec, amp::GradScaler* scaler);
 
-  std::vector<std::vector<NamedTensor>> groups_;
   AdamOptions options_;
   std::vector<AdamSlot> slots_;
 };
+
+/// For LearnerOptions::optimizer, which makes this one with LearnerOptions::adam where nothing else is said.
+OptimizerMaker adam(const AdamOptions& options = {});
 
 }  // namespace mirilla::nn

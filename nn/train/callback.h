@@ -3,11 +3,14 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "kernels/core/error.h"
 #include "nn/train/recorder.h"
 
 namespace mirilla::nn {
+
+class Learner;
 
 /// What a fit is about to do.
 struct FitPlan {
@@ -18,6 +21,7 @@ struct FitPlan {
   int64_t valid_batches = 0;
   int64_t train_pictures = 0;  // an epoch, without the dropped batch
   int64_t valid_pictures = 0;
+  std::vector<std::string> metrics = {};  // names of those beside accuracy
 };
 
 struct BatchReport {
@@ -44,6 +48,9 @@ class Callback {
 
   virtual ~Callback() = default;
   virtual Order order() const = 0;
+
+  /// It was added to this learner, which outlives the fits.
+  virtual void join(Learner& learner) { static_cast<void>(learner); }
 
   virtual void begin_fit(const FitPlan& plan) { static_cast<void>(plan); }
   virtual void begin_epoch(int epoch) { static_cast<void>(epoch); }

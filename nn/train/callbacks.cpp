@@ -38,7 +38,9 @@ bool never_mends(std::span<const weights::Flaw> flaws) {
 
 }  // namespace
 
-EarlyStopping::EarlyStopping(Console& console, int patience) : console_(console), patience_(patience) {
+EarlyStopping::EarlyStopping(Console& console, int patience) : EarlyStopping(patience) { console_ = console_of(console); }
+
+EarlyStopping::EarlyStopping(int patience) : patience_(patience) {
   if (patience < 1) throw UsageError(fmt::format("a patience of at least 1 epoch was expected and {} came", patience));
 }
 
@@ -54,13 +56,23 @@ Verdict EarlyStopping::after_epoch(const EpochRow& row) {
     return Verdict::go_on;
   }
   if (++wait_ < patience_) return Verdict::go_on;
-  console_.line(fmt::format("No improvement since epoch {}: early stopping", row.epoch - wait_));
+  if (console_) console_->line(fmt::format("No improvement since epoch {}: early stopping", row.epoch - wait_));
   stopped_ = true;
   return Verdict::stop;
 }
 
 SaveBest::SaveBest(Console& console, Module& model, ModelInfo info, std::filesystem::path file)
-    : console_(console), model_(model), info_(std::move(info)), file_(std::move(file)) {}
+    : console_(console_of(console)), model_(&model), info_(std::move(info)), file_(std::move(file)) {}
+
+void SaveBest::join(Learner& learner) {
+  if (model_) return;  // was given one
+  model_ = &learner.model();
+  info_ = learner.info();
+}
+
+void SaveBest::say(std::string_view line) const {
+  if (console_) console_->line(line);
+}
 
 void SaveBest::begin_fit(const FitPlan&) {
   tracker_.reset();
@@ -70,15 +82,15 @@ void SaveBest::begin_fit(const FitPlan&) {
 Verdict SaveBest::after_epoch(const EpochRow& row) {
   finished_epoch_ = true;
   if (!tracker_.would_be_best(row.valid_loss)) return Verdict::go_on;
-  if (const std::vector<weights::Flaw> flaws = flaws_of(model_); !flaws.empty()) {
+  if (const std::vector<weights::Flaw> flaws = flaws_of(*model_); !flaws.empty()) {
     const std::string what = weights::describe(flaws);
-    console_.line(fmt::format("Epoch {} has the best valid_loss, {}, and is not saved: {}", row.epoch, python_float(row.valid_loss), what));
+    say(fmt::format("Epoch {} has the best valid_loss, {}, and is not saved: {}", row.epoch, python_float(row.valid_loss), what));
     if (never_mends(flaws)) throw Diverged(what, kSmallerRate);
     return Verdict::go_on;
   }
   tracker_.is_new_best(row.valid_loss);
-  console_.line(fmt::format("Better model found at epoch {} with valid_loss value: {}.", row.epoch, python_float(row.valid_loss)));
-  save_model(file_, model_, info_);
+  say(fmt::format("Better model found at epoch {} with valid_loss value: {}.", row.epoch, python_float(row.valid_loss)));
+  save_model(file_, *model_, info_);
   saved_ = saved_in_fit_ = true;
   row_ = row;
   return Verdict::go_on;
@@ -86,35 +98,35 @@ Verdict SaveBest::after_epoch(const EpochRow& row) {
 
 void SaveBest::after_fit() {
   if (saved_in_fit_) {
-    load_weights(model_, file_);
+    load_weights(*model_, file_);
     return;
   }
-  console_.line(fmt::format("No epoch of this fit had a finite valid_loss: the weights stay as they are, and {} {}", file_.string(),
-                            saved_ ? "keeps the best model of the fit before" : "was not written"));
+  say(fmt::format("No epoch of this fit had a finite valid_loss: the weights stay as they are, and {} {}", file_.string(),
+                  saved_ ? "keeps the best model of the fit before" : "was not written"));
 }
 
 std::string SaveBest::on_interrupt() {
   if (!saved_) return finished_epoch_ ? "no epoch gave a model to save" : "no epoch was finished, so no model was saved";
-  load_weights(model_, file_);
+  load_weights(*model_, file_);
   return fmt::format("the best model so far (epoch {}{}, valid_loss {:.6f}, accuracy {:.4f}) is in {}", row_.epoch,
                      saved_in_fit_ ? "" : " of the fit before", row_.valid_loss, row_.accuracy, file_.string());
 }
 
 bool StopDiverged::saw_bad_loss() {
-  const Recorder& recorder = learner_.recorder();
+  const Recorder& recorder = learner_->recorder();
   bool bad = false;
   for (; looked_ < recorder.known_steps(); ++looked_) bad = bad || !std::isfinite(recorder.steps()[looked_].loss);
   return bad;
 }
 
 void StopDiverged::check_values() const {
-  std::vector<weights::Flaw> flaws = flaws_of(learner_.model());
+  std::vector<weights::Flaw> flaws = flaws_of(learner_->model());
   std::erase_if(flaws, [](const weights::Flaw& flaw) { return !never_mends(std::span(&flaw, 1)); });
   if (!flaws.empty()) throw Diverged(weights::describe(flaws), kSmallerRate);
 }
 
 void StopDiverged::check_scale() const {
-  const amp::GradScaler* const scaler = learner_.scaler();
+  const amp::GradScaler* const scaler = learner_->scaler();
   constexpr double kUseless = 0x1p-24;  // the smallest f16: every gradient below 1 becomes 0
   if (scaler && scaler->scale() <= kUseless && scaler->overflowed())
     throw Diverged("gradients overflow fp16 whatever the loss is scaled by, so that no step is taken any more",
@@ -152,21 +164,23 @@ std::vector<data::Series> loss_series(const Recorder& recorder) {
 }  // namespace
 
 LossGraph::LossGraph(Console& console, const Recorder& recorder, std::filesystem::path png, bool ascii)
-    : console_(console), recorder_(recorder), png_(std::move(png)), ascii_(ascii) {}
+    : console_(console_of(console)), recorder_(&recorder), png_(std::move(png)), ascii_(ascii) {}
+
+void LossGraph::join(Learner& learner) { recorder_ = &learner.recorder(); }
 
 Verdict LossGraph::after_epoch(const EpochRow&) {
   if (png_.empty()) return Verdict::go_on;
-  const data::Picture picture = data::plot(loss_series(recorder_), {.title = "loss", .x_label = "step", .y_label = "loss"});
+  const data::Picture picture = data::plot(loss_series(*recorder_), {.title = "loss", .x_label = "step", .y_label = "loss"});
   data::write_png(png_.string(), picture);
   return Verdict::go_on;
 }
 
 void LossGraph::after_fit() {
   constexpr int kWidest = 72, kNarrowest = 24;
-  if (!console_.terminal() || console_.columns() < kNarrowest) return;
-  std::string text = data::terminal_plot(loss_series(recorder_), {.width = std::min(console_.columns(), kWidest), .ascii = ascii_});
+  if (!console_ || !console_->terminal() || console_->columns() < kNarrowest) return;
+  std::string text = data::terminal_plot(loss_series(*recorder_), {.width = std::min(console_->columns(), kWidest), .ascii = ascii_});
   if (!text.empty() && text.back() == '\n') text.pop_back();
-  console_.line(text);
+  console_->line(text);
 }
 
 }  // namespace mirilla::nn

@@ -7,6 +7,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <memory>
+#include <ostream>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,8 +27,9 @@ class Learner;
 std::string format_time(double seconds);
 /// The table's head, and a row under it: names padded to 8 characters, two spaces between, floats as %.6f. [fastprogress.ConsoleMasterBar]
 /// A float too wide for its column is written as 1.23457e+30, so that the columns stay apart and below their names; fastai's run together.
-std::string table_head();
-std::string table_row(const EpochRow& row);
+/// `metrics` are the names of columns beside accuracy, whose values are the row's.
+std::string table_head(std::span<const std::string> metrics = {});
+std::string table_row(const EpochRow& row, std::span<const std::string> metrics = {});
 /// As Python prints a float: the shortest text that reads back as the same, with ".0" where it would look whole. inf, nan. [float.__repr__]
 std::string python_float(double value);
 
@@ -33,7 +37,9 @@ std::string python_float(double value);
 /// left of the fit, train_loss. [fastai.callback.progress.ProgressCallback]
 class Table final : public Callback {
  public:
-  explicit Table(Console& console) : console_(console) {}
+  explicit Table(Console& console) : console_(console_of(console)) {}
+  /// On a stream that is no terminal.
+  explicit Table(std::ostream& out) : console_(console_of(out)) {}
   Order order() const override { return Order::show; }
   void begin_fit(const FitPlan& plan) override;
   void begin_epoch(int epoch) override;
@@ -48,7 +54,7 @@ class Table final : public Callback {
   using Clock = std::chrono::steady_clock;
   void show(std::string_view part, const BatchReport& report, int64_t batches);
 
-  Console& console_;
+  std::shared_ptr<Console> console_;
   FitPlan plan_;
   int epoch_ = 0;
   int64_t pictures_ = 0;  // since part_start_, when this epoch's training or validation began
@@ -74,13 +80,15 @@ class EarlyStopping final : public Callback {
  public:
   /// Throws UsageError for a patience below 1.
   EarlyStopping(Console& console, int patience = 3);
+  /// Says nothing.
+  explicit EarlyStopping(int patience = 3);
   Order order() const override { return Order::stop; }
   void begin_fit(const FitPlan& plan) override;
   Verdict after_epoch(const EpochRow& row) override;
   bool stopped() const { return stopped_; }
 
  private:
-  Console& console_;
+  std::shared_ptr<Console> console_;  // none: says nothing
   int patience_;
   BestTracker tracker_;
   int wait_ = 0;
@@ -97,7 +105,10 @@ class EarlyStopping final : public Callback {
 class SaveBest final : public Callback {
  public:
   SaveBest(Console& console, Module& model, ModelInfo info, std::filesystem::path file);
+  /// The model of the learner that it is added to. Says nothing.
+  explicit SaveBest(std::filesystem::path file) : file_(std::move(file)) {}
   Order order() const override { return Order::save; }
+  void join(Learner& learner) override;
   void begin_fit(const FitPlan& plan) override;
   Verdict after_epoch(const EpochRow& row) override;
   void after_fit() override;
@@ -111,8 +122,10 @@ class SaveBest final : public Callback {
   const std::filesystem::path& file() const { return file_; }
 
  private:
-  Console& console_;
-  Module& model_;
+  void say(std::string_view line) const;
+
+  std::shared_ptr<Console> console_;  // none: says nothing
+  Module* model_ = nullptr;
   ModelInfo info_;
   std::filesystem::path file_;
   BestTracker tracker_;
@@ -129,9 +142,11 @@ class SaveBest final : public Callback {
 /// [fastai.callback.tracker.TerminateOnNaNCallback, which ends the fit at the first such loss]
 class StopDiverged final : public Callback {
  public:
+  StopDiverged() = default;
   /// The learner that it is added to.
-  explicit StopDiverged(Learner& learner) : learner_(learner) {}
+  explicit StopDiverged(Learner& learner) : learner_(&learner) {}
   Order order() const override { return Order::stop; }
+  void join(Learner& learner) override { learner_ = &learner; }
   void after_batch(const BatchReport& report) override;
   Verdict after_epoch(const EpochRow& row) override;
 
@@ -140,7 +155,7 @@ class StopDiverged final : public Callback {
   void check_values() const;
   void check_scale() const;
 
-  Learner& learner_;
+  Learner* learner_ = nullptr;
   size_t looked_ = 0;  // steps whose losses were
 };
 
@@ -150,15 +165,18 @@ class StopDiverged final : public Callback {
 class LossGraph final : public Callback {
  public:
   LossGraph(Console& console, const Recorder& recorder, std::filesystem::path png, bool ascii = false);
+  /// Of the learner that it is added to. No text.
+  explicit LossGraph(std::filesystem::path png) : png_(std::move(png)) {}
   Order order() const override { return Order::graph; }
+  void join(Learner& learner) override;
   Verdict after_epoch(const EpochRow& row) override;
   void after_fit() override;
 
  private:
-  Console& console_;
-  const Recorder& recorder_;
+  std::shared_ptr<Console> console_;  // none: no text
+  const Recorder* recorder_ = nullptr;
   std::filesystem::path png_;
-  bool ascii_;
+  bool ascii_ = false;
 };
 
 }  // namespace mirilla::nn

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <memory>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -27,5 +28,9 @@ class Console {
   int columns_;
   bool status_shown_ = false;
 };
+
+/// What a callback writes to: a console of the caller's, which outlives it, or one of its own on a stream.
+inline std::shared_ptr<Console> console_of(Console& console) { return {std::shared_ptr<void>(), &console}; }
+inline std::shared_ptr<Console> console_of(std::ostream& out) { return std::make_shared<Console>(out, false); }
 
 }  // namespace mirilla::nn

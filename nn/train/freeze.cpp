@@ -21,7 +21,7 @@ std::set<std::string> norm_parameters(Module& model) {
 
 }  // namespace
 
-void freeze_to(Module& model, Adam& optimizer, int first) {
+void freeze_to(Module& model, Optimizer& optimizer, int first) {
   const int groups = static_cast<int>(optimizer.groups().size());
   const int begin = first < 0 ? groups + first : first;
   if (begin < 0 || begin >= groups) throw Error(fmt::format("freeze_to: there is no parameter group {} of {}", first, groups));

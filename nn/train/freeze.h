@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "nn/modules/module.h"
-#include "nn/train/adam.h"
+#include "nn/train/optimizer.h"
 
 namespace mirilla::nn {
 
@@ -12,10 +12,10 @@ namespace mirilla::nn {
 /// batch norms' parameters only; the others' requires_grad goes off and their gradients are forgotten. Clears the optimizer's state.
 /// [fastai.learner.Learner.freeze_to with train_bn=True]
 /// Running statistics are not parameters: they move in every training step. Throws Error for a group that is not there.
-void freeze_to(Module& model, Adam& optimizer, int first);
+void freeze_to(Module& model, Optimizer& optimizer, int first);
 
 /// Everything but the last group.
-inline void freeze(Module& model, Adam& optimizer) { freeze_to(model, optimizer, -1); }
-inline void unfreeze(Module& model, Adam& optimizer) { freeze_to(model, optimizer, 0); }
+inline void freeze(Module& model, Optimizer& optimizer) { freeze_to(model, optimizer, -1); }
+inline void unfreeze(Module& model, Optimizer& optimizer) { freeze_to(model, optimizer, 0); }
 
 }  // namespace mirilla::nn

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "nn/train/learner.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -30,11 +32,12 @@ Learner::Learner(Module& model, std::unique_ptr<Batches> train, std::unique_ptr<
       info_(std::move(info)),
       options_(std::move(options)),
       placement_(input_placement(model, options_.precision)),
-      optimizer_(model.parameter_groups(), options_.adam),
-      training_step_(model, optimizer_,
+      optimizer_((options_.optimizer ? options_.optimizer : nn::adam(options_.adam))(model.parameter_groups())),
+      training_step_(model, *optimizer_,
                      {.precision = options_.precision,
                       .seed = options_.seed,
                       .classes = static_cast<int64_t>(info_.vocabulary.size()),
+                      .loss = options_.loss.get(),
                       .replay = options_.replay}),
       losses_(placement_.device) {
   options_.augment.size = info_.size;
@@ -42,6 +45,7 @@ Learner::Learner(Module& model, std::unique_ptr<Batches> train, std::unique_ptr<
 }
 
 void Learner::add(Callback& callback) {
+  callback.join(*this);
   callbacks_.push_back(&callback);
   std::stable_sort(callbacks_.begin(), callbacks_.end(), [](const Callback* a, const Callback* b) { return a->order() < b->order(); });
 }
@@ -49,18 +53,18 @@ void Learner::add(Callback& callback) {
 void Learner::fit(std::span<const Phase> phases) { run_phases(phases, true); }
 
 void Learner::fine_tune(int epochs, double base_lr, int freeze_epochs) {
-  fit(fine_tune_phases(static_cast<int>(optimizer_.groups().size()), epochs, base_lr, freeze_epochs));
+  fit(fine_tune_phases(static_cast<int>(optimizer_->groups().size()), epochs, base_lr, freeze_epochs));
 }
 
 void Learner::fit_one_cycle(int epochs, double lr) {
-  run_phases(from_scratch_phases(static_cast<int>(optimizer_.groups().size()), epochs, lr), false);
+  run_phases(from_scratch_phases(static_cast<int>(optimizer_->groups().size()), epochs, lr), false);
 }
 
 void Learner::run_phases(std::span<const Phase> phases, bool freezing) {
   require_batches();
   try {
     for (const Phase& phase : phases) {
-      if (freezing) freeze_to(model_, optimizer_, phase.frozen ? -1 : 0);
+      if (freezing) freeze_to(model_, *optimizer_, phase.frozen ? -1 : 0);
       run_fit(phase);
     }
   } catch (const Interrupted&) {
@@ -82,17 +86,25 @@ void Learner::run_fit(const Phase& phase) {
   phase_epoch_ = 0;
   recorder_.begin_fit();
   renew_scaler();  // what the last fit came to says nothing about this one
-  const FitPlan plan{.fit = recorder_.fits() - 1,
-                     .epochs = phase.epochs,
-                     .frozen = phase.frozen,
-                     .train_batches = train_->batches_per_epoch(),
-                     .valid_batches = valid_->batches_per_epoch(),
-                     .train_pictures = train_->pictures_per_epoch(),
-                     .valid_pictures = valid_->pictures_per_epoch()};
+  FitPlan plan{.fit = recorder_.fits() - 1,
+               .epochs = phase.epochs,
+               .frozen = phase.frozen,
+               .train_batches = train_->batches_per_epoch(),
+               .valid_batches = valid_->batches_per_epoch(),
+               .train_pictures = train_->pictures_per_epoch(),
+               .valid_pictures = valid_->pictures_per_epoch(),
+               .metrics = {}};
+  for (const Metric& metric : options_.metrics) plan.metrics.push_back(metric.name);
   for (Callback* callback : callbacks_) callback->begin_fit(plan);
   for (int epoch = 0; epoch < phase.epochs; ++epoch)
     if (run_epoch(phase, epoch) == Verdict::stop) break;
   for (Callback* callback : callbacks_) callback->after_fit();
+}
+
+std::vector<double> Learner::measured(const Evaluation& evaluation) const {
+  std::vector<double> values;
+  for (const Metric& metric : options_.metrics) values.push_back(metric.of(evaluation));
+  return values;
 }
 
 Verdict Learner::run_epoch(const Phase& phase, int epoch) {
@@ -116,7 +128,8 @@ Verdict Learner::run_epoch(const Phase& phase, int epoch) {
                        .train_loss = recorder_.train_loss(),
                        .valid_loss = as_recorded(evaluation.loss, placement_.dtype),
                        .accuracy = evaluation.accuracy,
-                       .seconds = seconds_since(start)});
+                       .seconds = seconds_since(start),
+                       .metrics = measured(evaluation)});
   Verdict verdict = Verdict::go_on;
   for (Callback* callback : callbacks_)
     if (callback->after_epoch(recorder_.epochs().back()) == Verdict::stop) verdict = Verdict::stop;
@@ -168,7 +181,11 @@ Tensor Learner::training_input(const data::Batch& batch) const {
 }
 
 EvaluateOptions Learner::evaluate_options() const {
-  return {.interrupt = options_.interrupt, .precision = options_.precision, .replay = options_.replay, .take_not_finite = true};
+  return {.interrupt = options_.interrupt,
+          .precision = options_.precision,
+          .replay = options_.replay,
+          .loss = options_.loss.get(),
+          .take_not_finite = true};
 }
 
 Evaluation Learner::evaluate() { return validate(evaluate_options()); }
@@ -188,7 +205,7 @@ std::string Learner::where() const {
 // After a fit that ended before its time: what the callbacks have to say, each clause behind a semicolon.
 std::string Learner::put_in_order() {
   record(losses_.all());
-  optimizer_.zero_grad();
+  optimizer_->zero_grad();
   std::string clauses;
   for (Callback* callback : callbacks_)
     if (const std::string clause = callback->on_interrupt(); !clause.empty()) clauses += "; " + clause;
@@ -201,7 +218,7 @@ double Learner::time_training_step(const Tensor& input, std::span<const int64_t>
   for (int run = 0; run < 2; ++run) {  // the first pays for memory and plans
     const Clock::time_point start = Clock::now();
     training_step_.forward_backward(input, labels, step_scaler()).item();  // waits
-    optimizer_.zero_grad();
+    optimizer_->zero_grad();
     seconds = seconds_since(start);
   }
   return seconds;
@@ -247,14 +264,38 @@ double Learner::estimate_seconds(std::span<const Phase> phases, int64_t batch_si
   return total;
 }
 
-Learner make_learner(Module& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options) {
+Learner::Parts Learner::parts_of(const Module& model, std::shared_ptr<const data::Dataset> dataset, const LearnerOptions& options) {
   const data::LoaderOptions train{
       .batch_size = options.batch_size, .training = true, .threads = options.loader_threads, .seed = options.seed};
   const data::LoaderOptions valid{
       .batch_size = options.batch_size, .training = false, .threads = options.loader_threads, .seed = options.seed};
-  auto [training_part, validation_part] =
-      make_batches({dataset, train}, {dataset, valid}, placement_of(model).device, options.device_pictures);
-  return Learner(model, std::move(training_part), std::move(validation_part), std::move(info), options);
+  return make_batches({dataset, train}, {dataset, valid}, placement_of(model).device, options.device_pictures);
+}
+
+namespace {
+
+// The model's info at the photos' sizes, which it keeps.
+const ModelInfo& fitted(Classifier& model, const data::Photos& photos) {
+  if (model.classes() != photos.classes())
+    throw UsageError(
+        fmt::format("the model has the classes {} and the photos {}", fmt::join(model.classes(), ", "), fmt::join(photos.classes(), ", ")),
+        "make the classifier with photos.classes()");
+  model.info.resize = photos.dataset->resize();
+  model.info.size = photos.size;
+  model.info.exif_rotate = photos.dataset->exif_rotate();
+  return model.info;
+}
+
+}  // namespace
+
+Learner::Learner(Module& model, Parts parts, ModelInfo info, LearnerOptions options)
+    : Learner(model, std::move(parts.first), std::move(parts.second), std::move(info), std::move(options)) {}
+
+Learner::Learner(Classifier& model, const data::Photos& photos, LearnerOptions options)
+    : Learner(*model.network, parts_of(*model.network, photos.dataset, options), fitted(model, photos), options) {}
+
+Learner make_learner(Module& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options) {
+  return Learner(model, Learner::parts_of(model, std::move(dataset), options), std::move(info), options);
 }
 
 }  // namespace mirilla::nn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -10,10 +11,14 @@
 
 #include "data/augment.h"
 #include "data/dataset.h"
+#include "data/photos.h"
 #include "engine/amp/precision.h"
+#include "nn/files/classifier.h"
 #include "nn/files/model_file.h"
 #include "nn/run/batches.h"
 #include "nn/run/evaluate.h"
+#include "nn/run/loss.h"
+#include "nn/run/metric.h"
 #include "nn/train/adam.h"
 #include "nn/train/callback.h"
 #include "nn/train/late_losses.h"
@@ -24,31 +29,34 @@
 namespace mirilla::nn {
 
 struct LearnerOptions {
-  uint64_t seed = 42;         // of dropout, augmentation and, through make_learner, of order and crops
-  data::AugmentSpec augment;  // augment.size is overridden by info.size
-  bool augmentation = true;   // off: training sees validation's transforms
-  AdamOptions adam;
+  uint64_t seed = 42;                               // of dropout, augmentation and, through make_learner, of order and crops
+  data::AugmentSpec augment = {};                   // augment.size is overridden by info.size
+  bool augmentation = true;                         // off: training sees validation's transforms
+  AdamOptions adam = {};                            // where no optimizer is named:
+  OptimizerMaker optimizer = {};                    // adam(...), sgd(...), or one of your own
+  std::shared_ptr<const Loss> loss = {};            // of training and validation; null: plain cross entropy
+  std::vector<Metric> metrics = {};                 // what the table and the history show beside accuracy
   amp::Precision precision = amp::Precision::fp32;  // of training and validation
-  amp::GradScalerOptions scaler;                    // in fp16
-  ReplayOptions replay;                             // of training steps and of validation
+  amp::GradScalerOptions scaler = {};               // in fp16
+  ReplayOptions replay = {};                        // of training steps and of validation
   const std::atomic<bool>* interrupt = nullptr;     // raised by a signal handler; looked at before every batch
   // For make_learner:
   int64_t batch_size = 128;
   int loader_threads = 1;
-  DevicePictures device_pictures;
+  DevicePictures device_pictures = {};
 };
 
 /// All that training moves, as copies: to try something and take it back.
 struct LearnerState {
   std::vector<Tensor> values;  // the model's parameters, then its buffers
-  std::vector<AdamSlot> moments;
+  std::vector<OptimizerSlot> optimizer;
   Tensor scaler;  // no tensor but in fp16
   int64_t step = 0;
   int64_t epoch = 0;
   bool training = false;  // the model's mode
 };
 
-/// Trains a network that gives logits (N,classes of the vocabulary) on batches: augment, forward, cross entropy, backward, Adam, along
+/// Trains a network that gives logits (N,classes of the vocabulary) on batches: augment, forward, loss, backward, optimizer, along
 /// one-cycle schedules; validates after every epoch; tells its callbacks.
 ///
 /// Random numbers are keyed by (seed, purpose, step, item), the step counting over all fits, so the same seed gives the same run to the bit
@@ -58,16 +66,28 @@ struct LearnerState {
 /// know what has come, and all have come when the epoch's validation begins or the fit ends, in whatever way. A host device is never
 /// behind.
 ///
-/// In half precision the network sees halves and runs under amp::Autocast; weights and Adam's moments stay f32, the loss is f32. In fp16 it
-/// is scaled, by a scaler made anew for each fit, and a step whose gradients overflowed leaves weights and moments as they are, while the
-/// schedule goes on.
-/// [fastai.callback.fp16.MixedPrecision]
+/// In half precision the network sees halves and runs under amp::Autocast; weights and the optimizer's tensors stay f32, the loss is f32.
+/// In fp16 it is scaled, by a scaler made anew for each fit, and a step whose gradients overflowed leaves weights and moments as they are,
+/// while the schedule goes on. [fastai.callback.fp16.MixedPrecision]
 class Learner {
  public:
   Learner(Module& model, std::unique_ptr<Batches> train, std::unique_ptr<Batches> valid, ModelInfo info, LearnerOptions options = {});
 
+  /// On photos of the model's classes, at their sizes, which become the model's. Throws UsageError where the classes differ. The model
+  /// outlives the learner.
+  Learner(Classifier& model, const data::Photos& photos, LearnerOptions options = {});
+
   /// Callbacks live as long as the caller likes, at least as long as the fits.
   void add(Callback& callback);
+  /// The same of one that the learner keeps: learn.add(Table(std::cout)). The reference lives as long as the learner.
+  template <std::derived_from<Callback> C>
+  C& add(C&& callback) {
+    auto kept = std::make_unique<C>(std::move(callback));
+    C& reference = *kept;
+    own_callbacks_.push_back(std::move(kept));
+    add(static_cast<Callback&>(reference));
+    return reference;
+  }
 
   /// The phases in turn, each after freezing or unfreezing as it says. Throws DataError where an epoch has no batch, Interrupted where the
   /// flag was raised, Diverged where a callback said so: then the callbacks have put things in order, and the message says what stays.
@@ -97,7 +117,7 @@ class Learner {
   Module& model() { return model_; }
   const ModelInfo& info() const { return info_; }
   const Recorder& recorder() const { return recorder_; }
-  Adam& optimizer() { return optimizer_; }
+  Optimizer& optimizer() { return *optimizer_; }
   /// Null but in fp16.
   const amp::GradScaler* scaler() const { return scaler_ ? &*scaler_ : nullptr; }
   const LearnerOptions& options() const { return options_; }
@@ -112,6 +132,10 @@ class Learner {
   double estimate_seconds(std::span<const Phase> phases, int64_t batch_size, int resize);
 
  private:
+  using Parts = std::pair<std::unique_ptr<Batches>, std::unique_ptr<Batches>>;
+  Learner(Module& model, Parts parts, ModelInfo info, LearnerOptions options);
+  static Parts parts_of(const Module& model, std::shared_ptr<const data::Dataset> dataset, const LearnerOptions& options);
+  friend Learner make_learner(Module& model, std::shared_ptr<const data::Dataset> dataset, ModelInfo info, const LearnerOptions& options);
   void run_phases(std::span<const Phase> phases, bool freezing);
   void run_fit(const Phase& phase);
   Verdict run_epoch(const Phase& phase, int epoch);
@@ -121,6 +145,7 @@ class Learner {
   amp::GradScaler* step_scaler() { return scaler_ ? &*scaler_ : nullptr; }
   Tensor training_input(const data::Batch& batch) const;
   Evaluation validate(const EvaluateOptions& options);
+  std::vector<double> measured(const Evaluation& evaluation) const;
   double time_training_step(const Tensor& input, std::span<const int64_t> labels);
   double time_validation_batch(const Tensor& input);
   EvaluateOptions evaluate_options() const;
@@ -132,12 +157,13 @@ class Learner {
   ModelInfo info_;
   LearnerOptions options_;
   Placement placement_;
-  Adam optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::optional<amp::GradScaler> scaler_;
   TrainingStep training_step_;
   LateLosses losses_;
   Recorder recorder_;
   std::vector<Callback*> callbacks_;
+  std::vector<std::unique_ptr<Callback>> own_callbacks_;
   int64_t step_ = 0;   // of the run
   int64_t epoch_ = 0;  // of the run: what the loader's random numbers count
   Phase phase_;        // the one that runs, for messages

@@ -12,8 +12,6 @@ std::vector<Tensor> tensors_of(const Module& model) {
   return tensors;
 }
 
-Tensor copy_of(const Tensor& tensor) { return tensor ? tensor.clone() : Tensor(); }
-
 }  // namespace
 
 void Learner::renew_scaler() {
@@ -23,8 +21,10 @@ void Learner::renew_scaler() {
 LearnerState Learner::snapshot() const {
   LearnerState state{.step = step_, .epoch = epoch_, .training = model_.training()};
   for (const Tensor& tensor : tensors_of(model_)) state.values.push_back(tensor.clone());
-  for (const AdamSlot& slot : optimizer_.state())
-    state.moments.push_back({.name = slot.name, .m = copy_of(slot.m), .v = copy_of(slot.v), .step = copy_of(slot.step)});
+  for (const OptimizerSlot& slot : optimizer_->kept()) {
+    state.optimizer.push_back({.name = slot.name});
+    for (const Tensor& tensor : slot.tensors) state.optimizer.back().tensors.push_back(tensor.clone());
+  }
   if (scaler_) state.scaler = scaler_->state().clone();
   return state;
 }
@@ -32,8 +32,8 @@ LearnerState Learner::snapshot() const {
 void Learner::restore(const LearnerState& state) {
   std::vector<Tensor> tensors = tensors_of(model_);
   for (size_t i = 0; i < tensors.size(); ++i) tensors[i].copy_from(state.values[i]);
-  optimizer_.zero_grad();
-  optimizer_.set_state(state.moments);
+  optimizer_->zero_grad();
+  optimizer_->restore(state.optimizer);
   if (scaler_ && state.scaler) scaler_->set_state(state.scaler);
   step_ = state.step;
   epoch_ = state.epoch;

@@ -73,11 +73,16 @@ std::string number(double value) { return value == value ? fmt::format("{:.6f}",
 
 }  // namespace
 
-void write_history(const Recorder& recorder, const std::filesystem::path& path) {
-  std::string text = "fit,epoch,train_loss,valid_loss,accuracy,seconds,step\n";
-  for (const EpochRow& row : recorder.epochs())
-    text += fmt::format("{},{},{},{},{},{:.3f},{}\n", row.fit, row.epoch, number(row.train_loss), number(row.valid_loss),
+void write_history(const Recorder& recorder, const std::filesystem::path& path, std::span<const std::string> metrics) {
+  std::string text = "fit,epoch,train_loss,valid_loss,accuracy,seconds,step";
+  for (const std::string& metric : metrics) text += fmt::format(",{}", metric);
+  text += '\n';
+  for (const EpochRow& row : recorder.epochs()) {
+    text += fmt::format("{},{},{},{},{},{:.3f},{}", row.fit, row.epoch, number(row.train_loss), number(row.valid_loss),
                         number(row.accuracy), row.seconds, row.step);
+    for (size_t i = 0; i < metrics.size(); ++i) text += fmt::format(",{}", number(row.metrics.at(i)));
+    text += '\n';
+  }
   write_atomically(path, text);
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,8 @@ struct EpochRow {
   double valid_loss = 0;  // NaN where nothing validates; rounded to f32, as fastai's mean is, unless the network is in f64
   double accuracy = 0;
   double seconds = 0;
-  int64_t step = 0;  // training steps of the whole run up to the end of this epoch
+  int64_t step = 0;                  // training steps of the whole run up to the end of this epoch
+  std::vector<double> metrics = {};  // beside accuracy, in the order of their names
 };
 
 /// One training step.
@@ -72,8 +74,8 @@ class Recorder {
   double train_loss_ = std::numeric_limits<double>::quiet_NaN();
 };
 
-/// "fit,epoch,train_loss,valid_loss,accuracy,seconds,step" and a line an epoch. Whole or not at all. Throws Error where it cannot be
-/// written.
-void write_history(const Recorder& recorder, const std::filesystem::path& path);
+/// "fit,epoch,train_loss,valid_loss,accuracy,seconds,step" and one line per epoch; further metrics follow under their names. Whole or not
+/// at all. Throws Error where it cannot be written.
+void write_history(const Recorder& recorder, const std::filesystem::path& path, std::span<const std::string> metrics = {});
 
 }  // namespace mirilla::nn

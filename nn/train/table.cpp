@@ -2,9 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "nn/train/callbacks.h"
 
@@ -12,7 +13,6 @@ namespace mirilla::nn {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> kColumns{"epoch", "train_loss", "valid_loss", "accuracy", "time"};
 constexpr size_t kMinimumWidth = 8, kGap = 2;
 // Roughly what a validated picture costs of a trained one: a forward pass, without the two products of the way back.
 constexpr double kValidationShare = 1.0 / 3;
@@ -25,10 +25,17 @@ std::string bar(double share, int width) {
 
 double seconds(std::chrono::steady_clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
 
-size_t width_of(size_t column) { return std::max(kColumns[column].size(), kMinimumWidth); }
+size_t width_of(std::string_view column) { return std::max(column.size(), kMinimumWidth); }
+
+std::vector<std::string> columns_with(std::span<const std::string> metrics) {
+  std::vector<std::string> columns{"epoch", "train_loss", "valid_loss", "accuracy"};
+  columns.insert(columns.end(), metrics.begin(), metrics.end());
+  columns.emplace_back("time");
+  return columns;
+}
 
 // As fastai writes it, six decimals, where that leaves a blank before the next column; else with as many digits as do: 1.23457e+30.
-std::string number_cell(double value, size_t column) {
+std::string number_cell(double value, std::string_view column) {
   const size_t room = width_of(column) + kGap - 1;
   if (std::isnan(value)) return "nan";  // without the sign that it may have
   std::string text = fmt::format("{:.6f}", value);
@@ -45,24 +52,30 @@ std::string format_time(double seconds) {
   return fmt::format("{:02d}:{:02d}", t / 60, t % 60);
 }
 
-std::string table_head() {
+std::string table_head(std::span<const std::string> metrics) {
   std::string line;
-  for (size_t i = 0; i < kColumns.size(); ++i) line += fmt::format("{}{:<{}}", i == 0 ? "" : "  ", kColumns[i], width_of(i));
+  for (const std::string& column : columns_with(metrics))
+    line += fmt::format("{}{:<{}}", line.empty() ? "" : "  ", column, width_of(column));
   return line;
 }
 
-std::string table_row(const EpochRow& row) {
-  const std::array<std::string, 5> cells{fmt::format("{}", row.epoch), number_cell(row.train_loss, 1), number_cell(row.valid_loss, 2),
-                                         number_cell(row.accuracy, 3), format_time(row.seconds)};
+std::string table_row(const EpochRow& row, std::span<const std::string> metrics) {
+  const std::vector<std::string> columns = columns_with(metrics);
+  std::vector<double> numbers{row.train_loss, row.valid_loss, row.accuracy};
+  for (size_t i = 0; i < metrics.size(); ++i) numbers.push_back(row.metrics.at(i));
+  std::vector<std::string> cells{fmt::format("{}", row.epoch)};
+  for (size_t i = 0; i < numbers.size(); ++i) cells.push_back(number_cell(numbers[i], columns[i + 1]));
+  cells.push_back(format_time(row.seconds));
   std::string line;  // each cell is followed by its gap, the last one too, as fastprogress does
-  for (size_t i = 0; i < cells.size(); ++i) line += fmt::format("{:<{}}", cells[i], std::max(width_of(i) + kGap, cells[i].size() + 1));
+  for (size_t i = 0; i < cells.size(); ++i)
+    line += fmt::format("{:<{}}", cells[i], std::max(width_of(columns[i]) + kGap, cells[i].size() + 1));
   return line;
 }
 
 void Table::begin_fit(const FitPlan& plan) {
   plan_ = plan;
   fit_start_ = Clock::now();
-  console_.line(table_head());
+  console_->line(table_head(plan_.metrics));
 }
 
 void Table::begin_epoch(int epoch) {
@@ -89,7 +102,7 @@ void Table::after_validation_batch(const BatchReport& report) {
 void Table::show(std::string_view part, const BatchReport& report, int64_t batches) {
   const Clock::time_point now = Clock::now();
   const bool last = report.iteration + 1 == batches;
-  if (!console_.terminal() || (!last && now - shown_ < kRefresh)) return;
+  if (!console_->terminal() || (!last && now - shown_ < kRefresh)) return;
   shown_ = now;
   const bool validating = part == "valid";
   const double share = batches > 0 ? static_cast<double>(report.iteration + 1) / static_cast<double>(batches) : 1;
@@ -102,18 +115,18 @@ void Table::show(std::string_view part, const BatchReport& report, int64_t batch
   std::string text = fmt::format("epoch {}/{} {} {} {:3.0f}%  {:.0f} img/s  {} left", epoch_ + 1, plan_.epochs, part, bar(share, 20),
                                  100 * share, rate, format_time(left));
   if (!validating && report.loss_known) text += fmt::format("  loss {:.4f}", report.train_loss);
-  console_.status(text);
+  console_->status(text);
 }
 
 Verdict Table::after_epoch(const EpochRow& row) {
-  console_.line(table_row(row));
+  console_->line(table_row(row, plan_.metrics));
   return Verdict::go_on;
 }
 
-void Table::after_fit() { console_.clear_status(); }
+void Table::after_fit() { console_->clear_status(); }
 
 std::string Table::on_interrupt() {
-  console_.clear_status();
+  console_->clear_status();
   return {};
 }
 

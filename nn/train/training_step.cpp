@@ -4,7 +4,6 @@
 #include <cstring>
 
 #include "engine/amp/autocast.h"
-#include "engine/ops/loss.h"
 #include "engine/tape.h"
 #include "nn/modules/layers.h"
 
@@ -21,7 +20,7 @@ struct Part {
 
 }  // namespace
 
-TrainingStep::TrainingStep(Module& model, Adam& optimizer, const TrainingStepOptions& options)
+TrainingStep::TrainingStep(Module& model, Optimizer& optimizer, const TrainingStepOptions& options)
     : model_(model), optimizer_(optimizer), options_(options), device_(placement_of(model).device), replayer_(model, options.replay) {
   if (!replayer_.active()) return;
   rates_ = empty({static_cast<int64_t>(optimizer.groups().size()) + 1}, DType::f64, device_);
@@ -65,7 +64,7 @@ Tensor TrainingStep::backward_from(const Tensor& input, const Tensor& targets, c
     throw ShapeError(
         fmt::format("the network gives {} for {} pictures of {} classes", to_string(logits.shape()), input.size(0), options_.classes),
         "its last layer has one output for each class of the vocabulary");
-  const Tensor loss = cross_entropy(logits, targets).loss;
+  const Tensor loss = (options_.loss ? *options_.loss : plain_cross_entropy())(logits, targets);
   tape::backward(loss, {.factor = scaler ? scaler->factor() : nullptr});
   return loss;
 }
@@ -85,13 +84,12 @@ Tensor TrainingStep::run(const std::vector<Tensor>& inputs, const Step& step) {
 }
 
 Tensor TrainingStep::operator()(const Step& step) {
-  optimizer_.check(step.rates);
+  optimizer_.check_rates("a training step", step.rates);
   Tensor targets = empty({static_cast<int64_t>(step.labels.size())}, DType::i64, device_);
   send(step.labels, targets, rates_ ? &step : nullptr);
   const auto lasting = [&] {
     std::vector<Tensor> all;
-    for (const AdamSlot& slot : optimizer_.state())
-      for (const Tensor* tensor : {&slot.m, &slot.v, &slot.step}) all.push_back(*tensor);
+    for (const OptimizerSlot& slot : optimizer_.kept()) all.insert(all.end(), slot.tensors.begin(), slot.tensors.end());
     if (step.scaler) all.push_back(step.scaler->state());
     return all;
   };

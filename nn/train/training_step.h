@@ -8,26 +8,28 @@
 #include "engine/amp/grad_scaler.h"
 #include "engine/amp/precision.h"
 #include "engine/pinned.h"
+#include "nn/run/loss.h"
 #include "nn/run/replay.h"
-#include "nn/train/adam.h"
+#include "nn/train/optimizer.h"
 
 namespace mirilla::nn {
 
 struct TrainingStepOptions {
   amp::Precision precision = amp::Precision::fp32;
-  uint64_t seed = 0;    // of the dropout
-  int64_t classes = 0;  // that the labels are of: the network has to give as many logits; 0: the caller's promise
+  uint64_t seed = 0;           // of the dropout
+  int64_t classes = 0;         // that the labels are of: the network has to give as many logits; 0: the caller's promise
+  const Loss* loss = nullptr;  // outlives the step; null: plain cross entropy
   ReplayOptions replay = {};
 };
 
-/// One training step after another: forward, cross entropy, backward, Adam; eagerly, or recorded and replayed. Both give the same bits.
+/// One training step after another: forward, loss, backward, optimizer; eagerly, or recorded and replayed. Both give the same bits.
 ///
 /// Does not wait for the device, but where that is several steps behind: labels, rates and the step's number go there through pinned
 /// memory, each step's in a turn of its own.
 class TrainingStep {
  public:
   /// The optimizer is that of the model's parameters. Both outlive this.
-  TrainingStep(Module& model, Adam& optimizer, const TrainingStepOptions& options = {});
+  TrainingStep(Module& model, Optimizer& optimizer, const TrainingStepOptions& options = {});
 
   struct Step {
     Tensor input;                     // (N,H,W,3) normalised, on the model's device; a half's network takes halves
@@ -54,7 +56,7 @@ class TrainingStep {
   Tensor run(const std::vector<Tensor>& inputs, const Step& step);
 
   Module& model_;
-  Adam& optimizer_;
+  Optimizer& optimizer_;
   TrainingStepOptions options_;
   Device& device_;
   std::unique_ptr<PinnedRing> ring_;

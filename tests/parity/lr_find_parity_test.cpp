@@ -140,7 +140,7 @@ TEST_P(LrFindRuns, GoesAsFastaisInDouble) {
   }
   const std::vector<Tensor> after = learner.snapshot().values;
   for (size_t i = 0; i < after.size(); ++i) EXPECT_EQ(after[i].to_doubles(), before[i]) << "not put back";
-  for (const nn::AdamSlot& slot : learner.optimizer().state()) EXPECT_FALSE(slot.m) << slot.name;
+  for (const nn::OptimizerSlot& slot : learner.optimizer().kept()) EXPECT_TRUE(slot.tensors.empty()) << slot.name;
 
   report({.id = "lr-find." + run,
           .what = what_of(run),

@@ -7,6 +7,7 @@
 
 #include "kernels/core/philox.h"
 #include "nn/modules/resnet.h"
+#include "nn/train/adam.h"
 #include "nn/train/freeze.h"
 #include "nn/train/training_step.h"
 

@@ -6,6 +6,7 @@
 #include "kernels/core/error.h"
 #include "kernels/devices.h"
 #include "nn/modules/resnet.h"
+#include "nn/train/adam.h"
 
 namespace mirilla::nn {
 namespace {

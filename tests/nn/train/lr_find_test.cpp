@@ -71,7 +71,7 @@ TEST_F(LrFindTest, LeavesTheLearnerAsItWasToTheBit) {
   const LrFindResult first = lr_find(learner, {.iterations = 8, .stop_at_blowup = false});
   EXPECT_TRUE(values_of(model_) == before);
   EXPECT_FALSE(model_.training());
-  for (const AdamSlot& slot : learner.optimizer().state()) EXPECT_FALSE(slot.m) << slot.name;
+  for (const OptimizerSlot& slot : learner.optimizer().kept()) EXPECT_TRUE(slot.tensors.empty()) << slot.name;
   for (const NamedTensor& named : model_.parameters()) EXPECT_FALSE(named.tensor.grad()) << named.name;
   EXPECT_TRUE(learner.recorder().steps().empty());
   EXPECT_EQ(lr_find(learner, {.iterations = 8, .stop_at_blowup = false}).losses, first.losses);
@@ -86,11 +86,11 @@ TEST_F(LrFindTest, PutsAdamsMomentsBackWhereThereWereSome) {
   const LearnerState before = learner.snapshot();
   lr_find(learner, {.iterations = 6});
   const LearnerState after = learner.snapshot();
-  ASSERT_TRUE(before.moments[0].m);
-  for (size_t i = 0; i < before.moments.size(); ++i) {
-    EXPECT_EQ(after.moments[i].m.to_doubles(), before.moments[i].m.to_doubles());
-    EXPECT_EQ(after.moments[i].v.to_doubles(), before.moments[i].v.to_doubles());
-    EXPECT_EQ(after.moments[i].steps(), 2);
+  for (size_t i = 0; i < before.optimizer.size(); ++i) {
+    ASSERT_EQ(before.optimizer[i].tensors.size(), 3u);
+    ASSERT_EQ(after.optimizer[i].tensors.size(), 3u);
+    for (size_t k = 0; k < 3; ++k) EXPECT_EQ(after.optimizer[i].tensors[k].to_doubles(), before.optimizer[i].tensors[k].to_doubles());
+    EXPECT_EQ(after.optimizer[i].tensors[2].to_vector<int64_t>(), std::vector<int64_t>{2});
   }
   EXPECT_EQ(learner.steps(), 2);
 }

@@ -132,7 +132,7 @@ TEST_P(Half, LearnsAndKeepsItsWeightsInF32WithHalfCopiesUpToDate) {
     EXPECT_EQ(copy.to_doubles(), named.tensor.to(amp::dtype_of(precision_)).to_doubles()) << named.name;
   }
   EXPECT_EQ(copies, 22) << "20 convolutions and 2 linear layers";
-  for (const AdamSlot& slot : fits.optimizer().state()) EXPECT_EQ(slot.m.dtype(), DType::f32) << slot.name;
+  for (const OptimizerSlot& slot : fits.optimizer().kept()) EXPECT_EQ(slot.tensors.at(0).dtype(), DType::f32) << slot.name;
 }
 
 // Through folded batch norms, which must be folded anew when the weights change.
