@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# package_test.sh SOURCE BUILD: the library as others meet it. Installs the build into an empty folder, builds examples/predict from the copy
-# with find_package, compiles it with pkg-config's flags, runs both on a model that the installed program trained, and has a project configure
-# Mirilla as a part of itself (add_subdirectory) and compile against it.
+# package_test.sh SOURCE BUILD: the library as others meet it. Installs the build into an empty folder, builds the examples from the copy with
+# find_package and runs them on drawn pictures and a model that the installed program trained, compiles a program with pkg-config's flags, and
+# has a project configure Mirilla as a part of itself (add_subdirectory) and compile against it.
 set -euo pipefail
 source=$1 build=$2
 work=$(mktemp -d)
@@ -21,14 +21,27 @@ mirilla=$prefix/bin/mirilla
 (cd "$work" && unzip -qo scenes.zip)
 photo=$(find "$work/test" -name '*.png' | sort | head -n 1)
 
-cmake -S "$source/examples/predict" -B "$work/example" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake -S "$source/examples" -B "$work/example" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_FLAGS=-O1 >/dev/null
 cmake --build "$work/example" >/dev/null
+is_png() { [ "$(head -c 4 "$1" | tail -c 3)" = PNG ]; }
 "$work/example/predict" "$work/model/model.safetensors" "$photo" "$work/why.png" | tee "$work/said"
 grep -qE '^[a-z]+  [0-9.]+ %$' "$work/said"
-[ "$(head -c 4 "$work/why.png" | tail -c 3)" = PNG ]
+is_png "$work/why.png"
 status=0
 "$work/example/predict" "$work/none.safetensors" "$photo" "$work/none.png" 2>"$work/error" || status=$?
 [ "$status" = 1 ] && grep -q '^predict: ' "$work/error" && [ ! -e "$work/none.png" ]
+
+mkdir "$work/photos" "$work/network"
+(cd "$work/photos" && "$work/example/photos" "$work/scenes.zip" "$work/model/model.safetensors" "$photo" 1) | tee "$work/said"
+grep -q '^epoch     train_loss  valid_loss  accuracy  time' "$work/said"
+grep -qE '^(buildings|forest|glacier|mountain|sea|street)$' "$work/said"
+is_png "$work/photos/why.png" && [ -s "$work/photos/best.safetensors" ]
+(cd "$work/network" && "$work/example/network" "$work/scenes.zip" "$photo") | tee "$work/said"
+grep -qE '^cpu: loss [0-9.]+, [a-z]+ looks at body.8 of \(1,4,4,32\)$' "$work/said"
+grep -qE '^simt: loss [0-9.]+, [a-z]+ looks at body.8 of \(1,4,4,32\)$' "$work/said"
+is_png "$work/network/why-cpu.png" && is_png "$work/network/why-simt.png"
+"$work/example/operator" | tee "$work/said"
+[ "$(grep -c ': good, error' "$work/said")" = 2 ]
 
 export PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name mirilla.pc)")
 read -ra flags < <(pkg-config --cflags mirilla)
