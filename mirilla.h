@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-/// What a program that uses the library usually wants. An installed copy has it as <mirilla/mirilla.h>, and each room's headers below
-/// <mirilla/...>: one may include fewer. docs/library.md leads through it.
+/// The headers that a program usually needs. An installed copy has this file as <mirilla/mirilla.h>, and the headers of each folder below
+/// <mirilla/...>: include those alone if you need fewer. docs/library.md explains the use.
 
 // Values, the gradient tape and the operations.
 #include "engine/amp/autocast.h"

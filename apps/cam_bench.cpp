@@ -33,7 +33,7 @@ std::vector<std::string> chosen(const std::vector<std::string>& asked, std::span
   return asked;
 }
 
-// Where all measures were asked for, those that need masks are left out of data without any.
+// If all measures were requested, those that need masks are left out for data without masks.
 void leave_out_masks(Options& options, const std::vector<nn::BenchSubject>& subjects) {
   if (std::find(options.measures.begin(), options.measures.end(), kAll) == options.measures.end()) return;
   if (std::any_of(subjects.begin(), subjects.end(), [](const nn::BenchSubject& subject) { return subject.mask.has_value(); })) return;
@@ -52,7 +52,7 @@ void run(Options& options) {
   bench.measures = chosen(options.measures, nn::cam_measures());
   bench.seed = options.common.seed;
   bench.batch_size = options.evaluation.batch_size;
-  nn::check_names(*loaded.model, bench);  // a wrong name is said before the work, not after it
+  nn::check_names(*loaded.model, bench);  // a wrong name is reported before the work, not after it
 
   nn::Console console = make_console(options.common);
   ProgressLine evaluating(console, "evaluating");

@@ -23,7 +23,7 @@ std::string cell(const BenchRow& row, const MeasureColumn& column) {
   return column.percent ? fmt::format("{:.1f}", 100 * value->value) : fmt::format("{:.3f}", value->value);
 }
 
-// The table as rows of cells: its head, then a row a method.
+// The table as rows of cells: its head, then one row per method.
 std::vector<std::vector<std::string>> cells_of(const BenchReport& report) {
   std::vector<std::vector<std::string>> rows{{"method"}};
   for (const MeasureColumn& column : report.bench.columns)
@@ -52,7 +52,7 @@ bool has(const BenchReport& report, std::string_view measure) {
                      [&](const MeasureColumn& c) { return c.measure == measure; });
 }
 
-// What has to be said beside the numbers.
+// Remarks on the numbers.
 std::vector<std::string> notes_of(const BenchReport& report) {
   const nn::CamBench& bench = report.bench;
   std::vector<std::string> notes{

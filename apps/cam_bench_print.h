@@ -6,7 +6,7 @@
 
 #include "nn/measure/cam_bench.h"
 
-/// What `cam-bench` says: for people, for a document, for programs.
+/// The output of `cam-bench`: for users, as JSON, as CSV.
 namespace mirilla::apps {
 
 struct BenchReport {
@@ -17,7 +17,7 @@ struct BenchReport {
 
 std::string to_text(const BenchReport& report);
 std::string to_markdown(const BenchReport& report);
-/// Every column, details too, in full.
+/// Every column, including details, with all digits.
 std::string to_csv(const BenchReport& report);
 nlohmann::ordered_json to_json(const BenchReport& report);
 

@@ -36,7 +36,7 @@ int terminal_columns(int file) {
   return ioctl(file, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-// What the environment says that changes how many threads compute, or that nobody can follow. Once.
+// Reports, once, environment variables that change the number of threads, or that are invalid.
 void tell_of_threads(const CommonOptions& options) {
   static bool told = false;
   if (std::exchange(told, true)) return;
@@ -85,7 +85,7 @@ void add_common(CLI::App& command, CommonOptions& options) {
 Device& open(const CommonOptions& options) {
   set_host_threads(options.threads);
   Device& device = open_device(options.device);
-  if (device.host_addressable()) on_host_team([](int) {});  // where its threads cannot run it says so now, and not after the pictures
+  if (device.host_addressable()) on_host_team([](int) {});  // if its threads cannot run, the error comes now and not after the pictures
   tell_of_threads(options);
   return device;
 }

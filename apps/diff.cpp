@@ -32,7 +32,7 @@ struct SideOptions {
 
 struct Options {
   CommonOptions common;
-  ModelOptions model;  // what is said over both files
+  ModelOptions model;  // applies to both files
   std::string precision = "fp32";
   SideOptions a, b;
   std::vector<std::string> pictures;
@@ -48,16 +48,16 @@ std::string about(const nn::Trace& trace, const std::string& key) {
   return found == trace.about.end() ? "" : found->second;
 }
 
-// A model that is to run, or the trace of one that ran elsewhere.
+// A model to run, or the trace of one that ran elsewhere.
 struct Side {
   std::string path;
   Device* device = nullptr;
   std::string precision;
-  nn::LoadedModel loaded;  // no model where the file is a trace
+  nn::LoadedModel loaded;  // no model if the file is a trace
   nn::Trace trace;
 
   bool runs() const { return loaded.model != nullptr; }
-  // What an Autocast takes; a model in f64 stays in it under fp32.
+  // A precision that Autocast accepts; a model in f64 stays in f64 under fp32.
   amp::Precision compute() const { return precision == "fp64" ? amp::Precision::fp32 : precision_of(precision, *device); }
   std::string text() const {
     return runs() ? fmt::format("{}, {} on {} in {}", path, loaded.model->spec().arch, device->name(), precision)
@@ -71,7 +71,7 @@ Side open_side(const Options& options, const SideOptions& wanted) {
   if (!wanted.device.empty()) common.device = wanted.device;
   const weights::StateDict state = weights::read_weights(wanted.path);
   if (nn::is_trace(state)) {
-    side.trace = nn::to_trace(state, wanted.path, open_device("reference"));  // which holds every dtype
+    side.trace = nn::to_trace(state, wanted.path, open_device("reference"));  // which supports every dtype
     return side;
   }
   side.device = &open(common);
@@ -85,7 +85,7 @@ Side open_side(const Options& options, const SideOptions& wanted) {
   return side;
 }
 
-// Both sides see the same pictures at the same size: A's, unless only B is a model. How they are normalised is each model's own.
+// Both sides see the same pictures at the same size: A's, unless only B is a model. Each model normalises them in its own way.
 void agree_on_size(Side& a, Side& b, std::vector<std::string>& head) {
   if (!a.runs() || !b.runs()) return;
   nn::ModelInfo &ours = a.loaded.info, &theirs = b.loaded.info;
@@ -99,7 +99,7 @@ void agree_on_size(Side& a, Side& b, std::vector<std::string>& head) {
   theirs.resize = ours.resize;
 }
 
-// The pictures named, or those that a trace holds.
+// The named pictures, or those in a trace.
 Tensor input_of(const Side& side, const Side& other, const std::vector<data::Picture>& pictures) {
   const nn::Placement placement = nn::input_placement(*side.loaded.model, side.compute());
   if (!pictures.empty()) return nn::prepare(pictures, side.loaded.info, placement);
@@ -124,7 +124,7 @@ std::vector<data::Picture> load_pictures(const Options& options, const Side& a, 
   return pictures;
 }
 
-// The classes that were asked for, or a trace is about; empty: the likeliest of whoever runs first.
+// The requested classes, or those of a trace; empty: the likeliest of the side that runs first.
 std::vector<int64_t> classes_of(const Options& options, const Side& a, const Side& b, int64_t n, std::vector<std::string>& head) {
   const Side& model = a.runs() ? a : b;
   if (const auto index = class_index(options.target, model.loaded.info.vocabulary))
@@ -155,7 +155,7 @@ void run_side(Side& side, const Tensor& input, const Options& options, const std
   console.clear_status();
 }
 
-// What runs now runs as the trace did.
+// The model now runs as the trace did.
 Options as_traced(Options options, const Side& a, const Side& b) {
   for (const Side* side : {&a, &b}) {
     if (side->runs()) continue;
@@ -166,7 +166,7 @@ Options as_traced(Options options, const Side& a, const Side& b) {
   return options;
 }
 
-// Runs what has to run.
+// Runs the models that are not traces.
 void run_sides(Side& a, Side& b, const Options& options, std::vector<std::string>& head) {
   const std::vector<data::Picture> pictures = load_pictures(options, a, b);
   agree_on_size(a, b, head);

@@ -35,7 +35,7 @@ std::array<std::string, 2> cells(const std::optional<Difference>& difference, st
 
 std::string_view mark_of_value(const DiffRow& row, double tolerance) { return !row.value || row.value->within(tolerance) ? " " : "*"; }
 
-// A tilde where it is past the tolerance for the gates' sake.
+// A tilde if it is past the tolerance but within that of the gates.
 std::string_view mark_of_gradient(const DiffRow& row, double tolerance) {
   if (!row.gradient || row.gradient->within(tolerance)) return " ";
   return nn::gradient_within(row, tolerance) ? "~" : "*";
@@ -46,7 +46,7 @@ std::string not_finite(std::string_view what, const std::optional<Difference>& d
   return fmt::format("  {} not finite: {} in A, {} in B", what, difference->nonfinite_a, difference->nonfinite_b);
 }
 
-// What stands left of the numbers: as wide as the rows need, the kind only where one has any.
+// The text left of the numbers: as wide as the rows need, with the kind only if a row has one.
 struct Columns {
   size_t name, kind = 0, shape = 5;
 
@@ -98,7 +98,7 @@ std::string place(const Difference& difference) {
                      difference.b);
 }
 
-// One sentence on a column: that it is equal, how far it goes, or where it parts.
+// One sentence about a column: that it is equal, how far apart it is, or where it first differs.
 template <class Rows, class Get>
 std::string verdict(std::string_view what, const Rows& rows, const DiffRow* first, double tolerance, Get&& get) {
   const DiffRow* furthest = nullptr;
@@ -143,14 +143,14 @@ std::string verdicts(std::string_view values, std::string_view gradients, const 
              [](const DiffRow& row) -> auto& { return row.gradient; });
 }
 
-// The first module in the order of execution with an activation that is not finite; "" where there is none.
+// The first module in the order of execution with an activation that is not finite; "" if there is none.
 std::string first_not_finite(const std::vector<DiffRow>& rows, int64_t Difference::*count) {
   const auto found =
       std::find_if(rows.begin(), rows.end(), [&](const DiffRow& row) { return !row.container && row.value && (*row.value).*count > 0; });
   return found == rows.end() ? std::string() : name_of(*found);
 }
 
-// What two sides have in common may be that both are broken.
+// Two sides can also agree because both are broken.
 std::string not_finite_line(const std::vector<DiffRow>& rows) {
   std::string text;
   for (const auto& [side, count] : {std::pair{'A', &Difference::nonfinite_a}, std::pair{'B', &Difference::nonfinite_b}})
@@ -166,7 +166,7 @@ std::string missing(std::string_view side, const std::vector<std::string>& names
                      names.size() > shown ? fmt::format(", and {} more", names.size() - shown) : "");
 }
 
-// JSON knows no infinity and no NaN.
+// JSON has no infinity and no NaN.
 Json json_number(double value) { return std::isfinite(value) ? Json(value) : Json(fmt::format("{}", value)); }
 
 Json json_of(const std::optional<Difference>& difference) {

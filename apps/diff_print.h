@@ -11,11 +11,11 @@
 namespace mirilla::apps {
 
 struct DiffReport {
-  std::vector<std::string> head;   // lines that say what was compared
+  std::vector<std::string> head;   // lines that describe what was compared
   nlohmann::ordered_json context;  // the same for programs
   nn::Diff diff;
   double tolerance = 0;
-  bool all = false;  // rows of containers too, which repeat their last child's
+  bool all = false;  // also the rows of containers, which repeat their last child's
 };
 
 std::string to_text(const DiffReport& report);

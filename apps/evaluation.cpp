@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kTest = "test", kValid = "valid";
 
-// What `mirilla train` wrote beside the model; an empty object where it wrote nothing.
+// What `mirilla train` wrote beside the model; an empty object if there is no such file.
 nlohmann::json training_config(const std::string& model) {
   const fs::path path = fs::path(model).parent_path() / "config.json";
   std::ifstream file(path);
@@ -32,7 +32,7 @@ nlohmann::json training_config(const std::string& model) {
   return config;
 }
 
-// The value of a key, where the file has it as `right` accepts it.
+// The value of a key, if the file has it and `right` accepts it.
 template <class T, class Right>
 T config_value(const nlohmann::json& config, const char* key, T otherwise, Right&& right) {
   constexpr size_t kShown = 60;
@@ -45,7 +45,7 @@ T config_value(const nlohmann::json& config, const char* key, T otherwise, Right
                   "--valid-pct, --split-file and --limit say it too, once the file is out of the way");
 }
 
-// The data without the model's own folder, whose loss.png is nobody's photo.
+// The data without the model's own folder, whose loss.png is not a photo.
 std::shared_ptr<const data::Source> open_photos(const EvaluationOptions& options, const std::string& model) {
   const fs::path results[] = {fs::absolute(model).parent_path()};
   return data::open_source(options.data, results);
@@ -88,7 +88,7 @@ std::shared_ptr<data::Dataset> open_validation(const EvaluationOptions& options,
   return opened;
 }
 
-// What is measured, so that nobody takes pictures that were trained on for others.
+// Says what is measured, so that training pictures are not mistaken for others.
 void say_measured(const std::string& path, const data::Dataset& dataset) {
   const data::DataOrigin& origin = dataset.origin();
   const size_t n = dataset.valid().size();
@@ -120,7 +120,7 @@ std::shared_ptr<data::Dataset> open_data(const EvaluationOptions& options, const
 nn::Evaluation run_evaluation(const EvaluationOptions& options, const nn::LoadedModel& loaded,
                               const std::shared_ptr<data::Dataset>& dataset, amp::Precision precision, ProgressLine& progress) {
   data::LoaderOptions loading{.batch_size = options.batch_size, .training = false, .threads = host_threads()};
-  // One pass keeps nothing for a second; test-time augmentation reads the loader's own.
+  // A single pass caches nothing for a second one; test-time augmentation reads the loader's pictures.
   Device& device = options.tta ? open_device("cpu") : nn::placement_of(*loaded.model).device;
   const std::unique_ptr<nn::Batches> batches = nn::make_batches({dataset, loading}, device);
   int64_t done = 0;

@@ -6,7 +6,7 @@
 #include "nn/run/evaluate.h"
 #include "nn/run/finite.h"
 
-/// What the subcommands share that measure a model on labelled pictures: which pictures, and the measuring.
+/// Shared by the subcommands that measure a model on labelled pictures: the choice of pictures, and the measurement.
 namespace mirilla::apps {
 
 struct EvaluationOptions {
@@ -18,7 +18,7 @@ struct EvaluationOptions {
   int64_t batch_size = 32;
   double max_bad = data::kUsualMaxBad;
   std::string precision;
-  std::optional<nn::TtaOptions> tta;  // no option here: add_tta
+  std::optional<nn::TtaOptions> tta;  // added separately: add_tta
 };
 
 /// Adds --data, --part with --valid-pct and --split-file, --limit, --max-bad, --batch-size and --precision.
@@ -29,15 +29,16 @@ struct Evaluated {
   nn::Evaluation evaluation;
 };
 
-/// Decodes the pictures, names those that do not decode on stderr, and runs the model over the others. With --part valid they are those
-/// that training validated with: what the options leave open is read from the config.json that `mirilla train` left beside the model.
+/// Decodes the pictures, names those that do not decode on stderr, and runs the model over the others. With --part valid these are the
+/// pictures that training validated with: options that are not given are read from the config.json that `mirilla train` wrote beside the
+/// model.
 Evaluated evaluate(const EvaluationOptions& options, const ModelOptions& model, const nn::LoadedModel& loaded, Device& device,
                    ProgressLine& progress);
 
-/// With the names of the pictures, whose items it has.
+/// The error with the names of its pictures, from their items.
 nn::NotFinite named(const nn::NotFinite& error, const data::Dataset& dataset);
 
-/// A row a class.
+/// One row per class.
 nlohmann::ordered_json confusion_rows(const nn::Evaluation& evaluation);
 
 }  // namespace mirilla::apps

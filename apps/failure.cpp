@@ -63,7 +63,7 @@ void tell(const Error& error, const CLI::App& command) {
   if (!json || json->count() == 0 || json_printed()) return;
   try {
     print_json(error_json(error, hint));
-  } catch (const Error&) {  // stdout takes nothing: stderr was told
+  } catch (const Error&) {  // stdout cannot be written to: the error is already on stderr
   }
 }
 

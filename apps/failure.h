@@ -7,24 +7,24 @@
 #include "apps/command.h"
 #include "kernels/core/error.h"
 
-/// What the program says of an error: a sentence on stderr, and with --json a document on stdout.
+/// The output for an error: a sentence on stderr, and with --json a document on stdout.
 namespace mirilla::apps {
 
 /// The error's own hint with the flags of this command (apps/flags.h), and the options that help.
 std::string hint_for(const Error& error, const CLI::App& command);
 
-/// {"error": the sentence, "hint": what to do}, and of what is not finite also
+/// {"error": the sentence, "hint": what to do}, and for numbers that are not finite also
 ///
-///   module, wrote     the first that wrote such a number (null where none is known), and "NaN" or "infinity"
-///   overflow          whether its numbers grew too large; otherwise weights or the input are to blame
-///   pictures          names, where they are known
+///   module, wrote     the first that wrote such a number (null if unknown), and "NaN" or "infinity"
+///   overflow          whether its numbers grew too large; otherwise weights or the input are the cause
+///   pictures          names, if they are known
 ///
-/// of weights that are refused
+/// for refused weights also
 ///
 ///   tensors           [{name, values, nan, infinite, too_large, negative}]
 nlohmann::ordered_json error_json(const Error& error, const std::string& hint);
 
-/// Says it on stderr, and as JSON where the command was told to and no document is out yet.
+/// Prints it on stderr, and as JSON if the command has --json and has printed no document yet.
 void tell(const Error& error, const CLI::App& command);
 
 }  // namespace mirilla::apps

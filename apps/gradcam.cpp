@@ -42,7 +42,7 @@ struct Options {
   std::string npy;
 };
 
-// One a --class, each minus the class of --minus; a single one that stands for the likeliest class where there is no --class.
+// One per --class, each minus the class of --minus; a single one that means the likeliest class if there is no --class.
 std::vector<nn::Target> targets_of(const Options& options, const std::vector<std::string>& vocabulary) {
   const std::optional<int> minus = class_index(options.minus, vocabulary, "--minus");
   std::vector<nn::Target> targets;
@@ -59,14 +59,14 @@ std::vector<nn::Target> targets_of(const Options& options, const std::vector<std
   return targets;
 }
 
-// The picture once a target: one forward and one backward pass explain them all.
+// The picture once per target: one forward and one backward pass explain all of them.
 Tensor repeated(const Tensor& picture, size_t times) {
   Tensor batch = empty({static_cast<int64_t>(times), picture.size(1), picture.size(2), picture.size(3)}, picture.dtype(), picture.device());
   for (int64_t i = 0; i < batch.size(0); ++i) batch.slice(i, i + 1).copy_from(picture);
   return batch;
 }
 
-// photos/20058.jpg -> 20058-gradcam.png, here
+// photos/20058.jpg -> 20058-gradcam.png, in the current folder
 std::string out_of(const Options& options) {
   if (!options.out.empty()) return options.out;
   return options.pictures.size() == 1 ? fs::path(options.pictures[0]).stem().string() + "-gradcam.png" : "gradcam.png";
@@ -96,7 +96,7 @@ std::string caption_of(const nn::Explanation& explanation, const Result& result)
                      result.options.minus.empty() ? "" : " rather than " + result.options.minus, 100 * nn::probability_of(explanation));
 }
 
-// From layer to layer, a strip a class.
+// From layer to layer, one strip per class.
 data::Picture film(const data::Picture& shown, const Result& result) {
   std::vector<data::Film> films;
   for (const nn::Explanation& explanation : result.explanations)
@@ -178,7 +178,7 @@ nlohmann::ordered_json to_json(const Result& result) {
   return document;
 }
 
-// The methods that ask the network often say how far they are.
+// The methods that run the network often report their progress.
 std::vector<nn::Explanation> explained(const Options& options, nn::LoadedModel& loaded, const data::Picture& picture, Device& device) {
   nn::ExplainOptions explain = options.explain;
   explain.targets = targets_of(options, loaded.info.vocabulary);
@@ -260,11 +260,11 @@ void explain_many(const Options& options, const std::vector<fs::path>& files, nn
 }
 
 bool is_folder(const fs::path& path) {
-  std::error_code ignored;  // whoever reads it says what is wrong
+  std::error_code ignored;  // whatever reads the file reports the error
   return fs::is_directory(path, ignored);
 }
 
-// The picture or the sheets, looked at before anything is computed.
+// The picture or the sheets, checked before anything is computed.
 Outputs planned(const Options& options, const std::vector<fs::path>& files, bool many) {
   std::vector<fs::path> inputs = files;
   inputs.emplace_back(options.model.path);
@@ -272,7 +272,7 @@ Outputs planned(const Options& options, const std::vector<fs::path>& files, bool
   const auto per_sheet = static_cast<size_t>(options.per_sheet);
   const size_t sheets = many ? (files.size() + per_sheet - 1) / per_sheet : 1;
   for (size_t i = 0; i < sheets; ++i) outputs.add("--out", nn::sheet_path(out_of(options), i), png_file());
-  if (!options.npy.empty()) Outputs(outputs).add("--npy", options.npy, npy_file());  // with several maps its name is still to be lengthened
+  if (!options.npy.empty()) Outputs(outputs).add("--npy", options.npy, npy_file());  // with several maps its name is extended later
   return outputs;
 }
 

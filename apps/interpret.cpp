@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kPrintedPairs = 10;
-constexpr int64_t kMostTopLosses = 100;  // of a sheet that still fits a screen's memory
+constexpr int64_t kMostTopLosses = 100;  // limits the size of the sheet
 
 struct Options {
   CommonOptions common;
@@ -31,7 +31,7 @@ struct Options {
   bool normalize = false;
 };
 
-// What there is to say of one evaluation.
+// The results of one evaluation.
 struct Findings {
   nn::ClassificationReport report;
   std::vector<nn::Confused> confused;
@@ -42,7 +42,7 @@ void write_files(const Options& options, const nn::LoadedModel& loaded, const Ev
                  ProgressLine& progress) {
   const fs::path out = options.out;
   const std::vector<std::string>& vocabulary = loaded.info.vocabulary;
-  const data::Picture top_losses =  // first: it may fail, and files of two runs are not to lie side by side
+  const data::Picture top_losses =  // first: it may fail, and files of two runs must not be mixed
       nn::draw_top_losses(*loaded.model, *evaluated.dataset, findings.losses, loaded.info,
                           {.layer = options.layer, .progress = [&](int64_t done, int64_t total) { progress(done, total); }});
   write_atomically(out / "confusion.csv", nn::confusion_csv(evaluated.evaluation, vocabulary));
@@ -102,7 +102,7 @@ nlohmann::ordered_json to_json(const Options& options, const Evaluated& evaluate
           {"out", options.out}};
 }
 
-// Looked at before the work, as the folder is made.
+// Checked before the work, when the folder is created.
 void plan_files(const Options& options) {
   const EvaluationOptions& evaluation = options.evaluation;
   keep_out_of_classes("--out", options.out, evaluation.data);
@@ -119,7 +119,7 @@ void plan_files(const Options& options) {
 void run(const Options& options) {
   Device& device = open(options.common);
   const nn::LoadedModel loaded = load(options.model, device);
-  static_cast<void>(loaded.model->resolve(options.layer));  // a wrong name is said before the work, not after it
+  static_cast<void>(loaded.model->resolve(options.layer));  // a wrong name is reported before the work, not after it
   plan_files(options);
   nn::Console console = make_console(options.common);
   ProgressLine progress(console, "evaluating");

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr Bounds<int> kIterations{6, 100'000};  // fastai asks for 6, and the valley looks at all pairs of them
+constexpr Bounds<int> kIterations{6, 100'000};  // fastai requires 6, and the valley rule compares all pairs
 
 struct Options : TrainingOptions {
   bool unfrozen = false;

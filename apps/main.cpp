@@ -28,7 +28,7 @@ int report(const Error& error, int code) {
   return code;
 }
 
-// The command that was chosen; the program itself where none was.
+// The chosen command; the program itself if there is none.
 const CLI::App& chosen(const CLI::App& app) {
   const auto commands = app.get_subcommands();
   return commands.empty() ? app : *commands.front();
@@ -59,12 +59,12 @@ int run(int argc, char** argv, apps::ExitCodes& codes) {
     return told(foreign(error), app, codes.failure);
   }
   for (const std::string& note : take_plan_notes()) std::cerr << "note: " << note << '\n';
-  apps::print("");  // what the console's lines left in its buffer
+  apps::print("");  // flushes the console's buffered lines
   if (!std::cout) throw Error("cannot write to stdout", "is the disk full, or was it closed?");
   return codes.success;
 }
 
-// An exception that is not ours, and was not turned into one of ours where it happened: never its own text, which is for programmers.
+// An exception that is not ours and was not converted where it happened: its own text is never shown, since it is for programmers.
 Error foreign(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const std::length_error*>(&error))
     return Error("the host has no memory left for this", "a smaller --batch-size or --size needs less");
@@ -79,8 +79,8 @@ Error foreign(const std::exception& error) {
   return Error("an error came up that this program does not know", "please report it with the command and its files");
 }
 
-// A file that is opened later would take the place of one that the caller has closed, and get what was meant for it. In its place stands
-// one that can be neither read nor written.
+// A file opened later would get the descriptor of a standard stream that the caller has closed, and receive its output. A file that can
+// be neither read nor written is opened in its place.
 void fill_standard_files() {
   for (const int file : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(file, F_GETFD) < 0) static_cast<void>(::open("/dev/null", file == STDIN_FILENO ? O_WRONLY : O_RDONLY));

@@ -5,8 +5,8 @@
 
 #include <cstddef>
 
-// What is below runs before anything that the linker or a library does at the start, so it calls nothing but the system and keeps to plain
-// arrays. The build leaves sanitizers out of this file: they begin later.
+// The code below runs before anything that the linker or a library does at the start, so it calls only the system and uses plain arrays.
+// The build compiles this file without sanitizers: they start later.
 namespace mirilla::apps {
 
 namespace {
@@ -23,7 +23,7 @@ const char* after_blanks(const char* text) {
   return text;
 }
 
-// What follows `word` and blanks in the text, whatever its capitals; null where the text begins otherwise.
+// The text after `word` and blanks, ignoring case; null if the text begins otherwise.
 const char* after_word(const char* text, const char* word) {
   text = after_blanks(text);
   for (; *word != '\0'; ++word, ++text)
@@ -31,7 +31,7 @@ const char* after_word(const char* text, const char* word) {
   return after_blanks(text);
 }
 
-// What follows a whole number and blanks. It has at most nine digits: none that anybody means has more.
+// The text after a whole number and blanks. It has at most nine digits: no sensible value has more.
 const char* after_number(const char* text, bool zero_allowed) {
   text = after_blanks(text);
   int digits = 0;
@@ -55,7 +55,7 @@ bool is_list(const char* text) {
 bool is_flag(const char* text) { return is_end(after_word(text, "true")) || is_end(after_word(text, "false")); }
 bool is_wait(const char* text) { return is_end(after_word(text, "active")) || is_end(after_word(text, "passive")); }
 
-// The number of bytes, or of what else there is, that "512k" says; -1 where it says none. `plain` is the unit of a bare number.
+// The number of bytes, or of other units, in a text like "512k"; -1 if it is not such a text. `plain` is the unit of a bare number.
 long long amount_of(const char* text, char plain) {
   const char* const unit = after_number(text, true);
   if (unit == nullptr) return -1;
@@ -88,7 +88,7 @@ bool is_binding(const char* text) {
   return false;
 }
 
-// Which processors: not read in full here, and what is neither number, name nor sign is no such list.
+// A list of processors: not parsed completely here; a text with anything but numbers, names and signs is not one.
 bool is_processors(const char* text) {
   if (is_end(after_blanks(text))) return false;
   for (; *text != '\0'; ++text) {
@@ -122,7 +122,7 @@ constexpr Variable kVariables[] = {{"OMP_NUM_THREADS", is_list},
                                    {"OMP_PLACES", is_processors},
                                    {"GOMP_CPU_AFFINITY", is_processors}};
 
-// The value where the entry is of this name, else null.
+// The value if the entry has this name, else null.
 const char* value_of(const char* entry, const char* name) {
   for (; *name != '\0'; ++name, ++entry)
     if (*entry != *name) return nullptr;
@@ -135,13 +135,13 @@ bool is_unfollowed(const char* entry) {
   return false;
 }
 
-// NAME= as a shell writes it to say nothing.
+// NAME=, as a shell writes an empty variable.
 bool is_empty(const char* entry) {
   while (*entry != '\0' && *entry != '=') ++entry;
   return *entry == '=' && *after_blanks(entry + 1) == '\0';
 }
 
-// Takes out what OpenMP would not follow, and keeps it for a note.
+// Removes variables that OpenMP would ignore, and keeps them for a note.
 void take_out_unfollowed(char** environment) {
   char** kept = environment;
   for (; *environment != nullptr; ++environment) {
@@ -162,7 +162,7 @@ bool says_how_to_wait(char** environment) {
   return false;
 }
 
-// The same program with one variable more. Comes back where it cannot be started: then it goes on as it is.
+// Restarts the same program with one more variable. Returns only if that fails: then the program continues unchanged.
 void start_anew(char** arguments, char** environment) {
   constexpr size_t kMostEntries = 4096, kLongestPath = 4096;
   static char path[kLongestPath];

@@ -4,16 +4,16 @@
 #include <string>
 #include <vector>
 
-/// OpenMP's runtime reads its variables before main begins, only then, and says so in lines of its own where it cannot read one. The
-/// program is there earlier:
+/// OpenMP's runtime reads its variables only once, before main begins, and prints its own messages about invalid ones. This code
+/// runs before it:
 ///
-/// - Where neither OMP_WAIT_POLICY nor GOMP_SPINCOUNT is set it starts itself anew with OMP_WAIT_POLICY=passive. Threads that wait then
-///   sleep, and do not keep others' cores busy, nor those of threads that they wait for: on a machine that does other work too, a training
-///   takes a fraction of the time.
-/// - What OpenMP would not follow is taken out of the environment, to be told in a sentence.
+/// - Where neither OMP_WAIT_POLICY nor GOMP_SPINCOUNT is set the program restarts itself with OMP_WAIT_POLICY=passive. Waiting threads then
+///   sleep and do not keep cores busy that other programs, or the threads they wait for, need: on a machine that does other work too,
+///   training takes a fraction of the time.
+/// - Variables that OpenMP would ignore are removed from the environment and reported in a sentence.
 namespace mirilla::apps {
 
-/// What was taken out: "OMP_NUM_THREADS=many".
+/// The removed variables: "OMP_NUM_THREADS=many".
 std::vector<std::string> unfollowed_variables();
 
 }  // namespace mirilla::apps

@@ -26,7 +26,7 @@ std::string first_bytes(const fs::path& file, size_t count) {
   return bytes;
 }
 
-// By what its weights say; a file that holds none is not one.
+// Recognised by its weights; a file without weights is not one.
 FileKind kind_of_weights(std::string name, std::function<bool(const weights::StateDict&)> is_one) {
   return {std::move(name), [is_one = std::move(is_one)](const fs::path& file) {
             try {
@@ -61,20 +61,20 @@ bool is_config(const fs::path& file) {
   return config.is_object() && config.contains("arch") && config.contains("vocab");
 }
 
-// By the file system's own numbers, so links, hard links and other spellings are the same; false where either is not there.
+// Compares the file system's numbers, so links, hard links and other spellings are the same file; false if either is missing.
 bool is_same(const fs::path& a, const fs::path& b) {
   std::error_code ignored;
   return fs::equivalent(a, b, ignored);
 }
 
-// A name that two spellings of a file that is not there yet have in common.
+// The same name for all spellings of a file that does not exist yet.
 fs::path canonical_name(const fs::path& path) {
   std::error_code failed;
   fs::path name = fs::weakly_canonical(fs::absolute(path, failed), failed);
   return failed ? path : name;
 }
 
-// The path of `out` below `folder`, "." for the folder itself; none where it lies elsewhere.
+// The path of `out` below `folder`, "." for the folder itself; empty if it is elsewhere.
 std::optional<fs::path> path_below(const fs::path& out, const fs::path& folder) {
   fs::path rest = ".";
   for (fs::path at = canonical_name(out);; at = at.parent_path()) {
@@ -94,7 +94,7 @@ std::set<fs::path> folders_of_classes(const fs::path& data) {
   try {
     for (const data::Item& item : data::find_items(*data::open_source(data), {.part = std::nullopt, .refuse_empty_folders = false}).items)
       folders.insert(fs::path(item.path).parent_path().parent_path());
-  } catch (const DataError&) {  // whoever opens the data says so
+  } catch (const DataError&) {  // the code that opens the data reports it
   }
   return folders;
 }

@@ -7,16 +7,16 @@
 #include <string_view>
 #include <vector>
 
-/// What commands may write over. One rule for all of them, looked at before any work begins:
+/// Which files commands may overwrite. The same rules for all commands, checked before any work begins:
 ///
-///   - nothing that the command reads is written over, by whatever name or link it is called;
-///   - a file that is there already is replaced where it is empty or what the command writes there (a picture by a picture, a model of ours
-///     by a model), and never where it is something else;
+///   - a file that the command reads is never overwritten, under whatever name or link;
+///   - an existing file is replaced only if it is empty or of the kind that the command writes (a picture by a picture, a model of ours
+///     by a model);
 ///   - no two results go to the same file;
-///   - results that a later run would take for pictures of a class do not go among the classes' folders.
+///   - results that a later run would read as pictures of a class are not written among the classes' folders.
 namespace mirilla::apps {
 
-/// What a command writes to a file, and how to see whether a file that is there is that.
+/// The kind of file that a command writes, and how to recognise it in an existing file.
 struct FileKind {
   std::string name;  // "a PNG picture"
   std::function<bool(const std::filesystem::path&)> is_one;
@@ -28,17 +28,17 @@ FileKind model_file();
 FileKind trace_file();
 FileKind scenes_file();
 FileKind config_file();
-/// Text that begins so.
+/// Text with this beginning.
 FileKind text_file(std::string name, std::string beginning);
 
-/// What one command is to write, checked as it is named.
+/// The outputs of one command, checked when they are added.
 class Outputs {
  public:
   /// All files and folders that the command reads; "" for none.
   explicit Outputs(std::vector<std::filesystem::path> inputs) : inputs_(std::move(inputs)) {}
 
-  /// Throws UsageError where this file is not to be written over, Error where it cannot be written: its folder is missing, or it is one.
-  /// `option` is the one that names it.
+  /// Throws UsageError if this file must not be overwritten, Error if it cannot be written: its folder is missing, or it is a folder.
+  /// `option` is the option that names it.
   void add(std::string_view option, const std::filesystem::path& file, const FileKind& kind);
 
  private:
@@ -46,8 +46,8 @@ class Outputs {
   std::vector<std::filesystem::path> planned_;
 };
 
-/// Throws UsageError where `data` is a folder of classes and `out`, a folder for results, is it, is one of its classes or would be one, in
-/// whatever part of it.
+/// Throws UsageError if `data` is a folder of classes and `out`, a folder for results, is this folder, is one of its classes or would be
+/// one, in any part of it.
 void keep_out_of_classes(std::string_view option, const std::filesystem::path& out, const std::filesystem::path& data);
 
 }  // namespace mirilla::apps

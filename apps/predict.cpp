@@ -51,7 +51,7 @@ nlohmann::ordered_json to_json(const nn::Unanswered& unanswered) {
   return line;
 }
 
-// An entry for each picture that was asked for, in that order; of those that could not be read or have no answer, why.
+// An entry for each requested picture, in that order; with the reason for those that could not be read or have no answer.
 nlohmann::ordered_json to_json(const nn::Predictions& predictions, const nn::ModelInfo& info) {
   std::map<size_t, nlohmann::ordered_json> by_place;
   for (const nn::Prediction& one : predictions.pictures) by_place[one.place] = to_json(one, info);
@@ -86,7 +86,7 @@ std::string to_text(const std::vector<nn::Prediction>& predictions, const std::v
   return text;
 }
 
-// Behind the answers that there are: names the pictures that have none.
+// After the answers: names the pictures that have none.
 void require_answers(const nn::Predictions& predictions) {
   const std::vector<nn::Unanswered>& unanswered = predictions.unanswered;
   if (unanswered.empty()) return;

@@ -18,9 +18,9 @@ namespace fs = std::filesystem;
 
 constexpr const char *kModel = "model.safetensors", *kConfig = "config.json";
 constexpr std::array<const char*, 4> kFiles{kModel, kConfig, "history.csv",
-                                            "loss.png"};  // the model first: nothing may belong to it falsely
+                                            "loss.png"};  // the model first: no later file may seem to belong to it
 
-// Of a symbolic link whether it is there, wherever it leads.
+// For a symbolic link, whether the link itself exists.
 bool there(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(fs::symlink_status(path, ignored));

@@ -18,8 +18,8 @@ struct Options {
   pages::ServeOptions serve;
 };
 
-// Answers that are being worked out may finish, for a moment; a browser that keeps its connection open, or sends half a request, is not
-// waited for. Nothing is lost by it: no file is written here.
+// Requests being computed may finish, for a moment; a browser that keeps its connection open, or sends half a request, is not waited
+// for. Nothing is lost: no file is written here.
 void end_when_asked(const std::atomic<bool>& stop, const std::stop_token& served) {
   constexpr auto kLook = std::chrono::milliseconds(20), kPatience = std::chrono::milliseconds(700);
   while (!stop && !served.stop_requested()) std::this_thread::sleep_for(kLook);

@@ -21,11 +21,11 @@ static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_alw
 
 constexpr int kExitCodeOfSignals = 128;
 
-// In a signal handler, too.
+// Also called in a signal handler.
 [[noreturn]] void end_now(int signal) {
   remove_unfinished_files();
   constexpr std::string_view kSentence = "\nmirilla: interrupted\n";
-  if (signal != SIGPIPE && ::write(STDERR_FILENO, kSentence.data(), kSentence.size()) < 0) {  // nobody is left to tell
+  if (signal != SIGPIPE && ::write(STDERR_FILENO, kSentence.data(), kSentence.size()) < 0) {  // nothing can be printed
   }
   ::_exit(kExitCodeOfSignals + signal);
 }
@@ -35,7 +35,7 @@ void on_signal(int signal) {
   const bool again = interrupted;
   if (!again) first_signal = signal;
   interrupted = true;
-  if (again && signal != SIGPIPE) end_now(signal);  // a closed pipe says so with every line
+  if (again && signal != SIGPIPE) end_now(signal);  // a closed pipe raises the signal with every line
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ void handle_signals() {
     if (signal != SIGINT && ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN) continue;
     struct sigaction ours {};
     ours.sa_handler = on_signal;
-    ours.sa_flags = SA_RESTART;  // reading and writing go on
+    ours.sa_flags = SA_RESTART;  // reads and writes continue
     ::sigaction(signal, &ours, nullptr);
   }
 }

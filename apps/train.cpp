@@ -90,7 +90,7 @@ std::vector<nn::Phase> phases_of(const Options& options) {
                                  : nn::fine_tune_phases(kGroups, options.epochs, options.lr, options.freeze_epochs);
 }
 
-// After a training whose last fit has no epoch worth keeping, though its weights are finite.
+// After a training whose last fit has no epoch to keep, although its weights are finite.
 nn::Diverged without_a_model(nn::Learner& learner, const nn::SaveBest& best) {
   const std::string stays = best.saved() ? fmt::format("; the best model of the fit before is in {}", best.file().string()) : "";
   constexpr std::string_view kWhat = "the training diverged: no epoch of its last fit gave a model to save";
@@ -102,12 +102,12 @@ nn::Diverged without_a_model(nn::Learner& learner, const nn::SaveBest& best) {
   return nn::Diverged(fmt::format("{}{}", kWhat, stays));
 }
 
-// What is known of a run that failed is kept, and told to programs.
+// The known results of a failed run are saved, and reported to programs.
 void failed(const Error& error, const Options& options, const CLI::App& command, const nn::Recorder& recorder,
             nlohmann::ordered_json result) {
   try {
     nn::write_history(recorder, fs::path(options.out) / "history.csv");
-  } catch (const Error&) {  // what ended the run matters more
+  } catch (const Error&) {  // the error that ended the run matters more
   }
   if (!options.common.json) return;
   result.update(error_json(error, hint_for(error, command)));
@@ -117,7 +117,7 @@ void failed(const Error& error, const Options& options, const CLI::App& command,
 void run(const Options& options, const CLI::App& command) {
   const std::vector<nn::Phase> phases = phases_of(options);
   Device& device = open(options.common);
-  nn::replays(options.replay, device);  // refused, if it must be, before anything is read or written
+  nn::replays(options.replay, device);  // an invalid value is refused before anything is read or written
   nn::Console console = make_console(options.common);
   const fs::path out = results_folder(options, {{"config.json", config_file()},
                                                 {"history.csv", text_file("a history of `mirilla train`", "fit,epoch,")},
@@ -145,7 +145,7 @@ void run(const Options& options, const CLI::App& command) {
   for (nn::Callback* callback : std::initializer_list<nn::Callback*>{&table, &best, &diverged, &early, &graph}) learner.add(*callback);
   learner.require_batches();
   begin_run(out, config);
-  const SignalsRaiseFlag signals;  // from here on there is something to keep
+  const SignalsRaiseFlag signals;  // from here on there are results to save
   try {
     nn::with_batch_hint(options.batch_size, [&] { learner.fit(phases); });
     if (!best.saved_in_last_fit()) throw without_a_model(learner, best);

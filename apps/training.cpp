@@ -93,7 +93,7 @@ std::string data_path(const TrainingOptions& options, const fs::path& out, nn::C
 }
 
 std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const std::string& path, nn::Console& console) {
-  const fs::path results[] = {options.out};  // loss.png in it is nobody's photo
+  const fs::path results[] = {options.out};  // loss.png in it is not a photo
   auto dataset =
       data::open_training(data::open_source(path, results),
                           {.limit_per_class = options.limit,
@@ -115,7 +115,7 @@ std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const s
 
 namespace {
 
-// train/ and val/ of the data, or what else was taken.
+// train/ and val/ of the data, or the parts used instead.
 std::string parts_of(const data::Dataset& dataset) {
   const data::DataOrigin& origin = dataset.origin();
   const size_t train = dataset.train().size(), valid = dataset.valid().size();
@@ -133,7 +133,7 @@ void describe_data(const data::Dataset& dataset, const std::string& path, nn::Co
   std::vector<std::string> classes;
   for (size_t c = 0; c < train.size(); ++c) {
     const std::string& name = dataset.vocabulary()[c];
-    const bool needs_quotes = name.starts_with(' ') || name.ends_with(' ');  // or nobody would see the blank
+    const bool needs_quotes = name.starts_with(' ') || name.ends_with(' ');  // otherwise the blank would not be visible
     classes.push_back(fmt::format("{} {}+{}", needs_quotes ? data::in_quotes(name) : name, train[c], valid[c]));
   }
   console.line(fmt::format("data: {}: {}{}", data::shown(path), parts_of(dataset), aside_text(dataset.origin(), true)));

@@ -10,10 +10,10 @@
 #include "data/dataset.h"
 #include "nn/train/learner.h"
 
-/// What the commands that train have in common: `train`, `lr-find`; and `show-batch`, which opens the same data.
+/// Shared by the commands that train, `train` and `lr-find`, and by `show-batch`, which opens the same data.
 namespace mirilla::apps {
 
-/// The data, the network and how it is fed.
+/// Options for the data, the network and its input.
 struct TrainingOptions {
   CommonOptions common;
   std::string data;
@@ -41,19 +41,19 @@ void add_data_options(CLI::App& command, TrainingOptions& options);
 /// Adds --weights, --init-head, --allow-nonfinite, --arch, --batch-size and --precision.
 void add_network_options(CLI::App& command, TrainingOptions& options);
 
-/// The folder that --out names, made where it is missing, after a look at what is there already: these files are to be written to it.
+/// The folder that --out names, created if it is missing, after checking the existing files: `files` will be written to it.
 std::filesystem::path results_folder(const TrainingOptions& options, const std::vector<std::pair<std::string, FileKind>>& files);
 
 /// The archive to train on; without --data the scenes, drawn into the results' folder so that eval and predict find them.
 std::string data_path(const TrainingOptions& options, const std::filesystem::path& out, nn::Console& console);
 
-/// The data set, scanned, with what it left out, and that photos are turned, said on stderr. Throws DataError where nothing is left to
+/// The data set, scanned, with messages on stderr about skipped and turned pictures. Throws DataError if nothing is left to
 /// validate with.
 std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const std::string& path, nn::Console& console);
 void describe_data(const data::Dataset& dataset, const std::string& path, nn::Console& console);
 
 nn::ResNet make_network(const TrainingOptions& options, const data::Dataset& dataset, Device& device);
-/// --weights and --init-head; says what fitted, or `without_weights` where there are none.
+/// --weights and --init-head; prints what matched, or `without_weights` without weights.
 void import_weights(const TrainingOptions& options, std::string_view without_weights, nn::Module& model, nn::Console& console);
 
 nn::Learner make_learner(const TrainingOptions& options, nn::Module& model, std::shared_ptr<const data::Dataset> dataset);

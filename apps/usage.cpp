@@ -31,7 +31,7 @@ std::vector<std::string> names_of_options(const CLI::App& command) {
   return names;
 }
 
-// The distance of Levenshtein.
+// The Levenshtein distance.
 size_t edits(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), size_t{0});
@@ -74,7 +74,7 @@ std::string missing(const CLI::App& app) {
   return fmt::format("`{}` wants more than this", call_of(app));
 }
 
-// Two options where one needs the other or keeps it out.
+// Two options of which one needs or excludes the other.
 std::string at_odds(const CLI::App& app, bool excluded) {
   if (const CLI::App* command = chosen_command(app))
     for (const CLI::Option* option : command->get_options()) {
@@ -87,7 +87,7 @@ std::string at_odds(const CLI::App& app, bool excluded) {
   return "these options do not go together";
 }
 
-// The option that a message of CLI11's names; nullptr where none is.
+// The option named in a message of CLI11; nullptr if there is none.
 const CLI::Option* named_in(const CLI::App& app, std::string_view message) {
   const CLI::Option* found = nullptr;
   const CLI::App* command = chosen_command(app);

@@ -13,7 +13,7 @@ namespace mirilla::bench {
 struct Convolution {
   int64_t pictures, extent, channels, outputs, kernel;
   Conv2dSpec spec;
-  bool first = false;  // its dx is not wanted
+  bool first = false;  // its dx is not needed
 
   int64_t out_extent() const { return (extent + 2 * spec.padding - spec.dilation * (kernel - 1) - 1) / spec.stride + 1; }
 };
@@ -21,8 +21,8 @@ struct Convolution {
 /// The 20 convolutions of ResNet18 in the order in which they run.
 std::vector<Convolution> resnet18_convolutions(int64_t pictures, int64_t size);
 
-/// Convolutions alone: oneDNN's primitives on the layouts that it likes best, each with buffers of its own, so that one walk through the
-/// list moves through memory as the network does. What no engine on top of these convolutions can beat.
+/// Convolutions alone: oneDNN's primitives on the layouts it prefers, each with its own buffers, so that one pass over the
+/// list moves through memory as the network does. No engine that uses these convolutions can be faster.
 class ConvolutionsAlone {
  public:
   ConvolutionsAlone(const std::vector<Convolution>& convolutions, bool training);
@@ -32,7 +32,7 @@ class ConvolutionsAlone {
 
   /// Whether the build has oneDNN; without it run() does nothing.
   static bool available();
-  /// All of them forward; in training then, in reverse, those for dw and dx.
+  /// Runs all of them forward; in training then, in reverse order, those for dw and dx.
   void run();
 
  private:

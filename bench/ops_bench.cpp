@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Each operation of a ResNet18 training step on the host, batch 32 at 128 px: first held to the reference device on two pictures, then
-// timed on buffers that rotate beyond the caches. `--threads=N` before Google Benchmark's own options; processor time is that of all
+// Each operation of a ResNet18 training step on the host, batch 32 at 128 px: first compared with the reference device on two pictures,
+// then timed on buffers that rotate beyond the caches. `--threads=N` comes before Google Benchmark's options; processor time is that of all
 // threads.
 #include <benchmark/benchmark.h>
 
@@ -52,11 +52,11 @@ class Buffers {
 
 using Work = std::function<void(Backend&)>;
 
-/// Builds the work for so many pictures; everything that it reads or writes is in the buffers.
+/// Builds the work for this many pictures; everything that it reads or writes is in the buffers.
 struct Case {
   std::string name;
   std::function<Work(Buffers&, int64_t)> make;
-  double flops_a_picture = 0;  // of products; 0 where memory is what counts:
+  double flops_a_picture = 0;  // of products; 0 where memory traffic is what counts:
   double bytes_a_picture = 0;  // read and written
 };
 
@@ -74,7 +74,7 @@ Case convolution(const char* direction, int64_t extent, int64_t channels, int64_
   return {fmt::format("conv2d_{}/{}x{}x{}->{}/k{}s{}", kind, extent, extent, channels, outputs, kernel, stride), make, flops};
 }
 
-/// The operands that every batch norm has.
+/// The operands of every batch norm.
 struct Norm {
   View x, y, dy, mean, inv_std, weight, bias;
 
@@ -88,7 +88,7 @@ struct Norm {
         bias(b.add({c})) {}
 };
 
-/// y = relu(norm(x) + residual), in one pass where the device can and in three where not.
+/// y = relu(norm(x) + residual), in one pass if the device can, else in three.
 void norm_add_relu(Backend& backend, const Norm& o, View residual) {
   const bool fused = backend.has(Fused::batch_norm_add_relu);
   backend.batch_norm_apply({.x = o.x,
@@ -148,7 +148,7 @@ Case max_pool(bool backward) {
   const auto make = [=](Buffers& b, int64_t n) -> Work {
     const View x = b.add({n, 64, 64, 64}), y = b.add({n, 32, 32, 64}), index = b.add_index({n, 32, 32, 64});
     if (!backward) return [=](Backend& backend) { backend.max_pool2d(x, spec, y, index); };
-    CpuBackend().max_pool2d(x, spec, y, index);  // winners that lie inside
+    CpuBackend().max_pool2d(x, spec, y, index);  // winners inside the picture
     return [=](Backend& backend) { backend.max_pool2d_backward(y, index, spec, x); };
   };
   constexpr double kBytes = 64 * 64 * 64 * sizeof(float) + 32 * 32 * 64 * (sizeof(float) + 1);
@@ -156,7 +156,7 @@ Case max_pool(bool backward) {
 }
 
 Case adam() {
-  const auto make = [](Buffers& b, int64_t n) -> Work {  // as many parameters as ResNet18 has, at 32
+  const auto make = [](Buffers& b, int64_t n) -> Work {  // as many parameters as in ResNet18, for 32 pictures
     const Shape shape{n, 350000};
     AdamTensor t{.parameter = b.add(shape),
                  .gradient = b.add(shape),
@@ -193,7 +193,7 @@ std::vector<Case> cases() {
   return all;
 }
 
-/// Whether two pictures of the case give on the cpu what they give on the reference device, within 1e-4 of the largest value.
+/// Whether two pictures of the case give the same on cpu and reference, within 1e-4 of the largest value.
 bool agrees(const Case& c) {
   Buffers ours, theirs;
   CpuBackend cpu;

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-/// What all who race compute on, from names and places alone: race_rule.py says how. Nothing but the standard library, since LibTorch's
-/// side includes it too.
+/// The inputs of all contenders in a race, computed only from names and places: race_rule.py says how. Only the standard library, since the
+/// LibTorch contender includes it too.
 namespace mirilla::race {
 
 /// FNV-1a.
@@ -34,7 +34,7 @@ inline std::vector<float> values(std::string_view name, int64_t count, double fa
   return all;
 }
 
-/// A parameter's first values, in PyTorch's layout: fan_in 0 for those of one dimension.
+/// A parameter's initial values, in PyTorch's layout: fan_in is 0 for parameters of one dimension.
 inline std::vector<float> parameter(const std::string& name, int64_t count, int64_t fan_in) {
   if (fan_in > 0) return values(name, count, std::sqrt(6 / static_cast<double>(fan_in)));
   return std::vector<float>(static_cast<size_t>(count), name.ends_with("weight") ? 1.f : 0.f);
@@ -49,7 +49,7 @@ inline std::vector<int64_t> labels(int64_t n) {
   return all;
 }
 
-inline constexpr int kLosses = 5;  // how many first losses are compared
+inline constexpr int kLosses = 5;  // how many of the first losses are compared
 inline constexpr double kRate = 1e-4, kMomentum = 0.9, kScale = 64;
 
 }  // namespace mirilla::race

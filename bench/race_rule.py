@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What all who race compute on: a ResNet18 with fastai's head, without dropout, whose weights, pictures and labels follow from their names
-and places alone, so that C++, LibTorch and PyTorch start from the same bits. race_rule.h is the same in C++.
+"""The inputs of all contenders in a race: a ResNet18 with fastai's head, without dropout, whose weights, pictures and labels follow from
+their names and places alone, so that C++, LibTorch and PyTorch start from the same bits. race_rule.h is the same in C++.
 
   value(name, i) = (murmur3's last mixing of (0x9E3779B9 i + FNV-1a(name)) mod 2^32, its upper 24 bits) 2^-23 - 1, in [-1,1)
 
@@ -73,7 +73,7 @@ class ConcatPool(nn.Module):
 
 
 class ResNet18(nn.Sequential):
-    """Children as torchvision's and fastai's are called."""
+    """Children with the names of torchvision and fastai."""
 
     def __init__(self):
         super().__init__()

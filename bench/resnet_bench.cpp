@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// ResNet18 with fastai's head on random pictures: a training step and two kinds of inference, each beside its convolutions alone, the two
-// taking turns so that a machine that is disturbed is so for both. One JSON document on stdout; bench/compare sets PyTorch beside it.
+// ResNet18 with fastai's head on random pictures: a training step and two kinds of inference, each next to its convolutions alone. The two
+// take turns, so that a disturbance of the machine affects both. One JSON document on stdout; bench/compare adds PyTorch's figures.
 //
 //   train_32_128_ms   forward, cross entropy, backward, Adam; batch 32 at 128 px; every parameter trained
 //   infer_32_128_ms   forward in evaluation mode
 //   infer_1_224_ms    the same for one picture at 224 px
-//   gradcam_*_224_ms  Grad-CAM of one picture at 224 px, forward and back to the layer
-//   forward_*_224_ms  the forward alone, in turns with it
+//   gradcam_*_224_ms  Grad-CAM of one picture at 224 px, forward pass, and backward pass to the layer
+//   forward_*_224_ms  the forward pass alone, taking turns with it
 //   conv_only_*       the convolutions of each, see bench/convolutions.h
 #include <time.h>
 
@@ -57,7 +57,7 @@ struct Options {
   bool cpu_time = false;
 };
 
-/// Seconds by the wall; or, on a machine that others use, of processor time a thread (with OMP_WAIT_POLICY=passive, so that waiting is not
+/// Seconds of wall time or, on a shared machine, of processor time per thread (with OMP_WAIT_POLICY=passive, so that waiting is not
 /// counted).
 double now(const Options& options) {
   timespec t{};
@@ -99,7 +99,7 @@ Tensor some_targets(int64_t n, Device& device) {
   return from_host(targets, {n}, device);
 }
 
-/// A fast wrong answer is no answer: logits against the reference device, on pictures small enough for it.
+/// A fast wrong answer is useless: compares the logits with the reference device, on pictures small enough for it.
 void validate() {
   std::vector<std::vector<double>> logits;
   for (const char* name : {"cpu", "reference"}) {
@@ -116,7 +116,7 @@ void validate() {
   }
 }
 
-/// The figures of one measurement go into the document under both names.
+/// Puts the figures of one measurement into the document under both names.
 void record(nlohmann::ordered_json& document, const std::string& name, const std::string& alone, std::pair<double, double> times) {
   document[name] = times.first;
   if (ConvolutionsAlone::available()) document[alone] = times.second;
@@ -153,7 +153,7 @@ void infer(const Options& options, int64_t n, int64_t size, const char* name, co
              options, [&] { model(pictures).to_doubles(); }, [&] { alone.run(); }));
 }
 
-/// What an explanation costs beside the prediction that it explains.
+/// Measures the cost of an explanation relative to the prediction that it explains.
 void explain(const Options& options, const char* layer, nlohmann::ordered_json& document) {
   Device& device = open_device("cpu");
   nn::ResNet model({}, {device});

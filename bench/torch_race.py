@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""PyTorch in tools/gpu-check's races: answers on stdout, a line each, what is asked on stdin.
+"""PyTorch in tools/gpu-check's races: answers questions from stdin on stdout, one line each.
 
   python3 bench/torch_race.py eager|compile|reduce-overhead [--device cuda]
 
@@ -11,8 +11,8 @@
                                                > {"times_ms": [...], "losses": [...]}
 
 `prepare` builds and compiles. A time is the mean of EACH steps between two waits for the device; `losses` are those of the first steps of
-this network ever (in inference that of the one batch). Training: forward, cross entropy, backward, AdamW fused; fp16 is autocast with a
-GradScaler, bf16 autocast alone. Inference: the network in halves, inference_mode. channels_last and cudnn.benchmark always.
+this network since its start (in inference that of the one batch). Training: forward, cross entropy, backward, AdamW fused; fp16 is autocast
+with a GradScaler, bf16 only autocast. Inference: the network in halves, inference_mode. channels_last and cudnn.benchmark always.
 """
 import argparse
 import json
@@ -133,7 +133,7 @@ def main():
     for line in sys.stdin:
         try:
             result = answer(*line.split())
-        except Exception as error:  # of PyTorch, a compiler, a driver: the next question may go well
+        except Exception as error:  # from PyTorch, a compiler, a driver: the next question may succeed
             result = {"error": f"{type(error).__name__}: {error}"[:600]}
         print(f"> {json.dumps(result)}", flush=True)
 

@@ -5,13 +5,13 @@
   python bench/torch_resnet.py [--threads 2] [--seconds 6] [--compile]
 
 One JSON document on stdout. Times are medians in milliseconds over repeats of about --seconds each, after two to warm up. Each figure is
-PyTorch's best way; the ways tried stand beside it under "ways".
+PyTorch's best variant; the variants tried are listed under "ways".
 
   train_32_128_ms   forward, cross entropy, backward, Adam step, batch 32 at 128 px, every parameter trained; Adam foreach or fused
   infer_32_128_ms   forward, evaluation mode, inference_mode; eager, or frozen and traced with torch.jit.optimize_for_inference
   infer_1_224_ms    the same for one picture at 224 px
 
---compile tries torch.compile too, which takes a C++ compiler and some minutes.
+--compile also tries torch.compile, which needs a C++ compiler and a few minutes.
 """
 import argparse
 import json

@@ -1,4 +1,4 @@
-# The CUDA compiler, where MIRILLA_CUDA asks for it. The runtime is linked statically, so that a program starts on a machine without CUDA.
+# The CUDA compiler, if MIRILLA_CUDA asks for it. The runtime is linked statically, so that a program starts on a machine without CUDA.
 
 set(MIRILLA_CUDA_ARCHITECTURES 90 CACHE STRING "The GPUs to compile for, 90 for compute capability 9.0; newer ones translate the last one's PTX")
 
@@ -36,7 +36,7 @@ find_path(CUBLASLT_INCLUDE_DIR cublasLt.h ${library_places})
 find_path(CUDNN_INCLUDE_DIR cudnn_graph.h ${library_places})
 find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h ${library_places} ${PROJECT_SOURCE_DIR}/.deps/cudnn_frontend/include)
 
-function(mirilla_library name mode)  # name, mode, what it wants: sets MIRILLA_<name>
+function(mirilla_library name mode)  # name, mode, requirements: sets MIRILLA_<name>
   string(TOUPPER ${name} upper)
   set(found ON)
   foreach(wanted IN LISTS ARGN)

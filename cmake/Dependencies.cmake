@@ -1,4 +1,4 @@
-# What Mirilla takes from others. System packages, except oneDNN 3.x where the system has none: then the PyPI wheels that tools/setup
+# Libraries that Mirilla uses. System packages, except oneDNN 3.x if the system has none: then the PyPI wheels that tools/setup
 # unpacked into .deps/onednn.
 
 find_package(fmt REQUIRED)
@@ -10,7 +10,7 @@ find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(Boost REQUIRED COMPONENTS context)
 
-# libzip's own CMake file wants the command-line tools installed beside the library; the library and its header are all we use.
+# libzip's own CMake file requires the command-line tools beside the library; we use only the library and its header.
 find_path(LIBZIP_INCLUDE_DIR zip.h REQUIRED)
 find_library(LIBZIP_LIBRARY zip REQUIRED)
 add_library(mirilla_libzip INTERFACE)
@@ -62,7 +62,8 @@ else()
   endif()
 endif()
 
-# For `serve`. Debian's package is built with options that its header has to be told; a newer one says so in a CMake file of its own.
+# For `serve`. Debian's package is built with options that must be defined for its header; newer packages define them in their own CMake
+# file.
 set(MIRILLA_HTTPLIB_MODE auto CACHE STRING "cpp-httplib: auto (where it is found) or off")
 set(MIRILLA_HTTPLIB OFF)
 if(MIRILLA_HTTPLIB_MODE STREQUAL "auto")

@@ -1,8 +1,8 @@
-# Writes a C++ file with a function for each text file, named for it (explore.html: explore_html), that gives its contents:
+# Writes a C++ file with a function for each text file, named after it (explore.html: explore_html), that returns its contents:
 #
 #   cmake -DOUT=assets.cpp "-DFILES=explore.html;page.css" -P EmbedText.cmake
 #
-# Raw strings in pieces: compilers promise no more than 64 KiB of one literal.
+# Raw strings in pieces: compilers guarantee only 64 KiB per literal.
 set(text "// Made by cmake/EmbedText.cmake.\n#include \"apps/pages/assets.h\"\n\nnamespace mirilla::pages::assets {\n")
 foreach(file IN LISTS FILES)
   get_filename_component(name "${file}" NAME)

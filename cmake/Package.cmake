@@ -1,8 +1,9 @@
-# The library for others: libmirilla, its headers and what finds it. An installed copy is found by find_package(Mirilla) or pkg-config; beside another project's targets (add_subdirectory, FetchContent) that project links Mirilla::mirilla.
+# The installed library: libmirilla, its headers and its CMake and pkg-config files. find_package(Mirilla) or pkg-config finds an
+# installed copy; a project that includes the sources (add_subdirectory, FetchContent) links Mirilla::mirilla.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-# Every header of the rooms but what belongs to one device, and mirilla.h, which includes what a program usually wants.
+# Every header of the folders except those of one device, and mirilla.h, which includes what a program usually needs.
 file(GLOB_RECURSE public_headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} engine/*.h data/*.h weights/*.h nn/*.h kernels/core/*.h
   kernels/host/*.h kernels/plans/*.h)
 list(APPEND public_headers mirilla.h kernels/devices.h)
@@ -14,7 +15,7 @@ add_custom_command(OUTPUT ${public_include}/made VERBATIM DEPENDS ${public_heade
 add_custom_target(mirilla_headers ALL DEPENDS ${public_include}/made)
 configure_file(${PROJECT_SOURCE_DIR}/cmake/version.h.in ${public_include}/mirilla/version.h @ONLY)
 
-# One shared library of all rooms: who links it needs none of the libraries that it is made with, and {fmt} for its headers.
+# One shared library of all folders: a program that links it needs none of the libraries it is made with, only {fmt} for its headers.
 set(rooms mirilla_kernels mirilla_engine mirilla_data mirilla_weights mirilla_nn)
 set(objects)
 foreach(room IN LISTS rooms)
@@ -43,7 +44,7 @@ install(TARGETS mirilla_library EXPORT MirillaTargets LIBRARY DESTINATION ${CMAK
 install(TARGETS mirilla RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 set_target_properties(mirilla PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR}/mirilla")
 install(DIRECTORY ${public_include}/mirilla DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
-if(MIRILLA_ONEDNN AND ONEDNN_LIBRARY MATCHES "^${PROJECT_SOURCE_DIR}/")  # not the system's: it goes along
+if(MIRILLA_ONEDNN AND ONEDNN_LIBRARY MATCHES "^${PROJECT_SOURCE_DIR}/")  # not the system's: install it too
   get_filename_component(onednn_file ${ONEDNN_LIBRARY} REALPATH)
   install(FILES ${onednn_file} DESTINATION ${CMAKE_INSTALL_LIBDIR}/mirilla RENAME libdnnl.so.3)
 endif()

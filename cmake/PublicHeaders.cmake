@@ -1,5 +1,5 @@
-# Copies the public headers to OUT/mirilla, where an include of another header of ours names it from there: "engine/tensor.h" becomes
-# <mirilla/engine/tensor.h>. So a program that uses the library needs one include path and may have an engine/tensor.h of its own.
+# Copies the public headers to OUT/mirilla and changes their includes of our other headers: "engine/tensor.h" becomes
+# <mirilla/engine/tensor.h>. So a program that uses the library needs one include path and may have its own engine/tensor.h.
 #
 #   cmake -DROOT=tree -DOUT=build/include "-DHEADERS=mirilla.h;engine/tensor.h" -P PublicHeaders.cmake
 foreach(header IN LISTS HEADERS)
@@ -9,7 +9,7 @@ foreach(header IN LISTS HEADERS)
   if(EXISTS "${OUT}/mirilla/${header}")
     file(READ "${OUT}/mirilla/${header}" old)
   endif()
-  if(NOT old STREQUAL text)  # what did not change is not built again
+  if(NOT old STREQUAL text)  # unchanged headers cause no rebuild
     file(WRITE "${OUT}/mirilla/${header}" "${text}")
   endif()
 endforeach()

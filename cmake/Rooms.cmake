@@ -1,5 +1,5 @@
-# Parsed once for all rooms, and once for all tests, instead of once per file, which halves the time of a build. Every file still includes
-# what it uses: the preset `plain` builds without.
+# These headers are parsed once for all folders and once for all tests instead of once per file, which halves the time of a build. Every file
+# still includes what it uses: the preset `plain` builds without precompiled headers.
 set(MIRILLA_COMMON_HEADERS <algorithm> <functional> <map> <memory> <string> <vector> <fmt/format.h>)
 
 # Precompiles headers for all targets that take them with REUSE_FROM, whose flags must be those of this target.
@@ -12,7 +12,7 @@ function(mirilla_precompiled target)
   target_precompile_headers(${target} PRIVATE ${SHARED_HEADERS})
 endfunction()
 
-# A room of the house: one static library of every .cpp below its folder, with the tree's root as include path. It is called mirilla_ and
+# A top-level folder: one static library of every .cpp below it, with the tree's root as include path. It is called mirilla_ and
 # the last part of its folder's name.
 #
 #   mirilla_room(engine DEPENDS mirilla_kernels PRIVATE some::library EXCLUDE regex)
@@ -37,7 +37,7 @@ if(MIRILLA_WERROR)
   target_compile_options(mirilla_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror> $<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings -Xcompiler=-Werror>)
 endif()
 if(MIRILLA_SANITIZE)
-  # In the tests' own code memory is watched and not behaviour, which halves their compiling; what they test is watched for both.
+  # The tests' own code is built with the address sanitizer only, which halves its compile time; the tested code is built with both sanitizers.
   target_compile_options(mirilla_flags INTERFACE -fsanitize=${MIRILLA_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
     "$<$<BOOL:$<TARGET_PROPERTY:MIRILLA_TEST>>:-fno-sanitize=undefined>")
   target_link_options(mirilla_flags INTERFACE -fsanitize=${MIRILLA_SANITIZE})

@@ -38,7 +38,7 @@ void detail::check_entry_size(const std::string& source, const std::string& path
                   "a picture of that size is a mistake, or an archive made to fill the memory");
 }
 
-// ---- what both kinds share ----
+// ---- shared by both kinds ----
 
 void Source::set_contents(std::vector<Entry> entries, std::vector<std::string> folders, std::vector<Unusable> unusable) {
   std::erase_if(entries, [](const Entry& entry) { return is_hidden(entry.path); });

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 std::vector<uint8_t> read_file(const fs::path& path, const std::string& source, const std::string& entry, uint64_t expected) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  std::vector<uint8_t> bytes(expected + 1);  // one more shows a file that grew
+  std::vector<uint8_t> bytes(expected + 1);  // one byte more detects a file that has grown
   if (file) file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   if (!file.is_open() || file.bad()) {
     const std::error_code error(errno, std::generic_category());
@@ -64,7 +64,7 @@ class FolderSource final : public Source {
   }
 
   fs::path root_;
-  std::map<std::string, std::string> real_names_;  // of the paths that shown() changes
+  std::map<std::string, std::string> real_names_;  // for the paths that shown() changes
 };
 
 }  // namespace

@@ -10,7 +10,7 @@
 
 #include "data/archive.h"
 
-// The two kinds of source behind data/archive.h; callers want open_source().
+// The two kinds of source behind data/archive.h; callers use open_source().
 namespace mirilla::data::detail {
 
 /// A zip on disk, or in memory where `bytes` is not empty.

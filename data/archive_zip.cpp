@@ -32,7 +32,7 @@ struct CloseZipFile {
 };
 using ZipFile = std::unique_ptr<zip_file_t, CloseZipFile>;
 
-/// A zip keeps a link as a file whose bytes are where it leads.
+/// A zip stores a link as a file that contains the link's target.
 bool is_link(zip_t* zip, zip_uint64_t place) {
   constexpr zip_uint32_t kFileTypeShift = 16;
   zip_uint8_t system = 0;
@@ -41,7 +41,7 @@ bool is_link(zip_t* zip, zip_uint64_t place) {
          S_ISLNK(attributes >> kFileTypeShift);
 }
 
-/// How a zip packed a file, as people know it.
+/// The common name of a zip's compression method.
 std::string packing_name(int method) {
   static constexpr std::pair<int, const char*> kNames[] = {{1, "Shrink"}, {6, "Implode"}, {9, "Deflate64"}, {12, "bzip2"}, {14, "LZMA"},
                                                            {93, "zstd"},  {95, "xz"},     {96, "JPEG"},     {98, "PPMd"}};
@@ -67,7 +67,7 @@ std::string reason_of_entry(zip_error_t* error) {
   }
 }
 
-/// Throws where a component, or the path, is longer than file systems take: nothing that was packed from one is.
+/// Throws where a component, or the path, is longer than file systems take: no file packed from a file system is.
 void check_length(const std::string& source, std::string_view path) {
   constexpr size_t kMostPath = 4096, kMostComponent = 1024;
   bool long_component = false;
@@ -94,7 +94,7 @@ void check_stays_inside(const std::string& source, std::string_view path) {
                   "pack it again with paths relative to one folder");
 }
 
-/// Without components that say nothing: "./a//b" -> "a/b".
+/// Without empty components and dots: "./a//b" -> "a/b".
 std::string tidied(std::string_view path) {
   std::string tidy;
   for (size_t begin = 0; begin <= path.size();) {
@@ -108,7 +108,7 @@ std::string tidied(std::string_view path) {
   return tidy;
 }
 
-/// A libzip handle serves one thread at a time, so each read borrows one and there are as many as ever read at once.
+/// Only one thread at a time may use a libzip handle, so each read borrows one; there are as many handles as concurrent reads so far.
 class ZipSource final : public Source {
  public:
   ZipSource(fs::path path, std::vector<uint8_t> bytes, std::string name)
@@ -189,7 +189,7 @@ void ZipSource::throw_open(int code, int system_code) const {
   throw DataError(fmt::format("{}: a damaged zip: its list of files contradicts itself", name()), "fetch it again; `unzip -t` checks it");
 }
 
-/// Where not one file can be read there is no use in naming each.
+/// Where no file at all can be read, naming each would not help.
 void ZipSource::check_readable(zip_t* zip) const {
   size_t locked = 0, foreign = 0;
   int method = 0;
@@ -221,7 +221,7 @@ void ZipSource::list() {
     zip_stat_t stat;
     if (zip_stat_index(zip.get(), static_cast<zip_uint64_t>(i), 0, &stat) != 0 || !(stat.valid & ZIP_STAT_NAME)) continue;
     std::string path = stat.name;
-    std::replace(path.begin(), path.end(), '\\', '/');  // as some Windows programs write them
+    std::replace(path.begin(), path.end(), '\\', '/');  // some Windows programs write backslashes
     check_length(name(), path);
     check_stays_inside(name(), path);
     path = shown(tidied(path));
@@ -271,7 +271,7 @@ std::vector<uint8_t> ZipSource::read_entry(const Entry& entry) const {
   const Borrowed zip(*this);
   const ZipFile file(zip_fopen_index(zip.get(), place->second, 0));
   if (!file) throw_entry(entry.path, zip_get_error(zip.get()));
-  // The stated size may be a lie, so memory follows what really comes; reading past the end makes libzip compare the checksum.
+  // The stated size may be wrong, so memory grows with the bytes read; reading past the end makes libzip compare the checksum.
   std::vector<uint8_t> bytes;
   uint64_t filled = 0;
   while (true) {

@@ -19,7 +19,8 @@ struct Draws {
   double unit(uint32_t index) const { return to_unit(key.bits(index)); }
   bool chance(uint32_t index, double p) const { return unit(index) < p; }
   double uniform(uint32_t index, double low, double high) const { return low + (high - low) * unit(index); }
-  /// Number index keeps what number index + 1 draws, or it is neutral.                              [fastai.vision.augment._draw_mask]
+  /// Number index decides whether number index + 1 is used or the neutral value.
+  /// [fastai.vision.augment._draw_mask]
   double kept(uint32_t index, double p, double low, double high, double neutral) const {
     return chance(index, p) ? uniform(index + 1, low, high) : neutral;
   }
@@ -29,7 +30,7 @@ struct Draws {
   }
 };
 
-/// From about 0.36 on, the horizon of two opposite warps enters a square picture.
+/// From about 0.36, the horizon of two opposite warps enters a square picture.
 constexpr double kWarpLimit = 1.0 / 3;
 
 double logit(double p) { return std::log(p / (1 - p)); }
@@ -111,7 +112,7 @@ Matrix affine(const PictureDraw& draw, int height, int width) {
   return theta;
 }
 
-/// The denominator of the homography is linear, so what is positive at the corners is positive on the whole picture.
+/// The denominator of the homography is linear, so if it is positive at the corners it is positive on the whole picture.
 void check_horizon(const Matrix& theta, const std::array<double, 8>& h, const PictureDraw& draw) {
   for (const double u : {-1.0, 1.0}) {
     for (const double v : {-1.0, 1.0}) {
@@ -152,7 +153,7 @@ Box draw_crop(const AugmentSpec& spec, uint64_t seed, uint32_t step, int height,
   constexpr uint32_t kAttempts = 10;
   for (uint32_t attempt = 0; attempt < kAttempts; ++attempt) {
     const double area = draws.uniform(3 * attempt, spec.min_scale, 1) * width * height;
-    const int side = static_cast<int>(std::nearbyint(std::sqrt(area)));  // halves to even, as Python rounds
+    const int side = static_cast<int>(std::nearbyint(std::sqrt(area)));  // halves to even, as in Python
     if (side < 1 || side > std::min(height, width)) continue;
     return {.x = draws.integer(3 * attempt + 2, width - side),
             .y = draws.integer(3 * attempt + 1, height - side),

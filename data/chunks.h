@@ -8,7 +8,7 @@
 // The parts that PNG and RIFF (WebP) files are made of.
 namespace mirilla::data::detail {
 
-/// A place in a file's bytes: numbers of both byte orders, which the caller knows to be there.
+/// Read numbers of either byte order at a place in a file's bytes; the caller has checked that the bytes exist.
 inline uint32_t big_number(std::span<const uint8_t> bytes, size_t at, size_t count) {
   uint32_t value = 0;
   for (size_t i = 0; i < count; ++i) value = value << 8 | bytes[at + i];
@@ -30,8 +30,8 @@ inline constexpr std::string_view kPngMark = "\x89PNG\r\n\x1a\n";
 
 struct PngChunk {
   std::string_view type;              // "IDAT"
-  std::span<const uint8_t> body;      // shorter than stated where the file ends too early
-  std::span<const uint8_t> checked;   // type and body, which the checksum is of
+  std::span<const uint8_t> body;      // shorter than stated if the file ends too early
+  std::span<const uint8_t> checked;   // type and body, over which the checksum is computed
   std::span<const uint8_t> checksum;  // four bytes; fewer where the file ends too early
 };
 

@@ -25,17 +25,17 @@ std::string_view folder_of(std::string_view path) {
 
 std::string_view name_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-/// What lies directly in a folder.
+/// The direct contents of a folder.
 struct Folder {
   int64_t items = 0;
-  std::map<std::string, int64_t> kinds;  // pictures by extension that are not decoded
-  std::string first_picture;             // of those
-  std::vector<const Entry*> unknown;     // files that may be anything
+  std::map<std::string, int64_t> kinds;  // pictures of kinds that are not decoded, counted by extension
+  std::string first_picture;             // the first of those pictures
+  std::vector<const Entry*> unknown;     // files whose names do not tell their kind
   int64_t files = 0;
 };
 using Folders = std::map<std::string, Folder, std::less<>>;
 
-/// Files whose names say that they are no pictures.
+/// Whether the name says that a file is not a picture.
 bool is_other_name(std::string_view path) {
   static constexpr std::array kOthers = {
       "txt"sv, "csv"sv, "tsv"sv, "json"sv, "xml"sv, "md"sv,  "html"sv, "htm"sv, "py"sv,  "ipynb"sv,   "yaml"sv,   "yml"sv,        "log"sv,
@@ -70,7 +70,7 @@ std::string kinds_of(const std::map<std::string, int64_t>& kinds) {
   return listed(all, 6);
 }
 
-/// Looks into files whose names do not tell, and into no more of them than a person would.
+/// Reads the content of files whose names do not tell their kind, a few per folder only.
 class Looker {
  public:
   explicit Looker(const Source& source) : source_(source) {}
@@ -85,7 +85,7 @@ class Looker {
       try {
         const std::vector<uint8_t> bytes = source_.read(folder.unknown[i]->path);
         if (const std::string_view kind = picture_kind(bytes); !kind.empty()) return {folder.unknown[i]->path, kind};
-      } catch (const DataError&) {  // it is no picture that anybody can see
+      } catch (const DataError&) {  // it cannot be decoded as a picture
       }
     }
     return {};
@@ -124,7 +124,7 @@ bool has_anything_below(const Source& source, const std::string& folder) {
   return place != entries.end() && place->path.starts_with(begin);
 }
 
-/// The folders that class folders lie in.
+/// The folders that contain class folders.
 Labels parents_of_classes(const Folders& folders) {
   Labels parents;
   for (const auto& [path, folder] : folders)
@@ -132,7 +132,7 @@ Labels parents_of_classes(const Folders& folders) {
   return parents;
 }
 
-/// Folders beside class folders that give no picture.
+/// Folders beside class folders that contribute no picture.
 void check_bare_folders(const Source& source, const Folders& folders, const Labels& labels, const ClassFolderOptions& options,
                         std::vector<std::string>& notes) {
   const Labels parents = parents_of_classes(folders);
@@ -146,7 +146,7 @@ void check_bare_folders(const Source& source, const Folders& folders, const Labe
       others.push_back(in_quotes(path));
     }
   }
-  for (const Unusable& one : source.unusable()) {  // a link to a class folder that is gone
+  for (const Unusable& one : source.unusable()) {  // a link to a class folder that no longer exists
     if (parents.contains(folder_of(one.path)) && lower_extension(one.path).empty() && !labels.contains(name_of(one.path)) &&
         one.reason.starts_with("a link that"))
       empty.push_back(fmt::format("{} ({})", in_quotes(one.path), one.reason));

@@ -54,7 +54,7 @@ int64_t depth_of(std::string_view folder, std::span<const std::string> roots) {
 }
 
 void note_depths(const std::map<std::string, Folders>& labels, std::span<const std::string> roots, std::vector<std::string>& notes) {
-  std::map<int64_t, std::string> first;  // of each depth
+  std::map<int64_t, std::string> first;  // for each depth
   Folders all;
   for (const auto& [label, folders] : labels) {
     all.insert(folders.begin(), folders.end());

@@ -117,7 +117,7 @@ Picture Dataset::decode_item(int64_t item) const {
   return std::move(file.picture);
 }
 
-/// From the cache, or decoded and put there in the form that serves the epochs best.
+/// Returns the picture from the cache, or decodes it and caches it in the form that is best for later epochs.
 Dataset::Slot Dataset::load(int64_t item) const {
   if (Slot slot = cached(item); slot.picture) return slot;
   auto whole = std::make_shared<const Picture>(decode_item(item));
@@ -181,7 +181,7 @@ CacheStatistics Dataset::cache_statistics() const {
 
 namespace {
 
-/// What the scan's threads share.
+/// The state shared by the scan's threads.
 struct ScanState {
   std::vector<int64_t> items;
   std::atomic<size_t> next{0};
@@ -194,7 +194,7 @@ struct ScanState {
   int running = 0;
 };
 
-/// Stops and joins however the scan is left.
+/// Stops and joins the threads, however the scan ends.
 class Crew {
  public:
   Crew(ScanState& state, int threads, const std::function<void()>& work) : state_(state) {
@@ -269,7 +269,7 @@ const std::vector<BadPicture>& Dataset::scan(int threads, const std::function<vo
   return bad_;
 }
 
-/// The vocabulary was made before the scan took pictures out.
+/// Needed because the vocabulary was made before the scan removed pictures.
 void Dataset::check_no_class_is_gone() const {
   if (!own_vocabulary_ || bad_.empty()) return;
   const std::vector<int64_t> counts = class_counts(split_.train);
@@ -294,7 +294,7 @@ void Dataset::drop_bad() {
 
 namespace {
 
-/// The items of a training, how they are split, and where they come from.
+/// The items of a training run, their split, and their origin.
 struct Found {
   std::vector<Item> items;
   Split split;
@@ -315,7 +315,7 @@ bool is_among(const std::vector<std::string>& paths, const std::string& path) {
   return std::find(paths.begin(), paths.end(), path) != paths.end();
 }
 
-/// The parts of the layout that were not taken.
+/// Records the parts of the layout that are not used.
 void set_aside(DataOrigin& origin, const Layout& layout) {
   for (const PartFolder& folder : layout.folders)
     if (!is_among(origin.train, folder.path) && !is_among(origin.valid, folder.path)) origin.aside.push_back(folder);
@@ -345,7 +345,7 @@ Found find_training(const Source& source, const TrainingData& wanted) {
   return found;
 }
 
-/// A class that only validates cannot be learned.
+/// A class that occurs only in the validation part cannot be learned.
 void check_each_class_trains(const Source& source, const Found& found) {
   std::map<std::string, std::array<int64_t, 2>> counts;
   for (const int64_t i : found.split.train) ++counts[found.items[static_cast<size_t>(i)].label][0];

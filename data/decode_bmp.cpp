@@ -19,7 +19,7 @@ constexpr uint32_t kPlain = 0, kRle8 = 1, kRle4 = 2, kMasks = 3, kJpeg = 4, kPng
 constexpr size_t kFileHeaderBytes = 14, kCoreHeaderBytes = 12, kInfoHeaderBytes = 40;
 constexpr std::array<uint32_t, 7> kHeaderSizes = {12, 40, 52, 56, 64, 108, 124};
 
-/// The file, read with little ends first. A place beyond its end is an error.
+/// The file's numbers, little-endian. A place beyond the end of the file is an error.
 class File {
  public:
   File(std::span<const uint8_t> bytes, std::string_view name) : bytes_(bytes), name_(name) {}
@@ -59,13 +59,13 @@ struct Header {
 void read_info_header(const File& file, size_t at, size_t size, Header& header) {
   const uint32_t height = file.u32(at + 8);
   header.width = file.u32(at + 4);
-  header.top_down = height >> 24 == 0xFF;  // a negative one
+  header.top_down = height >> 24 == 0xFF;  // a negative height
   header.height = header.top_down ? (int64_t{1} << 32) - height : height;
   header.bits = file.u16(at + 14);
   header.compression = file.u32(at + 16);
   header.colors = file.u32(at + 32);
   if (header.compression != kMasks) return;
-  // Behind the fields of version 1: within the header from version 2 on, else right after it, in the palette's place.
+  // After the fields of version 1: inside the header from version 2 on, else right behind it, where the palette would be.
   for (size_t i = 0; i < header.masks.size(); ++i) header.masks[i] = file.u32(at + kInfoHeaderBytes + 4 * i);
   if (size == kInfoHeaderBytes) header.palette_at += 4 * header.masks.size();
 }
@@ -91,7 +91,7 @@ Header read_header(const File& file) {
   if (header.colors == 0 && header.bits <= 8) header.colors = size_t{1} << header.bits;
   header.pixels_at = bare ? 0 : file.u32(10);
   const bool has_palette = header.bits <= 8;
-  if (header.pixels_at == 0 || (has_palette && header.pixels_at == at + size))  // some writers name nothing, or where the palette begins
+  if (header.pixels_at == 0 || (has_palette && header.pixels_at == at + size))  // some writers give 0, or the start of the palette
     header.pixels_at = header.palette_at + (has_palette ? header.color_bytes * header.colors : 0);
   return header;
 }
@@ -115,7 +115,7 @@ void check(const Header& header, std::string_view name, size_t bytes, int64_t mo
 
 using Color = std::array<uint8_t, 3>;
 
-/// Red, green, blue of each index; black beyond the palette's end, where the file has one.
+/// Red, green, blue of each index; black beyond the end of the palette, if there is one.
 std::array<Color, 256> read_palette(const File& file, const Header& header) {
   std::array<Color, 256> palette{};
   if (header.palette_at > file.size()) return palette;
@@ -126,17 +126,17 @@ std::array<Color, 256> read_palette(const File& file, const Header& header) {
     palette[i] = {file[at + 2], file[at + 1], file[at]};
     counts_up &= palette[i] == Color{static_cast<uint8_t>(i), static_cast<uint8_t>(i), static_cast<uint8_t>(i)};
   }
-  if (counts_up)  // Pillow takes the picture for grey then, and the index for its value
+  if (counts_up)  // Pillow then reads the picture as grey, with the index as value
     for (size_t i = count; i < palette.size(); ++i) palette[i].fill(static_cast<uint8_t>(i));
   return palette;
 }
 
-/// The row of the picture that the file's y-th row is.
+/// The row of the picture for the y-th row of the file.
 uint8_t* row_of(Picture& picture, const Header& header, int64_t y) {
   return picture.at(0, static_cast<int>(header.top_down ? y : header.height - 1 - y));
 }
 
-/// One byte a pixel.
+/// One byte per pixel.
 void paint(std::span<const uint8_t> indices, const std::array<Color, 256>& palette, uint8_t* out) {
   for (const uint8_t index : indices) out = std::copy(palette[index].begin(), palette[index].end(), out);
 }
@@ -147,7 +147,7 @@ void unpack_indices(std::span<const uint8_t> packed, uint32_t bits, std::span<ui
     indices[x] = static_cast<uint8_t>(packed[x / in_a_byte] >> (8 - bits - bits * (x % in_a_byte)) & mask);
 }
 
-/// A colour's share of a pixel: v * 255 / its largest, as Pillow scales 5 and 6 bits.
+/// The bits of one colour in a pixel: v * 255 / the largest v, as Pillow scales 5 and 6 bits.
 struct Channel {
   explicit Channel(uint32_t bits) : mask(bits), shift(std::countr_zero(bits)), most(bits >> shift) {}
   uint8_t operator()(uint32_t pixel) const {
@@ -186,7 +186,7 @@ void decode_plain(const File& file, const Header& header, Picture& picture) {
   const size_t row_bits = static_cast<size_t>(header.width) * header.bits;
   const size_t row_bytes = (row_bits + 7) / 8, stride = (row_bits + 31) / 32 * 4;
   const auto rows = static_cast<size_t>(header.height);
-  file.part(header.pixels_at, (rows - 1) * stride + row_bytes);  // what fills up the last row may be missing
+  file.part(header.pixels_at, (rows - 1) * stride + row_bytes);  // the padding of the last row may be missing
   std::vector<uint8_t> indices(header.bits <= 8 ? static_cast<size_t>(header.width) : 0);
   const std::array<Color, 256> palette = header.bits <= 8 ? read_palette(file, header) : std::array<Color, 256>{};
   const std::optional<std::array<Channel, 3>> channels = header.bits <= 8 ? std::nullopt : std::optional(channels_of(header, file.name()));
@@ -202,8 +202,8 @@ void decode_plain(const File& file, const Header& header, Picture& picture) {
   }
 }
 
-/// Reads runs as Pillow does, to the letter where files break the rules: what is skipped gets index 0, a run ends with its row, bytes given
-/// one by one may go on into the next, and odd numbers of them are padded to an even place in the file.
+/// Reads runs exactly as Pillow does, also where files break the rules: skipped pixels get index 0, a run ends with its row, literal bytes
+/// may continue in the next row, and an odd number of them is padded to an even position in the file.
 class Runs {
  public:
   Runs(const File& file, const Header& header)
@@ -212,7 +212,7 @@ class Runs {
     most_ = wide_ * static_cast<size_t>(header.height);
   }
 
-  /// One a pixel, from the file's first row on; too few where the file ends too early.
+  /// One index per pixel, from the file's first row on; too few if the file ends too early.
   std::vector<uint8_t> read() {
     while (indices_.size() < most_ && at_ + 2 <= file_.size()) {
       const size_t count = file_[at_], value = file_[at_ + 1];
@@ -285,7 +285,7 @@ bool is_bmp(std::span<const uint8_t> bytes) {
     for (size_t i = 0; i < count; ++i) value |= uint32_t{bytes[at + i]} << (8 * i);
     return value;
   };
-  constexpr uint32_t kNoHeaderIsLarger = 256;  // "BM" begins words too
+  constexpr uint32_t kNoHeaderIsLarger = 256;  // "BM" also begins ordinary words
   if (bytes.size() >= 2 && bytes[0] == 'B' && bytes[1] == 'M')
     return bytes.size() < kFileHeaderBytes + 4 || number(kFileHeaderBytes, 4) < kNoHeaderIsLarger;
   if (bytes.size() < kInfoHeaderBytes) return false;

@@ -8,8 +8,8 @@
 #include "data/decode_kinds.h"
 #include "kernels/core/error.h"
 
-// A GIF's first picture as Pillow's GifImagePlugin and GifDecode.c read it: what it leaves of the screen has the transparent index, or 0,
-// and transparent places have the colour of their index.
+// A GIF's first picture as Pillow's GifImagePlugin and GifDecode.c read it: the rest of the screen has the transparent index, or 0,
+// and transparent pixels have the colour of their index.
 namespace mirilla::data::detail {
 
 namespace {
@@ -38,7 +38,7 @@ class File {
     return taken;
   }
   uint8_t byte() { return take(1)[0]; }
-  /// A length and so many bytes; none end a row of them.
+  /// A length and that many bytes; an empty block ends a sequence of blocks.
   Bytes block() { return take(byte()); }
 
  private:
@@ -46,7 +46,7 @@ class File {
   std::string_view name_;
 };
 
-/// The colours of so many bits; the index itself is a grey where the palette says no more than that.
+/// The colours for this many bits; for a palette that is a plain ramp of greys, the index is the grey value.
 Palette read_palette(File& file, uint32_t bits) {
   const Bytes colors = file.take(size_t{3} << bits);
   Palette palette{}, greys{};
@@ -69,12 +69,12 @@ struct Image {
   int64_t screen_width = 0, screen_height = 0;
   int64_t left = 0, top = 0, width = 0, height = 0;
   bool interlaced = false;
-  uint8_t outside = 0;  // the index of what the image leaves of the screen
+  uint8_t outside = 0;  // the index for the screen outside of the image
   Palette palette{};
-  uint32_t bits = 0;  // of an index in the packed data, which comes next
+  uint32_t bits = 0;  // of an index in the packed data, which follows
 };
 
-/// An extension; the transparent index, where it is the one that says so.
+/// Reads an extension; returns the transparent index if this extension has it.
 std::optional<uint8_t> read_extension(File& file) {
   constexpr uint8_t kControl = 0xF9, kComment = 0xFE;
   const uint8_t label = file.byte();
@@ -109,7 +109,7 @@ Image read_image(File& file) {
   return image;
 }
 
-/// The rows in the order in which they come.
+/// The rows in the order in which the file stores them.
 std::vector<int64_t> row_order(const Image& image) {
   struct Pass {
     int64_t first, step;
@@ -125,7 +125,7 @@ std::vector<int64_t> row_order(const Image& image) {
   return rows;
 }
 
-/// LZW codes of growing length, the lowest bits first, out of blocks.
+/// LZW codes of growing length, lowest bits first, read from blocks.
 class Codes {
  public:
   explicit Codes(File& file) : file_(file) {}
@@ -134,7 +134,7 @@ class Codes {
     while (count_ < bits) {
       while (block_.empty()) {
         block_ = file_.block();
-        if (block_.empty()) throw_cut_off(file_.name());  // the picture's last block, and pixels are missing
+        if (block_.empty()) throw_cut_off(file_.name());  // the last block of the picture, but pixels are missing
       }
       buffer_ |= uint32_t{block_[0]} << count_;
       count_ += 8;
@@ -152,19 +152,19 @@ class Codes {
   uint32_t buffer_ = 0, count_ = 0;
 };
 
-/// What the codes stand for: each but the first is a string that came before and one index more.
+/// Expands the codes: each one after the first means an earlier string plus one index.
 class Unpacker {
  public:
   Unpacker(File& file, uint32_t bits) : codes_(file), name_(file.name()), bits_(bits), clear_(1u << bits) { forget(); }
 
-  /// Some of the indices, at least one; they stay until the next call.
+  /// Some of the indices, at least one; they are valid until the next call.
   Bytes next() {
     uint32_t code = codes_.next(code_bits_);
     while (code == clear_) {
       forget();
       code = codes_.next(code_bits_);
     }
-    if (code == clear_ + 1) throw_cut_off(name_);  // the end, and pixels are missing
+    if (code == clear_ + 1) throw_cut_off(name_);  // the end code, but pixels are missing
     if (!last_) {
       if (code > clear_) throw_damaged();
       last_ = code;
@@ -220,7 +220,7 @@ class Unpacker {
   Codes codes_;
   std::string_view name_;
   uint32_t bits_, clear_;
-  uint32_t free_ = 0, code_bits_ = 0;  // of the next string that is remembered, and of a code now
+  uint32_t free_ = 0, code_bits_ = 0;  // the code of the next stored string; the current length of a code
   std::optional<uint32_t> last_;
   uint8_t first_ = 0;  // of the last string
   std::array<uint8_t, kMostCodes> index_{};

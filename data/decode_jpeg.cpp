@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <jpeglib.h>
-// jpeglib.h comes before it
+// jpeglib.h must come first
 #include <jerror.h>
 
 #include "data/decode_kinds.h"
@@ -17,10 +17,10 @@ namespace mirilla::data::detail {
 
 namespace {
 
-// libjpeg reports errors through a callback that must not return. It jumps; so between setjmp and the jump there may be no object of ours
-// with a destructor, and everything that outlives the jump is a member of Decoder.
+// libjpeg reports errors through a callback that must not return. It jumps (longjmp); so between setjmp and the jump there must be no local
+// object with a destructor, and everything that survives the jump is a member of Decoder.
 struct ErrorManager {
-  jpeg_error_mgr base;  // first, so that libjpeg's pointer is ours
+  jpeg_error_mgr base;  // first member, so that libjpeg's pointer also points to this struct
   std::jmp_buf jump;
   int code;  // of jerror.h
 };
@@ -31,7 +31,8 @@ void fail(j_common_ptr info) {
   std::longjmp(manager->jump, 1);
 }
 
-// A source of all bytes at once that suspends at the end, as Pillow's: libjpeg's own would invent an end marker and paint the rest grey.
+// A source with all bytes in memory that suspends at the end, as in Pillow: libjpeg's own would insert an end marker and paint the rest
+// grey.
 void nothing(j_decompress_ptr) {}
 boolean suspend(j_decompress_ptr) { return FALSE; }
 void skip(j_decompress_ptr info, long count) {
@@ -75,7 +76,7 @@ class Decoder {
   /// Rows of width * channels() bytes.
   Outcome read_pixels(uint8_t* pixels) {
     if (setjmp(errors_.jump)) return Outcome::kFailed;
-    // Grey stays one channel and is spread later, CMYK and YCCK come as CMYK: what Pillow asks for. The other settings are the defaults:
+    // Grey stays one channel and is expanded later, CMYK and YCCK come as CMYK, as in Pillow. The other settings are the defaults:
     // islow DCT, fancy upsampling, block smoothing.
     info_.out_color_space = channels() == 1 ? JCS_GRAYSCALE : channels() == 3 ? JCS_RGB : JCS_CMYK;
     if (!jpeg_start_decompress(&info_)) return Outcome::kTruncated;
@@ -84,7 +85,7 @@ class Decoder {
       JSAMPROW row = pixels + row_bytes * info_.output_scanline;
       if (jpeg_read_scanlines(&info_, &row, 1) != 1) return Outcome::kTruncated;
     }
-    return Outcome::kGood;  // whether an end marker follows is not asked, as in Pillow
+    return Outcome::kGood;  // whether an end marker follows is not checked, as in Pillow
   }
 
   int width() const { return static_cast<int>(info_.image_width); }
@@ -115,7 +116,7 @@ void spread_grey(const std::vector<uint8_t>& grey, std::vector<uint8_t>& rgb) {
   for (size_t i = 0; i < grey.size(); ++i) rgb[3 * i] = rgb[3 * i + 1] = rgb[3 * i + 2] = grey[i];
 }
 
-/// Pillow inverts what it reads ("CMYK;I": all four as Adobe writes them) and then converts with (255-k) - c*(255-k)/255, rounded.
+/// Pillow inverts the values ("CMYK;I": all four as Adobe writes them) and then converts with (255-k) - c*(255-k)/255, rounded.
 void cmyk_to_rgb(const std::vector<uint8_t>& adobe, std::vector<uint8_t>& rgb) {
   for (size_t i = 0; i < adobe.size() / 4; ++i) {
     const int not_black = adobe[4 * i + 3];  // 255 - k, and k = 255 - stored

@@ -17,7 +17,7 @@
 
 namespace {
 
-// A picture of a few kilobytes may unpack to any size, so stb_image may take no block beyond what the header's size justifies. For each
+// A picture of a few kilobytes may unpack to any size, so stb_image may not allocate more than the size in the header justifies. Per
 // thread.
 thread_local size_t block_limit = 0;
 
@@ -44,8 +44,8 @@ namespace mirilla::data::detail {
 
 namespace {
 
-/// The file, in pieces, as stb_image's reader. It does not mind where a file ends too early (missing pixels come out black, or as they lay
-/// in memory), so this notes when more was asked for than there is.
+/// The file, in pieces, as a reader for stb_image. stb_image ignores the early end of a file (missing pixels become black, or whatever was
+/// in memory), so this class records reads past the end.
 class Reader {
  public:
   explicit Reader(std::vector<std::span<const uint8_t>> pieces) : pieces_(std::move(pieces)) {
@@ -62,7 +62,7 @@ class Reader {
  private:
   bool at_end() const { return piece_ == pieces_.size(); }
 
-  /// As many bytes as there are, to `out` where it is somewhere.
+  /// Reads as many bytes as exist, into `out` if it is not null.
   size_t take(char* out, size_t wanted) {
     size_t taken = 0;
     while (taken < wanted && !at_end()) {
@@ -80,7 +80,7 @@ class Reader {
     Reader& self = *static_cast<Reader*>(pointer);
     const size_t wanted = static_cast<size_t>(std::max(size, 0));
     const size_t count = self.take(out, wanted);
-    // stb_image fills its own buffer ahead of need; anywhere else it asks for what it needs.
+    // Into its own buffer stb_image reads ahead; into any other address it reads only what it needs.
     const bool ahead = reinterpret_cast<stbi_uc*>(out) == self.context_.buffer_start;
     if (count < wanted && (!ahead || count == 0)) self.asked_too_much_ = true;
     return static_cast<int>(count);
@@ -100,7 +100,7 @@ class Reader {
 
 bool is_pnm(std::span<const uint8_t> bytes) { return begins_with(bytes, "P5") || begins_with(bytes, "P6"); }
 
-/// TGA has no mark of its own: a header in which everything fits together, as no text and no other kind begins.
+/// TGA has no signature: this checks that all fields of the header are consistent, which no text and no other kind satisfies.
 bool is_tga(std::span<const uint8_t> bytes) {
   constexpr size_t kHeaderBytes = 18;
   if (bytes.size() < kHeaderBytes) return false;
@@ -113,7 +113,7 @@ bool is_tga(std::span<const uint8_t> bytes) {
   return kind == 3 && (bits == 8 || bits == 16);
 }
 
-/// The third number of a PPM or PGM header: what stands for full brightness.
+/// The third number of a PPM or PGM header: the value of full brightness.
 int64_t pnm_levels(std::span<const uint8_t> bytes) {
   size_t at = 2;
   int64_t value = 0;
@@ -184,11 +184,11 @@ Picture decode_other(std::span<const uint8_t> bytes, std::string_view name, int6
     patched = with_whole_palette(bytes);
   }
   Picture picture(header.width, header.height);
-  // The widest pixel takes 8 bytes, and stb_image doubles what turns out too small.
+  // The widest pixel takes 8 bytes, and stb_image doubles a buffer that is too small.
   block_limit = 16 * picture.pixels.size() / 3 + 2 * bytes.size() + (size_t{1} << 20);
   Reader reader(patched ? std::vector<std::span<const uint8_t>>{patched->before, patched->chunk, patched->after} : std::vector{bytes});
   int width = 0, height = 0, channels = 0;
-  if (header.is_16_bit && header.channels == 1) {  // Pillow's I;16 to RGB: values above 255 are clipped, not scaled
+  if (header.is_16_bit && header.channels == 1) {  // as Pillow's I;16 to RGB: values above 255 are clipped, not scaled
     const std::unique_ptr<stbi__uint16, FreeBlock> grey(stbi__load_and_postprocess_16bit(reader.context(), &width, &height, &channels, 1));
     check_result(grey.get(), reader, width, height, header, name);
     for (size_t i = 0; i < picture.pixels.size(); ++i) picture.pixels[i] = static_cast<uint8_t>(std::min<int>(grey.get()[i / 3], 255));

@@ -14,10 +14,10 @@ namespace mirilla::data::detail {
 
 namespace {
 
-// One colour takes next to no bytes in WebP, so the rule of check_picture_size, pixels for each byte, would refuse flat pictures. As many
-// as these are decoded out of any file: 7 bytes each, libwebp's own included, are less than 64 MiB.
+// A picture of one colour takes almost no bytes in WebP, so a limit on pixels per byte would refuse it. This many
+// pixels are always allowed: at 7 bytes each, with libwebp's memory, they need less than 64 MiB.
 constexpr int64_t kPixelsOfAnyFile = int64_t{1} << 23;
-// libwebp keeps about 100 bytes for each; no film that is a picture has so many.
+// libwebp keeps about 100 bytes per frame; no real animation has this many.
 constexpr int64_t kMostFrames = 1 << 16;
 
 [[noreturn]] void throw_cut_off(std::string_view name) {
@@ -38,7 +38,7 @@ struct DeleteDemuxer {
 };
 using Demuxer = std::unique_ptr<WebPDemuxer, DeleteDemuxer>;
 
-/// The file's parts; only a whole file is taken, as Pillow does.
+/// The parts of the file; only a complete file is accepted, as in Pillow.
 Demuxer open(std::span<const uint8_t> bytes, std::string_view name) {
   const WebPData data{.bytes = bytes.data(), .size = bytes.size()};
   WebPDemuxState state = WEBP_DEMUX_PARSE_ERROR;
@@ -63,7 +63,7 @@ class Frame {
   WebPIterator frame_{};
 };
 
-/// Decodes a frame into its place; what it leaves of the picture stays black.
+/// Decodes a frame into its place; the rest of the picture stays black.
 void decode_frame(const Frame& frame, Picture& picture, std::string_view name) {
   WebPDecoderConfig config;
   if (!WebPInitDecoderConfig(&config)) throw Error("libwebp is of another version than the one this program was built with");

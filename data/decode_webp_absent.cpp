@@ -2,7 +2,7 @@
 #include "data/decode_kinds.h"
 #include "kernels/core/error.h"
 
-// Stands in for decode_webp.cpp where the build found no libwebp.
+// Replaces decode_webp.cpp in a build without libwebp.
 namespace mirilla::data::detail {
 
 Picture decode_webp(std::span<const uint8_t>, std::string_view name, int64_t) {

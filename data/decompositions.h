@@ -5,14 +5,14 @@
 
 namespace mirilla::data::detail {
 
-/// A character that Unicode also writes as two, or as another one (mark 0): its canonical decomposition, one step of it.
+/// One step of the canonical decomposition of a character: Unicode also writes it as two characters, or as another one (mark 0).
 struct Decomposition {
   uint32_t composed;
   uint32_t base;
   uint32_t mark;
 };
 
-/// Unicode 14.0.0's, sorted, without Hangul (which is arithmetic) and the Chinese compatibility characters: what Python's
+/// The decompositions of Unicode 14.0.0, sorted, without Hangul (computed) and the Chinese compatibility characters: what Python's
 /// unicodedata.decomposition(c) gives without a <tag> for c below 0x20000.
 // clang-format off
 inline constexpr Decomposition kDecompositions[] = {

@@ -48,7 +48,7 @@ enum Type : uint32_t {
   kLong8 = 16
 };
 
-/// Bytes of one value; 0 for a type that there is not.
+/// Bytes of one value; 0 for an unknown type.
 uint64_t bytes_of(uint32_t type) {
   switch (type) {
     case kByte:
@@ -69,7 +69,7 @@ uint64_t bytes_of(uint32_t type) {
   }
 }
 
-/// A value as a number; NaN where the type holds none. Writers that are not careful take other types than the short that EXIF wants.
+/// A value as a number; NaN for a type without numbers. Some writers use other types than the short that EXIF requires.
 double value_of(const Tiff& tiff, uint32_t type, size_t at) {
   switch (type) {
     case kShort: return tiff.number(at, 2);
@@ -93,7 +93,7 @@ int known_orientation(double value) {
   return 1;
 }
 
-/// The first directory's orientation; nothing where it has none.
+/// The first directory's orientation; empty if it has none.
 std::optional<int> orientation_in(const Tiff& tiff) {
   constexpr uint32_t kOrientation = 0x112;
   constexpr size_t kEntryBytes = 12;
@@ -101,7 +101,7 @@ std::optional<int> orientation_in(const Tiff& tiff) {
   if (!tiff.has(directory, 2)) return std::nullopt;
   const uint32_t entries = tiff.number(directory, 2);
   std::bitset<1 << 16> seen;
-  uint64_t stated = 0;  // bytes of values that lie elsewhere
+  uint64_t stated = 0;  // bytes of values stored elsewhere
   for (uint32_t i = 0; i < entries; ++i) {
     const uint64_t entry = directory + 2 + i * kEntryBytes;
     if (!tiff.has(entry, kEntryBytes)) break;

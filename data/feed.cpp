@@ -30,7 +30,7 @@ Feed::Feed(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options,
 Feed::~Feed() {
   try {
     wait_for_sent();
-  } catch (const Error&) {  // the device is lost, and reads nothing any more
+  } catch (const Error&) {  // the device failed and reads nothing any more
   }
 }
 
@@ -40,7 +40,7 @@ void* Feed::allocate_pinned(size_t bytes) {
 }
 
 void Feed::wait_for_sent() {
-  // The second stream has an order: the last that was sent arrives after all others.
+  // The second stream has an order: the last send arrives after all others.
   const Room& last = rooms_[(static_cast<size_t>(fetched_) + kRooms - 1) % kRooms];
   if (!last.arrivals.empty()) last.arrivals.back()->wait();
 }
@@ -50,14 +50,14 @@ void Feed::start(int64_t epoch) {
   if (reading_) rooms_[static_cast<size_t>(given_ - 1) % kRooms].used = device_.mark();
   reading_ = false;
   failure_ = nullptr;
-  // One that was fetched and not given is dropped; its pictures that were to be kept are where they belong.
+  // A batch that was fetched but not given out is dropped; its pictures that are to be kept are already in place.
   for (; given_ < fetched_; ++given_) follow(given_);
   auto leave_out = std::make_shared<std::vector<bool>>(kept_at_.size());
   for (size_t i = 0; i < kept_at_.size(); ++i) (*leave_out)[i] = kept_at_[i] >= 0;
   loader_->start(epoch, std::move(leave_out));
 }
 
-/// What the main stream is given from here on finds the batch there.
+/// Makes later work on the main stream wait until the batch has arrived.
 void Feed::follow(int64_t batch) {
   for (const auto& arrival : rooms_[static_cast<size_t>(batch) % kRooms].arrivals) device_.follow(*arrival);
 }
@@ -70,9 +70,9 @@ const Batch* Feed::next() {
   Room& room = rooms_[static_cast<size_t>(given_) % kRooms];
   follow(given_);
   try {
-    fetch();  // the one after it, so that it travels while this one is used
+    fetch();  // the next batch, so that it is copied while this one is used
   } catch (...) {
-    failure_ = std::current_exception();  // of a batch that nobody asked for yet
+    failure_ = std::current_exception();  // of a batch that was not requested yet
   }
   ++given_;
   reading_ = true;
@@ -80,7 +80,7 @@ const Batch* Feed::next() {
 }
 
 bool Feed::fetch() {
-  wait_for_sent();  // the loader is about to use its memory again
+  wait_for_sent();  // the loader will now reuse its memory
   const Batch* const from = loader_->next();
   if (!from) return false;
   Room& room = rooms_[static_cast<size_t>(fetched_) % kRooms];
@@ -95,7 +95,7 @@ bool Feed::fetch() {
   return true;
 }
 
-/// Where an item's picture lies, or is to: its own place, or number `in_room` of the room.
+/// The place of an item's picture on the device: its own place, or number `in_room` of the room.
 int64_t Feed::place_of(int64_t item, int64_t in_room) {
   const bool same_every_epoch = (!options_.training && !options_.random_crops) || dataset_->crop_is_fixed(item);
   if (!same_every_epoch || statistics_.kept == capacity_) return in_room;
@@ -106,7 +106,7 @@ void Feed::send(const Batch& from, Room& room) {
   room.arrivals.clear();
   const auto address = static_cast<std::byte*>(View(pictures_).address);
   const int64_t row_bytes = int64_t{from.size} * 3;
-  // Neighbours that go to neighbours travel together: at first all that are kept do, later what is left of a batch.
+  // Pictures that are neighbours on both sides are sent as one copy: at first all that are kept, later the rest of a batch.
   int64_t begin = 0, end = 0, to = 0;
   const auto send_run = [&] {
     if (begin == end) return;

@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// A kind that fixed bytes at a fixed place tell.
+/// A kind recognised by fixed bytes at a fixed place.
 struct Mark {
   size_t at;
   std::string_view bytes;
@@ -71,7 +71,7 @@ bool is_part_name(std::string_view small) {
   return digit(2) && digit(3) && (digit(1) || small[dot + 1] == 'z');
 }
 
-/// A text's first letters without a byte order mark and blanks, small.
+/// A text's first letters without a byte order mark and blanks, in small letters.
 std::string beginning_of_text(std::span<const uint8_t> head) {
   std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
@@ -128,7 +128,7 @@ std::string_view picture_kind(std::span<const uint8_t> head) {
     if (has(head, 0, kind.bytes)) return kind.name;
   if (has(head, 0, "RIFF") && has(head, 8, "WEBP")) return "WebP";
   if (has(head, 0, "BM") && head.size() > 14 && has(head, 6, "\0\0\0\0"sv))
-    return "BMP";  // the reserved bytes, since "BM" begins words too
+    return "BMP";  // check the reserved bytes, since "BM" also begins ordinary words
   if (head.size() > 3 && head[0] == 'P' && head[1] >= '1' && head[1] <= '6' && std::isspace(head[2])) return "PNM";
   return media_kind(head);
 }

@@ -44,9 +44,9 @@ void limit(std::vector<Item>& items, int64_t per_class) {
 
 // ---- which folders ----
 
-/// The part's folders, or everything but some.
+/// The folders of a part, or everything except some folders.
 struct Scope {
-  bool in_folders = false;  // whether only class folders below `folders` are meant; otherwise all but what lies in them
+  bool in_folders = false;  // whether to use only class folders below `folders`; otherwise everything outside of them
   std::vector<std::string> folders;
 
   bool contains(std::string_view folder) const {
@@ -63,14 +63,14 @@ std::vector<std::string> paths_of(std::span<const PartFolder> folders) {
   return paths;
 }
 
-/// Where a part is, without the folders of its own name: seg_train/seg_train -> "".
+/// The parent of a part, without folders that only repeat its name: seg_train/seg_train -> "".
 std::string_view place_of(const PartFolder& folder) {
   std::string_view place = folder.path;
   while (!place.empty() && part_of_name(place.substr(place.rfind('/') + 1)) == folder.part) place = folder_of(place);
   return place;
 }
 
-/// train/ beside Train/: nobody can know which one is meant.
+/// train/ beside Train/: it is unclear which one is meant.
 void check_no_rivals(const Source& source, std::span<const PartFolder> folders) {
   for (size_t i = 0; i < folders.size(); ++i) {
     for (size_t k = i + 1; k < folders.size(); ++k) {
@@ -82,7 +82,7 @@ void check_no_rivals(const Source& source, std::span<const PartFolder> folders) 
   }
 }
 
-/// Where no folder is the part `train`.
+/// The scope if no folder is the part `train`.
 Scope scope_without_train(const Source& source, const Layout& layout, std::vector<std::string>& notes) {
   const auto others = static_cast<size_t>(
       std::count_if(layout.folders.begin(), layout.folders.end(), [](const PartFolder& folder) { return folder.has_classes(); }));
@@ -95,7 +95,7 @@ Scope scope_without_train(const Source& source, const Layout& layout, std::vecto
                   "pictures to learn from are expected in train/<class>/, or take one of these folders alone");
 }
 
-/// Where no folder is the part `test`.
+/// The scope if no folder is the part `test`.
 Scope scope_without_test(const Source& source, const Layout& layout) {
   Scope scope;
   for (const PartFolder& folder : layout.folders) {
@@ -117,7 +117,7 @@ Scope scope_of(const Source& source, const Layout& layout, Part part, std::vecto
   throw DataError(fmt::format("{}: it has no pictures in {}/<class>/", source.name(), word_of(part)));
 }
 
-// ---- what is said where there is nothing ----
+// ---- messages if there are no pictures ----
 
 [[noreturn]] void throw_nothing(const Source& source, const Scope& scope) {
   std::map<std::string, int64_t> kinds;
@@ -142,7 +142,7 @@ Scope scope_of(const Source& source, const Layout& layout, Part part, std::vecto
                   "pictures are expected in <class>/<picture>: jpg, png, webp, bmp, gif, tga, psd, ppm, pgm");
 }
 
-/// train/1.jpg, test/2.jpg: learning to tell these apart is nobody's wish.
+/// train/1.jpg, test/2.jpg: these folders are not meant to be classes.
 void check_labels_are_no_parts(const Source& source, std::span<const Item> items) {
   std::set<std::string> labels;
   for (const Item& item : items) labels.insert(item.label);
@@ -212,7 +212,7 @@ std::optional<std::string> mask_path(const Source& source, std::string_view pict
 
 namespace {
 
-/// The pictures below a folder, and what else a person may have meant by it.
+/// Adds the pictures below a folder, and notes on other files that the user may have meant.
 void add_folder(const std::string& name, PictureFiles& pictures) {
   namespace fs = std::filesystem;
   const fs::path root = name;

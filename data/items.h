@@ -22,7 +22,7 @@ struct Item {
 };
 
 struct ItemOptions {
-  /// The part whose pictures are wanted; nothing: all pictures there are.
+  /// The part whose pictures are wanted; empty: all pictures.
   std::optional<Part> part = Part::train;
   /// The first N per class in sorted order; 0: all.
   int64_t limit_per_class = 0;
@@ -32,28 +32,28 @@ struct ItemOptions {
 
 struct ItemList {
   std::vector<Item> items;           // sorted by path, bytewise
-  std::vector<std::string> folders;  // the part's folders; none where it has none and everything outside of other parts was taken
-  Layout layout;                     // all that is there
-  std::vector<std::string> notes;    // remarks for a person, a sentence each
+  std::vector<std::string> folders;  // the part's folders; empty where it has none and everything outside of other parts is used
+  Layout layout;                     // of the whole source
+  std::vector<std::string> notes;    // remarks for the user, one sentence each
 };
 
 /// The pictures of a source, as fastai's get_image_files finds them, sorted (fastai's order is the file system's). Paths with a folder
 /// named `masks` are never pictures.
 ///
-///   train  the folders that are this part (find_layout); where there are none, all pictures outside of the others
+///   train  the folders that are this part (find_layout); if there are none, all pictures outside of other parts
 ///   valid  the folders that are this part
-///   test   the folders that are this part; where there are none, all pictures but those to predict
+///   test   the folders that are this part; if there are none, all pictures except those to predict
 ///
-/// Throws DataError where there is no picture, a picture lies in no folder, or only in folders that are named like parts; where the part is
-/// missing (valid), or two folders beside each other could be it; where a class folder has pictures and none of a kind that is decoded, or
-/// no file at all. What is left out is in `notes`.
+/// Throws DataError where there is no picture; where a picture is in no folder, or only in folders named like parts; where the part is
+/// missing (valid), or two folders beside each other could be it; where a class folder has pictures but none of a kind that is decoded, or
+/// no file at all. Everything left out is in `notes`.
 ItemList find_items(const Source& source, const ItemOptions& options = {});
 
 /// The mask of a picture, where the source has one: `masks/<path of the picture>`, its extension replaced or followed by `.png`; `masks`
 /// may stand before any of the path's folders.
 std::optional<std::string> mask_path(const Source& source, std::string_view picture_path);
 
-/// By extension, case ignored: what fastai takes for an image, and of those what decode() knows (jpg, jpeg, jpe, jfif, png, webp, bmp, gif,
+/// By extension, case ignored: names that fastai treats as images and that decode() knows (jpg, jpeg, jpe, jfif, png, webp, bmp, gif,
 /// tga, psd, ppm, pgm, pnm).
 bool is_image_name(std::string_view path);
 bool is_decodable_name(std::string_view path);
@@ -66,11 +66,11 @@ std::string lower_extension(std::string_view path);
 
 struct PictureFiles {
   std::vector<std::filesystem::path> files;
-  std::vector<std::string> notes;  // what lies in the folders and is left out
+  std::vector<std::string> notes;  // what was left out of the folders
 };
 
-/// The files named, and the pictures below the folders named, each folder's sorted by path. Folders are read as open_source() reads them:
-/// links are followed, hidden names passed over. Throws DataError for what is not there, and for a folder without a picture.
+/// The named files, and the pictures below the named folders, sorted by path within each folder. Folders are read as by open_source():
+/// links are followed, hidden names skipped. Throws DataError for a path that does not exist, and for a folder without a picture.
 PictureFiles picture_files(std::span<const std::string> names);
 
 /// The sorted distinct labels of `indices`. Throws DataError for fewer than two.

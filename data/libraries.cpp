@@ -3,7 +3,7 @@
 
 #include <cstddef>
 #include <cstdio>
-// jpeglib.h needs size_t and FILE before it
+// jpeglib.h needs size_t and FILE, so it comes last
 #include <fmt/format.h>
 #include <jpeglib.h>
 #include <zip.h>

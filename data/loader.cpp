@@ -26,8 +26,8 @@ std::vector<int64_t> shuffled(std::vector<int64_t> items, uint64_t seed, int64_t
   return items;
 }
 
-/// Workers take single pictures off one counter, in the epoch's order, and may run `prefetch` batches ahead of the one the caller holds. A
-/// picture's place in its batch follows from the counter alone, which is why the number of threads cannot matter.
+/// Workers take pictures one by one from a shared counter, in the epoch's order, and may run `prefetch` batches ahead of the caller's
+/// batch. A picture's place in its batch follows from the counter alone, so the number of threads does not matter.
 class Loader::Impl {
  public:
   Impl(std::shared_ptr<const Dataset> dataset, const LoaderOptions& options) : dataset_(std::move(dataset)), options_(options) {
@@ -41,7 +41,7 @@ class Loader::Impl {
     pictures_ = options.training ? batches_ * options.batch_size : n;
     next_ = end_ = 0;
     slots_.resize(static_cast<size_t>(std::min<int64_t>(options.prefetch + 1, std::max<int64_t>(batches_, 1))));
-    threads_ = start_threads(options.threads, [this] { work(); });  // fewer give the same batches
+    threads_ = start_threads(options.threads, [this] { work(); });  // fewer threads give the same batches
   }
 
   ~Impl() { join(); }
@@ -53,7 +53,7 @@ class Loader::Impl {
 
   void start(int64_t epoch, std::shared_ptr<const std::vector<bool>> leave_out) {
     std::unique_lock lock(mutex_);
-    end_ = next_;  // no new pictures; those in hand are waited for
+    end_ = next_;  // no new pictures; wait for those in work
     changed_.wait(lock, [&] { return busy_ == 0; });
     epoch_ = epoch;
     leave_out_ = std::move(leave_out);
@@ -90,16 +90,16 @@ class Loader::Impl {
  private:
   struct Slot {
     Batch batch;
-    int64_t index = -1;  // which batch of the epoch
+    int64_t index = -1;  // the number of the batch in the epoch
     int64_t left = 0;    // pictures still to come
     std::exception_ptr failure;
     int64_t failed_place = 0;
-    uint8_t* memory = nullptr;  // of options_.memory
+    uint8_t* memory = nullptr;  // from options_.memory
   };
 
   Slot& slot(int64_t batch) { return slots_[static_cast<size_t>(batch) % slots_.size()]; }
 
-  /// Makes a slot ready to be filled as the given batch of the epoch. The buffers keep their capacity.
+  /// Prepares a slot for the given batch of the epoch. The buffers keep their capacity.
   void prepare(Slot& slot, int64_t index) {
     slot.index = index;
     slot.failure = nullptr;
@@ -144,7 +144,7 @@ class Loader::Impl {
       std::exception_ptr failure = fill(mine.batch, place, epoch);
       lock.lock();
       --busy_;
-      if (failure && (!mine.failure || place < mine.failed_place)) {  // the first in the batch's order, whoever met it first
+      if (failure && (!mine.failure || place < mine.failed_place)) {  // keep the first in the batch's order, not in time
         mine.failure = std::move(failure);
         mine.failed_place = place;
       }
@@ -181,16 +181,16 @@ class Loader::Impl {
   int64_t batches_ = 0;
   int64_t pictures_ = 0;
 
-  std::mutex mutex_;  // guards what follows, except the pixels of a picture in hand
+  std::mutex mutex_;  // guards the members below, except the pixels of a picture in work
   std::condition_variable changed_;
   std::vector<Slot> slots_;
   std::vector<int64_t> order_;
   int64_t epoch_ = 0;
-  std::shared_ptr<const std::vector<bool>> leave_out_;  // changes only while no picture is in hand
+  std::shared_ptr<const std::vector<bool>> leave_out_;  // changes only while no picture is in work
   int64_t next_ = 0;                                    // the next picture to take
   int64_t end_ = 0;                                     // pictures may be taken up to here
   int64_t held_ = -1;                                   // the batch that the caller holds
-  int64_t busy_ = 0;                                    // pictures in hand
+  int64_t busy_ = 0;                                    // pictures in work
   bool stop_ = false;
   std::vector<std::thread> threads_;
 };

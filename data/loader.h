@@ -12,15 +12,15 @@
 
 namespace mirilla::data {
 
-/// Pictures of one step: on the host, or on a device where a Feed brought them. Belongs to who made it.
+/// The pictures of one step: on the host, or on a device if a Feed sent them. Owned by the Loader or Feed that made it.
 struct Batch {
   int64_t n = 0;
   int size = 0;                 // the data set's resize
-  std::vector<uint8_t> pixels;  // (n, size, size, 3); empty where they lie elsewhere:
+  std::vector<uint8_t> pixels;  // (n, size, size, 3); empty if the pixels are elsewhere:
   std::span<uint8_t> staged;    // in LoaderOptions::memory
   Tensor pictures, places;      // (M,size,size,3) u8 and (n,2) i64 on a device, as Augment takes them
   std::vector<int64_t> labels;  // (n), classes
-  std::vector<int64_t> items;   // (n), which items of the data set
+  std::vector<int64_t> items;   // (n), indices of the data set's items
 };
 
 struct LoaderOptions {
@@ -29,8 +29,8 @@ struct LoaderOptions {
   int threads = 1;       // workers that decode and resize
   int prefetch = 2;      // batches made ahead of the one in use
   uint64_t seed = 42;
-  bool random_crops = false;  // also outside training, as test-time augmentation wants them
-  /// Asked for the memory of a batch's pictures, once a buffer, which then stand in Batch::staged. It outlives the Loader.
+  bool random_crops = false;  // also outside training, for test-time augmentation
+  /// Called once per buffer for the memory of a batch's pictures, which are then in Batch::staged. The memory outlives the Loader.
   std::function<void*(size_t bytes)> memory = {};
 };
 
@@ -41,7 +41,7 @@ struct LoaderOptions {
 ///
 /// The batches depend on (data set, seed, epoch, batch size) and not on the number of threads: the order is a Fisher-Yates shuffle with
 /// RandomKey{seed, kShuffle, epoch}, crops take RandomKey{seed, kCrop, epoch, item}. All buffers (prefetch + 1 batches) are made once and
-/// used again. One thread may use a Loader at a time; it may be destroyed or restarted in the middle of an epoch.
+/// reused. One thread may use a Loader at a time; it may be destroyed or restarted in the middle of an epoch.
 class Loader {
  public:
   /// Takes dataset->train() or valid() as they are now: scan() first. Throws UsageError for a batch size, thread count or prefetch below 1.
@@ -52,15 +52,15 @@ class Loader {
 
   /// Zero where a training part is smaller than one batch: then an epoch has no step, and the caller should say so.
   int64_t batches_per_epoch() const;
-  /// Pictures of an epoch: what the dropped batch leaves, in training.
+  /// Pictures of an epoch: in training without those of the dropped last batch.
   int64_t pictures_per_epoch() const;
 
-  /// Begins an epoch from its first batch; what was left of the one before is dropped. Epochs count on over all fits of a run, or two
-  /// fits would see the same order and crops. Where leave_out says true for an item, its pixels are not made: what stands in its place in
-  /// the batch means nothing.
+  /// Begins an epoch from its first batch; the rest of the epoch before is dropped. Keep counting epochs over all fits of a run, or two
+  /// fits would see the same order and crops. Where leave_out is true for an item, its pixels are not made, and its place in
+  /// the batch is undefined.
   void start(int64_t epoch, std::shared_ptr<const std::vector<bool>> leave_out = {});
-  /// The next batch, or nullptr after the last. Waits until it is made. It stays valid until the next call of next() or start(). Throws
-  /// what the worker threw (DataError for a picture that does not decode); then start() is the only way on.
+  /// The next batch, or nullptr after the last. Waits until it is ready. It stays valid until the next call of next() or start(). Throws
+  /// what the worker threw (DataError for a picture that does not decode); after that, only start() may be called.
   const Batch* next();
 
  private:
@@ -68,7 +68,7 @@ class Loader {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The order in which an epoch visits `items`: a permutation that depends on seed and epoch alone.
+/// The order in which an epoch visits `items`: a permutation that depends only on seed and epoch.
 std::vector<int64_t> shuffled(std::vector<int64_t> items, uint64_t seed, int64_t epoch);
 
 }  // namespace mirilla::data

@@ -26,7 +26,7 @@ struct Character {
   size_t bytes = 0;
 };
 
-/// The character at the beginning of `text`, where it is well-formed UTF-8.
+/// The character at the beginning of `text`, if it is well-formed UTF-8.
 std::optional<Character> first_character(std::string_view text) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t lead = byte(0);
@@ -49,7 +49,7 @@ bool is_control(uint32_t code) {
          code == 0x061C || (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
 }
 
-/// The byte that text begins with in the form \xHH.
+/// The byte given by an escape \xHH at the beginning of the text.
 std::optional<uint8_t> escaped_byte(std::string_view text) {
   if (text.size() < 4 || text[0] != '\\' || text[1] != 'x') return std::nullopt;
   int value = 0;
@@ -72,7 +72,7 @@ void append_utf8(std::string& text, uint32_t code) {
   for (int i = more - 1; i >= 0; --i) text += static_cast<char>(0x80 | (code >> 6 * i & 0x3F));
 }
 
-// ---- the key ----
+// ---- name_key ----
 
 bool is_blank(uint32_t code) {
   return code == ' ' || (code >= 0x09 && code <= 0x0D) || code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200B) ||
@@ -148,7 +148,7 @@ std::string as_latin1(std::string_view shown_name) {
   std::string text;
   while (!shown_name.empty()) {
     const auto byte = escaped_byte(shown_name);
-    if (byte && *byte < 0xC0) return {};  // a letter of Latin-1 begins there
+    if (byte && *byte < 0xC0) return {};  // the letters of Latin-1 begin at 0xC0
     byte ? append_utf8(text, *byte) : static_cast<void>(text += shown_name[0]);
     shown_name.remove_prefix(byte ? 4 : 1);
   }
@@ -189,14 +189,14 @@ std::string name_key(std::string_view name) {
   while (!name.empty()) {
     const auto character = first_character(name);
     if (!character) {
-      codes.push_back(0xDC00u + static_cast<uint8_t>(name[0]));  // its own, and no character
+      codes.push_back(0xDC00u + static_cast<uint8_t>(name[0]));  // a code of its own, which is no character
     } else if (!is_blank(character->code)) {
       append_decomposed(codes, character->code);
     }
     name.remove_prefix(character ? character->bytes : 1);
   }
   for (uint32_t& code : codes) code = small_letter(code);
-  for (auto at = codes.begin(); at != codes.end();) {  // marks of one letter come in any order
+  for (auto at = codes.begin(); at != codes.end();) {  // the marks of one letter may be in any order
     const auto end = std::find_if_not(at, codes.end(), is_mark);
     std::sort(at, end);
     at = end == codes.end() ? end : end + 1;

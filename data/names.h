@@ -11,24 +11,24 @@
 
 namespace mirilla::data {
 
-/// A file's name as it may go to a terminal, into JSON and into a message: valid UTF-8 without control characters. A byte that is neither
+/// A file's name as it may go to a terminal, into JSON and into a message: valid UTF-8 without control characters. Any other byte
 /// is written as \xHH, so Latin-1's "for\xEAt" stays different from "forêt". Names that are clean UTF-8 come back as they are.
 ///
-/// Two names never become one: a backslash before what looks like such an escape is itself written as \x5C. Control characters are C0, DEL,
-/// C1, the line and paragraph separators, and those that change the direction of writing.
+/// Two names never become equal: a backslash before text that looks like such an escape is itself written as \x5C. Control characters are
+/// C0, DEL, C1, the line and paragraph separators, and those that change the direction of writing.
 std::string shown(std::string_view bytes);
 
-/// A whole text for a terminal: the same for control characters and bytes that are no UTF-8, but lines stay lines, and what shown() has
-/// made is left alone.
+/// A whole text for a terminal: the same for control characters and bytes that are not UTF-8, but line breaks stay, and the output of
+/// shown() is not changed.
 std::string printable(std::string_view text);
 
-/// The bytes that shown() made `text` of.
+/// The inverse of shown(): the original bytes.
 std::string unshown(std::string_view text);
 
-/// For a shown name with escapes: what it reads in Latin-1, where its bytes are letters there; "" otherwise.
+/// For a shown name with escapes: the name read as Latin-1, if its bytes are letters there; else "".
 std::string as_latin1(std::string_view shown_name);
 
-/// The beginning and the end of a long text, with "..." between; never cuts a character in two.
+/// The beginning and the end of a long text, with "..." between; never cuts inside a character.
 std::string shortened(std::string_view text, size_t most_bytes = 160);
 
 /// The name between quotation marks, shortened.
@@ -41,12 +41,12 @@ std::string listed(std::span<const std::string> names, size_t most = 4);
 /// "1 picture", "2 pictures".
 std::string counted(int64_t n, std::string_view thing);
 
-/// What two names have in common that a person takes for one: without blanks, in small letters, decomposed as macOS writes them (NFD).
-/// Small letters beyond ASCII where the C library has the locale C.UTF-8.
+/// A key that is equal for names that a person would confuse: without blanks, in small letters, decomposed as on macOS (NFD).
+/// Letters beyond ASCII become small only where the C library has the locale C.UTF-8.
 std::string name_key(std::string_view name);
 
-/// One component of a path that no command looks at: hidden ones (".x"), and what macOS, Windows and some servers put beside people's
-/// files:
+/// Whether commands ignore this component of a path: hidden ones (".x"), and files that macOS, Windows and some servers put beside the
+/// user's files:
 /// __MACOSX, Thumbs.db, desktop.ini, $RECYCLE.BIN, System Volume Information, @eaDir, #recycle, lost+found.
 bool is_hidden_name(std::string_view component);
 

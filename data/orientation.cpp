@@ -21,11 +21,11 @@ namespace {
 
 using Bytes = std::span<const uint8_t>;
 
-/// The notes of a file, of which each kind keeps its last. They look into the file, or at `own`.
+/// The metadata of a file, the last of each kind. The views point into the file or into `own`.
 struct Notes {
   std::optional<Bytes> exif;
   std::string_view xmp;
-  std::list<std::string> own;  // what was joined or unpacked
+  std::list<std::string> own;  // metadata that was joined or unpacked
 
   Bytes keep(std::string text) {
     own.push_back(std::move(text));
@@ -33,7 +33,7 @@ struct Notes {
   }
 };
 
-constexpr size_t kMostNoteBytes = size_t{1} << 20;  // of one that is joined or unpacked
+constexpr size_t kMostNoteBytes = size_t{1} << 20;  // limit for metadata that is joined or unpacked
 
 // ---- JPEG ----
 
@@ -48,7 +48,7 @@ void take_segment(Bytes segment, Notes& notes) {
   }
 }
 
-/// Those of the segments before the first scan.
+/// The metadata in the segments before the first scan.
 Notes notes_of_jpeg(Bytes file) {
   constexpr uint8_t kFirst = 0xC0, kScan = 0xDA, kApp1 = 0xE1;
   const auto stands_alone = [](uint8_t marker) {
@@ -103,11 +103,11 @@ std::optional<std::string> exif_of_profile(std::string_view profile) {
   return bytes;
 }
 
-/// A text chunk's value; nothing where it cannot be read.
+/// A text chunk's value; empty if it cannot be read.
 std::optional<std::string_view> value_of(const detail::PngChunk& chunk, std::string_view rest, Notes& notes) {
-  constexpr size_t kMostUnpacked = 16;  // one is usual; a file may hold a million, each a thousand times its size
+  constexpr size_t kMostUnpacked = 16;  // one is usual; a hostile file may hold a million, each growing a thousandfold
   bool packed = chunk.type == "zTXt";
-  if (chunk.type == "iTXt") {  // whether it is packed and how, the language, the key in that language
+  if (chunk.type == "iTXt") {  // compression flag and method, the language, the key in that language
     if (rest.size() < 2) return std::nullopt;
     packed = rest[0] != 0;
     rest.remove_prefix(1);
@@ -126,7 +126,7 @@ std::optional<std::string_view> value_of(const detail::PngChunk& chunk, std::str
 
 Notes notes_of_png(Bytes file) {
   Notes notes;
-  std::optional<Bytes> profile;  // of less weight than EXIF
+  std::optional<Bytes> profile;  // used only without EXIF
   detail::for_each_png_chunk(file, [&](const detail::PngChunk& chunk) {
     if (chunk.type == "eXIf") notes.exif = chunk.body;
     if (chunk.type != "tEXt" && chunk.type != "zTXt" && chunk.type != "iTXt") return chunk.type != "IEND";
@@ -148,7 +148,7 @@ Notes notes_of_png(Bytes file) {
 
 // ---- WebP ----
 
-/// Those that the first chunk says are there.
+/// The metadata that the first chunk announces.
 Notes notes_of_webp(Bytes file) {
   constexpr uint8_t kHasExif = 8, kHasXmp = 4;
   Notes notes;
@@ -187,7 +187,7 @@ void mirror_top_bottom(Picture& picture) {
     std::swap_ranges(picture.at(0, y), picture.at(0, y) + row_bytes, picture.at(0, picture.height - 1 - y));
 }
 
-/// Pixel (x,y) of the result is pixel (y,x). In squares, since one of the two is far from its neighbours in memory.
+/// Pixel (x,y) of the result is pixel (y,x). In square blocks, since neighbours of one of the two are far apart in memory.
 Picture transposed(const Picture& picture) {
   constexpr int kSquare = 32;
   Picture out(picture.height, picture.width);

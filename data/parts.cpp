@@ -16,7 +16,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-/// The folders of the pictures.
+/// A folder that contains pictures.
 struct Node {
   std::map<std::string, Node, std::less<>> folders;
   int64_t direct = 0;  // pictures in it
@@ -53,10 +53,10 @@ void add_classes(const Node& node, std::set<std::string, std::less<>>& classes) 
   }
 }
 
-/// What lies in folders whose names are those of parts: parts with class folders, and others.
+/// Finds folders with names of parts: parts with class folders, and others.
 class Finder {
  public:
-  /// Finds the parts below a folder; true where there is one with class folders.
+  /// Finds the parts below a folder; returns true if there is one with class folders.
   bool look_below(const Node& node, const std::string& path) {
     bool found = false;
     for (const auto& [name, folder] : node.folders) {
@@ -70,7 +70,7 @@ class Finder {
 
   const std::vector<PartFolder>& labelled() const { return labelled_; }
 
-  /// A folder without class folders: a part without labels, rather than a class?
+  /// Whether a folder without class folders is a part without labels and not a class.
   bool is_unlabelled_part(const PartFolder& flat) const {
     const auto has = [&](Part part) {
       return std::any_of(labelled_.begin(), labelled_.end(), [&](const PartFolder& folder) { return folder.part == part; });
@@ -108,7 +108,7 @@ class Finder {
   }
 
   std::vector<PartFolder> labelled_, flat_;
-  std::set<std::string, std::less<>> classes_;  // in those with labels
+  std::set<std::string, std::less<>> classes_;  // in the parts with labels
 };
 
 }  // namespace

@@ -11,11 +11,11 @@
 
 namespace mirilla::data {
 
-/// The parts that people divide their pictures into, each a folder.
+/// The parts into which a data set is divided, each a folder.
 enum class Part { train, valid, test, pred };
 
-/// What a folder's name says, whatever its capitals: train|training, val|valid|validation, test|testing, pred|prediction|predictions; also
-/// after `seg_`, and before `_set`, `set`, `_data` or `_images` (seg_train, Test, training_set). Nothing for any other name.
+/// The part named by a folder's name, ignoring case: train|training, val|valid|validation, test|testing, pred|prediction|predictions; also
+/// after `seg_`, and before `_set`, `set`, `_data` or `_images` (seg_train, Test, training_set). Empty for any other name.
 std::optional<Part> part_of_name(std::string_view folder);
 
 /// "train", "val", "test", "pred".
@@ -25,8 +25,8 @@ std::string_view word_of(Part part);
 struct PartFolder {
   Part part = Part::train;
   std::string path;        // in the source, without a '/' at the end: "intel/seg_train/seg_train"
-  int64_t pictures = 0;    // in its class folders
-  int64_t unlabelled = 0;  // directly in it, in no class folder
+  int64_t pictures = 0;    // pictures in its class folders
+  int64_t unlabelled = 0;  // pictures directly in it, in no class folder
   bool has_classes() const { return pictures > 0; }
   /// Whether `file` lies below it.
   bool holds(std::string_view file) const;
@@ -34,18 +34,19 @@ struct PartFolder {
 
 /// The parts of a source.
 ///
-/// A name alone does not make a part, since vehicles may be of the class "train". A folder with such a name is a part where class folders
-/// lie in it: folders with pictures. Where only deeper folders do, and these are parts, it merely wraps them (seg_train/seg_train/<class>,
-/// test/photos/train/<class>). One with pictures directly in it and no class folder is a class, as the folders beside it are; but where the
-/// source has parts with class folders, it is a part without labels (test/1.jpg beside train/sea/2.jpg), and so is a `pred` beside classes.
+/// A name alone does not make a part, since "train" may also be a class of vehicles. A folder with such a name is a part if class folders
+/// (folders with pictures) are in it. If only deeper folders have them, and these are parts, it only wraps them
+/// (seg_train/seg_train/<class>, test/photos/train/<class>). One with pictures directly in it and no class folder is a class, like the
+/// folders beside it; but if the source has parts with class folders, it is a part without labels (test/1.jpg beside train/sea/2.jpg), and
+/// so is a `pred` beside classes.
 struct Layout {
   std::vector<PartFolder> folders;  // sorted by path
   int64_t outside = 0;              // pictures in none of them
 
-  /// Those of the part that have class folders.
+  /// The folders of this part that have class folders.
   std::vector<PartFolder> labelled(Part part) const;
   bool has(Part part) const { return !labelled(part).empty(); }
-  /// The folder that a file lies in, or nullptr.
+  /// The folder that contains a file, or nullptr.
   const PartFolder* folder_of(std::string_view file) const;
 };
 

@@ -7,21 +7,21 @@
 #include <span>
 #include <string_view>
 
-// What stb_image leaves to its callers of a PNG.
+// Checks of PNG files that stb_image leaves to its callers.
 namespace mirilla::data::detail {
 
-/// Throws DataError where a checksum of the header, the palette or the pixels is wrong: stb_image looks at none of them, and would paint
-/// what a damaged file unpacks to. Pillow holds the chunks before the pixels to theirs, and the pixels to the one of zlib.
+/// Throws DataError where a checksum of the header, the palette or the pixels is wrong: stb_image checks none of them, and would return
+/// the pixels of a damaged file. Pillow checks those of the chunks before the pixels, and zlib's checksum of the pixels.
 void check_png(std::span<const uint8_t> bytes, std::string_view name);
 
-/// A file's bytes with another chunk in one's place.
+/// A file's bytes with one chunk replaced.
 struct PatchedPng {
   std::span<const uint8_t> before, after;
-  std::array<uint8_t, 8 + 3 * 256 + 4> chunk;  // its checksum is not computed
+  std::array<uint8_t, 8 + 3 * 256 + 4> chunk;  // its checksum is not filled in
 };
 
-/// Where a PNG has a palette with fewer colours than its pixels may ask for: the same with 256, black where it had none, as in Pillow.
-/// stb_image takes what happens to lie in memory.
+/// If a PNG has a palette with fewer colours than its pixels may use: the same with 256 colours, the added ones black, as in Pillow.
+/// stb_image would read whatever is in memory.
 std::optional<PatchedPng> with_whole_palette(std::span<const uint8_t> bytes);
 
 }  // namespace mirilla::data::detail

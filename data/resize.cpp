@@ -18,7 +18,7 @@ constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
 
 uint8_t clip8(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255)); }
 
-/// For each output pixel along one axis, the input pixels it weighs: first, count, and count coefficients in a row of `stride`.
+/// For each output pixel along one axis, its input pixels: first, count, and count coefficients in a row of `stride`.
 struct Taps {
   int stride = 0;
   std::vector<int> first;
@@ -57,7 +57,7 @@ Taps make_taps(int in, int out) {
   return taps;
 }
 
-/// One row of pixels, widened or narrowed. Reads 3 * in bytes, writes 3 * out.
+/// Resizes one row of pixels horizontally. Reads 3 * in bytes, writes 3 * out.
 void resize_row(const uint8_t* in, uint8_t* out, const Taps& taps) {
   const size_t n = taps.first.size();
   for (size_t x = 0; x < n; ++x) {
@@ -75,7 +75,7 @@ void resize_row(const uint8_t* in, uint8_t* out, const Taps& taps) {
   }
 }
 
-/// One row of the result from the rows it weighs: `bytes` columns side by side, a loop that vectorises.
+/// One row of the result from its input rows: `bytes` columns side by side, in a loop that vectorises.
 void blend_rows(const uint8_t* rows, size_t bytes, int count, const int32_t* w, uint8_t* out, std::vector<int32_t>& sums) {
   sums.assign(bytes, kHalf);
   for (int i = 0; i < count; ++i) {

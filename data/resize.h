@@ -22,15 +22,15 @@ struct Box {
 ///
 ///   out  (height, width, 3), width * height * 3 bytes
 ///
-/// Throws ShapeError for a box that is empty or leaves the picture, a width or height below 1, or an `out` of another size.
+/// Throws ShapeError for a box that is empty or reaches outside the picture, a width or height below 1, or an `out` of another size.
 void resize_bilinear(const Picture& picture, const Box& box, int width, int height, std::span<uint8_t> out);
 Picture resize_bilinear(const Picture& picture, const Box& box, int width, int height);
 
-/// The square that fastai's Resize(size) (method crop) takes: side int(min(w,h) / size * size) in double, which is min(w,h) or one less, at
-/// x = int(pct_x * (w - side)), y = int(pct_y * (h - side)); pct in [0,1], .5 in validation. At least one pixel.
+/// The square that fastai's Resize(size) (method crop) cuts out: side int(min(w,h) / size * size) in double, which is min(w,h) or one less,
+/// at x = int(pct_x * (w - side)), y = int(pct_y * (h - side)); pct in [0,1], .5 in validation. At least one pixel.
 Box resize_crop_box(int picture_width, int picture_height, int size, double pct_x, double pct_y);
 
-/// Whether that square is the same for all pct in [0,1): then the resized picture may be kept.
+/// Whether that square is the same for all pct in [0,1): then the resized picture can be cached.
 bool resize_crop_is_fixed(int picture_width, int picture_height, int size);
 
 /// fastai's Resize(size): crop, then resize to (size, size).   [fastai.vision.augment.Resize]

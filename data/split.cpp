@@ -16,7 +16,7 @@ namespace {
 
 constexpr int64_t kSeveral = -1;
 
-/// Every ending of every path, from a component on, and the item it names.
+/// Every suffix of every path that starts at a component, and the item it names.
 std::unordered_map<std::string_view, int64_t> endings_of(std::span<const Item> items) {
   std::unordered_map<std::string_view, int64_t> endings;
   for (size_t i = 0; i < items.size(); ++i) {
@@ -55,7 +55,7 @@ std::optional<int64_t> find_written(const std::unordered_map<std::string_view, i
   }
 }
 
-/// A name as the source shows it, or in the file system's own bytes.
+/// A name as the source shows it, or in the bytes of the file system.
 int64_t find_named(const std::unordered_map<std::string_view, int64_t>& endings, std::string_view name) {
   if (const auto item = find_written(endings, name)) return *item;
   if (const auto item = find_written(endings, shown(name))) return *item;

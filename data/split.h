@@ -11,7 +11,7 @@
 
 namespace mirilla::data {
 
-/// Which items train and which validate, as indices into the list of items.
+/// Which items are for training and which for validation, as indices into the list of items.
 struct Split {
   std::vector<int64_t> train;
   std::vector<int64_t> valid;
@@ -26,9 +26,9 @@ std::vector<int64_t> randperm(int64_t n, uint64_t seed);
 /// permuted order. Throws UsageError unless 0 <= valid_pct < 1, DataError where it leaves nothing to train on.
 Split random_split(int64_t n, double valid_pct, uint64_t seed);
 
-/// Validation is what `names` lists, training the rest, both in the items' order. A name is a path, or the end of one from some folder on:
-/// `sea/1.jpg` names `train/sea/1.jpg`, and so does `/home/me/photos/sea/1.jpg` where nothing longer fits (at least folder and file must).
-/// Throws DataError where a name fits no item or several, or no name is given, or nothing is left to train on.
+/// Validation has the items listed in `names`, training the rest, both in the items' order. A name is a path, or the end of one from some
+/// folder on: `sea/1.jpg` names `train/sea/1.jpg`, and so does `/home/me/photos/sea/1.jpg` if no longer suffix fits (folder and file must
+/// fit). Throws DataError where a name fits no item or several items, or no name is given, or nothing is left to train on.
 Split file_split(std::span<const Item> items, std::span<const std::string> names);
 
 /// The lines of a --split-file without blank ones, those that begin with '#', and white space around them. Throws DataError where it

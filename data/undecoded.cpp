@@ -24,7 +24,7 @@ constexpr std::string_view kFetchAgain = "the download gave something else than 
 constexpr std::string_view kRemove = "it can be deleted: it belongs to the system and not to the pictures";
 constexpr std::string_view kNoPicture = "take it out of the folder of pictures";
 
-/// A kind that fixed bytes at a fixed place tell.
+/// A kind recognised by fixed bytes at a fixed place.
 struct Mark {
   size_t at;
   std::string_view bytes, what, hint;
@@ -102,7 +102,7 @@ constexpr std::array kMarks = {
     Mark{0, "\xFD\x37zXZ\0"sv, "an xz file", kUnpack},
     Mark{0, "\x28\xB5\x2F\xFD"sv, "a zstd file", kUnpack},
     Mark{257, "ustar"sv, "a tar archive", kUnpack},
-    // What programs and systems leave.
+    // Files left by programs and systems.
     Mark{0, "version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer, which stands for a file that was not fetched",
          "`git lfs pull` fetches the picture itself"},
     Mark{0, "/annex/objects/"sv, "a git-annex pointer, which stands for a file that was not fetched",
@@ -129,7 +129,8 @@ std::string small_letters(std::string_view text) {
   return small;
 }
 
-/// HEIC, AVIF and films are the same kind of file; its brands say which. The first is the main one, the others are kinds it also fits.
+/// HEIC, AVIF and films use the same container; its brands say which it is. The first is the main one, the others are further kinds that it
+/// conforms to.
 UndecodedKind media_kind(Bytes bytes) {
   if (!has_at(bytes, 4, "ftyp") || bytes.size() < 12) return {};
   const size_t end = std::min<size_t>({big_number(bytes, 0, 4), bytes.size(), 256});
@@ -147,7 +148,7 @@ UndecodedKind media_kind(Bytes bytes) {
   return {"a video (MP4)", kTakeFrames};
 }
 
-/// Icons and pointers hold several pictures: their number, then the first one's sides, colours and a zero.
+/// Icons and cursors contain several pictures: their number, then the first one's sides, colours and a zero.
 UndecodedKind icon_kind(Bytes bytes) {
   if (bytes.size() < 10 || little_number(bytes, 0, 2) != 0 || bytes[3] != 0 || little_number(bytes, 4, 2) == 0 || bytes[9] != 0) return {};
   if (bytes[2] == 1) return {"an icon (ICO)", kSave};
@@ -173,7 +174,7 @@ bool is_text(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) >= 0x20 || (c >= '\t' && c <= '\r'); });
 }
 
-/// What is written for people or browsers.
+/// Text for people or browsers.
 UndecodedKind text_kind(Bytes bytes) {
   if (begins_with(bytes, "\xFF\xFE") || begins_with(bytes, "\xFE\xFF")) return {"a text file", kNoPicture};
   constexpr size_t kLooked = 2048;

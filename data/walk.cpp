@@ -32,7 +32,7 @@ class Walk {
       return std::move(listing_);
     }
     descend({"", real.string()});
-    // Only now the links: what they lead to may have been listed by its own path.
+    // Follow links last: their targets may have been listed under their own paths.
     while (!links_.empty()) {
       const std::string link = links_.extract(links_.begin()).value();
       const fs::path target = fs::canonical(root_ / link, error);
@@ -51,7 +51,7 @@ class Walk {
   static std::string joined(const std::string& folder, const std::string& name) { return folder.empty() ? name : folder + "/" + name; }
   void skip(const std::string& path, std::string reason) { listing_.skipped.push_back({path, std::move(reason)}); }
 
-  /// The folder and those below that need no link.
+  /// Lists the folder and those below it that are not links.
   void descend(Folder first) {
     std::vector<Folder> open{std::move(first)};
     while (!open.empty()) {
@@ -79,7 +79,7 @@ class Walk {
     for (; !error && it != fs::directory_iterator(); it.increment(error)) {
       const std::string name = it->path().filename().string();
       if (is_hidden_name(name)) continue;
-      std::error_code unknown;  // of a file that is gone by now
+      std::error_code unknown;  // of a file that has been removed meanwhile
       const std::string path = joined(folder.path, name);
       if (it->is_symlink(unknown)) {
         follow(path);
@@ -110,7 +110,7 @@ class Walk {
 
   void add(const std::string& path, bool is_file, std::error_code error) {
     const uint64_t size = is_file && !error ? fs::file_size(root_ / path, error) : 0;
-    if (error == std::errc::no_such_file_or_directory) return;  // it went while we looked
+    if (error == std::errc::no_such_file_or_directory) return;  // it was removed meanwhile
     if (error) return skip(path, reason_of(error));
     is_file ? listing_.files.push_back({path, size}) : skip(path, "neither a file nor a folder");
   }

@@ -10,7 +10,7 @@ namespace mirilla {
 
 namespace {
 
-// Small blocks in steps of 512 bytes, large ones in steps of 64 KiB, so that sizes that differ a little share blocks.
+// Small blocks in steps of 512 bytes, large ones in steps of 64 KiB, so that slightly different sizes share blocks.
 size_t round_up(size_t bytes) {
   const size_t step = bytes < (size_t{1} << 20) ? 512 : size_t{64} << 10;
   return (bytes + step - 1) / step * step;
@@ -21,7 +21,7 @@ thread_local PoolScope* innermost_pool_scope = nullptr;
 }  // namespace
 
 Allocator& Allocator::of(Device& device) {
-  // Never destroyed: a storage in a static object may outlive any order of destruction that could be chosen here.
+  // Never destroyed: a storage in a static object may be destroyed later than any static object here.
   static std::mutex mutex;
   static auto& allocators = *std::make_unique<std::map<Device*, std::unique_ptr<Allocator>>>().release();
   const std::lock_guard lock(mutex);
@@ -30,7 +30,7 @@ Allocator& Allocator::of(Device& device) {
   return *slot;
 }
 
-// The device watches what lies beside a block where blocks are exact, so there a larger one does not serve.
+// With exact blocks the device checks the memory beside a block, so a larger block cannot be used there.
 Allocator::Block Allocator::take_cached(uint64_t pool, size_t bytes) {
   auto& free = rooms_.at(pool).free;
   const auto found = free.lower_bound(bytes);
@@ -52,7 +52,7 @@ Allocator::Block Allocator::take_fresh(uint64_t pool, size_t bytes) {
   }
 }
 
-// Room 0 counts for all.
+// Room 0 also counts the blocks of all pools.
 template <class F>
 void Allocator::for_statistics_of(uint64_t pool, F change) {
   change(rooms_.at(0).statistics);
@@ -89,14 +89,14 @@ Allocator::Block Allocator::allocate(size_t bytes) {
 }
 
 void Allocator::keep(const Block& block) {
-  const uint64_t pool = rooms_.contains(block.pool) ? block.pool : 0;  // a block may outlive its pool
+  const uint64_t pool = rooms_.contains(block.pool) ? block.pool : 0;  // the pool may have ended before the block is freed
   if (pool == 0 && device_.exact_blocks()) return device_.release(block.address, block.bytes);
   rooms_.at(pool).free.emplace(block.bytes, block.address);
   for_statistics_of(pool, [&](MemoryStatistics& s) { s.cached += block.bytes; });
 }
 
-// Whether a recording may read what was there before it and is freed under it: then each run of the replay reads it again, and nobody may
-// write there.
+// Keeps a block that was given out before a recording and is freed during it, since each run of the replay may read it again and it must
+// not be overwritten. Returns whether it was kept.
 bool Allocator::park(const Block& block) {
   if (block.recorded) return false;
   const uint64_t pool = PoolScope::pool_of(*this);

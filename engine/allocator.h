@@ -11,24 +11,24 @@
 
 namespace mirilla {
 
-/// What a device's allocator has given out, in bytes as rounded up to blocks.
+/// Statistics of a device's allocator, in bytes, rounded up to blocks.
 struct MemoryStatistics {
   size_t current = 0;               // in use by storages
   size_t peak = 0;                  // the largest `current` so far
-  size_t cached = 0;                // free blocks that are kept
-  uint64_t total = 0;               // ever given out
-  uint64_t allocations = 0;         // how often, reuse included
-  uint64_t device_allocations = 0;  // how often the device itself was asked
+  size_t cached = 0;                // kept free blocks
+  uint64_t total = 0;               // given out since the start
+  uint64_t allocations = 0;         // number of requests, including reuse
+  uint64_t device_allocations = 0;  // number of requests to the device itself
 };
 
-/// Keeps freed blocks and gives them out again, since a training step asks for the same sizes over and over and a device's own allocation
-/// is slow (on the host each fresh page faults; a GPU waits at each that it gives back). Thread-safe. One a device.
+/// Keeps freed blocks and gives them out again, since training steps ask for the same sizes again and again and a device's own allocation
+/// is slow (on the host each fresh page faults; a GPU waits at each release). Thread-safe. One per device.
 ///
-/// A request takes the smallest free block that fits and is at most twice as large, else fresh memory; where the device has none left, the
-/// free blocks are returned to it and it is asked once more.
+/// A request takes the smallest free block that fits and is at most twice as large, else fresh memory; if the device has none left, the
+/// free blocks are returned to the device and it is asked once more.
 ///
-/// A block may be given out again while the device still works with what was in it: the next user's work comes later on the device's main
-/// stream. Nothing but Device::send_ahead writes from elsewhere; Device::settle orders that before the next user.
+/// A block may be given out again while the device still uses its old contents: the next user's work comes later on the device's main
+/// stream. Only Device::send_ahead writes from another stream; Device::settle orders this before the next user.
 class Allocator {
  public:
   static Allocator& of(Device& device);
@@ -41,13 +41,13 @@ class Allocator {
   struct Block {
     void* address = nullptr;
     size_t bytes = 0;
-    uint64_t pool = 0;      // whose it is; 0 is everybody's
+    uint64_t pool = 0;      // the pool that owns it; 0 is shared
     bool recorded = false;  // given out while the device recorded
   };
 
-  /// Memory of its own: what is given out under a PoolScope comes back to this pool and goes to nobody else, so that the addresses in a
-  /// DeviceReplay stay what they were. Ends after the replays that use it; its memory is then everybody's, and what still is in use becomes
-  /// so when it is freed.
+  /// Separate memory: blocks given out under a PoolScope return to this pool and are given to nothing else, so that the addresses in a
+  /// DeviceReplay stay valid. End it after the replays that use it; its free memory is then shared, and blocks still in use become
+  /// shared when they are freed.
   class Pool {
    public:
     explicit Pool(Allocator& allocator);
@@ -55,7 +55,7 @@ class Allocator {
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
 
-    /// Of this pool alone. They count in the allocator's as well.
+    /// Statistics of this pool only. The allocator's statistics include them.
     MemoryStatistics statistics() const;
 
    private:
@@ -64,23 +64,24 @@ class Allocator {
     uint64_t id_;
   };
 
-  /// Nothing for 0 bytes. Throws DeviceError.
+  /// An empty block for 0 bytes. Throws DeviceError.
   Block allocate(size_t bytes);
   void release(Block block) noexcept;
-  /// Returns the free blocks to the device, but those of pools. Nothing happens while the device records, when giving memory back would
+  /// Returns the free blocks to the device, except those of pools. Does nothing while the device records, since freeing memory would
   /// break the recording.
   void trim() noexcept;
 
   MemoryStatistics statistics() const;
 
-  /// Fills every block it gives out with 0xFF bytes, which is NaN in each float type: what a kernel forgets to write shows. For tests.
+  /// Fills every block it gives out with 0xFF bytes, which is NaN in each float type: elements that a kernel forgets to write become
+  /// visible. For tests.
   void set_poison(bool on) { poison_ = on; }
 
  private:
   friend class MemoryScope;
   friend class PoolScope;
 
-  // Free blocks by size, those that nobody may have before the pool ends, and what was given out.
+  // Free blocks by size, blocks that stay reserved until the pool ends, and the statistics.
   struct Room {
     std::multimap<size_t, void*> free;
     std::vector<Block> parked;
@@ -99,15 +100,15 @@ class Allocator {
 
   Device& device_;
   mutable std::mutex mutex_;
-  std::map<uint64_t, Room> rooms_;  // by pool; 0 is everybody's, and its statistics are those of all
+  std::map<uint64_t, Room> rooms_;  // by pool; 0 is shared, and its statistics include all pools
   uint64_t last_pool_ = 0;
   std::vector<size_t*> scope_peaks_;
   bool poison_ = false;
 };
 
-/// Serves what this thread asks of the allocator from the pool, while it lives. Scopes of one allocator nest; those of several are
-/// independent. While the device records, what is freed under the scope stays as it is until the pool ends, whoever had it: the recording
-/// may read it.
+/// While it lives, this thread's requests to the allocator are served from the pool. Scopes of one allocator nest; those of several are
+/// independent. While the device records, blocks freed under the scope stay unchanged until the pool ends, whoever owned them: the
+/// recording may read them.
 class PoolScope {
  public:
   PoolScope(Allocator& allocator, Allocator::Pool& pool);
@@ -124,7 +125,7 @@ class PoolScope {
   PoolScope* outer_;
 };
 
-/// The peak of a device's memory while this object lives. Scopes nest; each sees what happens in those inside it.
+/// The peak of a device's memory while this object lives. Scopes nest; each includes the scopes inside it.
 class MemoryScope {
  public:
   explicit MemoryScope(Device& device);
@@ -132,9 +133,9 @@ class MemoryScope {
   MemoryScope(const MemoryScope&) = delete;
   MemoryScope& operator=(const MemoryScope&) = delete;
 
-  /// The most that was in use at one time since the scope began, what was there before included.
+  /// The most bytes in use at one time since the scope began, including those allocated before.
   size_t peak() const;
-  /// What the scope itself added at its peak.
+  /// The bytes that the scope itself added at its peak.
   size_t peak_above_start() const { return peak() - start_; }
 
  private:

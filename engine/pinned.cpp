@@ -19,7 +19,7 @@ PinnedRing::~PinnedRing() {
   try {
     for (const auto& mark : marks_)
       if (mark) mark->wait();
-  } catch (const Error&) {  // the device is lost, and reads nothing any more
+  } catch (const Error&) {  // the device failed and reads nothing any more
   }
 }
 

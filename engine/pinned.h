@@ -9,7 +9,7 @@
 
 namespace mirilla {
 
-/// Pinned memory of one device, given back with the object.
+/// Pinned memory of one device, freed with the object.
 class PinnedMemory {
  public:
   PinnedMemory(Device& device, size_t bytes) : device_(device), bytes_(bytes), address_(device.allocate_pinned(bytes)) {}
@@ -27,29 +27,29 @@ class PinnedMemory {
   void* address_;
 };
 
-/// Pinned memory in turns: what the host wrote for one step stays as it is until the device has read it, while the host writes the next
-/// turns'.
+/// A ring of pinned memory: the values that the host wrote for one step stay unchanged until the device has read them, while the host
+/// writes the next ones.
 ///
 ///   std::byte* slot = ring.next();       // write here
 ///   device.copy_from_pinned(to, slot, n);
-///   ring.sent();                         // read when the device has come this far
+///   ring.sent();                         // may be reused when the device has read it
 class PinnedRing {
  public:
   PinnedRing(Device& device, size_t bytes, size_t turns = 8);
-  /// Waits for what is still being read.
+  /// Waits until the device has read everything.
   ~PinnedRing();
   PinnedRing(const PinnedRing&) = delete;
   PinnedRing& operator=(const PinnedRing&) = delete;
 
   size_t bytes() const { return bytes_; }
-  /// `bytes` of memory, aligned to 64 bytes. Waits only where the device is as many turns behind as there are.
+  /// `bytes` of memory, aligned to 64 bytes. Waits only if the device still reads the oldest turn.
   std::byte* next();
   void sent();
 
  private:
   size_t bytes_;  // of a turn, rounded up to the alignment
   PinnedMemory memory_;
-  std::vector<std::unique_ptr<DeviceMark>> marks_;  // of each turn; none where nothing is being read
+  std::vector<std::unique_ptr<DeviceMark>> marks_;  // one per turn; null where nothing is being read
   size_t turn_ = 0;
 };
 

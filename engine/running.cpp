@@ -19,9 +19,9 @@ std::atomic<bool>& check_mode() {
 }
 
 thread_local std::shared_ptr<const std::string> innermost;
-thread_local int as_it_runs = 0;  // how many live
+thread_local int as_it_runs = 0;  // how many AsItRuns live
 
-// "(0,3,4,7)" of the element number `at`.
+// "(0,3,4,7)" the place of element number `at`.
 std::string place_in(const Shape& shape, int64_t at) {
   std::string text;
   for (int d = shape.rank() - 1; d >= 0; --d) {

@@ -9,20 +9,20 @@
 
 #include "engine/tensor.h"
 
-/// Which module runs on this thread, for a profiler's timeline and for the check mode. The engine knows modules by their names alone, and
-/// makes none where nobody wants them.
+/// Which module runs on this thread, for a profiler's timeline and for the check mode. The engine knows modules only by name, and
+/// makes no names if nothing needs them.
 namespace mirilla::running {
 
-/// Whether every output and every gradient is waited for and looked at as soon as it is written, and the first number that is not finite
-/// ends the work with its writer's name: MIRILLA_CHECK=1 in the environment, on any device, or an AsItRuns on this thread. Slow, and
-/// nothing is looked at while a replay records.
+/// Whether every output and every gradient is checked as soon as it is written (which waits for it), and the first number that is not
+/// finite throws an error that names its writer: MIRILLA_CHECK=1 in the environment, on any device, or an AsItRuns on this thread. Slow,
+/// and nothing is checked while a replay records.
 bool checking();
-/// In place of the environment. For tests.
+/// Overrides the environment. For tests.
 void set_checking(bool on);
 
-/// The check mode on this thread alone, while this lives, of the very operations that run without it: a batch norm that is folded into its
-/// convolution stays so, and only where the two give a number that is not finite is each run apart to say which of them it was. For a work
-/// that came out wrong and is done again to learn why.
+/// Turns on the check mode on this thread while it lives, for exactly the operations that run without it: a batch norm that is folded into
+/// its convolution stays folded, and only if the two give a number that is not finite, each runs separately to find which of them it was.
+/// For work that failed and is repeated to find the reason.
 class AsItRuns {
  public:
   AsItRuns();
@@ -34,10 +34,10 @@ class AsItRuns {
   static bool on();
 };
 
-/// Whether names are worth making: the check mode, or a profiler that looks at this device.
+/// Whether names are needed: in the check mode, or if a profiler watches this device.
 bool names_wanted(const Device& device);
 
-/// A module at work on this thread, while it lives: a range of that name on the device.
+/// A module that runs on this thread, while it lives: a range of that name on the device.
 class Scope {
  public:
   Scope(Device& device, std::string name);
@@ -50,22 +50,23 @@ class Scope {
   std::shared_ptr<const std::string> outer_;
 };
 
-/// The innermost; none outside any.
+/// The name of the innermost module; null outside any.
 const std::shared_ptr<const std::string>& name();
 
-/// The first element that is not finite, in memory's order. Waits. None in integers.
+/// The first element that is not finite, in memory order. Waits. Empty for integers.
 std::optional<int64_t> first_not_finite(const Tensor& tensor);
 
-/// What the check mode found.
+/// The error of the check mode.
 struct FirstNotFinite : Error {
   FirstNotFinite(std::string_view message, std::string_view hint, std::string_view who, bool is_nan);
 
   std::string who;  // "layer1.0.conv1", "the backward of conv2d in layer1.0.conv1", "the input of ResNet"
-  bool is_nan;      // otherwise an infinity
+  bool is_nan;      // else an infinity
 };
 
-/// Throws FirstNotFinite where `written` has a number that is not finite: "layer1.0.conv1 wrote the first NaN (forward): element (0,3,4,7)
-/// of f32 (2,16,16,64) on cpu". `who` and `what` are the beginning, "wrote the first {} (forward)" with a place for "NaN" or "infinity".
+/// Throws FirstNotFinite if `written` contains a number that is not finite: "layer1.0.conv1 wrote the first NaN (forward): element
+/// (0,3,4,7) of f32 (2,16,16,64) on cpu". `who` and `what` form its beginning; `what` is "wrote the first {} (forward)", with {} for "NaN"
+/// or "infinity".
 void check_finite(const Tensor& written, std::string_view who, std::string_view what, std::string_view hint = {});
 
 }  // namespace mirilla::running

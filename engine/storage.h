@@ -15,11 +15,11 @@ namespace mirilla {
 
 class Storage;
 
-/// Which storages this thread asks to write while a Listen lives. A replay writes them again without asking: touch() afterwards moves their
-/// versions, as the work itself did when it was recorded.
+/// The storages that this thread writes to while a Listen lives. A replay writes them again unnoticed: call touch() afterwards to move
+/// their versions, as the recorded work did.
 class Writes {
  public:
-  /// Listeners nest; each hears what happens in those inside it.
+  /// Listeners nest; each also hears the writes under those inside it.
   class Listen {
    public:
     explicit Listen(Writes& writes);
@@ -33,9 +33,9 @@ class Writes {
     Listen* outer_;
   };
 
-  /// Moves the version of each that still lives.
+  /// Moves the version of each storage that still lives.
   void touch() const;
-  /// How many still live.
+  /// How many of the storages still live.
   size_t size() const;
 
   static bool listening() { return innermost_ != nullptr; }
@@ -47,8 +47,8 @@ class Writes {
   static thread_local Listen* innermost_;
 };
 
-/// A piece of a device's memory that tensors look into. It counts its versions: the count moves whenever somebody asks to write, so that
-/// the tape notices a saved tensor that was overwritten and a device knows when what it derived from the values is stale.
+/// A piece of a device's memory that tensors refer to. It counts its versions: each request to write moves the count, so that
+/// the tape notices a saved tensor that was overwritten and a device knows when data derived from the values is stale.
 class Storage : public std::enable_shared_from_this<Storage> {
  public:
   Storage(Device& device, size_t bytes);
@@ -59,7 +59,7 @@ class Storage : public std::enable_shared_from_this<Storage> {
   Device& device() const { return device_; }
   std::byte* address() const { return static_cast<std::byte*>(block_.address); }
   size_t bytes() const { return bytes_; }
-  /// Counted from 1 and never given twice in a program's life.
+  /// Counted from 1 and never reused within a program.
   uint64_t id() const { return id_; }
   uint64_t version() const { return version_.load(std::memory_order_relaxed); }
   void touch() {

@@ -17,7 +17,7 @@ thread_local bool grad_is_enabled = true;
 
 bool takes_part(const GradState& state) { return state.observed || (grad_is_enabled && (state.requires_grad || state.producer)); }
 
-// The nodes that lead from a root to something whose gradient is wanted, newest first.
+// The nodes that lead from a root to tensors whose gradient is wanted, newest first.
 class Plan {
  public:
   Plan(const std::shared_ptr<Node>& root, const std::vector<Tensor>& targets) {
@@ -37,7 +37,7 @@ class Plan {
     return state->producer && found != leads_.end() && found->second;
   }
 
-  // Whether this state's own gradient is to be left in grad().
+  // Whether this state's own gradient shall be left in grad().
   bool is_target(const GradState& state) const {
     if (targets_.empty()) return state.requires_grad || state.keep;
     return std::find(targets_.begin(), targets_.end(), &state) != targets_.end();
@@ -46,7 +46,7 @@ class Plan {
   const std::map<uint64_t, std::shared_ptr<Node>, std::greater<>>& nodes() const { return order_; }
 
  private:
-  // Depth first with a stack of its own: a long chain must not overflow the program's.
+  // Depth first with an explicit stack: a long chain must not overflow the program's.
   void visit(const std::shared_ptr<Node>& root) {
     std::vector<std::pair<std::shared_ptr<Node>, size_t>> stack{{root, 0}};
     leads_[root.get()] = false;
@@ -73,7 +73,7 @@ class Plan {
   std::map<uint64_t, std::shared_ptr<Node>, std::greater<>> order_;
 };
 
-// Gradients that have arrived and wait for their node's turn.
+// Gradients that have arrived and wait until their node runs.
 class Pending {
  public:
   void add(GradState* state, Tensor gradient) {
@@ -175,7 +175,7 @@ const Tensor& Saved::get() const {
 }
 
 Node::~Node() {
-  // A chain of nodes that nobody else holds would be destroyed by recursion as deep as the chain is long.
+  // Without this, destroying a long chain of nodes would recurse as deeply as the chain is long.
   std::vector<std::shared_ptr<GradState>> rest = std::move(inputs);
   backward = nullptr;
   while (!rest.empty()) {
@@ -226,7 +226,7 @@ Observed::Observed(Tensor tensor) : values_(tensor.detach()), version_(tensor.ve
   keep_gradient(tensor);
   place_ = tensor.grad_state();
   window_ = tensor.grad_state()->window;
-  if (window_) return;  // seen before, as the output of a module inside
+  if (window_) return;  // already observed, as the output of an inner module
   window_ = std::make_shared<GradState>();
   window_->keep = true;
   tensor.grad_state()->window = window_;
@@ -263,7 +263,7 @@ void backward(const Tensor& root, const BackwardOptions& options) {
   }
   const Plan plan(state->producer, options.targets);
   const bool check = checks_gradients(root, options.factor.get());
-  // A node knows its inputs; the gradient of its output waits under the output's state.
+  // A node knows its inputs; the gradient of its output is stored under the output's state.
   std::unordered_map<const Node*, std::shared_ptr<GradState>> outputs{{state->producer.get(), state}};
   std::vector<std::shared_ptr<GradState>> leaves;
   for (const auto& [number, node] : plan.nodes())
@@ -278,13 +278,13 @@ void backward(const Tensor& root, const BackwardOptions& options) {
   for (const auto& [number, node] : plan.nodes()) {
     GradState& output = *outputs.at(node.get());
     const Tensor dy = pending.take(&output);
-    if (!dy) continue;  // no gradient came this way
+    if (!dy) continue;  // no gradient reached this node
     if (plan.is_target(output)) deposit(output, dy);
     run(*node, dy, plan, pending, options.retain, check);
   }
   for (const auto& leaf : leaves)
     if (const Tensor gradient = pending.take(leaf.get())) deposit(*leaf, gradient);
-  // Targets that were computed, but from nothing that is wanted, never had their node run.
+  // The node of a target that depends on nothing wanted has not run.
   for (const auto& [node, output] : outputs)
     if (const Tensor gradient = pending.take(output.get()); gradient && plan.is_target(*output)) deposit(*output, gradient);
 }

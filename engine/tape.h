@@ -15,10 +15,10 @@
 #include "engine/gradient_factor.h"
 #include "engine/tensor.h"
 
-/// The gradient tape: operators write down what they did, backward reads it in reverse.
+/// The gradient tape: operators record what they did, backward reads it in reverse.
 ///
 /// An operator computes y and records a node: its name, its inputs, and a function from dy to the inputs' gradients. Nodes are numbered as
-/// they are recorded, so descending numbers are a topological order. Backward frees each node's function, and with it everything it had
+/// they are recorded, so descending numbers are a topological order. Backward frees each node's function, and with it everything it
 /// saved, as soon as it has run.
 namespace mirilla::tape {
 
@@ -32,16 +32,16 @@ class Needs {
   std::vector<bool> needs_;
 };
 
-/// One gradient an input, in order; no tensor where there is none.
+/// One gradient per input, in order; no tensor where there is none.
 using Gradients = std::vector<Tensor>;
 using BackwardFunction = std::function<Gradients(const Tensor& dy, const Needs& needs)>;
 
-/// A tensor kept for the way back, and the version it had. Kept without its place on the tape, so an operator may save its own output.
+/// A tensor kept for the backward pass, with its version. It is kept without its place on the tape, so an operator may save its own output.
 class Saved {
  public:
   Saved() = default;
   explicit Saved(const Tensor& tensor);
-  /// Throws Error if somebody wrote to the storage since.
+  /// Throws Error if the storage was written to since.
   const Tensor& get() const;
   explicit operator bool() const { return static_cast<bool>(tensor_); }
 
@@ -53,18 +53,18 @@ class Saved {
 /// No tensor saves as nothing.
 inline Saved save(const Tensor& tensor) { return tensor ? Saved(tensor) : Saved(); }
 
-/// What the tape knows of one tensor.
+/// What the tape knows about one tensor.
 struct GradState {
-  bool requires_grad = false;            // a leaf that gathers its gradient
+  bool requires_grad = false;            // a leaf that accumulates its gradient
   bool keep = false;                     // watched: keeps the gradient that passes
   bool observed = false;                 // watched, or computed from something watched: recorded even under NoGrad
   Tensor grad;                           // as it came: times its factor, if the pass had one
   std::shared_ptr<const Factor> factor;  // of the pass that it came from
   Tensor plain;                          // plain_gradient, once somebody asked
-  std::shared_ptr<Node> producer;        // none for a leaf
-  std::shared_ptr<GradState> window;     // of an Observed: holds the gradient in place of this, and outlives the tape
+  std::shared_ptr<Node> producer;        // null for a leaf
+  std::shared_ptr<GradState> window;     // of an Observed: holds the gradient in place of this state, and outlives the tape
 
-  /// Where the gradient lies.
+  /// The state that holds the gradient.
   GradState& holder() { return window ? *window : *this; }
   void clear() {
     grad = plain = Tensor();
@@ -74,9 +74,9 @@ struct GradState {
 
 struct Node {
   std::string name;
-  std::shared_ptr<const std::string> module;  // that ran it, where names are wanted: engine/running.h
+  std::shared_ptr<const std::string> module;  // the module that ran it, if names are needed: engine/running.h
   uint64_t number = 0;
-  std::vector<std::shared_ptr<GradState>> inputs;  // none where no gradient can be wanted
+  std::vector<std::shared_ptr<GradState>> inputs;  // null where no gradient can be wanted
   BackwardFunction backward;                       // empty once it has run
 
   ~Node();  // unlinks long chains without recursion
@@ -90,8 +90,8 @@ namespace detail {
 Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, BackwardFunction backward);
 }
 
-/// Writes down that `y` came from `inputs` (no tensor for an absent one) and returns y. `backward` takes (dy) or (dy, needs) and returns
-/// Gradients, one an input. Nothing is written where recording(inputs) is false.
+/// Records that `y` was computed from `inputs` (no tensor for an absent one) and returns y. `backward` takes (dy) or (dy, needs) and
+/// returns Gradients, one per input. Nothing is recorded where recording(inputs) is false.
 template <class F>
 Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, F backward) {
   if (!recording(inputs)) return y;
@@ -102,24 +102,24 @@ Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tenso
   }
 }
 
-/// Keeps the gradient that passes through this tensor at the next backward: read it with grad(). What is computed from the tensor from now
-/// on is recorded even if nothing requires a gradient, or under NoGrad.
+/// Keeps the gradient that passes through this tensor at the next backward: read it with grad(). Everything computed from the tensor from
+/// now on is recorded even if nothing requires a gradient, or under NoGrad.
 void keep_gradient(Tensor& tensor);
 
-/// The same values as a tensor of its own, so that what is kept of it is not kept of x. Backward: dx = dy, the same tensor.
+/// The same values as a separate tensor, so that keeping its gradient does not keep that of x. Backward: dx = dy, the same tensor.
 Tensor alias(const Tensor& x);
 
-/// A tensor under keep_gradient, held from outside the tape: its values and its gradient stay as long as this does, and nothing of what it
+/// A tensor under keep_gradient, held from outside the tape: keeps its values and its gradient as long as it lives, and nothing that it
 /// was computed from.
 class Observed {
  public:
-  /// Puts it under keep_gradient.
+  /// Puts the tensor under keep_gradient.
   explicit Observed(Tensor tensor);
-  /// The tensor: at its place on the tape as long as something on the way to a root needs it (or the tensor itself lives), and after that
-  /// the values alone; its gradient either way. Throws Error where somebody wrote to the storage since.
+  /// The tensor: at its place on the tape as long as a later node needs it (or the tensor itself lives), and after that
+  /// only its values; its gradient in both cases. Throws Error if the storage was written to since.
   Tensor tensor() const;
 
-  /// For a replay, which wrote the same pass's values and gradient there anew: takes what is there now for what was observed.
+  /// For a replay, which wrote new values and a new gradient of the same pass there: accepts the current contents as observed.
   void renew();
 
  private:
@@ -130,14 +130,14 @@ class Observed {
 };
 
 struct BackwardOptions {
-  Tensor seed = {};  // d(objective)/d(root), like root; may be absent if root has one element: then 1
+  Tensor seed = {};  // d(objective)/d(root), like root; may be absent for one element: then 1
   std::vector<Tensor> targets =
-      {};  // compute these gradients only, and nothing that does not lead to them; empty: every leaf and kept tensor
+      {};  // compute only these gradients, and nothing that does not lead to them; empty: every leaf and kept tensor
   std::shared_ptr<const Factor> factor = {};  // the seed is multiplied by it, and grad() divides by it: see amp::GradScaler::factor
   bool retain = false;                        // keep the saved tensors, for another backward through the same nodes
 };
 
-/// Fills grad() of the leaves and kept tensors that `root` was computed from. A leaf's gradient is added to what is there, a kept one
+/// Fills grad() of the leaves and kept tensors that `root` was computed from. A leaf's gradient is added to its old value, a kept one
 /// replaced. Throws Error where root was not recorded, or its nodes were freed by an earlier backward.
 ///
 /// In the check mode (engine/running.h) each gradient is checked as soon as it is written. Under a factor above 1 none is: gradients that
@@ -146,7 +146,7 @@ void backward(const Tensor& root, const BackwardOptions& options = {});
 
 bool grad_enabled();
 
-/// While it lives, this thread records nothing (but what is watched).
+/// While it lives, this thread records nothing except what is watched.
 class NoGrad {
  public:
   NoGrad();

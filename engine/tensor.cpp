@@ -75,7 +75,7 @@ Tensor Tensor::to(DType dtype) const {
 void Tensor::copy_from(const Tensor& from) {
   if (from.shape() != shape())
     throw ShapeError(fmt::format("a tensor {} cannot be copied into {}", to_string(from.shape()), to_string(shape())));
-  if (from.dtype() != dtype()) {                                             // cast where the values are, then move
+  if (from.dtype() != dtype()) {                                             // cast on the device of the values, then move
     Device& caster = from.dtype() == DType::f64 ? from.device() : device();  // f64 never leaves the reference device
     if (&from.device() == &caster && &device() == &caster) return caster.backend().cast(from, *this);
     if (&from.device() != &caster) return copy_from(from.to(caster));

@@ -30,7 +30,7 @@ struct GradState;
 /// storage's version. Functions do not wait for the device unless they say so.
 class Tensor {
  public:
-  /// No tensor: an absent bias, a gradient nobody computed. Everything but operator bool throws.
+  /// No tensor: an absent bias, a gradient that was not computed. Everything except operator bool throws.
   Tensor() = default;
 
   explicit operator bool() const { return impl_ != nullptr; }
@@ -45,9 +45,9 @@ class Tensor {
   /// In elements, from the storage's start.
   int64_t offset() const { return impl().offset; }
   uint64_t version() const { return impl().storage->version(); }
-  /// Whether both look at the same elements.
+  /// Whether both refer to the same elements.
   bool is_same_view(const Tensor& other) const;
-  /// Whether nobody else holds this tensor or its storage, so that writing into it is seen by nobody.
+  /// Whether nothing else holds this tensor or its storage, so that writing to it affects nothing else.
   bool is_sole_owner() const { return impl_.use_count() == 1 && impl().storage.use_count() == 1; }
 
   operator ConstView() const;
@@ -63,9 +63,9 @@ class Tensor {
 
   // --- Copies, also off the tape -------------------------------------------------------------------------------------------------------
   Tensor clone() const;
-  /// A copy there; itself if it is there already.
+  /// A copy on the device; the tensor itself if it is there already.
   Tensor to(Device& device) const;
-  /// A copy in another dtype (round to nearest even); itself if it has it already. ops/cast.h is the differentiable form.
+  /// A copy in another dtype (round to nearest even); the tensor itself if it has it already. ops/cast.h is the differentiable form.
   Tensor to(DType dtype) const;
   /// Overwrites the elements with those of `from`: any device and float dtype, same shape. Moves the version.
   void copy_from(const Tensor& from);
@@ -82,15 +82,15 @@ class Tensor {
   }
   /// Any dtype, widened.
   std::vector<double> to_doubles() const;
-  /// The value of a tensor with one element.
+  /// The value of a tensor with exactly one element.
   double item() const;
 
   // --- Gradients ------------------------------------------------------------------------------------------------------------------------
   /// Whether backward will put a gradient here (a leaf), or needs to pass through here.
   bool requires_grad() const;
-  /// Makes this a leaf that gathers its gradient, or stops that. Throws for a tensor that an operator recorded.
+  /// Makes this a leaf that accumulates its gradient, or turns that off. Throws for a tensor that an operator recorded.
   Tensor& set_requires_grad(bool on = true);
-  /// The gradient that backward left: of a leaf (added up until clear_grad), or of a tensor under tape::keep_gradient (the last). No tensor
+  /// The gradient from backward: of a leaf (summed until clear_grad), or of a tensor under tape::keep_gradient (the last). No tensor
   /// if there is none. After a backward that began with a factor (tape::BackwardOptions) it comes divided by that, and that of a half
   /// tensor in f32, since a half might not hold it. Read it, do not write into it.
   Tensor grad() const;
@@ -100,7 +100,7 @@ class Tensor {
   /// For the tape.
   const std::shared_ptr<tape::GradState>& grad_state() const { return impl().grad_state; }
   void set_grad_state(std::shared_ptr<tape::GradState> state) { impl().grad_state = std::move(state); }
-  /// For amp::half_copy, whoever holds the tensor.
+  /// For amp::half_copy. All copies of the tensor share it.
   HalfCopy& half_copy() const;
 
  private:
@@ -112,7 +112,7 @@ class Tensor {
     Shape shape;
     DType dtype = DType::f32;
     std::shared_ptr<tape::GradState> grad_state;
-    std::shared_ptr<HalfCopy> half_copy;  // none until asked for
+    std::shared_ptr<HalfCopy> half_copy;  // null until asked for
   };
 
   Impl& impl() const;
@@ -123,13 +123,13 @@ class Tensor {
   std::shared_ptr<Impl> impl_;
 };
 
-/// A tensor's values in half precision, and the version of its storage that they were taken from.
+/// A tensor's values in half precision, and the version of its storage from which they were made.
 struct HalfCopy {
   Tensor tensor;
   uint64_t version = 0;
 };
 
-/// Uninitialised.
+/// A tensor with uninitialised elements.
 Tensor empty(const Shape& shape, DType dtype, Device& device);
 Tensor empty_like(const Tensor& like);
 Tensor zeros(const Shape& shape, DType dtype, Device& device);
@@ -145,7 +145,7 @@ template <class T>
 Tensor from_host(const std::vector<T>& values, const Shape& shape, Device& device) {
   return from_host(std::span<const T>(values), shape, device);
 }
-/// The same from doubles, rounded to any float dtype: the way back of Tensor::to_doubles.
+/// The same from doubles, rounded to any float dtype: the inverse of Tensor::to_doubles.
 Tensor from_doubles(std::span<const double> values, const Shape& shape, DType dtype, Device& device);
 
 /// "f32 (8,64,64,3) on cpu"

@@ -9,7 +9,7 @@
 
 namespace mirilla {
 
-/// What libzip found wrong, in plain words that fit after a colon: "it ends too early", "no space is left on the disk".
+/// The error of libzip in plain words that fit after a colon: "it ends too early", "no space is left on the disk".
 inline std::string zip_reason(const zip_error_t* error) {
   if (zip_error_system_type(error) == ZIP_ET_SYS && zip_error_code_system(error) != 0) return system_reason(zip_error_code_system(error));
   switch (zip_error_code_zip(error)) {

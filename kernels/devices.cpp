@@ -29,7 +29,7 @@ void* host_memory(const Device& device, size_t bytes) {
   return address;
 }
 
-// A device whose memory is the host's own. Each operation is finished when it returns, so there is never anything to wait for.
+// A device whose memory is the host's own. Each operation is finished when it returns, so there is nothing to wait for.
 class HostDevice final : public Device {
  public:
   HostDevice(std::unique_ptr<Backend> backend, std::string (*details)()) : backend_(std::move(backend)), details_(details) {}
@@ -64,7 +64,7 @@ std::unique_ptr<Backend> with_halves() {
   return std::make_unique<WideningBackend>(std::make_unique<HostBackend>());
 }
 
-// Made at the first use and never destroyed: a tensor in a static object may outlive any order of destruction that could be chosen here.
+// Made at the first use and never destroyed: a tensor in a static object may be destroyed later than any static object here.
 Device& reference_device() {
   static Device& device = *std::make_unique<HostDevice>(with_halves<ReferenceBackend>(), reference_description).release();
   return device;
@@ -78,12 +78,12 @@ Device& cpu_device() {
 struct Entry {
   std::string_view name;
   Device& (*open)(int index);
-  std::string (*unavailable)(int index);  // empty, or why not
+  std::string (*unavailable)(int index);  // empty, or the reason
 };
 
 std::string always(int) { return {}; }
 
-// Of a device that there is one of.
+// For a kind of device that exists once.
 template <Device& (*device)()>
 Device& only(int index) {
   if (index == 0) return device();
@@ -91,7 +91,7 @@ Device& only(int index) {
                     fmt::format("'{}' is one; GPUs are counted: cuda:0, cuda:1", device().name()));
 }
 
-// "cuda:1" -> "cuda", 1; "cuda" -> "cuda", 0. -1 where what follows the colon is no index.
+// "cuda:1" -> "cuda", 1; "cuda" -> "cuda", 0. -1 where the text after the colon is not an index.
 std::pair<std::string_view, int> split_index(std::string_view name) {
   const size_t colon = name.find(':');
   if (colon == std::string_view::npos) return {name, 0};
@@ -102,7 +102,7 @@ std::pair<std::string_view, int> split_index(std::string_view name) {
   return {name.substr(0, colon), whole ? index : -1};
 }
 
-// The fastest stands first.
+// The fastest comes first.
 constexpr std::array kDevices{Entry{"cuda", cuda::device, cuda::unavailable}, Entry{"cpu", only<cpu_device>, always},
                               Entry{"simt", simt::device, simt::unavailable}, Entry{"reference", only<reference_device>, always}};
 
@@ -123,7 +123,7 @@ std::vector<std::string> device_names() {
   return names;
 }
 
-// What kernels/plans/chosen_plans.h says of the GPU's libraries.
+// The functions of kernels/plans/chosen_plans.h, for the GPU's libraries.
 std::string chosen_plans() { return cuda::conv_plans_text(); }
 
 std::string adopt_plans(std::string_view text) { return adopt_plans(text, cuda::conv_plan_store()); }

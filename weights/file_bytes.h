@@ -23,7 +23,7 @@ struct FileBytes {
 /// A whole file. Throws like readable_size.
 FileBytes read_file(const std::filesystem::path& path);
 
-/// A name out of a file, fit to be shown: quoted, at most 80 characters, and '?' for what a terminal would act upon.
+/// A name from a file, safe to show: quoted, at most 80 characters, with '?' for characters that a terminal would act on.
 std::string shown(std::string_view name);
 
 }  // namespace mirilla::weights

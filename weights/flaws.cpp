@@ -12,9 +12,9 @@ namespace mirilla::weights {
 namespace {
 
 constexpr std::string_view kVariance = "running_var";
-constexpr size_t kMostNames = 3;  // shown
+constexpr size_t kMostNames = 3;  // shown in a message
 
-// Whether a value is NaN or infinite, or negative where that counts: one pass without a branch, which the compiler makes vectors of.
+// Whether a value is NaN or infinite, or negative where that is wrong: one pass without a branch, which the compiler vectorises.
 bool any_wrong(std::span<const float> values, bool variance) {
   constexpr uint32_t kExponent = 0x7f800000;
   uint32_t wrong = 0;

@@ -11,24 +11,24 @@
 #include "weights/match.h"
 #include "weights/state_dict.h"
 
-/// Values that no network computes anything right with. A training that diverged, or a damaged file, leaves them.
+/// Values with which no network computes anything right. They come from a training run that diverged, or from a damaged file.
 namespace mirilla::weights {
 
 /// What is wrong with one tensor: how many of its values are of each kind.
 struct Flaw {
   std::string name;
-  int64_t values = 0;  // in all
+  int64_t values = 0;  // in total
   int64_t nan = 0;
   int64_t infinite = 0;
-  int64_t too_large = 0;  // finite as they are stored, infinite in the model's dtype: 1e300 in a file of f64
-  int64_t negative = 0;   // of a running variance, which never is; a zero of either sign may be
+  int64_t too_large = 0;  // finite as stored, infinite in the model's dtype: 1e300 in an f64 file
+  int64_t negative = 0;   // in a running variance, which is never negative; a zero of either sign is allowed
 };
 
-/// None where every value is finite once it is rounded to `dtype` (f32, or f64 of a model in double), and for a name that ends in
-/// running_var none is below 0. Integers are always finite, and counters (num_batches_tracked) are used by no computation.
+/// Empty if every value is finite after rounding to `dtype` (f32, or f64 for a model in double) and, for a name that ends in
+/// running_var, none is below 0. Integers are always finite, and counters (num_batches_tracked) are not used in computations.
 std::optional<Flaw> flaw_of(std::string_view name, const Array& array, DType dtype = DType::f32);
 
-/// Of the tensors of a file that a model takes, under the file's names.
+/// The flaws of the tensors that a model takes from a file, under the file's names.
 std::vector<Flaw> flaws_of(const Report& report, const StateDict& state, DType dtype = DType::f32);
 
 /// "bn1.running_var (1 of 64 values is NaN), layer1.0.conv1.weight (7 of 36864 are infinite, 2 are NaN), and 4 more tensors"

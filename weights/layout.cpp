@@ -27,7 +27,7 @@ Array permuted(const Array& source, const Shape& shape, F&& permute) {
   return {source.dtype(), shape, data};
 }
 
-/// The linear layer's weights as a convolution that covers the whole picture, for which the permutation is the same one.
+/// The linear layer's weights as a convolution that covers the whole picture: the permutation is the same.
 Shape as_convolution(const Array& weights, int64_t channels, int64_t height, int64_t width, bool channels_last) {
   const Shape& shape = weights.shape();
   if (shape.rank() != 2 || shape[1] != Shape{channels, height, width}.numel()) {

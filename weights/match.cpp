@@ -14,12 +14,12 @@ namespace {
 constexpr std::string_view kCounter = "num_batches_tracked";
 constexpr std::string_view kParallelPrefix = "module.";
 constexpr std::string_view kHeadPrefix = "head.";
-constexpr int kLargestIndex = 9999;  // of a module; a larger number is no index
-constexpr size_t kMostNames = 6;     // shown of each kind
+constexpr int kLargestIndex = 9999;  // of a module; a larger number is not an index
+constexpr size_t kMostNames = 6;     // shown per kind
 
 bool is_counter(std::string_view name) { return name.ends_with(kCounter); }
 
-/// A leading "<number>." split off.
+/// Splits off a leading "<number>.".
 std::optional<std::pair<int, std::string_view>> leading_index(std::string_view name) {
   int index = 0;
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
@@ -36,7 +36,7 @@ std::string from_fastai(std::string_view name) {
   return fmt::format("{}.{}", kBodyChildren[child->first], child->second);
 }
 
-/// "head.8" for a head whose last linear layer is 8, "fc" where there is one, else empty.
+/// "head.8" for a head whose last linear layer is 8, "fc" if there is one, else empty.
 std::string classifier_of(const std::vector<std::pair<std::string, Shape>>& names) {
   std::string best;
   int best_index = -1;
@@ -74,13 +74,13 @@ std::string listed(const std::vector<Misshaped>& misshaped) {
   });
 }
 
-/// Both sides by the model's names, and what is to be done about their classifiers.
+/// Both sides under the model's names, and what to do about their classifiers.
 struct Sides {
   std::vector<std::pair<std::string, Shape>> wanted_names;
   std::vector<std::pair<std::string, Shape>> file_names;  // the model's names, in the file's order
-  std::vector<std::string> sources;                       // the file's own
-  std::string dropped;                                    // the file's classifier that is not taken, or empty
-  std::string fresh;                                      // the model's that gets nothing because of it, or empty
+  std::vector<std::string> sources;                       // the file's names
+  std::string dropped;                                    // the file's classifier that is not loaded, or empty
+  std::string fresh;                                      // the model's classifier that therefore gets no values, or empty
 };
 
 Sides sides_of(std::span<const Wanted> wanted, const StateDict& state) {
@@ -100,8 +100,8 @@ const Shape* shape_in(const std::vector<std::pair<std::string, Shape>>& names, s
   return found == names.end() ? nullptr : &found->second;
 }
 
-/// Decides which classifiers stay out, and says so. Theirs and ours have one name and another number of classes, or theirs is an fc and we
-/// have a head in its place.
+/// Decides which classifiers are left out, and reports it: both have one name and different numbers of classes, or the file has an fc and
+/// the model has a head in its place.
 void settle_classifiers(Sides& sides, Report& report) {
   const std::string theirs = classifier_of(sides.file_names);
   const std::string ours = classifier_of(sides.wanted_names);

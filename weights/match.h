@@ -29,23 +29,23 @@ struct Misshaped {
   Shape came;
 };
 
-/// What of a file fits a model. Every wanted name is in matched, missing, misshaped or fresh, and every name of the file in matched,
-/// unexpected, misshaped or left_out; except `num_batches_tracked`, which no computation of ours needs and whose absence on either side is
+/// How a file fits a model. Every wanted name is in matched, missing, misshaped or fresh, and every name of the file in matched,
+/// unexpected, misshaped or left_out; except `num_batches_tracked`, which no computation here needs and whose absence on either side is
 /// fine.
 struct Report {
   std::vector<Matched> matched;
   std::vector<std::string> missing;     // wanted names, as the model spells them
   std::vector<std::string> unexpected;  // the file's names, as the file spells them
   std::vector<Misshaped> misshaped;
-  std::vector<std::string> left_out;  // the file's names of a classifier that is not taken
-  std::vector<std::string> fresh;     // wanted names that keep their first values because of that
+  std::vector<std::string> left_out;  // the file's names of a classifier that is not loaded
+  std::vector<std::string> fresh;     // wanted names that therefore keep their initial values
   std::vector<std::string> remarks;   // "fc (200 classes) is left out: the new head has 6"
 };
 
 /// The model's name for each name of a file, in the file's order. Known spellings:
 ///   torchvision   conv1.weight, layer1.0.conv1.weight, fc.weight              as they are; so are our own, with the head as head.<index>.*
 ///   fastai        0.0.weight, 0.4.0.conv1.weight, 1.2.weight                  Sequential(body, head): 0.<child of the body>, 1.<child of
-///   create_head> DataParallel  module.conv1.weight                                         the prefix goes, where every name has it
+///   create_head> DataParallel  module.conv1.weight                                         the prefix is removed if every name has it
 /// fastai's body children are conv1, bn1, relu, maxpool, layer1 ... layer4; 1.<index> becomes head.<index>.  [fastai/vision/learner.py
 /// create_body, create_head]
 std::vector<std::string> model_names(const StateDict& state);
@@ -54,10 +54,10 @@ std::vector<std::string> model_names(const StateDict& state);
 /// remark, not counted as missing or mis-shaped; so is a file's fc where the model has a head instead.
 Report match(std::span<const Wanted> wanted, const StateDict& state);
 
-/// A few lines for people: how many match, the remarks, and up to six names of each other kind, then a count. Ends without a newline.
+/// A few lines for the user: how many match, the remarks, and up to six names of each other kind, then a count. Ends without a newline.
 std::string describe(const Report& report);
 
-/// Throws WeightsError where the file does not fit: nothing matches, a shape differs, or a name is missing or fresh that does not begin
+/// Throws WeightsError where the file does not fit: nothing matches, a shape differs, or a missing or fresh name does not begin
 /// with one of `may_be_missing` ("head." for a body trained elsewhere, "fc." for a new classifier). `origin` names the file.
 void require_fit(const Report& report, std::string_view origin, std::span<const std::string_view> may_be_missing = {});
 

@@ -16,9 +16,9 @@ namespace mirilla::weights::pickle {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr int kMaxOpcodes = 1'000'000;          // a ResNet18 takes about 5,000, its optimizer's state as many again
-constexpr int64_t kMaxItems = 4 * kMaxOpcodes;  // in all containers: a recalled list may be copied again and again
-constexpr size_t kLongestName = 200;            // of a global or a storage's key, which are copied too
+constexpr int kMaxOpcodes = 1'000'000;          // a ResNet18 takes about 5,000, its optimizer's state the same number again
+constexpr int64_t kMaxItems = 4 * kMaxOpcodes;  // in all containers together: a memoised list may be copied many times
+constexpr size_t kLongestName = 200;            // of a global's name or a storage's key, which are copied too
 
 /// The opcodes that PyTorch's files use, by Python's names.   [Lib/pickle.py]
 // clang-format off
@@ -172,7 +172,7 @@ class Machine {
     for (const Node* child : children) attach(parent, child);
   }
 
-  // --- the opcodes, by kind; each group says whether the opcode was one of its own
+  // --- the opcodes, by kind; each function returns whether it handled the opcode
 
   bool scalar(Opcode op) {
     switch (op) {
@@ -224,7 +224,7 @@ class Machine {
   }
 
   void push_text(Kind kind, uint64_t size) {
-    const std::string_view characters_read = characters(size);  // before the node, so that a cut file leaves none
+    const std::string_view characters_read = characters(size);  // read before making the node, so that a cut file leaves none
     push(kind).text = characters_read;
   }
 
@@ -294,7 +294,7 @@ class Machine {
       case MARK: marks_.push_back(stack_.size()); return true;
       case POP:
         if (stack_.size() == floor() && !marks_.empty()) {
-          marks_.pop_back();  // as Python's does: a mark is popped like a value
+          marks_.pop_back();  // as in Python: a mark is popped like a value
         } else {
           pop();
         }
@@ -332,7 +332,7 @@ class Machine {
         if (type->text != kFastcoreList)
           call(*type, *arguments);
         else
-          push(Kind::list);  // filled by BUILD, with nothing that weights are made of
+          push(Kind::list);  // filled by BUILD, but never with weights
         return true;
       }
       case BUILD: {
@@ -387,7 +387,7 @@ class Machine {
   void encoded(const std::vector<const Node*>& given) {
     if (given.size() != 2 || given[0]->kind != Kind::text || given[1]->kind != Kind::text)
       fail("bytes are made of something else than text");
-    push(Kind::bytes);  // a number of numpy's, whose value is passed over
+    push(Kind::bytes);  // a numpy number, whose value is ignored
   }
 
   void same_again(const Node& node) {

@@ -28,16 +28,16 @@ enum class Kind : uint8_t {
   number_type
 };
 
-/// "a number", "a list": what a value is called in a sentence.
+/// "a number", "a list": the name of a kind of value in a sentence.
 std::string_view name_of(Kind kind);
 
 /// One value that a pickle built. Nodes point at each other, shared and even in circles as pickles allow; all belong to their Result.
 struct Node {
   Kind kind = Kind::none;
-  int depth = 1;        // levels of nesting from here down
-  int64_t integer = 0;  // boolean, integer; of a storage its number of elements
+  int depth = 1;        // levels of nesting from this node down
+  int64_t integer = 0;  // boolean, integer; for a storage its number of elements
   double real = 0;
-  std::string text;  // text, bytes; of a global "module.name", of a storage its key
+  std::string text;  // text, bytes; for a global "module.name", for a storage its key
   /// list, tuple, set: the elements. dict: key, value, key, value. storage: its type, a global. tensor: storage, offset, sizes, strides.
   std::vector<const Node*> items;
 };
@@ -47,10 +47,11 @@ struct Result {
   const Node* root = nullptr;
 };
 
-/// Runs a pickle (protocols 2 to 5) as PyTorch writes them, on a machine that knows only plain values, plain containers and tensors: the
-/// globals collections.OrderedDict, set and frozenset, torch.Size, torch.*Storage, torch._utils._rebuild_tensor_v2 and _rebuild_parameter,
-/// and what fastai's optimizer state is made of: fastcore's L (a list) and numpy's scalars (after fine_tune, the groups' rates), which
-/// become a real of value NaN, since nobody asks for it. A storage is only named here, nothing is read, and no size is believed.
+/// Runs a pickle (protocols 2 to 5) as written by PyTorch, with an interpreter that knows only plain values, plain containers and tensors:
+/// the globals collections.OrderedDict, set and frozenset, torch.Size, torch.*Storage, torch._utils._rebuild_tensor_v2 and
+/// _rebuild_parameter, and the types in fastai's optimizer state: fastcore's L (a list) and numpy's scalars (after fine_tune, the groups'
+/// rates), which become a real of value NaN, since it is not used. A storage is only named here and not read; sizes in the file are not
+/// trusted.
 ///   [Python's Lib/pickletools.py for the opcodes; torch/_weights_only_unpickler.py for the idea]
 ///
 /// Throws WeightsError naming `origin`: for any other global (by its name), for other opcodes, for a pickle that is cut or ill-formed, and

@@ -17,7 +17,7 @@ using pickle::Node;
 constexpr uint64_t kCopiesPerFileByte = 8;
 constexpr uint64_t kSmallFileCopies = 64 << 20;
 
-/// What a torch storage type holds, and as what we keep it.
+/// The element type of a torch storage, and the dtype in which we keep it.
 struct StorageType {
   std::string_view name;
   size_t element_bytes;
@@ -51,7 +51,7 @@ void copy_element(const StorageType& type, const std::byte* from, std::byte* to)
   }
 }
 
-/// Turns the tensors that a pickle describes into arrays, reading each storage once and only when it is asked for.
+/// Turns the tensors that a pickle describes into arrays, reading each storage once and only when it is needed.
 class TensorReader {
  public:
   explicit TensorReader(PthArchive& archive)
@@ -112,7 +112,7 @@ class TensorReader {
     int64_t last = tensor.items[1]->integer;
     bool inside = last >= 0;
     for (int d = 0; d < shape.rank() && inside; ++d) {
-      strides.push_back(shape[d] == 1 ? 0 : numbers[static_cast<size_t>(d)]->integer);  // one element is never stepped over
+      strides.push_back(shape[d] == 1 ? 0 : numbers[static_cast<size_t>(d)]->integer);  // an extent of 1 never uses its stride
       int64_t reach = 0;
       inside = strides.back() >= 0 && !__builtin_mul_overflow(std::max<int64_t>(shape[d] - 1, 0), strides.back(), &reach) &&
                !__builtin_add_overflow(last, reach, &last);
@@ -178,10 +178,10 @@ size_t count_tensors(const Node& dict) {
   return count;
 }
 
-/// What stands for a key in a note.
+/// The text for a key in a note.
 std::string label(const Node& key) { return key.kind == Kind::text ? shown(key.text) : std::string(pickle::name_of(key.kind)); }
 
-/// The dict of named tensors that a file is about: see read_pth.
+/// The dict of named tensors that a file is meant to hold: see read_pth.
 const Node& obvious_state_dict(const Node& root, const PthArchive& archive) {
   constexpr std::string_view kUsualNames[] = {"state_dict", "model_state_dict", "model"};
   if (root.kind != Kind::dict) {

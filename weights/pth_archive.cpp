@@ -15,7 +15,7 @@ constexpr uint64_t kMemoryPerFileByte = 4;
 constexpr uint64_t kSmallFileBudget = 1 << 20;
 constexpr std::string_view kPickleEntry = "data.pkl";
 
-/// torch.save before 1.6: bare pickles, the first of them this number.   [torch/serialization.py, MAGIC_NUMBER]
+/// torch.save before 1.6: bare pickles; the first of them is this number.   [torch/serialization.py, MAGIC_NUMBER]
 constexpr std::string_view kLegacyStart = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
 struct EntryCloser {
@@ -108,7 +108,7 @@ FileBytes PthArchive::read(std::string_view name) {
                        count < 0 ? zip_reason(zip_file_get_error(entry.get())) : "it ends too early"));
     done += static_cast<uint64_t>(count);
   }
-  char beyond = 0;  // libzip compares the checksum where the entry ends
+  char beyond = 0;  // libzip compares the checksum at the end of the entry
   if (zip_fread(entry.get(), &beyond, 1) != 0)
     fail(fmt::format("is damaged at its entry {}: its checksum or its length is wrong", shown(path)));
   return {data, static_cast<size_t>(stat.size)};

@@ -14,10 +14,10 @@ struct zip;
 namespace mirilla::weights {
 
 /// The zip that torch.save writes: <folder>/data.pkl, <folder>/data/<key>, <folder>/byteorder, ... Sizes are checked before anything is
-/// allocated: all that is read from one file stays below four times the file's size (PyTorch does not compress, so it is below one time).
+/// allocated: everything read from one file stays below four times its size (PyTorch does not compress, so normally below its size).
 class PthArchive {
  public:
-  /// Throws WeightsError where the file is no such zip: none at all, another kind of zip, TorchScript, big-endian, or the form before
+  /// Throws WeightsError where the file is not such a zip: no zip at all, another kind of zip, TorchScript, big-endian, or the form before
   /// PyTorch 1.6.
   explicit PthArchive(const std::filesystem::path& path);
 
@@ -37,7 +37,7 @@ class PthArchive {
   std::string origin_;
   size_t file_size_ = 0;
   uint64_t budget_ = 0;
-  std::string folder_;  // with its slash
+  std::string folder_;  // with the slash at the end
   std::unique_ptr<zip, Closer> zip_;
 };
 

@@ -13,7 +13,7 @@ constexpr std::string_view kEmptyZip = "PK\x05\x06";
 constexpr char kPickle = '\x80';
 constexpr size_t kHeaderAt = 8;  // where a safetensors file's JSON begins
 
-/// What people have in hand when it is no weights file: most often a download that brought something else.
+/// Guesses what a file is that has no weights: most often a download of something else.
 std::string_view guess(std::string_view start) {
   if (start.starts_with("<")) return "it looks like a web page: was the download's address right, or did it want a login?";
   if (start.starts_with("version https://git-lfs")) return "it is a Git LFS pointer: run `git lfs pull` to fetch the file itself";
@@ -27,9 +27,9 @@ std::string_view guess(std::string_view start) {
 StateDict read_weights(const std::filesystem::path& path) {
   const std::string start = first_bytes(path, 32);
   if (start.starts_with(kZip) || start.starts_with(kEmptyZip)) return read_pth(path);
-  if (start.size() > kHeaderAt && start[kHeaderAt] == '{') return read_safetensors(path);  // its length may begin like a pickle
+  if (start.size() > kHeaderAt && start[kHeaderAt] == '{') return read_safetensors(path);  // the length may begin like a pickle
   if (start[0] == kPickle) return read_pth(path);
-  if (path.extension() == ".safetensors") return read_safetensors(path);  // for what it says of a damaged one
+  if (path.extension() == ".safetensors") return read_safetensors(path);  // for its message about a damaged file
   throw WeightsError(fmt::format("{} is neither a safetensors file nor one written by torch.save", shown(path.string())), guess(start));
 }
 

@@ -12,7 +12,7 @@ namespace mirilla::weights {
 namespace {
 
 constexpr size_t kLengthBytes = 8;
-constexpr size_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
+constexpr size_t kMaxHeaderBytes = 100'000'000;  // the limit of the format
 constexpr std::string_view kMetadataKey = "__metadata__";
 
 uint64_t read_u64(const std::byte* bytes) {
@@ -27,7 +27,7 @@ std::string u64_bytes(uint64_t value) {
   return bytes;
 }
 
-/// The data belongs to the tensors without a gap, an overlap or a rest, as the format asks: no byte of a file can hide.
+/// Checks that the tensors cover the data without gap, overlap or rest, as the format requires: a file has no hidden bytes.
 void check_offsets(const SafetensorsHeader& header, size_t data_size, std::string_view origin) {
   std::vector<const SafetensorsEntry*> in_order;
   for (const auto& entry : header.entries) in_order.push_back(&entry);
@@ -74,7 +74,7 @@ StateDict parse(const FileBytes& file, std::string_view origin) {
     const std::byte* from = file.data.get() + data_begin + entry.begin;
     if (reinterpret_cast<uintptr_t>(from) % size_of(entry.dtype) == 0) {
       state.add(std::move(entry.name), Array(entry.dtype, entry.shape, {file.data, from}));
-    } else {  // other writers may leave a tensor between two multiples of its element
+    } else {  // other writers may leave a tensor unaligned
       state.add(std::move(entry.name), Array::copy_of(entry.dtype, entry.shape, {from, entry.end - entry.begin}));
     }
   }
@@ -89,7 +89,7 @@ std::string quoted(std::string_view text, std::string_view what) {
   }
 }
 
-/// The entries' places in the data: larger elements first, so that each tensor starts at a multiple of its own; else in their order.
+/// The entries' places in the data: larger elements first, so that each tensor is aligned; otherwise in their order.
 std::vector<const StateDict::Entry*> order_of_data(const StateDict& state) {
   std::vector<const StateDict::Entry*> order;
   for (const auto& entry : state) order.push_back(&entry);

@@ -11,7 +11,7 @@
 
 namespace mirilla::weights {
 
-/// One tensor as a safetensors header states it: [begin, end) count from the end of the header. Not yet compared with the file's size.
+/// One tensor as a safetensors header states it: [begin, end) count from the end of the header. Not yet checked against the file's size.
 struct SafetensorsEntry {
   std::string name;
   DType dtype = DType::f32;
@@ -25,8 +25,8 @@ struct SafetensorsHeader {
   std::vector<SafetensorsEntry> entries;  // in the header's order
 };
 
-/// Reads the JSON of a header without ever building it as a tree, so that a hostile one costs no more memory than its own size. Throws
-/// WeightsError, naming `origin`, for anything but an object of tensors and string metadata, each key once.
+/// Reads the JSON of a header without building a tree, so that a hostile header needs no more memory than its own size. Throws
+/// WeightsError, naming `origin`, for anything except an object of tensors and string metadata, each key once.
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::string_view origin);
 
 /// "F32" for f32.

@@ -21,13 +21,13 @@ namespace mirilla::weights {
 std::shared_ptr<std::byte> allocate_bytes(size_t size);
 
 /// One named value of a weights file: dense, row-major, little-endian, in PyTorch's layout (a convolution's weights are OIHW) whatever the
-/// engine prefers. Copies share the bytes, which nobody changes; several arrays may share one buffer.
+/// engine prefers. Copies share the bytes, which are never changed; several arrays may share one buffer.
 class Array {
  public:
   Array() = default;
   /// `data` holds numel * size_of(dtype) bytes, aligned to the dtype, and may own more than it points to.
   Array(DType dtype, const Shape& shape, std::shared_ptr<const std::byte> data);
-  /// A copy of `values`. Throws ShapeError where their number is not the shape's.
+  /// A copy of `values`. Throws ShapeError where their number differs from the shape's.
   template <class T>
   static Array from(const Shape& shape, std::span<const T> values) {
     return copy_of(kDTypeOf<T>, shape, std::as_bytes(values));
@@ -54,11 +54,11 @@ class Array {
   std::shared_ptr<const std::byte> data_;
 };
 
-/// The values as f32, whatever they are stored as; f16, bf16, u8 are exact, f64 and i64 are rounded to nearest.
+/// The values as f32, whatever their dtype; f16, bf16, u8 are exact, f64 and i64 are rounded to nearest.
 std::vector<float> to_f32(const Array& array);
 
-/// What a weights file holds: names to arrays in the file's order (that of the model, in PyTorch's files), free text beside them, and notes
-/// for the reader about what was passed over or converted ("epoch is a number and was left out").
+/// The contents of a weights file: names to arrays in the file's order (that of the model, in PyTorch's files), free text beside them, and
+/// notes for the user about what was skipped or converted ("epoch is a number and was left out").
 class StateDict {
  public:
   using Entry = std::pair<std::string, Array>;
@@ -66,11 +66,11 @@ class StateDict {
   std::map<std::string, std::string> metadata;
   std::vector<std::string> notes;
 
-  /// Appends. Throws WeightsError where the name is already there.
+  /// Appends an array. Throws WeightsError where the name is already there.
   void add(std::string name, Array array);
-  /// Null where there is none.
+  /// Null if there is none.
   const Array* find(std::string_view name) const;
-  /// Throws WeightsError where there is none.
+  /// Throws WeightsError if there is none.
   const Array& at(std::string_view name) const;
   bool contains(std::string_view name) const { return find(name) != nullptr; }
   size_t size() const { return entries_.size(); }

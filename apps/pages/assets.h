@@ -3,7 +3,7 @@
 
 #include <string_view>
 
-/// The files of this folder, as they were when the program was built (cmake/EmbedText.cmake).
+/// The files of this folder, as of the program's build (cmake/EmbedText.cmake).
 namespace mirilla::pages::assets {
 
 std::string_view explore_html();

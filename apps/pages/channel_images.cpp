@@ -34,7 +34,7 @@ std::vector<Extent> extents_of(const Channels& channels) {
   return all;
 }
 
-// The channels as tiles, and how many stand in a row.
+// The channels as tiles, and the number of tiles per row.
 std::vector<uint8_t> tiles_png(const Channels& channels, const std::vector<Extent>& extents, int64_t& columns) {
   columns = std::max<int64_t>(1, static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(channels.channels)))));
   const int64_t rows = (channels.channels + columns - 1) / columns, width = columns * channels.width;

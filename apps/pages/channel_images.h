@@ -21,16 +21,16 @@ struct Channels {
 /// Bytes as base64, with its padding.                                                                                        [RFC 4648]
 std::string base64(std::span<const uint8_t> bytes);
 
-/// Five significant digits: what a page needs of a number.
+/// Rounds to five significant digits, which is enough for a page.
 double rounded(double value);
 
-/// Squares of shrink x shrink cells as their mean; at the right and the bottom of what is left there.
+/// Squares of shrink x shrink cells as their mean; at the right and the bottom of the remaining cells.
 Channels shrunk(const Channels& channels, int64_t shrink);
 
 /// Values from lo to hi as 0 to 255, rounded; all 0 where lo = hi.
 std::vector<uint8_t> as_bytes(std::span<const double> values, double lo, double hi);
 
-/// PNGs, each kept once.
+/// PNGs, each stored once.
 class ImageStore {
  public:
   size_t add(std::vector<uint8_t> png);
@@ -41,8 +41,8 @@ class ImageStore {
   std::map<std::string, size_t> known_;
 };
 
-/// What explore_document says of an activation or a gradient (apps/pages/explore.h). Values that are not finite count as 0 and are told as
-/// "not_finite".
+/// The description of an activation or a gradient in explore_document (apps/pages/explore.h). Values that are not finite count as 0 and are
+/// counted in "not_finite".
 nlohmann::ordered_json describe_channels(const Channels& channels, int64_t shrink, ImageStore& images);
 
 }  // namespace mirilla::pages

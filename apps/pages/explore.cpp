@@ -25,7 +25,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A call of a module, and what of it is in the document already.
+// A call of a module, and its parts that are already in the document.
 struct Captured {
   std::string module;
   size_t call = 0, calls = 0;
@@ -47,7 +47,8 @@ Channels channels_of(const Tensor& tensor) {
 // (1,h,w,C): what has no places has one.
 Tensor with_places(const Tensor& tensor) { return tensor.shape().rank() == 4 ? tensor : tensor.detach().view({1, 1, 1, tensor.numel()}); }
 
-// The receptive field's side in pixels of what each module gives, along the main path: a shortcut sees less.  [Araujo et al. 2019]
+// The receptive field's side in pixels of each module's output, along the main path: it is smaller through a shortcut.
+//                                                                                                                     [Araujo et al. 2019]
 std::map<std::string, int64_t> fields_of(nn::Module& model) {
   std::map<std::string, int64_t> fields;
   int64_t field = 1, jump = 1;
@@ -64,7 +65,7 @@ std::map<std::string, int64_t> fields_of(nn::Module& model) {
   return fields;
 }
 
-// A module's output is that of its last part.
+// A module's output is that of its last child.
 int64_t field_of(const std::map<std::string, int64_t>& fields, const std::string& name) {
   int64_t largest = 0;
   for (const auto& [other, field] : fields)
@@ -112,7 +113,7 @@ class Explorer {
     if (std::find(classes_.begin(), classes_.end(), target_) == classes_.end()) classes_.push_back(target_);
   }
 
-  // Everything watched, and what it gave.
+  // All watches, and their outputs.
   struct Pass {
     std::vector<nn::Watch> watches;
     Tensor logits;
@@ -123,7 +124,7 @@ class Explorer {
     Pass pass{.watches = model_.watch_all("**"), .logits = {}, .outputs = {}};
     pass.watches.insert(pass.watches.begin(), model_.watch(""));
     const nn::EvaluationMode mode(model_);
-    const tape::NoGrad no_grad;  // the watches alone decide what is recorded
+    const tape::NoGrad no_grad;  // only the watches decide what is recorded
     pass.logits = model_(input_);
     for (const nn::Watch& watch : pass.watches)
       for (size_t call = 0; call < watch.calls(); ++call) pass.outputs.push_back(watch.activation(call));
@@ -153,7 +154,7 @@ class Explorer {
       }
   }
 
-  // Averaged down until activations and gradients of all modules are within the budget.
+  // Shrinks by averaging until activations and gradients of all modules are within the budget.
   void choose_side(const std::vector<Tensor>& outputs) {
     const auto bytes = [&] {
       size_t total = 0;

@@ -87,7 +87,7 @@ function camValues(of, target) {
 
 const share = (v, lo, hi) => hi > lo ? Math.min(255, Math.max(0, Math.floor((v - lo) / (hi - lo) * 256))) : 0;
 
-// As it is, one pixel a cell.
+// Unscaled, one pixel per cell.
 function paintCells(canvas, map, lo, hi) {
   canvas.width = map.width;
   canvas.height = map.height;
@@ -101,7 +101,7 @@ function paintCells(canvas, map, lo, hi) {
   context.putImageData(image, 0, 0);
 }
 
-// Interpolated between the middles of its cells, edges held, then coloured: as `mirilla gradcam` draws it.
+// Interpolated between the centres of its cells, constant beyond the outer ones, then coloured, as in `mirilla gradcam`.
 function stretched(map, side) {
   const out = new Float32Array(side * side);
   const at = (i, n) => Math.min(n - 1, Math.max(0, (i + 0.5) * n / side - 0.5));
@@ -120,7 +120,7 @@ function stretched(map, side) {
 const photo = new Image();
 const layer = element("canvas");
 
-// What waited for an image while something newer was asked for is not shown: turns.picture, .cell and .tiles count what was asked.
+// A request that waited for an image is not shown if a newer one followed: turns.picture, .cell and .tiles count the requests.
 const turns = { picture: 0, cell: 0, tiles: 0 };
 
 async function drawPicture() {
@@ -145,7 +145,7 @@ async function drawPicture() {
   drawMarks();
 }
 
-// The chosen cell's square, and what of the picture it can know: its receptive field.
+// The chosen cell's square, and the part of the picture that it depends on: its receptive field.
 function drawMarks() {
   const canvas = $("marks"), context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
@@ -267,7 +267,7 @@ function drawHistogram({ lo, hi, counts }) {
   context.clearRect(0, 0, canvas.width, canvas.height);
   const width = canvas.width / counts.length;
   counts.forEach((count, i) => {
-    const height = count ? Math.max(2, Math.log1p(count) / Math.log1p(most) * (canvas.height - 4)) : 0;  // few values show too
+    const height = count ? Math.max(2, Math.log1p(count) / Math.log1p(most) * (canvas.height - 4)) : 0;  // so that few values are visible too
     context.fillStyle = color(lo <= 0 && i === Math.floor(-lo / (hi - lo || 1) * counts.length) ? "--accent" : "--soft");
     context.fillRect(i * width + 1, canvas.height - height - 1, width - 2, height);
   });

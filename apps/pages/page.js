@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What both pages build themselves with; stands before explore.js and serve.js in the same script.
+// Shared by both pages; placed before explore.js and serve.js in the same script.
 "use strict";
 
 const $ = (id) => document.getElementById(id);

@@ -24,14 +24,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Those that ask the network once or twice: the others would keep everybody waiting.
+// The methods with one or two passes: the others would make all callers wait.
 constexpr std::array<std::string_view, 9> kQuick = {"gradcam",  "gradcam++",    "hirescam", "xgradcam",      "layercam",
                                                     "eigencam", "eigengradcam", "guided",   "guided-gradcam"};
 constexpr std::array<std::string_view, 4> kTables = {"magma", "viridis", "inferno", "jet"};
 
 std::string text_of(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-// Not to be guessed: another page in the same browser cannot ask for it.
+// Cannot be guessed, so another page in the same browser cannot request it.
 std::string new_id() {
   std::random_device source;
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", source(), source(), source(), source());
@@ -59,7 +59,7 @@ std::string data_url(const data::Picture& picture) { return "data:image/png;base
 
 }  // namespace
 
-// The model, for as long as this lives. Throws Busy where too many wait already.
+// The model, for as long as this lives. Throws Busy if too many callers wait already.
 class PhotoService::Turn {
  public:
   explicit Turn(PhotoService& service) : service_(service) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Sends a photo, shows what comes back. Names of classes and layers only ever go through textContent and attributes.
+// Sends a photo and shows the answer. Names of classes and layers only ever go through textContent and attributes.
 const state = { photo: null, target: null, asked: 0, most: 0 };
 
 function complain(text) {
@@ -51,7 +51,7 @@ async function add(file) {
   }
 }
 
-// Of a photo whose EXIF asks for it to be turned.
+// For a photo with an EXIF orientation.
 function shownHow(photo) {
   if (!photo.exif_orientation) return "";
   return photo.exif_rotated ? ", turned upright" : ", as it is stored: its EXIF asks for it to be turned (--exif-rotate does so)";

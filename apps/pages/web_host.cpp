@@ -18,7 +18,7 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// Without the port: "[::1]:80" and "::1" are "::1". Nothing where it is no host and port.
+// Without the port: "[::1]:80" and "::1" are "::1". Empty if it is not a host and port.
 std::string name_in(std::string_view header) {
   if (header.starts_with('[')) {
     const size_t end = header.find(']');
@@ -40,7 +40,7 @@ bool is_own_host(std::string_view header, std::string_view host) {
   const std::string name = name_in(header);
   if (name.empty()) return false;
   if (name == "localhost" || name == lower(host)) return true;
-  if (all_of(name, "0123456789.")) return true;  // an address is not to be rebound
+  if (all_of(name, "0123456789.")) return true;  // a number cannot be rebound by DNS
   return header.starts_with('[') && all_of(name, "0123456789abcdef:.");
 }
 

@@ -22,7 +22,7 @@ using httplib::Request, httplib::Response;
 constexpr int kBadRequest = 400, kForbidden = 403, kNotFound = 404, kTimeout = 408, kTooLarge = 413, kFailed = 500, kBusy = 503;
 constexpr const char *kJson = "application/json; charset=utf-8", *kHtml = "text/html; charset=utf-8";
 
-// For both pages: what they need is in them, or here.
+// For both pages: everything they need is in them or on this server.
 constexpr const char* kPolicy =
     "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'";
@@ -35,7 +35,7 @@ void answer_error(Response& response, int status, const std::string& error, cons
 
 void answer_error(Response& response, int status, const Error& error) { answer_error(response, status, error.message(), error.hint()); }
 
-// An answer, or the error that came instead.
+// An answer, or an error instead.
 template <class Work>
 void answer(Response& response, Work work) {
   try {
@@ -45,7 +45,7 @@ void answer(Response& response, Work work) {
     answer_error(response, kBusy, error);
   } catch (const NotFound& error) {
     answer_error(response, kNotFound, error);
-  } catch (const nn::NotFinite& error) {  // no fault of whoever asked
+  } catch (const nn::NotFinite& error) {  // not the client's fault
     answer_error(response, kFailed, error);
   } catch (const Error& error) {
     answer_error(response, kBadRequest, error);
@@ -83,7 +83,7 @@ Question question_of(const Request& request) {
   return question;
 }
 
-// The body as it comes, no larger and no longer than allowed.
+// Reads the body as it arrives, up to the allowed size and time.
 bool read_body(const httplib::ContentReader& reader, size_t most, int seconds, std::string& body, Response& response) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
   bool late = false, large = false;
@@ -128,8 +128,8 @@ void add_routes(httplib::Server& server, PhotoService& service, const ServeOptio
 }
 
 void guard(httplib::Server& server, const ServeOptions& options) {
-  server.set_payload_max_length(size_t{1} << 30);  // read_body counts, and says how much is taken
-  // Its own default lets a second server share the port.
+  server.set_payload_max_length(size_t{1} << 30);  // read_body counts, and reports the limit
+  // The library's default lets a second server share the port.
   server.set_socket_options([](socket_t socket) {
     const int yes = 1;
     setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);

@@ -13,16 +13,16 @@ namespace mirilla::pages {
 
 struct ServeOptions {
   std::string host = "127.0.0.1";
-  int port = 8013;    // 0: any that is free
+  int port = 8013;    // 0: any free one
   int threads = 24;   // connections served at once
-  int timeout_s = 5;  // of a client that sends or takes nothing
-  int upload_s = 60;  // of a whole photo, however it trickles in
+  int timeout_s = 5;  // for a client that sends or receives nothing
+  int upload_s = 60;  // for a whole photo, however slowly it arrives
 };
 
 /// Whether a program built here can serve: without cpp-httplib it cannot.
 bool can_serve();
 
-/// Serves until `stop` is true; `ready` is told the address, "http://127.0.0.1:8013/", once connections are taken.
+/// Serves until `stop` is true; calls `ready` with the address, "http://127.0.0.1:8013/", once connections are accepted.
 ///
 ///   GET  /                                    the page
 ///   GET  /api/about                           PhotoService::about
@@ -31,10 +31,10 @@ bool can_serve();
 ///   GET  /api/photos/ID/why?layer=&class=&method=&colormap=      PhotoService::explain; `class` is a number
 ///   GET  /api/photos/ID/explore               PhotoService::explore
 ///
-/// An error is {"error": a sentence, "hint": what to do} with 400 for what is wrong in a question or a picture, 403 for another site's,
-/// 404, 413 for too large a body, 503 where the model has too many waiting. Requests whose Host is neither a number nor localhost nor
+/// An error is {"error": a sentence, "hint": what to do} with 400 for an invalid question or picture, 403 for a request from another site,
+/// 404, 413 for too large a body, 503 if too many requests wait. Requests whose Host is neither a number nor localhost nor
 /// `host` are refused, so no other name can be pointed here (DNS rebinding); those with another site's Origin too. No file of this machine
-/// is read. Throws Error where the address cannot be had, and where can_serve() is false.
+/// is read. Throws Error if the address is not available, and if can_serve() is false.
 void serve(PhotoService& service, const ServeOptions& options, const std::function<void(const std::string& address)>& ready,
            const std::atomic<bool>& stop);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "apps/pages/web_server.h"
 
-// Stands in where cpp-httplib was not found when the program was built.
+// Compiled if cpp-httplib was not found when the program was built.
 namespace mirilla::pages {
 
 bool can_serve() { return false; }

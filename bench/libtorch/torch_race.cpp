@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// LibTorch in tools/gpu-check's races, from C++: bench/torch_race.py's eager way, question for question. tools/gpu_check/contender.py
-// builds it against the LibTorch inside PyTorch's wheel; it is no part of the build.
+// LibTorch in tools/gpu-check's races, from C++: the same protocol as bench/torch_race.py in eager mode. tools/gpu_check/contender.py
+// builds it against the LibTorch inside PyTorch's wheel; it is not part of the build.
 //
 //   torch_race DEVICE      cuda or cpu
 #include <ATen/autocast_mode.h>
@@ -54,7 +54,7 @@ TORCH_MODULE(Block);
 
 struct HeadImpl : nn::Module {
   HeadImpl() : norm1(1024), linear1(nn::LinearOptions(1024, 512).bias(false)), norm2(512), linear2(nn::LinearOptions(512, 6).bias(false)) {
-    register_module("2", norm1);  // as fastai's are called
+    register_module("2", norm1);  // named as in fastai
     register_module("4", linear1);
     register_module("6", norm2);
     register_module("8", linear2);
@@ -106,7 +106,7 @@ void fill(ResNet18& model) {
   }
 }
 
-/// AdamW in one kernel a group, and torch.amp.GradScaler's arithmetic on the device: LibTorch has the kernels, but no class around them.
+/// AdamW in one kernel per group, and torch.amp.GradScaler's arithmetic on the device: LibTorch has the kernels, but no class for them.
 class Optimizer {
  public:
   Optimizer(ResNet18& model, torch::Device device, bool scaled) {
@@ -146,7 +146,7 @@ class Optimizer {
     }
     if (!scale_.defined()) return;
     for (Group& group : groups_)
-      at::_foreach_sub_(group.steps, std::vector<Tensor>(group.steps.size(), overflow_));  // a skipped step is none
+      at::_foreach_sub_(group.steps, std::vector<Tensor>(group.steps.size(), overflow_));  // a skipped step does not count
     at::_amp_update_scale_(scale_, streak_, overflow_, 2.0, 0.5, 2000);
   }
 
@@ -264,7 +264,7 @@ std::string answer(const std::string& line, torch::Device device, std::map<std::
   return race->run(seconds, std::max(each, 1));
 }
 
-/// The first line of what went wrong, as a JSON string.
+/// The first line of the error, as a JSON string.
 std::string quoted(const std::string& text) {
   std::string out = "\"";
   for (const char c : text.substr(0, text.find('\n'))) {

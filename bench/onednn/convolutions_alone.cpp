@@ -22,7 +22,7 @@ struct Call {
   std::unordered_map<int, dnnl::memory> arguments;
 };
 
-/// Memory with small numbers in it: zeros and denormals have speeds of their own.
+/// Memory with small numbers in it: zeros and denormals run at other speeds.
 dnnl::memory filled(const Desc& desc, const dnnl::engine& engine) {
   dnnl::memory memory(desc, engine);
   auto* values = static_cast<float*>(memory.get_data_handle());
@@ -30,7 +30,7 @@ dnnl::memory filled(const Desc& desc, const dnnl::engine& engine) {
   return memory;
 }
 
-/// What the three directions of one convolution have in common.
+/// Shared by the three directions of one convolution.
 struct Problem {
   Desc x, w, y;
   dnnl::memory::dims stride, dilation, padding, padding_end;

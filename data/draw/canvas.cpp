@@ -10,9 +10,9 @@
 namespace mirilla::data {
 namespace {
 
-constexpr int kLines = 4;  // lines of samples in a pixel's height
+constexpr int kLines = 4;  // sample lines per pixel row
 
-// Further out nothing is drawn: products of such numbers overflow. NaN is out there too.
+// Beyond this nothing is drawn: products of such numbers overflow. NaN counts as beyond.
 constexpr float kFarthest = 1e15f;
 
 struct Crossing {
@@ -31,7 +31,7 @@ Bounds bounds(std::span<const Point> points, float margin, const Bounds& clip) {
     top = std::min(top, p.y);
     bottom = std::max(bottom, p.y);
   }
-  // Clamped as floats first: a coordinate far outside would not fit an int.
+  // Clamp as floats first: a coordinate far outside would not fit an int.
   const auto low = [](float v, int least) { return static_cast<int>(std::floor(std::max(v, static_cast<float>(least)))); };
   const auto high = [](float v, int most) { return static_cast<int>(std::ceil(std::min(v, static_cast<float>(most)))); };
   Bounds box{low(left - margin, clip.left), low(top - margin, clip.top), high(right + margin, clip.right),
@@ -56,7 +56,7 @@ std::vector<Crossing> crossings(std::span<const Point> outline, float y) {
   return found;
 }
 
-// Adds the span [from, to) of one line of samples to the row's shares.
+// Adds the span [from, to) of one line of samples to the row's coverage.
 void add_span(float* row, const Bounds& box, float from, float to) {
   from = std::max(from, static_cast<float>(box.left)) - static_cast<float>(box.left);
   to = std::min(to, static_cast<float>(box.right)) - static_cast<float>(box.left);
@@ -198,7 +198,7 @@ void Canvas::text_pixel(int x, int y, int scale, Color color) {
 
 namespace {
 
-// Calls f(column, row) for each font pixel of the line, counted from the upper left corner of its first capital.
+// Calls f(column, row) for each font pixel of the line, relative to the upper left corner of its first capital.
 template <class F>
 void for_each_pixel(std::string_view line, F&& f) {
   int left = 0;

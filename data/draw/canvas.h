@@ -14,7 +14,8 @@
 /// with it.
 ///
 /// Coordinates are pixels from the upper left corner; pixel (x, y) covers [x, x+1) x [y, y+1). Only +, -, *, / and sqrt on IEEE floats, so
-/// a drawing has the same bytes on every machine. A shape with a coordinate that is no number, or more than 1e7 pixels away, is not drawn.
+/// a drawing has the same bytes on every machine. A shape with a coordinate that is not a number, or more than 1e7 pixels away, is not
+/// drawn.
 namespace mirilla::data {
 
 struct Point {
@@ -48,7 +49,7 @@ struct Bounds {
   bool operator==(const Bounds&) const = default;
 };
 
-/// How much of each pixel a shape covers, over the part of the canvas that it touches.
+/// The part of each pixel that a shape covers, for the part of the canvas that it touches.
 struct Coverage {
   Bounds box;
   std::vector<float> share;  // (box.height(), box.width()), 0 to 1
@@ -58,15 +59,15 @@ struct Coverage {
   }
 };
 
-/// The coverage of a polygon within `clip`: four lines of samples a pixel, exact along each. Any outline; overlapping parts count once
-/// (nonzero winding).
+/// The coverage of a polygon within `clip`: four sample lines per pixel, exact along each line. Any outline is allowed; overlapping parts
+/// count once (nonzero winding).
 Coverage cover_polygon(std::span<const Point> outline, const Bounds& clip);
 
-/// The coverage of the points no further than width / 2 from the lines from point to point: round ends and joins. One shape: where it
+/// The coverage of the points no further than width / 2 from the lines between the points: round ends and joins. It is one shape: where it
 /// crosses itself it counts once.
 Coverage cover_polyline(std::span<const Point> points, float width, const Bounds& clip);
 
-/// The point of the unit circle after this part of a turn, from (1, 0) towards (0, 1): {cos, sin} of 2 pi turns, to 1e-7.
+/// The point of the unit circle after this fraction of a turn, from (1, 0) towards (0, 1): {cos, sin} of 2 pi turns, to 1e-7.
 Point direction(float turns);
 
 /// 48 corners along an ellipse.
@@ -81,16 +82,16 @@ class Canvas {
   Color& at(int x, int y) { return pixels_[static_cast<size_t>(y) * static_cast<size_t>(width_) + static_cast<size_t>(x)]; }
   Color at(int x, int y) const { return pixels_[static_cast<size_t>(y) * static_cast<size_t>(width_) + static_cast<size_t>(x)]; }
 
-  /// All drawing stays inside the box until the next call.
+  /// Drawing is limited to the box until the next call.
   void set_clip(const Bounds& clip);
   void clear_clip() { clip_ = {0, 0, width_, height_}; }
   const Bounds& clip() const { return clip_; }
 
-  /// From here on every shape also leaves its coverage in recorded(): which pixels a part of the drawing has touched, and how much.
+  /// From now on every shape also adds its coverage to recorded(): which pixels were touched, and how much.
   void start_recording() { recorded_.assign(pixels_.size(), 0.0f); }
   std::vector<float> stop_recording() { return std::move(recorded_); }
 
-  /// Lays a shape over the canvas; paint(x, y) gives the colour of a pixel.
+  /// Draws a shape over the canvas; paint(x, y) gives the colour of a pixel.
   template <class Paint>
   void lay(const Coverage& shape, float alpha, Paint paint);
 
@@ -98,14 +99,14 @@ class Canvas {
   void rectangle(Point upper_left, Point lower_right, Color color, float alpha = 1);
   void ellipse(Point center, float radius_x, float radius_y, Color color, float alpha = 1);
   void line(Point from, Point to, float width, Color color, float alpha = 1);
-  /// Lines from point to point with round joins, as one shape: where it crosses itself it is not darker.
+  /// Lines between the points with round joins, as one shape: where it crosses itself it is not darker.
   void polyline(std::span<const Point> points, float width, Color color, float alpha = 1);
   /// Copies a picture to (x, y), without blending.
   void picture(const Picture& source, int x, int y);
   /// UTF-8 text with the upper left corner of its capitals at (x, y), each font pixel `scale` pixels wide and high. Characters that the
-  /// font has not (font.h) show as '?'.
+  /// font lacks (font.h) show as '?'.
   void text(std::string_view line, int x, int y, Color color, int scale = 1);
-  /// The same, turned a quarter to the left, so that it reads upwards from (x, y), its lower left corner.
+  /// The same, rotated by a quarter turn to the left, so that it reads upwards from (x, y), its lower left corner.
   void text_upwards(std::string_view line, int x, int y, Color color, int scale = 1);
 
   /// Rounded to 8 bits.
@@ -122,11 +123,11 @@ class Canvas {
   std::vector<float> recorded_;  // empty: not recording
 };
 
-/// The size that Canvas::text takes: 6 font pixels a character (5 and a gap; none after the last), 7 high; tails hang 2 lower, accents
-/// stand up to 3 higher.
+/// The size that Canvas::text takes: 6 font pixels per character (5 and a gap; no gap after the last), 7 high; descenders reach 2 lower,
+/// accents up to 3 higher.
 int text_width(std::string_view line, int scale = 1);
 int text_height(int scale = 1);
-/// The line where it is no wider than `width` pixels, else its beginning and three dots.
+/// The line if it is at most `width` pixels wide, else its beginning and three dots.
 std::string shortened(std::string_view line, int width, int scale = 1);
 
 template <class Paint>

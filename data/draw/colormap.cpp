@@ -37,7 +37,7 @@ const Colormap& colormap_of(std::string_view name) {
   throw UsageError(fmt::format("no colour table is called '{}'", name), "there are magma, viridis, inferno and jet");
 }
 
-// clang-format off: 22 colours a line
+// clang-format off: 22 colours per line
 const constinit Colormap kMagma = from_hex(
     "00000300000400000601000701010901010b02020d02020f03031104031304041505041706051907051b08061d09071f0a07220b08240c09260d0a280e0a2a0f0b2c"
     "100c2f110c31120d33140d35150e38160e3a170f3c180f3f1a10411b10441c10461e10491f114b20114d2211502311522511552611572811592a115c2b115e2d1060"

@@ -16,7 +16,7 @@ using Colormap = std::array<Rgb8, 256>;
 extern const Colormap kMagma;
 extern const Colormap kViridis;
 extern const Colormap kInferno;
-/// Dark blue over green to dark red: what many figures of heat maps use. Its steps in brightness show edges where the data has none.
+/// Dark blue through green to dark red, used in many heat maps. Its steps in brightness show edges that are not in the data.
 /// [matplotlib _cm.py]
 extern const Colormap kJet;
 /// White to dark blue, by Cynthia Brewer (http://colorbrewer.org), interpolated as matplotlib does.                 [matplotlib _cm.py]
@@ -26,7 +26,7 @@ extern const Colormap kBlues;
 /// [matplotlib.colors.Colormap.__call__]
 Rgb8 color_of(const Colormap& map, double value);
 
-/// By its name: "magma", "viridis", "inferno" or "jet". Throws UsageError for another.
+/// The map of this name: "magma", "viridis", "inferno" or "jet". Throws UsageError for another.
 const Colormap& colormap_of(std::string_view name);
 
 }  // namespace mirilla::data

@@ -18,11 +18,11 @@ constexpr Color kInk = {0.13f, 0.13f, 0.15f};
 constexpr Color kWhite = {1, 1, 1};
 constexpr int kMargin = 16, kGap = 10, kTick = 4;
 constexpr int kMostNamePx = 240;
-constexpr int kUsualSide = 72;      // of a square among few
-constexpr int kWantedMatrix = 720;  // of the whole matrix while squares can shrink
-constexpr int kMostMatrix = 3000;   // beyond it texts are left out, so that a thousand classes still make a picture
-constexpr int kFewClasses = 16;     // up to here letters are twice the font's size
-constexpr int kTextMargin = 4;      // a square is so many font pixels wider than its text
+constexpr int kUsualSide = 72;      // side of a square when there are few
+constexpr int kWantedMatrix = 720;  // side of the whole matrix while squares can shrink
+constexpr int kMostMatrix = 3000;   // above this texts are left out, so that a thousand classes still fit a picture
+constexpr int kFewClasses = 16;     // up to this many, letters have twice the font's size
+constexpr int kTextMargin = 4;      // a square is this many font pixels wider than its text
 
 double largest_of(const std::vector<ConfusionCell>& cells) {
   double largest = -std::numeric_limits<double>::infinity();
@@ -40,15 +40,15 @@ double smallest_of(const std::vector<ConfusionCell>& cells) {
 
 Color as_color(Rgb8 rgb) { return {static_cast<float>(rgb[0]) / 255, static_cast<float>(rgb[1]) / 255, static_cast<float>(rgb[2]) / 255}; }
 
-// Where everything stands, in pixels.
+// The layout, in pixels.
 struct Layout {
   int classes;
   int scale;      // of names and numbers
   int side;       // of a square
-  bool texts;     // whether squares have them
-  int stride;     // every so-many-th class has its name beside it
-  int name_px;    // the longest name
-  int left, top;  // the matrix's corner
+  bool texts;     // whether squares show text
+  int stride;     // every stride-th class has its name beside it
+  int name_px;    // width of the longest name
+  int left, top;  // the upper left corner of the matrix
 
   int matrix() const { return classes * side; }
   int width() const { return left + matrix() + kMargin; }

@@ -27,12 +27,13 @@ struct ConfusionCell {
   bool on_dark = false;  // more than half the largest value: white text, else black
 };
 
-/// The squares, row by row, with matplotlib's colours. One thing differs: beside a NaN fastai writes everything in black, since the largest
-/// value is NaN to it; here the largest of the numbers counts. Throws ShapeError unless counts is names x names and names is not empty.
+/// The squares, row by row, with matplotlib's colours. One difference: if there is a NaN, fastai writes everything in black, since the
+/// largest value is then NaN; here the largest number counts. Throws ShapeError unless counts is names x names and names is not empty.
 std::vector<ConfusionCell> confusion_cells(const ConfusionPlot& plot);
 
-/// The squares with their texts, the classes' names beside them and (upwards) below, Actual and Predicted, the title. Names that take too
-/// much room end in dots. Squares shrink as classes become many; where they get too small for text they keep their colour and some names.
+/// The squares with their texts, the class names beside them and (upwards) below, the labels Actual and Predicted, the title. Names that
+/// take too much room end in dots. Squares shrink with many classes; where they are too small for text, only colours and some names are
+/// shown.
 Picture draw_confusion(const ConfusionPlot& plot);
 
 }  // namespace mirilla::data

@@ -10,13 +10,13 @@
 namespace mirilla::data {
 namespace {
 
-// The two neighbours of a position among n cells and how far it is from the first to the second.
+// The two neighbours of a position among n cells and the position between the first and the second.
 struct Between {
   int low, high;
   double t;
 };
 
-// Output pixel i of m over n cells: centres on centres, edges held.
+// Output pixel i of m over n cells: between cell centres, edges held.
 Between between(int i, int m, int n) {
   const double at = std::clamp((i + 0.5) * n / m - 0.5, 0.0, static_cast<double>(n - 1));
   const int low = static_cast<int>(at);
@@ -44,7 +44,7 @@ constexpr int kMargin = 16;
 constexpr int kGap = 16;
 constexpr int kTitleGap = 8;
 
-// Twice the font's size where that fits, else once; a title too long even so ends in dots.
+// Twice the font's size where that fits, else once; a title that is still too long ends in dots.
 struct Caption {
   std::string text;
   int scale;

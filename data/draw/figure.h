@@ -18,7 +18,7 @@ enum class CamStyle {
 };
 
 struct OverlayOptions {
-  double alpha = 0.6;  // of the map
+  double alpha = 0.6;  // opacity of the map
   CamStyle style = CamStyle::course;
   const Colormap* colors = &kMagma;
 };
@@ -32,13 +32,13 @@ struct OverlayOptions {
 /// Throws ShapeError where map.size() is not height * width, DataError for a value that is not finite.
 Picture overlay(const Picture& picture, std::span<const float> map, int height, int width, const OverlayOptions& options = {});
 
-/// The map's values where the overlay shows them, at the centre of each pixel, before any colour: (picture_height, picture_width).
+/// The values of the map at the centre of each pixel of the overlay, before colouring: (picture_height, picture_width).
 std::vector<float> stretch_map(std::span<const float> map, int height, int width, int picture_height, int picture_width);
 
 /// Another size, interpolated between pixel centres, edges held. For showing pictures larger; it does not filter when shrinking.
 Picture stretch(const Picture& picture, int width, int height);
 
-/// Two pictures as one, side by side with a thin white line between: what belongs together under one title.
+/// Two pictures as one, side by side with a thin white line between: for pictures that belong together under one title.
 Picture beside(const Picture& left, const Picture& right);
 
 struct Panel {
@@ -49,7 +49,7 @@ struct Panel {
 struct FigureOptions {
   int panel_px = 288;  // the longer side of each picture as shown
   int columns = 4;     // panels in a row
-  std::string title;   // above all of it
+  std::string title;   // above all panels
 };
 
 /// Panels in rows on white, each under its title. Throws UsageError without panels or with an empty picture.

@@ -23,7 +23,7 @@ void draw_band(Canvas& canvas, int left, int right, int top) {
   }
 }
 
-// The title twice as large where it fits its frame.
+// Draws the title in double size where it fits its frame.
 void draw_caption(Canvas& canvas, const std::string& title, int left, int width, int middle) {
   const int scale = text_width(title, 2) <= width ? 2 : 1;
   const std::string text = shortened(title, width, scale);

@@ -111,14 +111,14 @@ constexpr std::array<Rows, kLast - kFirst + 1> kGlyphs = {{
 }};
 // clang-format on
 
-// Two rows each, drawn over a letter with a row between, but for what hangs below.
+// Two rows each, drawn over a letter with one row between; marks below the letter are an exception.
 struct Mark {
   uint8_t upper, lower;
 };
 constexpr Mark kGrave{0x08, 0x04}, kAcute{0x02, 0x04}, kCircumflex{0x04, 0x0A}, kTilde{0x0D, 0x16}, kDiaeresis{0x00, 0x0A},
     kRing{0x0E, 0x0A}, kCedilla{0x04, 0x0C}, kNone{0x00, 0x00};
 
-// What the block from U+00C0 on is made of: a letter and its mark; a space: see kOwn.
+// The characters from U+00C0 on: a letter and its mark; a space: see kOwn.
 struct Accented {
   char letter;
   Mark mark;
@@ -195,7 +195,7 @@ Glyph ascii(char character) {
 
 Glyph accented(const Accented& how) {
   Glyph glyph = ascii(how.letter);
-  if (how.letter == 'i') glyph[kGlyphAbove] = 0;  // the dot makes room
+  if (how.letter == 'i') glyph[kGlyphAbove] = 0;  // the mark replaces the dot
   size_t upper = 0;
   if (how.mark.upper == kCedilla.upper && how.mark.lower == kCedilla.lower)
     upper = kGlyphAbove + kGlyphHeight;
@@ -214,8 +214,8 @@ Glyph glyph_of(char32_t character) {
   return ascii(like_ascii(character));
 }
 
-// The first character of a text that is not empty, and its bytes; a byte that no character begins with, or whose continuation is missing,
-// stands for itself.                                                                                                       [RFC 3629]
+// The first character of a text that is not empty, and its bytes; a byte that cannot begin a character, or whose continuation is missing,
+// counts as one character.                                                                                                       [RFC 3629]
 struct Decoded {
   char32_t character = U'\uFFFD';
   size_t bytes = 1;

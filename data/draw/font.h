@@ -18,14 +18,14 @@ inline constexpr int kGlyphBelow = 2;  // rows below the line: tails and cedilla
 /// The rows of a character from the highest accent down; bit 4 is the leftmost pixel.
 using Glyph = std::array<uint8_t, kGlyphAbove + kGlyphHeight + kGlyphBelow>;
 
-/// One glyph a character of UTF-8 text. There are glyphs for printable ASCII and for what Latin-1 adds in letters, and common quotation
-/// marks and dashes look as ASCII's; any other character, and each byte that is not UTF-8, is a '?'.
+/// One glyph per character of UTF-8 text. There are glyphs for printable ASCII and the letters of Latin-1; common quotation
+/// marks and dashes look like those of ASCII; any other character, and each byte that is not UTF-8, is a '?'.
 std::vector<Glyph> glyphs_of(std::string_view text);
 
-/// How many characters, and so glyphs, it has.
+/// The number of characters, which is the number of glyphs.
 int characters_in(std::string_view text);
 
-/// The first `count` characters; none for 0 or less, all of a text with fewer.
+/// The first `count` characters; empty for 0 or less, the whole text if it has fewer.
 std::string_view first_characters(std::string_view text, int count);
 
 }  // namespace mirilla::data

@@ -18,7 +18,7 @@ constexpr Color kWhite = {1, 1, 1};
 constexpr Color kInk = {0.13f, 0.13f, 0.15f};
 constexpr Color kGrid = {0.90f, 0.90f, 0.92f};
 constexpr Color kFrame = {0.55f, 0.55f, 0.58f};
-// Told apart by most kinds of colour blindness too: lightness differs with hue.
+// Also distinct with most kinds of colour blindness: lightness differs as well as hue.
 constexpr std::array<Color, 6> kSeriesColors = {{{0.12f, 0.40f, 0.72f},
                                                  {0.90f, 0.45f, 0.08f},
                                                  {0.20f, 0.60f, 0.40f},
@@ -31,9 +31,9 @@ constexpr int kTick = 5;
 
 Color color_of_series(size_t i) { return kSeriesColors[i % kSeriesColors.size()]; }
 
-// Where the pieces of the picture are.
+// The layout of the picture.
 struct Layout {
-  Bounds inner;  // the plane itself
+  Bounds inner;  // the area of the plot itself
   int text;      // scale of labels
 
   float x(double position) const { return static_cast<float>(inner.left + position * inner.width()); }
@@ -68,7 +68,7 @@ void draw_axes(Canvas& canvas, const Layout& layout, const Axes& axes, const Plo
     hairline(canvas, x, in.bottom, x + 1, in.bottom + kTick, kFrame);
     const std::string label = tick_label(tick, axes.x);
     const int left = x - text_width(label, layout.text) / 2;
-    if (left < last_end + gap) continue;  // the label would run into the one before
+    if (left < last_end + gap) continue;  // the label would overlap the one before
     canvas.text(label, left, in.bottom + kTick + gap, kInk, layout.text);
     last_end = left + text_width(label, layout.text);
   }
@@ -88,14 +88,14 @@ void draw_axes(Canvas& canvas, const Layout& layout, const Axes& axes, const Plo
 }
 
 void draw_series(Canvas& canvas, const Layout& layout, const Axes& axes, const Series& series, Color color) {
-  // Half a line's width beyond the plane, so that a line along an axis is not cut.
+  // Extend the clip by half a line's width, so that a line along an axis is not cut.
   const Bounds& in = layout.inner;
   canvas.set_clip({in.left - 5, in.top - 5, in.right + 5, in.bottom + 5});
   for (const auto& run : shown_runs(series, axes)) {
     std::vector<Point> points;
     for (const auto& [x, y] : run) points.push_back({layout.x(x), layout.y(y)});
     if (points.size() > 1) canvas.polyline(points, kLineWidth, color);
-    if (!series.dots && points.size() > 1) continue;  // a point alone has no line: it gets a dot
+    if (!series.dots && points.size() > 1) continue;  // a single point has no line: it gets a dot
     for (const Point& p : points) {
       canvas.ellipse(p, kDotRadius + 1.5f, kDotRadius + 1.5f, kWhite);
       canvas.ellipse(p, kDotRadius, kDotRadius, color);
@@ -104,7 +104,7 @@ void draw_series(Canvas& canvas, const Layout& layout, const Axes& axes, const S
   canvas.clear_clip();
 }
 
-// Of the corners of the plane, the upper right first, the one where the legend covers the fewest points.
+// The corner of the plot where the legend covers the fewest points; of equals the upper right.
 Bounds place_legend(const Layout& layout, const Axes& axes, std::span<const Series> series, int width, int height) {
   const Bounds& in = layout.inner;
   const int gap = 5 * layout.text, right = in.right - width - gap, left = in.left + gap, top = in.top + gap,

@@ -23,21 +23,21 @@ struct PlotOptions {
   std::string x_label;
   std::string y_label;
   bool log_x = false;           // points with x <= 0 are left out
-  bool y_from_zero = true;      // the lower end of y is 0, as in fastai's ShowGraph, or the least value where one is below
-  std::optional<double> y_max;  // cuts the plot there: a loss that ran away else flattens all the rest
+  bool y_from_zero = true;      // the lower end of y is 0, as in fastai's ShowGraph, or the smallest value if one is negative
+  std::optional<double> y_max;  // cuts the plot there: one huge loss would flatten the rest
   int width = 760;
   int height = 460;
 };
 
-/// Axes, ticks at round numbers, the series in the order given, a legend in the corner where it covers least. Series without a finite point
-/// are named in the legend alone. Throws ShapeError where a series has more x than y or the reverse, UsageError for a picture smaller than
-/// 160 x 120.
+/// Axes, ticks at round numbers, the series in the order given, a legend in the corner where it covers the fewest points. Series without a
+/// finite point appear only in the legend. Throws ShapeError where x and y of a series differ in length, UsageError for a picture smaller
+/// than 160 x 120.
 Picture plot(std::span<const Series> series, const PlotOptions& options = {});
 
 struct TerminalPlotOptions {
   int width = 72;      // characters, labels included
   int height = 16;     // lines, labels included
-  bool ascii = false;  // plain characters instead of braille: one point a character instead of 2 x 4
+  bool ascii = false;  // plain characters instead of braille: one point per character instead of 2 x 4
   bool log_x = false;
   bool y_from_zero = true;
   std::optional<double> y_max;
@@ -47,8 +47,8 @@ struct TerminalPlotOptions {
 /// Throws as plot does; UsageError below 24 x 6 characters.
 std::string terminal_plot(std::span<const Series> series, const TerminalPlotOptions& options = {});
 
-/// Round numbers from low to high, at most count + 2, that an axis is labelled with: steps of 1, 2 or 5 times a power of ten. {low} where
-/// low and high are too close for it, the wrong way round or not numbers.
+/// Round numbers from low to high to label an axis with, at most count + 2: steps of 1, 2 or 5 times a power of ten. {low} where
+/// low and high are too close, in the wrong order or not numbers.
 std::vector<double> axis_ticks(double low, double high, int count);
 
 }  // namespace mirilla::data

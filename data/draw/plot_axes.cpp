@@ -9,11 +9,12 @@
 namespace mirilla::data {
 namespace {
 
-// Beyond these a value is held at the end of its axis, so that no difference overflows and no logarithm is that of 0.
+// Values beyond these are held at the end of the axis, so that no difference overflows and no logarithm of 0 is taken.
 constexpr double kLargest = 1e300, kSmallest = 1e-300;
-// A range narrower than this part of its values has no room for round numbers: f32, where losses come from, hardly tells its ends apart.
+// A range narrower than this fraction of its values has no room for round numbers: in f32, the type of losses, its ends are hardly
+// distinct.
 constexpr double kNarrowest = 1e-6;
-constexpr int kMostDecades = 20;  // with a line each; of more every second, fifth, tenth ... has one
+constexpr int kMostDecades = 20;  // with one line each; with more decades, every second, fifth, tenth ... has one
 
 bool can_show(double x, double y, bool log_x) { return std::isfinite(x) && std::isfinite(y) && (!log_x || x > 0); }
 
@@ -28,7 +29,7 @@ struct Range {
   bool narrow() const { return high - low < std::max(kNarrowest * std::max(std::abs(low), std::abs(high)), kSmallest); }
 };
 
-// A range of one value, of hardly more, or of none gets some width.
+// Widens a range of one value, of almost one, or of none.
 void widen(Range& range) {
   if (range.empty()) range = {0, 1};
   if (!range.narrow()) return;
@@ -38,7 +39,7 @@ void widen(Range& range) {
   range.high += by;
 }
 
-// The same on an axis of equal factors.
+// The same on a logarithmic axis.
 void widen_by_factors(Range& range) {
   if (range.empty()) range = {1, 10};
   if (range.narrow()) range = {range.low / 10, range.high * 10};
@@ -50,7 +51,7 @@ int round_up_to_a_round_number(int n) {
       if (lead * power >= n) return lead * power;
 }
 
-// The powers of ten in a range; round numbers where none lies in it.
+// The powers of ten in a range; round numbers if it contains none.
 std::vector<double> decades(double low, double high, int count) {
   const int first = static_cast<int>(std::ceil(std::log10(low) - 1e-9)), last = static_cast<int>(std::floor(std::log10(high) + 1e-9));
   const int stride = round_up_to_a_round_number((last - first) / kMostDecades + 1);
@@ -77,7 +78,7 @@ std::vector<double> axis_ticks(double low, double high, int count) {
   const double step = power * (lead <= 1 ? 1 : lead <= 2 ? 2 : lead <= 5 ? 5 : 10);
   const double first = std::ceil(low / step - 1e-9);
   std::vector<double> ticks;
-  for (int i = 0; i <= count + 1; ++i)  // a step is no smaller than a count-th of the range: there cannot be more
+  for (int i = 0; i <= count + 1; ++i)  // a step is at least 1/count of the range: there cannot be more
     if (const double tick = (first + i) * step; tick <= high + step * 1e-9) ticks.push_back(tick);
   return ticks;
 }
@@ -125,7 +126,7 @@ std::string tick_label(double value, const Axis& axis) {
   if (std::abs(value) < step * 1e-6) value = 0;  // not -0
   const double largest = std::max(std::abs(axis.low), std::abs(axis.high));
   if (largest >= 1e6 || step < 1e-4) {
-    const int digits = static_cast<int>(std::floor(std::log10(largest)) - std::floor(std::log10(step))) + 1;  // those that the step moves
+    const int digits = static_cast<int>(std::floor(std::log10(largest)) - std::floor(std::log10(step))) + 1;  // digits that a step changes
     return fmt::format("{:.{}g}", value, std::clamp(digits, 3, 17));
   }
   return fmt::format("{:.{}f}", value, std::max(0, -static_cast<int>(std::floor(std::log10(step) + 1e-9))));

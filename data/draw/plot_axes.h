@@ -7,7 +7,7 @@
 
 #include "data/draw/plot.h"
 
-/// What a plot as a picture and one as text have in common: which part of the plane is shown, and where a value lies in it.
+/// Shared by picture plots and text plots: which part of the plane is shown, and where a value lies in it.
 namespace mirilla::data {
 
 struct Axis {
@@ -33,8 +33,8 @@ struct AxesOptions {
   int y_ticks;
 };
 
-/// The ranges of all points that can be shown, y widened to whole ticks. Whatever the values, the ranges are finite and wide enough to be
-/// told apart (a range narrower than a millionth of its values, or than 1e-300, is widened; what lies beyond 1e300 counts as 1e300), and an
+/// The ranges of all points that can be shown, y widened to whole ticks. Whatever the values, the ranges are finite and their ends
+/// distinct (a range narrower than a millionth of its values, or than 1e-300, is widened; values beyond 1e300 count as 1e300), and an
 /// axis has no more than about 20 ticks. Throws ShapeError where a series' x and y differ in length.
 Axes choose_axes(std::span<const Series> series, const AxesOptions& options);
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::string_view kMarks = "*o+x#@";
 
-// A grid of characters, one point each: a later series lies over an earlier one.
+// A grid of characters, one point each: a later series hides an earlier one.
 class CharacterGrid {
  public:
   CharacterGrid(int columns, int lines) : columns_(columns), cells_(static_cast<size_t>(columns) * static_cast<size_t>(lines), ' ') {}
@@ -33,7 +33,7 @@ class BrailleGrid {
   BrailleGrid(int columns, int lines)
       : columns_(columns), cells_(static_cast<size_t>(columns) * static_cast<size_t>(lines)), points_(cells_.size()) {}
   static constexpr int kPointsX = 2, kPointsY = 4;
-  /// A point worth a character of its own, over the dots.
+  /// A point that gets its own character, over the dots.
   void point(int x, int y, char) {
     points_[static_cast<size_t>(y / 4) * static_cast<size_t>(columns_) + static_cast<size_t>(x / 2)] = true;
   }

@@ -36,8 +36,8 @@ int round_up(int pixel, int size) {
   return grid_pixel(line, size);
 }
 
-// Each pixel of the box becomes a mean of the four pixels just outside the box in its row and its column, the nearer the heavier; a side
-// that lies on the picture's edge has none.
+// Each pixel of the box becomes a mean of the four pixels just outside the box in its row and its column, nearer ones weigh more; a side
+// on the picture's edge has none.
 void fill_from_ring(Picture& picture, const Bounds& box) {
   for (int y = box.top; y < box.bottom; ++y) {
     for (int x = box.left; x < box.right; ++x) {

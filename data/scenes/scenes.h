@@ -13,8 +13,8 @@
 
 /// The procedural data set: pictures with a known reason for their class, drawn from a seed.
 ///
-/// Every picture is one stage (sky, hills, ground, clutter, light) with one exhibit standing in a box. The stage, its colours and the box
-/// come from the same distribution for every class, so all that tells the class is the exhibit's form; the mask says where that is.
+/// Every picture is one stage (sky, hills, ground, clutter, light) with one exhibit in a box. The stage, its colours and the box
+/// come from the same distribution for every class, so only the form of the exhibit shows the class; the mask says where the exhibit is.
 namespace mirilla::data {
 
 /// The names of the Intel image classification set, in its order.
@@ -33,8 +33,8 @@ struct Scene {
 /// Throws UsageError unless 16 <= size <= 4096.
 Scene draw_scene(SceneClass scene_class, uint64_t seed, uint32_t index, int size);
 
-/// draw_scene with the exhibit's class and the stage's key given apart: the same key with another class gives the same stage, in the same
-/// light, with another exhibit in the same box.
+/// draw_scene with separate arguments for the exhibit's class and the stage's key: the same key with another class gives the same stage, in
+/// the same light, with another exhibit in the same box.
 Scene compose_scene(SceneClass exhibit, const RandomKey& key, int size);
 
 /// The picture without its evidence: the mask's bounding box, rounded outwards to sixteenths of the picture, is filled from the ring of
@@ -46,12 +46,13 @@ Picture paint_over(const Picture& picture, std::span<const uint8_t> mask);
 struct ScenesOptions {
   int per_class = 150;      // training pictures of each class
   int test_per_class = -1;  // -1: a fifth of per_class, rounded up
-  int size = 128;           // pixels a side
+  int size = 128;           // pixels per side
   uint64_t seed = 42;
-  int threads = 0;  // 0: as many as the machine has; the file does not depend on it
+  int threads = 0;  // 0: as many as the machine has; the result does not depend on it
 };
 
-/// The index of the first test picture: far behind any training picture, so that a larger training part never reaches into the test part.
+/// The index of the first test picture: far above that of any training picture, so that a larger training part never overlaps the test
+/// part.
 inline constexpr uint32_t kFirstTestScene = 1u << 24;
 
 struct ScenesReport {
@@ -69,14 +70,14 @@ struct ScenesArchive {
 /// A zip with train/<class>/<nnnn>.png and test/<class>/<nnnn>.png, and a mask (8-bit grey PNG) for each at masks/<the same path>. The same
 /// options give the same bytes, whatever the number of threads. In memory it can be opened with open_source() (data/archive.h).
 ///
-/// Throws UsageError for counts or sizes that make no set.
+/// Throws UsageError for counts or sizes that are not valid.
 ScenesArchive make_scenes(const ScenesOptions& options = {});
 
-/// make_scenes to a file that appears whole or not at all: written beside its place and renamed. Throws Error where it cannot be
+/// make_scenes to a file that is written whole or not at all: written under a temporary name and renamed. Throws Error where it cannot be
 /// written.
 ScenesReport write_scenes(const std::string& path, const ScenesOptions& options = {});
 
-/// Where an archive of scenes keeps the mask of a picture: "train/sea/0001.png" -> "masks/train/sea/0001.png".
+/// The path of a picture's mask in an archive of scenes: "train/sea/0001.png" -> "masks/train/sea/0001.png".
 std::string scene_mask_path(std::string_view picture_path);
 
 }  // namespace mirilla::data

@@ -5,15 +5,15 @@
 
 #include "data/scenes/scenes_exhibits.h"
 
-// What people build: buildings and streets.
+// The exhibits that people build: buildings and streets.
 namespace mirilla::data::scenes {
 namespace {
 
 struct Block {
-  float left, right, top;  // in the frame; all stand on its lower edge
+  float left, right, top;  // in the frame; all blocks start at its lower edge
 };
 
-// Side by side from edge to edge, one of them as high as the frame.
+// Side by side from edge to edge, one of them is as high as the frame.
 std::vector<Block> draw_blocks(Random& random) {
   const int count = random.integer(2, 4);
   const int highest = random.integer(0, count - 1);
@@ -125,7 +125,7 @@ void draw_street(Canvas& canvas, const Frame& frame, const RandomKey& key) {
     const float ledge = random.range(0.4f, 0.6f);
     street.wall(canvas, side, ledge, ledge + 0.07f, m.accent * (lit ? 1.0f : 0.6f));
   }
-  // The far end: what closes the view between the walls.
+  // The far end: the wall that closes the view.
   const std::array<Point, 4> end = {street.at(-1, 1), street.at(1, 1), street.at(1, 1, 1), street.at(-1, 1, 1)};
   canvas.polygon(end, mix(m.body, frame.stage.haze, 0.5f));
   street.strip(canvas, -1, 1, 0, 1, mix(m.body, m.bright, 0.6f));  // pavements

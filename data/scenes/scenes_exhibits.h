@@ -5,11 +5,11 @@
 #include "data/scenes/scenes.h"
 #include "data/scenes/scenes_stage.h"
 
-/// The six exhibits, each told by its form alone. Every one fills its box from edge to edge (within half a grid cell), stays inside it, and
-/// takes its colours from the stage.
+/// The six exhibits, each recognisable by its form alone. Every one fills its box from edge to edge (within half a grid cell), stays inside
+/// it, and takes its colours from the stage.
 namespace mirilla::data::scenes {
 
-/// Maps the unit square onto a box, v downwards, and knows how long things are there.
+/// Maps the unit square onto a box, v downwards, and converts lengths.
 struct Frame {
   const Stage& stage;
 

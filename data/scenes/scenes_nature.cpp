@@ -6,7 +6,7 @@
 
 #include "data/scenes/scenes_exhibits.h"
 
-// What grows, freezes, rises and flows: forest, glacier, mountain, sea.
+// The exhibits from nature: forest, glacier, mountain, sea.
 namespace mirilla::data::scenes {
 namespace {
 
@@ -189,7 +189,7 @@ void draw_sea(Canvas& canvas, const Frame& frame, const RandomKey& key) {
   const float frequency = random.range(1.6f, 2.4f), phase = random.unit(), sway = random.range(0.3f, 0.9f), foam = random.range(0.4f, 0.6f);
   canvas.lay(cover_polygon(outline, canvas.clip()), 1, [&](int x, int y) {
     const float u = frame.u_of(static_cast<float>(x) + 0.5f), v = frame.v_of(static_cast<float>(y) + 0.5f);
-    const float distance = 1 / (v + 0.22f);  // from the shore: rows crowd towards the horizon
+    const float distance = 1 / (v + 0.22f);  // from the shore: rows get closer towards the horizon
     const float swell =
         wave(distance * frequency * 1.6f + phase + (noise.at(u * 3 * (0.6f + distance * 0.3f), distance * 3) - 0.5f) * sway);
     const Color water = mix(m.shade, m.body, 0.5f + 0.5f * swell);

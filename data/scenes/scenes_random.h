@@ -11,7 +11,7 @@
 /// Random numbers and textures for scenes.
 namespace mirilla::data::scenes {
 
-/// What a draw decides. Each has numbers of its own, so that one more bush moves no window.
+/// The purpose of a draw. Each has its own random numbers, so that one more bush does not move a window.
 enum class Stream : uint32_t { kStage, kSky, kGround, kClutter, kBox, kLight, kGrain, kExhibit, kTexture };
 
 class Random {
@@ -51,7 +51,7 @@ class Noise {
     return top + (low - top) * ty;
   }
 
-  /// Octaves at twice the frequency and half the weight of the one before; 0 to 1.
+  /// Octaves at twice the frequency and half the weight of the previous one; 0 to 1.
   float fractal(float x, float y, int octaves) const {
     float sum = 0, weight = 0.5f, total = 0;
     for (int i = 0; i < octaves; ++i) {

@@ -66,7 +66,7 @@ Bounds draw_box(const RandomKey& key, int size, float horizon) {
   const int width = random.integer(7, 11);
   const int height = random.integer(7, 9);
   const int left = random.integer(1, kGrid - 1 - width);
-  // What stands, stands on the ground.
+  // Exhibits stand on the ground.
   const int lowest = std::max(height + 1, static_cast<int>(horizon * kGrid) + 2);
   const int bottom = random.integer(std::min(lowest, kGrid - 1), kGrid - 1);
   return {grid_pixel(left, size), grid_pixel(bottom - height, size), grid_pixel(left + width, size), grid_pixel(bottom, size)};
@@ -125,7 +125,7 @@ void bird(Canvas& canvas, Spot s, Random& random) {
   canvas.polyline(wings, std::max(1.0f, s.size * 0.1f), kInk, 0.8f);
 }
 
-// Bare shapes and strokes: corners, curves and stripes that mean nothing, so that no single edge tells a class.
+// Bare shapes and strokes: corners, curves and stripes without meaning, so that no single edge shows a class.
 void bare_shape(Canvas& canvas, Spot s, Random& random) {
   const Color color = any_color(random);
   const float w = s.size * random.range(0.4f, 0.9f), h = s.size * random.range(0.4f, 0.9f);

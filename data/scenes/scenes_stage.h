@@ -4,10 +4,10 @@
 #include "data/draw/canvas.h"
 #include "data/scenes/scenes_random.h"
 
-/// What every class has in common: where the exhibit stands, in which colours, before what, in which light. Nothing here knows a class.
+/// The parts that do not depend on the class: the exhibit's place and colours, the background, the light.
 namespace mirilla::data::scenes {
 
-/// Boxes stand on a grid of this many cells a side, so that a box can be found again from a mask that only nearly reaches its edges.
+/// Boxes lie on a grid of this many cells per side, so that a box can be recovered from a mask that almost reaches its edges.
 inline constexpr int kGrid = 16;
 
 /// The first pixel of a grid line.
@@ -34,7 +34,7 @@ Stage draw_stage(const RandomKey& key, int size);
 /// Sky, sun, clouds, hills and ground, over the whole canvas.
 void paint_backdrop(Canvas& canvas, const Stage& stage, const RandomKey& key);
 
-/// Bushes, rocks, poles, cars, birds and bare shapes, all over, behind the exhibit.
+/// Bushes, rocks, poles, cars, birds and bare shapes, everywhere, behind the exhibit.
 void paint_clutter(Canvas& canvas, const Stage& stage, const RandomKey& key);
 
 /// Exposure, contrast, tint, fog, grain: the whole picture, exhibit included.

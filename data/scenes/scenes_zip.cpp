@@ -51,7 +51,7 @@ void draw_file(SceneFile& file, const ScenesOptions& options) {
   file.mask = encode_png_grey(scene.mask, options.size, options.size);
 }
 
-// Every file on some thread. Which one does not matter: a file depends on nothing but itself.
+// Draws each file on some thread. Which one does not matter: files do not depend on each other.
 void draw_files(std::vector<SceneFile>& files, const ScenesOptions& options) {
   const int count = options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   std::atomic<size_t> next{0};
@@ -85,7 +85,7 @@ void add_file(zip_t* archive, const std::string& path, const std::vector<uint8_t
     zip_source_free(source);
     fail("the archive takes no further file", zip_reason(zip_get_error(archive)));
   }
-  // PNGs are compressed already. The date is the first that a zip can hold, so that it says nothing of when the file was made.
+  // PNGs are compressed already. The date is the first that a zip can hold, so that it does not depend on when the file was made.
   constexpr zip_uint16_t kMidnight = 0, kFirstDate = (1 << 5) | 1;
   const auto at = static_cast<zip_uint64_t>(index);
   if (zip_set_file_compression(archive, at, ZIP_CM_STORE, 0) != 0 || zip_file_set_dostime(archive, at, kMidnight, kFirstDate, 0) != 0) {
@@ -93,7 +93,7 @@ void add_file(zip_t* archive, const std::string& path, const std::vector<uint8_t
   }
 }
 
-// The whole zip in memory: the file is then written at one stroke.
+// The whole zip in memory: the file is then written in one step.
 std::vector<uint8_t> pack(const std::vector<SceneFile>& files) {
   zip_error_t error;
   zip_error_init(&error);
@@ -101,7 +101,7 @@ std::vector<uint8_t> pack(const std::vector<SceneFile>& files) {
   if (!memory) fail("no archive in memory", zip_reason(&error));
   std::unique_ptr<zip_t, Discard> archive(zip_open_from_source(memory.get(), ZIP_TRUNCATE, &error));
   if (!archive) fail("no archive in memory", zip_reason(&error));
-  zip_source_keep(memory.get());  // zip_close drops the archive's hold on it; ours stays
+  zip_source_keep(memory.get());  // zip_close drops the archive's reference; this one stays
   for (const SceneFile& file : files) {
     add_file(archive.get(), file.path, file.picture);
     add_file(archive.get(), scene_mask_path(file.path), file.mask);

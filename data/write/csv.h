@@ -6,7 +6,7 @@
 
 namespace mirilla::data {
 
-/// Text as a field of a line of comma-separated values: quoted where it holds a comma, a quote or a line's end.            [RFC 4180]
+/// Text as a field of comma-separated values: quoted if it contains a comma, a quote or a line break.            [RFC 4180]
 std::string csv_field(std::string_view text);
 
 }  // namespace mirilla::data

@@ -15,7 +15,7 @@ namespace mirilla::data {
 std::vector<uint8_t> encode_png(const Picture& picture);
 std::vector<uint8_t> encode_png_grey(std::span<const uint8_t> pixels, int width, int height);
 
-/// The same, to a file that appears whole or not at all (kernels/core/atomic_file.h). Throws Error where it cannot be written.
+/// The same, to a file that is written whole or not at all (kernels/core/atomic_file.h). Throws Error where it cannot be written.
 void write_png(const std::string& path, const Picture& picture);
 void write_png_grey(const std::string& path, std::span<const uint8_t> pixels, int width, int height);
 

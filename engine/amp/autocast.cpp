@@ -22,7 +22,7 @@ constexpr std::array kTable{Row{"conv2d", Policy::half}, Row{"conv2d_bias_add_re
 
 thread_local DType open_dtype = DType::f32;
 
-// Guards every tensor's half copy: several threads may run one network.
+// Guards the half copies of all tensors: several threads may run one network.
 std::mutex half_copies;
 
 bool is_open() { return open_dtype != DType::f32; }

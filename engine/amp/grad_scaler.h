@@ -15,25 +15,25 @@ struct GradScalerOptions {
 };
 
 /// Keeps f16 gradients from vanishing: the loss is multiplied by a scale before backward, the gradients are divided by it in the optimizer,
-/// and a step whose gradients overflowed is left out whole, the scale halved; after 2000 good steps in a row it doubles. The state lives on
-/// the device (kernels/core/backend.h: kScalerState), so that a step never waits to ask. [torch.amp.GradScaler]
+/// and a step whose gradients overflowed is skipped entirely and the scale halved; after 2000 good steps in a row it doubles. The state
+/// lives on the device (kernels/core/backend.h: kScalerState), so that a step never waits for the device. [torch.amp.GradScaler]
 ///
 ///   tape::backward(loss, {.factor = scaler.factor()});
 ///   scaler.step(tensors, spec);      // check_finite, adam, update_scale
 class GradScaler {
  public:
-  /// Throws Error unless `initial` is a power of two: only then undoing it is exact.
+  /// Throws Error unless `initial` is a power of two: only then dividing by it is exact.
   explicit GradScaler(Device& device, const GradScalerOptions& options = {});
 
   /// f32 (4), kernels/core/backend.h: kScalerState.
   const Tensor& state() const { return state_; }
   /// The scale as it is now, for one backward pass (tape::BackwardOptions::factor). Does not wait.
   std::shared_ptr<const tape::Factor> factor() const;
-  /// Copies a state in, for a run that goes on.
+  /// Copies a state in, for a resumed run.
   void set_state(const Tensor& state);
 
-  /// One optimizer step of gradients that came under this scale (amp::gradient_under), or none where one of them is not finite; then the
-  /// scale moves. Does not wait.
+  /// One optimizer step with gradients computed under this scale (amp::gradient_under), or none if one of them is not finite; then the
+  /// scale is updated. Does not wait.
   void step(std::span<const AdamTensor> tensors, const AdamSpec& spec);
 
   /// The same for an optimizer that is not Adam, in two parts: look_at() says in state()[2] whether a gradient is not finite, and where it
@@ -43,7 +43,7 @@ class GradScaler {
 
   /// These read the state back and wait for the device.
   double scale() const { return state_.to_vector<float>()[0]; }
-  /// Whether the last step was left out.
+  /// Whether the last step was skipped.
   bool overflowed() const { return state_.to_vector<float>()[2] != 0; }
 
  private:

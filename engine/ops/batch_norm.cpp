@@ -32,7 +32,7 @@ void check_state(const Tensor& x, const BatchNormState& state, bool training) {
                      "use a batch of at least 2, or evaluation mode");
 }
 
-// 1 / sqrt(var + eps) of C numbers, for evaluation; on the host, so that no device needs an operation for it. Reading the variance waits
+// 1 / sqrt(var + eps) of C numbers, for evaluation; on the host, so that devices need no operation for it. Reading the variance waits
 // for the device, so it is done once for each version of it.
 Tensor evaluation_inv_std(BatchNormState& state) {
   const Tensor& var = state.running_var;
@@ -69,8 +69,8 @@ ParameterGradients room_for(const Tensor& like, const tape::Needs& needs, size_t
   return {needs[weight] ? empty_like(like) : Tensor(), needs[bias] ? empty_like(like) : Tensor()};
 }
 
-// What the way back needs to know where the ReLU let values through: a bit an element where the device can leave them, which is less to
-// read twice than y and does not keep y (the next convolution does that only if its weights train); else y.
+// What the backward pass needs to know where the ReLU let values pass: one bit per element if the device can write them, which is less to
+// read twice than y and does not keep y alive (the next convolution does that only if its weights train); else y.
 struct SavedActivity {
   tape::Saved y;
   Tensor mask;
@@ -83,7 +83,7 @@ Tensor room_for_mask(const Tensor& x, const BatchNormState& state, const Tensor&
   return empty({(x.numel() + kBits - 1) / kBits}, DType::u8, x.device());
 }
 
-// The fused form: one pass forward, one reduction and one pass back.
+// The fused form: one pass forward, one reduction and one pass backward.
 BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training, bool observe) {
   const Statistics statistics = statistics_of(x, state, training);
   Tensor y = empty_like(x);
@@ -99,7 +99,7 @@ BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tenso
                                 .y = y,
                                 .normalized = normalized,
                                 .mask = mask});
-  // The observation point is an input of the node: its gradient is that of the sum, which is the residual's too.
+  // The observed value is an input of the node: its gradient is that of the sum, which is also the residual's.
   if (normalized) tape::keep_gradient(normalized);
   auto backward = [x = tape::save(x), active = SavedActivity{mask ? tape::Saved() : tape::save(y), mask}, mean = statistics.mean,
                    inv_std = statistics.inv_std, weight = tape::save(state.weight),

@@ -5,14 +5,14 @@
 
 namespace mirilla {
 
-/// What a batch norm owns: weight (gamma) and bias (beta), which train, and the running statistics, which training updates in place. All
+/// The state of a batch norm: weight (gamma) and bias (beta), which train, and the running statistics, which training updates in place. All
 /// (C).
 struct BatchNormState {
   Tensor weight, bias, running_mean, running_var;
   double eps = 1e-5;
   double momentum = 0.1;
 
-  /// 1 / sqrt(running_var + eps) for evaluation, kept until running_var is written to, and what it was computed from.
+  /// 1 / sqrt(running_var + eps) for evaluation, kept until running_var is written to, and the version it was computed from.
   struct Evaluation {
     Tensor inv_std;
     uint64_t storage_id = 0, version = 0;
@@ -27,25 +27,25 @@ struct BatchNormState {
 ///
 /// Training: mean and (biased) variance of this batch, and running statistics moved by `momentum` towards them (variance unbiased).
 /// Evaluation: the running statistics. Backward: see BatchNormBackward in kernels/core/backend.h. Does not wait for the device. Throws
-/// ShapeError where C differs, and in training for a single value a channel, as PyTorch does.
+/// ShapeError where C differs, and in training for a single value per channel, as PyTorch does.
 Tensor batch_norm(const Tensor& x, BatchNormState& state, bool training);
 
 struct BatchNormAddReluResult {
   Tensor y;           // like x
-  Tensor normalized;  // like x, under tape::keep_gradient; no tensor unless asked for
+  Tensor normalized;  // like x, under tape::keep_gradient; no tensor unless requested
 };
 
 /// y = max(batch_norm(x) + residual, 0); the residual may be absent. One pass where the device has Fused::batch_norm_add_relu, else
 /// composed from batch_norm, add and relu, with the same tape either way.
 ///
-/// `observe` asks for the observation point between the norm and the sum: its value comes from the same kernel, its gradient from the same
-/// backward, and no bit of y changes. Keeps x and y for the way back.
+/// `observe` requests the value between the norm and the sum, for a watch: it comes from the same kernel, its gradient from the same
+/// backward, and no bit of y changes. Keeps x, and y or a mask, for the backward pass.
 BatchNormAddReluResult batch_norm_add_relu(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training,
                                            bool observe = false);
 
-/// A batch norm in evaluation as a factor and an offset a channel: y = x scale + shift, scale = weight / sqrt(running_var + eps), shift =
-/// bias - running_mean scale. For folding into the convolution before it: w'[k] = w[k] scale[k], bias' = shift (+ bias scale). Computed on
-/// the host in double; waits for the device.
+/// A batch norm in evaluation as one factor and one offset per channel: y = x scale + shift, scale = weight / sqrt(running_var + eps),
+/// shift = bias - running_mean scale. For folding into the convolution before it: w'[k] = w[k] scale[k], bias' = shift (+ bias scale).
+/// Computed on the host in double; waits for the device.
 struct FoldedBatchNorm {
   Tensor w, bias;  // like the convolution's w; (K) f32
 };

@@ -5,7 +5,7 @@
 
 namespace mirilla {
 
-/// x in another float dtype, rounded to nearest even; x itself if it has it already. Backward: dy cast back.
+/// x in another float dtype, rounded to nearest even; x itself if it already has that dtype. Backward: dy cast back.
 Tensor cast(const Tensor& x, DType dtype);
 
 }  // namespace mirilla

@@ -37,8 +37,8 @@ Shape output_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const C
   return {x.size(0), extent_after(x.size(1), w.size(1), spec), extent_after(x.size(2), w.size(2), spec), w.size(0)};
 }
 
-// What the way back needs of a convolution. x itself only where w's gradient is wanted: of a frozen convolution nothing but its weights
-// stays.
+// What the backward pass of a convolution needs. x only where w's gradient is wanted: a frozen convolution keeps
+// only its weights.
 struct SavedConvolution {
   SavedConvolution(const Tensor& input, const Tensor& weights, const Tensor& master, const Conv2dSpec& how)
       : x_shape(input.shape()), w(tape::save(weights)), parameters(master.dtype()), spec(how) {
@@ -68,7 +68,7 @@ struct SavedConvolution {
   Conv2dSpec spec;
 };
 
-// The operation in one pass, or from its parts.
+// The operation in one pass, or composed.
 Tensor fused_or_composed(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool with_relu,
                          const Conv2dSpec& spec, Tensor y) {
   if (x.backend().has(Fused::conv2d_bias_add_relu)) {
@@ -76,7 +76,7 @@ Tensor fused_or_composed(const Tensor& x, const Tensor& w, const Tensor& bias, c
     return y;
   }
   x.backend().conv2d(x, w, bias, spec, y);
-  if (residual) y = add(y, residual.detach());  // y is on no tape
+  if (residual) y = add(y, residual.detach());  // y is not on the tape
   return with_relu ? relu(y) : y;
 }
 

@@ -6,25 +6,25 @@
 namespace mirilla {
 
 /// y[n,p,q,k] = bias[k] + sum over r,s,c of x[n, p stride - padding + r dilation, q stride - padding + s dilation, c] w[k,r,s,c], pictures
-/// being zero outside.                                                                                   [torch.nn.functional.conv2d]
+/// are zero outside.                                                                                   [torch.nn.functional.conv2d]
 ///
 ///   x     (N,H,W,C)  f32 (f64 on the reference device), f16, bf16
-///   w     (K,R,S,C)  like x; under amp::Autocast f32, of which the half copy is read
+///   w     (K,R,S,C)  like x; under amp::Autocast f32, and its half copy is read
 ///   bias  (K), or no tensor; f32 where x is half
 ///   y     (N,P,Q,K)  P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1, Q likewise
 ///
-/// Backward: dx by conv2d_backward_data, dw by conv2d_backward_weight, dbias = sum over (n,p,q) of dy; each only if it is wanted and like
-/// its input; dw of a half copy is f32.
+/// Backward: dx by conv2d_backward_data, dw by conv2d_backward_weight, dbias = sum over (n,p,q) of dy; each only if it is wanted, with the
+/// dtype of its input; dw for a half copy is f32.
 /// Does not wait for the device. Throws ShapeError where the channels differ or the window is larger than the padded picture.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec);
 
 /// y = max(conv2d(x, w, bias) + residual, 0), the ReLU only if `relu`, the residual only if there is one: an inference step with the batch
 /// norm folded into w and bias. One pass where the device has Fused::conv2d_bias_add_relu, else composed, with the same tape either way.
 ///
-/// `inside` is the observation point between the norm and the sum, for a watch: a tensor like y that holds what the norm gives, computed
-/// apart. y does not depend on it, no bit changes; the way back gives it the gradient that this place has.
+/// `inside` is the value between the norm and the sum, for a watch: a tensor like y with the result of the norm, computed
+/// separately. y does not depend on it and no bit changes; the backward pass gives it the gradient at this place.
 ///
-/// Backward: as conv2d, after dsum = 0 where y <= 0, else dy; dresidual = dinside = dsum. Keeps w, y where there is a ReLU, and x where w's
+/// Backward: as conv2d, with dsum = 0 where y <= 0, else dy; dresidual = dinside = dsum. Keeps w, y where there is a ReLU, and x where w's
 /// gradient is wanted. Does not wait for the device.
 Tensor conv2d_bias_add_relu(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool relu, const Conv2dSpec& spec,
                             const Tensor& inside = {});

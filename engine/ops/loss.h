@@ -17,7 +17,7 @@ struct CrossEntropy {
 
 /// losses[n] = log sum_c exp(logits[n,c]) - logits[n,target[n]], and their mean.               [torch.nn.functional.cross_entropy]
 ///
-///   logits  (N,C) f32 (f64), f16, bf16; for halves all is computed in f32, and loss and losses are f32
+///   logits  (N,C) f32 (f64), f16, bf16; for halves everything is computed in f32, and loss and losses are f32
 ///   targets  (N) i64, each in 0..C-1 (the caller's promise: checking would wait for the device)
 ///
 /// Backward: dlogits = dloss (softmax(logits) - onehot(targets)) / N, computed in the forward kernel. Does not wait for the device.

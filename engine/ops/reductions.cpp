@@ -9,7 +9,7 @@ namespace mirilla {
 
 namespace {
 
-// dy () times factor, everywhere, as `dtype`.
+// Fills `shape` with dy () times factor, as `dtype`.
 Tensor spread(const Tensor& dy, double factor, const Shape& shape, DType dtype) {
   Tensor dx = full(shape, factor, dy.dtype(), dy.device());
   Tensor out = dtype == dy.dtype() ? dx : empty(shape, dtype, dy.device());
@@ -17,7 +17,7 @@ Tensor spread(const Tensor& dy, double factor, const Shape& shape, DType dtype) 
   return out;
 }
 
-// () for the sum of x by an operator of this name.
+// The sum () of x, for the operator with this name.
 Tensor total_of(std::string_view op, const Tensor& x) {
   Tensor y = empty({}, amp::answers_in_f32(op, x) ? DType::f32 : x.dtype(), x.device());
   x.backend().sum(x, y);
@@ -32,7 +32,7 @@ Tensor sum(const Tensor& x) {
 }
 
 Tensor mean(const Tensor& x) {
-  const double factor = 1.0 / static_cast<double>(x.numel());  // 0/0 = NaN for no elements, as PyTorch
+  const double factor = 1.0 / static_cast<double>(x.numel());  // 0/0 = NaN for no elements, as in PyTorch
   Tensor y = total_of("mean", x);
   x.backend().scale(y, factor, y);
   return tape::record("mean", {x}, y, [shape = x.shape(), dtype = x.dtype(), factor](const Tensor& dy) {

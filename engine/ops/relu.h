@@ -9,17 +9,17 @@ namespace mirilla {
 ///
 ///   x  any shape, any float dtype the device has;  y  like x
 ///
-/// Backward: dx = 0 where y <= 0 (0 at the kink, as PyTorch), else dy, so that it passes where y is NaN. Keeps y, which the next layer
+/// Backward: dx = 0 where y <= 0 (0 at the kink, as PyTorch), else dy, also where y is NaN. Keeps y, which the next layer
 /// keeps anyway, and not x. Does not wait for the device.
 Tensor relu(const Tensor& x);
 
-/// Guided backpropagation: while it lives, backward on this thread passes through a ReLU only what is positive,    [Springenberg et al.
+/// Guided backpropagation: while it lives, backward on this thread passes only positive gradients through a ReLU,    [Springenberg et al.
 /// 2015]
 ///
 ///   dx = 0 where y <= 0 or dy < 0, else dy
 ///
-/// in relu, batch_norm_add_relu and conv2d_bias_add_relu, whose residual gets the same. It is asked when backward runs: the forward pass
-/// knows nothing of it, and a backward after it is gone is the ordinary one again.
+/// in relu, batch_norm_add_relu and conv2d_bias_add_relu, whose residual gets the same. It applies when backward runs: the forward pass
+/// does not depend on it, and a backward pass after its end is the ordinary one again.
 class GuidedRelu {
  public:
   GuidedRelu();
@@ -31,7 +31,7 @@ class GuidedRelu {
   bool before_;
 };
 
-/// For an operator with a ReLU, at the start of its backward: dy, or max(dy, 0) where a GuidedRelu lives.
+/// For an operator with a ReLU, at the start of its backward: dy, or max(dy, 0) while a GuidedRelu lives.
 Tensor arriving_at_relu(const Tensor& dy);
 
 }  // namespace mirilla

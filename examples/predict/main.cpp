@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// predict MODEL PHOTO PICTURE.png: what a model says of a photo, and a picture of why.
+// predict MODEL PHOTO PICTURE.png: what a model predicts for a photo, and a picture that explains it.
 #include <mirilla/mirilla.h>
 
 #include <iostream>

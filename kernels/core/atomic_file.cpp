@@ -23,14 +23,14 @@ namespace {
               "does the folder exist, may you write there, and is there space left?");
 }
 
-/// The name of a file that is being written, where a signal handler finds it.
+/// The name of a file that is being written, kept where a signal handler finds it.
 struct Unfinished {
   std::atomic<bool> taken = false, named = false;
   std::array<char, PATH_MAX> path{};
 };
-std::array<Unfinished, 16> unfinished;  // of more at once the others stay, hidden, where a signal ends the program
+std::array<Unfinished, 16> unfinished;  // a signal leaves further temporary files behind, under hidden names
 
-/// Keeps a name there as long as it lives.
+/// Keeps a name in `unfinished` as long as it lives.
 class Listed {
  public:
   explicit Listed(const std::string& path) {
@@ -79,7 +79,7 @@ class Temporary {
   Listed listed_;
 };
 
-/// Where the bytes really go: a link's target, so that the link survives the rename.
+/// The file that receives the bytes: a link's target, so that the link survives the rename.
 fs::path resolve_target(const fs::path& path) {
   std::error_code failed;
   if (path.filename().empty()) throw_unwritable(path, "it names a folder and not a file");

@@ -7,7 +7,7 @@ namespace mirilla {
 
 namespace {
 
-// Of a device that has finished each call when it returns.
+// A mark of a device that has finished each call when it returns.
 class Reached final : public DeviceMark {
  public:
   bool reached() const override { return true; }

@@ -10,7 +10,7 @@
 
 namespace mirilla {
 
-/// What one element is. f64 exists on the reference device only (it is the truth that the others are compared with); f16 and bf16 are
+/// The type of an element. f64 exists on the reference device only (it is the truth that the others are compared with); f16 and bf16 are
 /// storage, their arithmetic is f32; u8 holds pictures and byte indices, i64 holds labels and counters.
 enum class DType : uint8_t { f32, f64, f16, bf16, u8, i64 };
 

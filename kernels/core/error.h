@@ -11,7 +11,7 @@
 
 namespace mirilla {
 
-/// What every function of the project throws: one sentence that says what was expected and what came, and a hint that says
+/// What every function of the project throws: one sentence that says what was expected and what was found, and a hint that says
 /// what to do about it. `what()` gives both, the hint on its own line:
 ///
 ///   there is no device 'gpu'
@@ -35,18 +35,18 @@ struct ShapeError : Error {
   using Error::Error;
 };
 
-/// A device that is not there, lacks an operation, or failed.
+/// A device that does not exist, lacks an operation, or failed.
 struct DeviceError : Error {
   using Error::Error;
 };
 
-/// A device's memory is full: what was asked for, and where the rest is. In bytes.
+/// A device's memory is full: the bytes asked for, and how the memory is used.
 struct OutOfMemory : DeviceError {
   struct Bytes {
     size_t wanted = 0;
     size_t held = 0;   // by this program
-    size_t free = 0;   // 0 where nobody knows
-    size_t total = 0;  // that the device has; 0 where nobody knows
+    size_t free = 0;   // 0 where unknown
+    size_t total = 0;  // of the device; 0 where unknown
   };
   OutOfMemory(std::string_view device, const Bytes& bytes, std::string_view hint = "a smaller batch or smaller pictures take less");
 
@@ -57,22 +57,22 @@ struct OutOfMemory : DeviceError {
   Bytes bytes;
 };
 
-/// Pictures, archives, splits: the user's data is not what it should be.
+/// Pictures, archives, splits: something is wrong with the user's data.
 struct DataError : Error {
   using Error::Error;
 };
 
-/// A weights file that cannot be read, or does not fit the model.
+/// A weights file that cannot be read, or that does not fit the model.
 struct WeightsError : Error {
   using Error::Error;
 };
 
-/// A command line that makes no sense. Exit code 2; every other Error gives 1.
+/// A command line that is not valid. Exit code 2; every other Error gives 1.
 struct UsageError : Error {
   using Error::Error;
 };
 
-/// Ctrl-C or another signal. The work so far is kept where the caller says so. Exit code 128 + its number, the shell's own: 130 for Ctrl-C.
+/// Ctrl-C or another signal. The caller decides which work is kept. Exit code 128 + the signal's number, as in a shell: 130 for Ctrl-C.
 struct Interrupted : Error {
   using Error::Error;
 };

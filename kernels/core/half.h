@@ -8,8 +8,8 @@ namespace mirilla {
 
 /// IEEE 754 binary16 as a storage type: 1 sign, 5 exponent, 10 fraction bits. Arithmetic happens in f32.
 ///
-/// From f32 it rounds to nearest, ties to even; 65520 and more give infinity; subnormals are kept; a NaN stays a NaN, made quiet. To f32 is
-/// exact, but that a NaN is made quiet.
+/// From f32 it rounds to nearest, ties to even; 65520 and more give infinity; subnormals are kept; a NaN stays a NaN and becomes quiet. To
+/// f32 is exact, except that a NaN becomes quiet.
 struct Half {
   uint16_t bits = 0;
 
@@ -26,7 +26,7 @@ struct Half {
   static constexpr float to_float(uint16_t bits);
 };
 
-/// bfloat16 as a storage type: the upper 16 bits of an f32, rounded to nearest, ties to even. To f32 is exact, but that a NaN is made
+/// bfloat16 as a storage type: the upper 16 bits of an f32, rounded to nearest, ties to even. To f32 is exact, except that a NaN becomes
 /// quiet.
 struct BFloat16 {
   uint16_t bits = 0;
@@ -67,14 +67,14 @@ constexpr uint16_t Half::from_float(float value) {
   }
   const uint32_t rebased = magnitude - (112u << 23);  // exponent bias 127 becomes 15
   const uint32_t up = 0xfffu + ((rebased >> 13) & 1u);
-  return static_cast<uint16_t>(sign | ((rebased + up) >> 13));  // a carry into the exponent is right
+  return static_cast<uint16_t>(sign | ((rebased + up) >> 13));  // a carry into the exponent gives the right value
 }
 
 constexpr float Half::to_float(uint16_t bits) {
   const uint32_t sign = (uint32_t{bits} & 0x8000u) << 16;
   const uint32_t exponent = (bits >> 10) & 0x1fu;
   const uint32_t fraction = bits & 0x3ffu;
-  if (exponent == 31) {  // infinity; or NaN, made quiet as the processors' own conversions do
+  if (exponent == 31) {  // infinity; or NaN, made quiet as the processor's conversions do
     const uint32_t quiet = fraction != 0 ? 0x400000u : 0u;
     return std::bit_cast<float>(sign | 0x7f800000u | quiet | (fraction << 13));
   }

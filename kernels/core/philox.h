@@ -21,7 +21,7 @@ constexpr std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, st
   return counter;
 }
 
-/// What a random number is for. Part of the key, so that two purposes never share a stream.
+/// The purpose of a random number. Part of the key, so that two purposes never share a stream.
 enum class Purpose : uint32_t {
   kInit = 1,
   kShuffle = 2,
@@ -34,10 +34,10 @@ enum class Purpose : uint32_t {
   kExplain = 9
 };
 
-/// Where in the random numbers one draw stands: (seed, purpose, step, item) and the draw's index within the item.
+/// The position of one draw in the random numbers: (seed, purpose, step, item) and the draw's index within the item.
 ///
 ///   key     = seed (64 bits)
-///   counter = (index / 4, item, step, purpose), 32 bits each; word index % 4 of the result
+///   counter = (index / 4, item, step, purpose), 32 bits each; the draw is word index % 4 of the result
 struct RandomKey {
   uint64_t seed = 0;
   Purpose purpose = Purpose::kTest;

@@ -12,9 +12,9 @@ namespace detail {
 [[noreturn]] void throw_wrong_type(DType wanted, DType came, const Shape& shape);
 }
 
-/// All that a kernel knows of a tensor it reads: address, shape, dtype; and a stamp by which a device may keep what it derived from the
-/// values (reordered weights, say): storage_id names the storage and is never given twice, version moves whenever it is written to. A
-/// storage_id of 0 means "do not keep". An empty view stands for an absent optional input.
+/// All that a kernel knows about a tensor it reads: address, shape, dtype; and a stamp that lets a device keep what it derived from the
+/// values (reordered weights, for example): storage_id names the storage and is never reused; version grows with each write. A storage_id
+/// of 0 means "do not keep". An empty view stands for an absent optional input.
 struct ConstView {
   const void* address = nullptr;
   Shape shape;
@@ -33,8 +33,8 @@ struct ConstView {
   }
 };
 
-/// The same for a tensor that a kernel writes. Its stamp is the one that a ConstView of what was written will have; where it is 0, as in a
-/// View that somebody else than a tensor made, nothing can be said of that.
+/// The same for a tensor that a kernel writes. Its stamp equals that of a ConstView of the written values. A stamp of 0, as in a View that
+/// was not made by a tensor, means that nothing is known about the values.
 struct View {
   void* address = nullptr;
   Shape shape;

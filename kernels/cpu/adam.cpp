@@ -32,7 +32,7 @@ cpu::AdamChunk whole(const AdamTensor& t, const AdamSpec& spec, float unscale) {
 
 }  // namespace
 
-// Bytes: read 4 n, write 3 n. All tensors at once: they are cut into pieces of one size, so that a network of many small tensors and a few
+// Bytes: read 4 n, write 3 n. All tensors in one loop, cut into pieces of one size, so that a network of many small tensors and a few
 // large ones keeps every thread busy to the end.
 void CpuBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& given, ConstView scaler_state) {
   const float* const state = cpu::floats(scaler_state);
@@ -65,7 +65,7 @@ void CpuBackend::check_finite(std::span<const ConstView> gradients, View state) 
   for (const ConstView& gradient : gradients) {
     const float* const g = cpu::floats(gradient);
     cpu::parallel_shares(gradient.numel(), cpu::kGrain, [&](int64_t begin, int64_t end) {
-      // A product with 0 is 0 for what is finite and NaN for the rest; a sum of them needs no branch.
+      // x * 0 is 0 for a finite x and NaN for any other; summing these products needs no branch.
       float sum = 0;
 #pragma omp simd reduction(+ : sum)
       for (int64_t i = begin; i < end; ++i) sum += g[i] * 0.0f;

@@ -22,12 +22,12 @@ struct Cells {
   int64_t left(int64_t j) const { return begin(j, width, columns); }
   int64_t right(int64_t j) const { return end(j, width, columns); }
   int64_t area(int64_t i, int64_t j) const { return (bottom(i) - top(i)) * (right(j) - left(j)); }
-  /// First cell that reaches position a, and one past the last.
+  /// The first cell that contains position a, and one past the last.
   static int64_t first(int64_t a, int64_t extent, int64_t cells) { return std::max<int64_t>(0, a * cells / extent - 1); }
   static int64_t last(int64_t a, int64_t extent, int64_t cells) { return std::min(cells, (a + 1) * cells / extent + 1); }
 };
 
-/// Where a pool's results of one pixel stand: `pitch` floats from cell to cell; max and index, or average, may be null.
+/// Addresses of a pool's results: `pitch` floats from cell to cell; max and index, or average, may be null.
 struct Results {
   float* max;
   int64_t* index;
@@ -50,7 +50,7 @@ void pool_cells(const Cells& cells, const float* x, const Results& to) {
   });
 }
 
-/// dx = what the average pool sends back, or zeros where there was none.
+/// dx = the gradient through the average pool, or zeros without one.
 void spread_average(const Cells& cells, int64_t n, const float* dy, int64_t pitch, float* dx) {
   const cpu::Loops& loops = cpu::loops();
   for (int64_t a = 0; a < cells.height; ++a) {
@@ -70,7 +70,7 @@ void spread_average(const Cells& cells, int64_t n, const float* dy, int64_t pitc
   }
 }
 
-/// Adds each cell's maximum gradient at its winner. Pictures do not meet, so one thread a picture needs no atomics.
+/// Adds the gradient of each cell's maximum at its winner. Pictures share no elements, so one thread per picture needs no atomics.
 void scatter_max(const Cells& cells, int64_t n, const float* dy, int64_t pitch, const int64_t* index, float* dx) {
   float* picture = dx + n * cells.height * cells.width * cells.channels;
   for (int64_t cell = n * cells.rows * cells.columns; cell < (n + 1) * cells.rows * cells.columns; ++cell) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The two samplings are one sum: a pixel of the result is a weighted mean of warped pixels (two of each axis, more where the crop is
-// averaged first), and each of those a blend of four source pixels. The weights along an axis are the same for every row and column, so
-// they are worked out once a crop.
+// The two samplings are one sum: a pixel of the result is a weighted mean of warped pixels (two per axis, more where the crop is
+// averaged first), and each of those is a blend of four source pixels. The weights along an axis are the same for every row and column, so
+// they are computed once per crop.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -84,7 +84,7 @@ Matrix product(const Matrix& a, const Matrix& b) {
   return c;
 }
 
-/// Warped pixel to source pixel, both in pixels, homogeneous: theta and the homography with the ways to and from [-1,1] around them.
+/// Warped pixel to source pixel, both in pixels, homogeneous: theta and the homography, with the conversions to and from [-1,1].
 Matrix map_of(const float* p, int64_t height, int64_t width) {
   const auto to = [](int64_t n) { return n > 1 ? 2.0 / static_cast<double>(n - 1) : 0.0; };
   const auto from = [](int64_t n) { return static_cast<double>(n - 1) / 2; };
@@ -95,14 +95,14 @@ Matrix map_of(const float* p, int64_t height, int64_t width) {
   return product(to_pixels, product(warp, product(theta, normalise)));
 }
 
-/// Three bytes a pixel to four, so that one load fetches a pixel; the fourth is not looked at.
+/// Three bytes per pixel to four, so that one load fetches a pixel; the fourth is not used.
 void widen(const uint8_t* from, int64_t pixels, uint32_t* to) {
   for (int64_t i = 0; i + 1 < pixels; ++i) std::memcpy(to + i, from + 3 * i, 4);
   const uint8_t* const last = from + 3 * (pixels - 1);
   to[pixels - 1] = last[0] | uint32_t{last[1]} << 8 | uint32_t{last[2]} << 16;
 }
 
-/// Picture n of a call, dense, as four bytes a pixel.
+/// Picture n of a call, dense, with four bytes per pixel.
 void widen_picture(const Augment& call, int64_t n, uint32_t* to) {
   const int64_t height = call.pictures.shape[1], width = call.pictures.shape[2];
   const auto* const x = call.pictures.data<uint8_t>();
@@ -111,7 +111,7 @@ void widen_picture(const Augment& call, int64_t n, uint32_t* to) {
   for (int64_t i = 0; i < height; ++i) widen(x + place[0] + i * place[1], width, to + i * width);
 }
 
-/// All pictures of a call, ready for the row loop but for their pixels.
+/// All pictures of a call, ready for the row loop, except for their pixels.
 struct Job {
   explicit Job(const Augment& call) : pictures(static_cast<size_t>(call.y.shape[0])) {
     const int64_t height = call.pictures.shape[1], width = call.pictures.shape[2];
@@ -141,7 +141,7 @@ struct Job {
 
  private:
   cpu::AugmentTaps taps_of(const Axis& axis) {
-    // The newest first: as a rule the whole batch has one crop.
+    // Search the newest first: usually the whole batch has one crop.
     const auto known = std::find_if(taps_.rbegin(), taps_.rend(), [&](const auto& taps) { return taps->axis() == axis; });
     if (known != taps_.rend()) return (*known)->get();
     return taps_.emplace_back(std::make_unique<Taps>(axis))->get();

@@ -10,13 +10,13 @@ namespace mirilla {
 
 namespace {
 
-/// Two sums a channel.
+/// Two sums per channel.
 struct Sums {
   std::vector<double> first, second;
 };
 
-/// Calls kernel(row, rows, first, second) for parts of the rows and adds what they find. The parts depend on the extents and not on the
-/// threads: the same bits whoever adds them.
+/// Calls kernel(row, rows, first, second) for parts of the rows and adds their results. The parts depend on the extents and not on the
+/// threads, so any number of threads gives the same bits.
 template <class Kernel>
 Sums sum_parts(int64_t rows, int64_t channels, Kernel&& kernel) {
   const int64_t parts = std::clamp<int64_t>(rows * channels / (2 * cpu::kGrain), 1, std::min<int64_t>(16, std::max<int64_t>(1, rows)));
@@ -37,7 +37,8 @@ Sums sum_parts(int64_t rows, int64_t channels, Kernel&& kernel) {
   return sums;
 }
 
-/// A value near the mean of each channel, from a few rows spread over all: sums of x minus it lose no digits, wherever the mean lies.
+/// A value near the mean of each channel, from a few rows spread over all: sums of x minus this value lose no digits, however large the
+/// mean is.
 std::vector<float> near_mean(const float* x, int64_t rows, int64_t channels) {
   const int64_t samples = std::min<int64_t>(16, rows);
   std::vector<float> shift(static_cast<size_t>(channels));
@@ -47,8 +48,8 @@ std::vector<float> near_mean(const float* x, int64_t rows, int64_t channels) {
   return shift;
 }
 
-/// Mean and variance of a channel. In double, for one whose sums are not finite in float: because of what it holds, or because its squares
-/// are too large for them.
+/// Mean and variance of a channel. In double where a channel's sums are not finite in float: because of its values, or because their
+/// squares are too large.
 struct Moments {
   double mean = 0, var = 0;
 

@@ -15,11 +15,11 @@ namespace {
 template <class T>
 inline constexpr bool kIsHalf = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
 
-/// An integer as f32, rounded to odd: what was cut off leaves its trace in the last bit, so that rounding once more, to a half, gives what
-/// rounding the integer directly would have given.                                  [Boldo and Melquiond, "Emulation of FMA", 2008]
+/// An integer as f32, rounded to odd: the last bit records whether anything was cut off, so that rounding again, to a half, gives what
+/// rounding the integer directly would give.                                  [Boldo and Melquiond, "Emulation of FMA", 2008]
 float round_to_odd(int64_t value) {
   const auto nearest = static_cast<float>(value);
-  if (nearest >= 0x1p63f || static_cast<int64_t>(nearest) == value) return nearest;  // above 2^63 - 2^39 nothing rounds differently
+  if (nearest >= 0x1p63f || static_cast<int64_t>(nearest) == value) return nearest;  // above 2^63 - 2^39 all roundings agree
   const uint32_t bits = std::bit_cast<uint32_t>(nearest);
   const bool away = (value > 0) == (static_cast<int64_t>(nearest) > value);
   return std::bit_cast<float>((away ? bits - 1 : bits) | 1u);

@@ -12,11 +12,11 @@
 
 namespace mirilla::cpu {
 
-/// Elements below which a second thread costs more than it brings.
+/// Elements below which a second thread costs more than it saves.
 inline constexpr int64_t kGrain = 16384;
 
-/// Calls f(i) for i in 0..count-1, on as many threads as set_host_threads allows or on fewer, where OpenMP gives fewer; each thread has one
-/// run of neighbours. f must not throw.
+/// Calls f(i) for i in 0..count-1, on as many threads as set_host_threads allows or on fewer where OpenMP gives fewer; each thread gets one
+/// contiguous range. f must not throw.
 template <class F>
 void parallel_for(int64_t count, F&& f) {
   const int threads = loop_threads(count);
@@ -28,7 +28,7 @@ void parallel_for(int64_t count, F&& f) {
   for (int64_t i = 0; i < count; ++i) f(i);
 }
 
-/// Calls f(begin, end) for one share of 0..n for each of host_threads(); each share but the last is a multiple of `grain`.
+/// Calls f(begin, end) for host_threads() shares of 0..n; each share but the last is a multiple of `grain`.
 template <class F>
 void parallel_shares(int64_t n, int64_t grain, F&& f) {
   const int64_t grains = (n + grain - 1) / grain;

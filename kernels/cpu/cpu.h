@@ -18,10 +18,10 @@ class Products;
 /// The fast host path: convolutions and matrix products by oneDNN where the build found it, everything else by OpenMP and SIMD loops of
 /// our own, chosen at run time for AVX2 or AVX-512 (`MIRILLA_CPU_ISA=baseline|avx2|avx512` overrides).
 ///
-/// Computes in f32; f16, bf16, u8 and i64 where the table means them (fill, cast, indices, labels, pictures). f64 lives on the reference
-/// device and is refused. Every fused entry but relu_mask is present. Each call is finished when it returns. A sum is always taken in the
-/// same order for the same number of threads, so a run repeats to the bit, also inside an OpenMP region. Several threads may compute at
-/// once, each on values of its own; convolutions and products take turns.
+/// Computes in f32; f16, bf16, u8 and i64 where the table of operations allows them (fill, cast, indices, labels, pictures). f64 exists on
+/// the reference device only and is refused here. Every fused entry but relu_mask is present. Each call is finished when it returns. A sum
+/// is always taken in the same order for the same number of threads, so a repeated run gives the same bits, also inside an OpenMP region.
+/// Several threads may compute at once, each on values of its own; convolutions and products take turns.
 class CpuBackend : public Backend {
  public:
   CpuBackend();

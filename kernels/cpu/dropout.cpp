@@ -7,7 +7,7 @@
 
 namespace mirilla {
 
-// to_unit(bits) >= p compares k 2^-24 with p for an integer k = bits >> 8, so k >= ceil(p 2^24) is the same question without rounding.
+// to_unit(bits) >= p compares k 2^-24 with p for an integer k = bits >> 8, so k >= ceil(p 2^24) is the same comparison without rounding.
 void CpuBackend::dropout(ConstView x, const DropoutSpec& spec, View y) {
   cpu::want_f32("dropout", {x, y});
   RandomKey key = spec.key;

@@ -12,7 +12,7 @@ namespace mirilla::cpu {
 /// available here.
 const Loops& loops();
 
-/// Picks others from now on, for tests and measurements; not while an operation runs.
+/// Uses the named loops from now on, for tests and measurements; not to be called while an operation runs.
 void use_loops(std::string_view name);
 
 /// "baseline", "avx2", "avx512": those that this machine can run.

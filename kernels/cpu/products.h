@@ -9,9 +9,9 @@
 
 namespace mirilla::cpu {
 
-/// Convolutions and matrix products of the host backend: kernels/cpu/onednn does them with oneDNN, kernels/cpu/no_onednn with plain loops;
-/// the build picks one. f32, contiguous, (N,H,W,C) and (K,R,S,C). Several threads may call; they take turns. Throws DeviceError with what
-/// oneDNN said.
+/// Convolutions and matrix products of the host backend: kernels/cpu/onednn computes them with oneDNN, kernels/cpu/no_onednn with plain
+/// loops; the build picks one. f32, contiguous, (N,H,W,C) and (K,R,S,C). Several threads may call; they take turns. Throws DeviceError with
+/// the message of oneDNN.
 class Products {
  public:
   Products();
@@ -25,10 +25,10 @@ class Products {
   void conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec& spec, View dx);
   void conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpec& spec, View dw);
 
-  /// Drops what was kept for a storage.
+  /// Drops everything kept for a storage.
   void forget(uint64_t storage_id);
 
-  /// What is kept, and how often weights were reordered so far: for tests and `mirilla --version`.
+  /// How much is kept, and how often weights were reordered so far; for tests and `mirilla --version`.
   struct Statistics {
     int64_t primitives = 0, kept_weights = 0, reorders = 0;
     int64_t kept_bytes = 0, scratch_bytes = 0;

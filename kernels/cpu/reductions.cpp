@@ -8,7 +8,7 @@
 
 namespace mirilla {
 
-// The parts of a sum depend on the extent and not on the threads: the same bits whoever adds them.
+// The parts of a sum depend on the extent and not on the threads, so any number of threads gives the same bits.
 void CpuBackend::sum(ConstView x, View y) {
   cpu::want_f32("sum", {x, y});
   const int64_t n = x.numel();

@@ -8,7 +8,7 @@ namespace mirilla {
 
 namespace {
 
-/// The largest of a row, and the sum of exp(x - largest) in double: classes are few, digits are cheap here.
+/// The largest of a row, and the sum of exp(x - largest) in double: there are few classes, so double costs little here.
 struct RowSum {
   float largest;
   double sum;

@@ -6,23 +6,23 @@
 
 // One optimizer step of all tensors:
 //
-//   check_finite   state[2] = 1 where a gradient holds an infinity or a NaN, else 0
+//   check_finite   state[2] = 1 where a gradient contains an infinity or a NaN, else 0
 //   adam           where state[2] is 0: g *= state[1];  p *= 1 - lr wd;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;
 //                  p -= lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps);  copy = p, rounded
 //   update_scale   the scale's next value
 //
 // Bytes: check_finite reads n gradients; adam reads 4n and writes 3n elements of f32, and n halves.
-// Launch: a network has many small tensors and few large ones, so all of them are cut into chunks of one size and a block takes a chunk:
-// every multiprocessor is busy to the end, and there is one launch. The table of tensors travels as the kernel's argument; 32,764 bytes is
-// what CUDA 12.1 and later allow, and more tensors than that holds take another launch.
+// Launch: a network has many small tensors and few large ones, so all of them are cut into chunks of one size, one chunk per block:
+// every multiprocessor is busy to the end, and there is one launch. The table of tensors is passed as the kernel's argument; 32,764 bytes
+// is the limit of CUDA 12.1 and later; more tensors than fit take another launch.
 //
-// Nothing here waits for the host: what to skip, how to unscale, and t are read on the device, and so are rates that came by place.
+// Nothing here waits for the host: whether to skip, the unscaling factor and t are read on the device, and so are rates given by address.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
 
-constexpr int kWidth = 4;   // f32 of a 16-byte access
-constexpr int kRounds = 4;  // accesses of a thread, a tensor
+constexpr int kWidth = 4;   // f32 values per 16-byte access
+constexpr int kRounds = 4;  // accesses per thread and tensor
 constexpr int kChunk = kBlock * kWidth * kRounds;
 
 // Tensors, and the number of the first block of each.
@@ -40,7 +40,7 @@ struct Table {
   }
   bool full() const { return count == kMost; }
 
-  // The last tensor that begins at or before this block.
+  // The last tensor whose first block is this one or an earlier one.
   __device__ int tensor_of(unsigned block) const {
     int low = 0, high = count;
     while (high - low > 1) {
@@ -84,7 +84,7 @@ __device__ bool all_finite(const T* values, int64_t n, int64_t begin) {
   for (int round = 0; round < kRounds; ++round) {
     const int64_t i = begin + (round * kBlock + static_cast<int>(threadIdx.x)) * kWidth;
     if (i >= n) break;
-    const auto v = load_where<Vector<T, kWidth>, Aligned>(values + i, n - i);  // what lies past the end reads as 0
+    const auto v = load_where<Vector<T, kWidth>, Aligned>(values + i, n - i);  // elements past the end read as 0
     for (int k = 0; k < kWidth; ++k) finite = finite && isfinite(widen(v[k]));
   }
   return finite;
@@ -113,12 +113,12 @@ __global__ void check_finite_kernel(const __grid_constant__ GradientTable table,
   if (!finite) atomicExch(&state[2], 1.0f);
 }
 
-// What AdamSpec says by value.
+// The values of AdamSpec that are given by value.
 struct Decays {
   double beta1, beta2, eps;
 };
 
-// What is the same for every element of a tensor.
+// The factors shared by all elements of a tensor.
 struct Factors {
   float beta1, beta2, rest1, rest2, eps;
   float rate, keep, inv_correction, unscale;
@@ -157,7 +157,7 @@ __device__ void step_chunk(const Parameter& t, const Factors& f, int64_t begin) 
   }
 }
 
-// 1 - beta^t in f64: in f32 it would lose most of its digits for a small t, and all of its meaning for a large one.
+// 1 - beta^t in f64: f32 would lose most of its digits where the difference is small.
 __global__ void __launch_bounds__(kBlock)
     adam_kernel(const __grid_constant__ ParameterTable table, Decays spec, const double* momentum_at, const float* state) {
   __shared__ Factors shared;
@@ -187,7 +187,7 @@ __global__ void __launch_bounds__(kBlock)
     step_chunk<false>(t, f, begin);
 }
 
-// A launch of its own, since every block of adam_kernel has to find the same t.
+// A separate launch, since every block of adam_kernel has to read the same t.
 __global__ void count_steps_kernel(const __grid_constant__ ParameterTable table, const float* state) {
   if (state && state[2] != 0) return;
   for (int i = static_cast<int>(threadIdx.x); i < table.count; i += static_cast<int>(blockDim.x)) ++*table.entries[i].step;

@@ -8,19 +8,19 @@
 #include "kernels/cuda/parts/winner.h"
 
 // Cell (i,j) of y (N,h,w,C) covers rows floor(i H/h) .. ceil((i+1) H/h) of x (N,H,W,C), columns likewise; cells may overlap. The average is
-// their mean, the maximum their largest with its row * W + column (i64): the first of equals wins, a NaN wins, the last of several. The
+// their mean, the maximum their largest with its row * W + column (i64); equal values and NaN as in winner.h. The
 // concatenation is (N,h,w,2C) = [max, average] in one pass over x. Backward: dx = the sum, cell by cell in their order, of dy / area and of
 // dy where dx's element won. Sums are f32 and rounded once.
 //
-// Bytes: forward reads x once and writes y (and 8 bytes an index); backward reads dy and index, from the cache but for the first time, and
+// Bytes: forward reads x once and writes y (and 8 bytes per index); backward reads dy and index, from the cache except the first time, and
 // writes dx once: it gathers, so there is nothing to clear and nothing to add atomically.
-// Launch: forward   a block a cell and up to 32 vectors of channels; the rest of its 256 threads share out the cell's pixels.
-//         backward  a thread a 16-byte vector of dx.
+// Launch: forward   one block per cell and up to 32 vectors of channels; its 256 threads divide the cell's pixels.
+//         backward  one thread per 16-byte vector of dx.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
 
-// [begin, end) of `length` that piece i of `pieces` covers. And the other way round: the pieces that cover element i are
+// [begin, end) of `length` that piece i of `pieces` covers. Conversely, the pieces that cover element i are
 // span_of(i, pieces, length).
 struct Span {
   int begin, end;
@@ -30,7 +30,7 @@ __device__ __forceinline__ Span span_of(int i, int length, int pieces) {
   return {static_cast<int>(at * n / parts), static_cast<int>(((at + 1) * n + parts - 1) / parts)};
 }
 
-// What the cells of one call hold: C channels each, and their places in y, whose cells lie `pitch` apart.
+// The cells of one call: C channels each, and their positions in y, whose cells lie `pitch` apart.
 template <class T>
 struct Cells {
   Pictures cells;
@@ -110,7 +110,7 @@ __global__ void adaptive_pool2d_backward_kernel(Cells<const T> dy, const int64_t
   });
 }
 
-// Spans are computed in 32 bits, and a grid has as many blocks as they can count.
+// Spans are computed in 32 bits, and a grid has at most as many blocks as 32 bits can count.
 void check_sides(const ConstView& x, const ConstView& y) {
   if (rows_of(y) > std::numeric_limits<int32_t>::max())
     throw DeviceError(fmt::format("the device '{}' pools to at most 2^31 - 1 cells and {} were asked for", kDeviceName, rows_of(y)),
@@ -122,7 +122,7 @@ void check_sides(const ConstView& x, const ConstView& y) {
                         "pool it in two steps");
 }
 
-// Both in y means [max, average]; one alone is all of it.
+// With both, y is [max, average]; otherwise y is the one that is set.
 template <class T, bool Max, bool Average, class V>
 Cells<T> cells_of(const V& y, int channels) {
   T* const start = y.template data<std::remove_const_t<T>>();

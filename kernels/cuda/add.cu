@@ -6,8 +6,8 @@
 // add: y = a + b.  multiply: y = a b, b like a or one element.  scale: y = factor x.  add_bias: y = x + bias, along the last dimension.
 // Each is computed in f32 and rounded once; y may be a (or x), and in add b too.
 //
-// Bytes: add and multiply read 2n and write n elements; with one factor, a scale or a bias they read n and write n.
-// Launch: 256 threads a block, two 16-byte accesses a thread and tensor.
+// Bytes: add and multiply read 2n and write n elements; with one factor, a scale or a bias: read n, write n.
+// Launch: 256 threads per block, two 16-byte accesses per thread and tensor.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -32,7 +32,7 @@ struct Multiply {
   }
 };
 
-// The one factor lies on the device, where the host does not look.
+// The single factor is on the device; the host does not read it.
 template <class T, class Y>
 struct MultiplyByOne {
   const T* factor;
@@ -56,8 +56,8 @@ struct Scale {
   }
 };
 
-// Index is 32 bits wide where that is enough, since a remainder of 64 bits costs a hundred instructions. Whole: the channels are a multiple
-// of the vector and the bias is aligned for it; else a vector may run over the end of a row, and start again at channel 0.
+// Index is 32 bits wide where that is enough, since a 64-bit remainder costs a hundred instructions. Whole: the channels are a multiple
+// of the vector size and the bias is aligned for it; else a vector may cross the end of a row and continue at channel 0.
 template <class T, class B, class Index, bool Whole>
 struct AddBias {
   const B* bias;

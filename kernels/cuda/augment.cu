@@ -7,12 +7,13 @@
 // Pictures to network input in one pass: affine map and warp, crop and resize, lighting, normalisation (backend.h has the formulas).
 //
 // The two samplings are one weighted sum: a pixel of the result is a mean of warped pixels, two along each axis (more where the crop is
-// averaged first), each a blend of four source pixels; no picture lies in between. Places are found in f64: in f32 a place near pixel 255
-// is off by 1e-5 of a pixel, and between a black and a white pixel that is the error of the result. Everything else is f32.
+// averaged first), each a blend of four source pixels; no intermediate picture is stored. Positions are f64: in f32 a position near pixel
+// 255 is off by 1e-5 of a pixel, and between a black and a white pixel this is the error of the result. Everything else is f32.
 //
-// Bytes: a pixel of the result reads 48 bytes, which the cache has from its neighbours, and writes 3 elements; pictures are read about
-// once. FLOP: about 150 in f64 a pixel, so this kernel waits for arithmetic and for its 48 byte loads, not for memory. Launch: a thread a
-// picture for what its pixels share; then 256 threads a block, one pixel of the result each, a block within one picture.
+// Bytes: a pixel of the result reads 48 bytes, which neighbouring pixels have brought into the cache, and writes 3 elements; pictures are
+// read about once. FLOP: about 150 in f64 per pixel, so this kernel waits for arithmetic and for its 48 byte loads, not for memory. Launch:
+// one thread per picture for the values that its pixels share; then 256 threads per block, one pixel of the result each, one picture per
+// block.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -22,19 +23,19 @@ struct Axis {
   int first, extent, cells;
 };
 
-/// What the pixels of one picture share.
+/// The values that all pixels of one picture share.
 struct Picture {
   double map[3][3];  // a warped pixel (x, y, 1) to its source pixel (x' z, y' z, z)
   Axis rows, columns;
   float shift, contrast;
-  int64_t first, row_bytes;  // where it lies
+  int64_t first, row_bytes;  // its position in `pictures`
 };
 
 struct Extents {
   int height, width, out_height, out_width;
 };
 
-/// theta and the homography, with the ways from pixels to [-1,1] and back around them.
+/// The product of theta and the homography, with the conversions between pixels and [-1,1].
 __device__ void find_map(const float* p, const Extents& e, double map[3][3]) {
   const double scale_x = e.width > 1 ? 2.0 / (e.width - 1) : 0, start_x = e.width > 1 ? -1 : 0;
   const double scale_y = e.height > 1 ? 2.0 / (e.height - 1) : 0, start_y = e.height > 1 ? -1 : 0;
@@ -63,7 +64,7 @@ __global__ void pictures_kernel(const float* __restrict__ parameters, const int6
   if (finite) {
     picture.columns = {static_cast<int>(row[14]), static_cast<int>(row[16]), static_cast<int>(row[16])};
     picture.rows = {static_cast<int>(row[15]), static_cast<int>(row[17]), static_cast<int>(row[17])};
-  } else {  // a picture of NaN
+  } else {  // the whole picture becomes NaN
     picture.columns = picture.rows = {0, 1, 1};
     for (auto& of_row : picture.map)
       for (double& element : of_row) element = std::numeric_limits<double>::quiet_NaN();
@@ -81,7 +82,7 @@ __global__ void pictures_kernel(const float* __restrict__ parameters, const int6
   pictures[n] = picture;
 }
 
-/// Pixels begin .. end - 1 of the warped picture along one axis, each with this weight.
+/// Pixels begin .. end - 1 of the warped picture along one axis, all with this weight.
 struct Cell {
   int begin, end;
   float weight;
@@ -94,7 +95,7 @@ __device__ __forceinline__ Cell cell_of(const Axis& axis, int cell, double share
   return {axis.first + begin, axis.first + end, static_cast<float>(share / (end - begin))};
 }
 
-/// The two cells that coordinate `i` of `out` lies between. On the last cell there is only one: the other is empty.
+/// The two cells that coordinate `i` of `out` lies between. At the last cell there is only one: the second is empty.
 struct Between {
   Cell first, second;
   __device__ __forceinline__ Cell operator[](int k) const { return k == 0 ? first : second; }
@@ -106,7 +107,7 @@ __device__ __forceinline__ Between between(const Axis& axis, int i, int out) {
   return {cell_of(axis, cell, 1 - share), cell + 1 < axis.cells ? cell_of(axis, cell + 1, share) : Cell{0, 0, 0}};
 }
 
-/// Mirrors x at 0 and last: a triangle wave of period 2 last. NaN of what is not finite.
+/// Mirrors x at 0 and last: a triangle wave of period 2 last. NaN for a value that is not finite.
 __device__ __forceinline__ double mirrored(double x, double last) {
   if (last == 0) return fabs(0 * x);
   const double rest = fabs(x - 2 * last * rint(x / (2 * last)));
@@ -129,7 +130,7 @@ __device__ __forceinline__ void add_warped(const uint8_t* source, int64_t row_by
   const double inv_z = 1 / (map[2][0] * x + map[2][1] * y + map[2][2]);
   const double sx = mirrored((map[0][0] * x + map[0][1] * y + map[0][2]) * inv_z, e.width - 1);
   const double sy = mirrored((map[1][0] * x + map[1][1] * y + map[1][2]) * inv_z, e.height - 1);
-  // On the last pixel the right one has all the weight. A NaN's place may be anything, its weight is NaN.
+  // At the last pixel the right one has all the weight. For NaN any index will do: its weight is NaN.
   const int x0 = max(min(static_cast<int>(sx), e.width - 2), 0);
   const int y0 = max(min(static_cast<int>(sy), e.height - 2), 0);
   const auto right = static_cast<float>(sx - x0), down = static_cast<float>(sy - y0);
@@ -151,7 +152,7 @@ struct Finish {
 
 /// sigmoid((logit(x) + shift) contrast), with both functions in one.
 __device__ __forceinline__ float lit(float x, float shift, float contrast) {
-  if (x != x) return x;  // neither fminf nor fmaxf passes a NaN
+  if (x != x) return x;  // fminf and fmaxf would drop a NaN
   x = fminf(fmaxf(x, 1e-7f), 1.0f - 1e-7f);
   return 1.0f / (1.0f + expf((logf((1.0f - x) / x) - shift) * contrast));
 }

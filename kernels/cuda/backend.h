@@ -7,7 +7,7 @@
 namespace mirilla::MIRILLA_PLATFORM {
 
 /// The table of hand-written kernels, f32, f16 and bf16. The same sources are the device 'cuda' on a GPU and 'simt' on the host's executor.
-/// Sums are f32 and in a fixed order: results are equal to the bit from run to run. No function waits for the device.
+/// Sums are f32 and in a fixed order: results have the same bits in every run. No function waits for the device.
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(Stream& stream) : stream_(stream) {}

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/batch_norm.h"
 
-// y = (x - mean) inv_std weight + bias, then + residual, then max(., 0), and its mask, and the value before the residual for whoever
-// watches: all from one read.
+// y = (x - mean) inv_std weight + bias, then + residual, then max(., 0), and its mask, and the value before the residual for a
+// watch: all from one read.
 //
 // Bytes, of n elements of s bytes: read n s (2 n s with a residual), write n s (2 n s when watched), n / 8 for the mask. In two operations,
 // sum and ReLU would read three times n s more and write twice n s more.
-// Launch: blocks of up to 256 threads, eight channels a thread along x, rows along y (batch_norm.h); where octets are not possible, one
-// thread for eight elements in a row, wherever their channels lie.
+// Launch: blocks of up to 256 threads, eight channels per thread along x, rows along y (batch_norm.h); where octets are not possible, one
+// thread for eight consecutive elements, whatever their channels.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
 
-constexpr int kResident = 3;  // blocks a multiprocessor, with 80 registers a thread
+constexpr int kResident = 3;  // blocks per multiprocessor, with 80 registers per thread
 
-/// Rows whose loads a thread has on their way together: 32 bytes a tensor.
+/// Rows that a thread loads at the same time: 32 bytes per tensor.
 template <class T>
 constexpr int kRowsAtOnce = 4 / sizeof(T);
 
@@ -41,7 +41,7 @@ __device__ __forceinline__ Factors factors_of(const Apply<T>& call, int64_t chan
   return f;
 }
 
-/// Eight elements on their way.
+/// Eight loaded elements.
 template <class T>
 struct Operands {
   Raw<T, kOctet> x, residual;
@@ -54,8 +54,8 @@ __device__ __forceinline__ Operands<T> load_operands(const Apply<T>& call, int64
   return o;
 }
 
-/// Elements at .. at + 7, of which `count` are there. fmaf fixes the roundings: the compiler might fuse otherwise in one variant and not in
-/// the other, and watching would change bits.
+/// Elements at .. at + 7, of which `count` exist. fmaf fixes the roundings: the compiler might fuse in one variant and not in
+/// the other, and a watch would change bits.
 template <bool Aligned, class T>
 __device__ __forceinline__ void apply_octet(const Apply<T>& call, const Factors& f, const Operands<T>& o, int64_t at, int64_t count) {
   Octet v;
@@ -66,8 +66,8 @@ __device__ __forceinline__ void apply_octet(const Apply<T>& call, const Factors&
 #pragma unroll
   for (int k = 0; k < kOctet; ++k) {
     if (call.residual) v[k] += o.residual[k];
-    if (call.relu && v[k] < 0) v[k] = 0;                               // written so that NaN passes
-    if (k < count && !(widen(narrow<T>(v[k])) <= 0)) bits |= 1u << k;  // of what is stored: it may have been rounded to 0
+    if (call.relu && v[k] < 0) v[k] = 0;                               // written so that NaN stays NaN
+    if (k < count && !(widen(narrow<T>(v[k])) <= 0)) bits |= 1u << k;  // of the stored value: it may have been rounded to 0
   }
   store_octet<Aligned>(call.y + at, v, count);
   if (call.mask) call.mask[at / kOctet] = static_cast<uint8_t>(bits);

@@ -6,56 +6,56 @@
 #include "kernels/cuda/common.h"
 #include "kernels/cuda/parts/elementwise.h"
 
-/// How batch norm's kernels lie over a tensor of rows and channels (N,H,W,C), C innermost.
+/// How batch norm's kernels map threads to a tensor of rows and channels (N,H,W,C), C innermost.
 ///
-/// Threads along x stand on channels and stay there, so what belongs to a channel is loaded once and kept in registers; threads along y
-/// walk down the rows. Neighbours in a row are neighbours in memory: a warp's access is one stretch, or, of a narrow tensor, several whole
-/// rows.
+/// Threads along x keep their channels, so the values of a channel are loaded once and kept in registers; threads along y
+/// walk down the rows. Neighbours in a row are neighbours in memory: a warp's access is one contiguous range or, in a narrow tensor,
+/// several whole rows.
 ///
-///   threadIdx.x, blockIdx.y   the channels: W of them a thread
+///   threadIdx.x, blockIdx.y   the channels: W per thread
 ///   threadIdx.y, blockIdx.x   the rows
 ///
-/// W is 8 where 16-byte accesses are possible (one of half precision, two of f32): C a multiple of 8, and each address of 16. Eight
-/// neighbouring elements are also one byte of the ReLU mask. Everything else goes element by element.
+/// W is 8 where 16-byte accesses are possible (one for half precision, two for f32): C a multiple of 8, and each address a multiple of 16.
+/// Eight neighbouring elements are also one byte of the ReLU mask. Everything else is processed element by element.
 namespace mirilla::MIRILLA_PLATFORM {
 
 inline constexpr int kOctet = 8;
 
 inline bool in_octets(int64_t channels, std::initializer_list<const void*> addresses) {
   bool all = channels % kOctet == 0;
-  for (const void* address : addresses) all = all && is_aligned(address, 16);  // an absent tensor's is null
+  for (const void* address : addresses) all = all && is_aligned(address, 16);  // the address of an absent tensor is null
   return all;
 }
 
-/// A block's threads and the blocks side by side, for channels by W a thread.
+/// The threads of a block and the blocks side by side, with W channels per thread.
 struct RowBlock {
   dim3 threads;
   unsigned blocks_across;
 
   RowBlock(int64_t channels, int width) {
-    constexpr int64_t kMostAcross = 64;  // 1 KiB of a row an access; more would leave few rows to a block
+    constexpr int64_t kMostAcross = 64;  // 1 KiB of a row per access; more would leave few rows per block
     const int64_t across = ceil_div(channels, width);
     blocks_across = static_cast<unsigned>(ceil_div(across, kMostAcross));
     threads.x = static_cast<unsigned>(ceil_div(across, blocks_across));
     threads.y = kBlock / threads.x;
   }
 
-  /// Blocks below each other, each thread taking `at_once` rows in a turn: at most `resident` a multiprocessor, so that all run at the same
-  /// time and what a thread does once a channel counts little.
+  /// Blocks along the rows; each thread takes `at_once` rows per turn. At most `resident` per multiprocessor, so that all run at the same
+  /// time and a thread's work once per channel costs little.
   unsigned blocks_down(int64_t rows, int at_once, int resident) const {
     const int64_t most = std::max<int64_t>(1, int64_t{facts().multiprocessors} * resident / blocks_across);
     return static_cast<unsigned>(std::clamp<int64_t>(ceil_div(rows, int64_t{threads.y} * at_once), 1, most));
   }
 };
 
-/// The rows of a reduction, dealt to blocks in stretches: block b has `stretch` of them from b * stretch, the last one what is left.
+/// The rows of a reduction, divided among blocks: block b has `stretch` of them from b * stretch, the last block the rest.
 struct Stretches {
   int64_t rows, stretch;
   unsigned count;  // of stretches; 0 for no rows
 
   Stretches(int64_t rows_, const RowBlock& block, int at_once, int resident) : rows(rows_) {
     const int64_t each = ceil_div(rows, block.blocks_down(rows, at_once, resident));
-    stretch = std::max<int64_t>(1, ceil_div(each, block.threads.y)) * block.threads.y;  // each thread the same
+    stretch = std::max<int64_t>(1, ceil_div(each, block.threads.y)) * block.threads.y;  // the same for each thread
     count = static_cast<unsigned>(ceil_div(rows, stretch));
   }
 };
@@ -66,7 +66,7 @@ __device__ __forceinline__ int first_channel() {
   return static_cast<int>((blockIdx.y * blockDim.x + threadIdx.x) * W);
 }
 
-/// What a thread has before it: `left` rows, the first at element `at`, the next `step` elements further.
+/// The rows that a thread still has to visit: `left` rows, the first at element `at`, the next `step` elements further.
 struct Walk {
   int64_t at, step;
   int left;
@@ -75,12 +75,12 @@ struct Walk {
   __device__ __forceinline__ Walk(int64_t begin, int64_t end, int64_t stride, int64_t channels, int64_t channel)
       : at(begin * channels + channel), step(stride * channels), left(static_cast<int>((end - begin + stride - 1) / stride)) {}
 
-  /// Of this block's stretch.
+  /// Over this block's stretch.
   static __device__ __forceinline__ Walk in_stretch(int64_t rows, int64_t stretch, int64_t channels, int64_t channel) {
     const int64_t begin = blockIdx.x * stretch;
     return {begin + threadIdx.y, min(rows, begin + stretch), blockDim.y, channels, channel};
   }
-  /// Of all rows, the grid taking turns.
+  /// Over all rows, with the stride of the grid.
   static __device__ __forceinline__ Walk in_turns(int64_t rows, int64_t channels, int64_t channel) {
     return {int64_t{blockIdx.x} * blockDim.y + threadIdx.y, rows, int64_t{gridDim.x} * blockDim.y, channels, channel};
   }
@@ -90,7 +90,7 @@ struct Walk {
   }
 };
 
-/// W neighbouring elements as they were read, in whole registers: a half takes half of one until it is used.
+/// W neighbouring elements as they were read, in whole registers: a half takes half a register until it is used.
 template <class T, int W>
 struct Raw {
   static constexpr int kWords = (W * static_cast<int>(sizeof(T)) + 3) / 4;
@@ -104,7 +104,7 @@ struct Raw {
   }
 };
 
-/// 16 bytes an access for W = 8.
+/// 16 bytes per access for W = 8.
 template <int W, class T>
 __device__ __forceinline__ Raw<T, W> load_channels(const T* address) {
   static_assert(W == 1 || W == kOctet);
@@ -125,7 +125,7 @@ __device__ __forceinline__ Raw<T, W> load_channels(const T* address) {
   return raw;
 }
 
-/// The first `count` of eight neighbours, the rest 0; all of them in 16-byte accesses where Aligned.
+/// The first `count` of eight neighbours, the rest 0; all eight in 16-byte accesses where Aligned.
 template <bool Aligned, class T>
 __device__ __forceinline__ Raw<T, kOctet> load_octet(const T* address, int64_t count) {
   if constexpr (Aligned) return load_channels<kOctet>(address);
@@ -164,8 +164,8 @@ __device__ __forceinline__ void store_octet(T* address, const Octet& wide, int64
   }
 }
 
-/// What belongs to the channels of an octet; in octets they are neighbours, else (`first` + k) mod C. These arrays are f32 and small, and
-/// may start anywhere.
+/// The values of the channels of an octet: of neighbouring channels if C is a multiple of 8, else of (`first` + k) mod C. These arrays are
+/// f32 and small, and may start anywhere.
 template <bool Aligned>
 __device__ __forceinline__ Octet of_channels(const float* values, int64_t first, int64_t channels) {
   Octet octet;
@@ -178,8 +178,8 @@ __device__ __forceinline__ Octet of_channels(const float* values, int64_t first,
   return octet;
 }
 
-/// Merges what the threads of a column found, always in the same order: a tree over threadIdx.y. The thread with threadIdx.y = 0 has the
-/// result. P has merge(const P&); `room` is shared memory, one P a thread. All threads of the block must come.
+/// Merges the results of the threads of a column, always in the same order: a tree over threadIdx.y. The thread with threadIdx.y = 0 gets
+/// the result. P has merge(const P&); `room` is shared memory, one P per thread. All threads of the block must call it.
 template <class P>
 __device__ __forceinline__ void merge_rows(P& mine, P* room) {
   const unsigned at = threadIdx.y * blockDim.x + threadIdx.x;

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/batch_norm.h"
 
-// With g = 0 where y <= 0 and else dy (dy without ReLU), xhat = (x - mean) inv_std:
+// With g = dy, but with ReLU g = 0 where y <= 0, xhat = (x - mean) inv_std:
 //
 //   dbias = sum g;  dweight = sum g xhat;  dx = weight inv_std (g - 1/n dbias - 1/n xhat dweight);  dresidual = g
 //
-// Two passes, since each dx needs the sums of all rows: one finds both sums, one dx and dresidual. Neither stores g; the second makes it
-// again, which costs the bytes of dy instead of a write and a read of g.
+// Two passes, since each dx needs the sums of all rows: the first finds both sums, the second dx and dresidual. Neither stores g; the
+// second computes it again, which costs the bytes of dy instead of a write and a read of g.
 //
-// Bytes, of n elements of s bytes: read 2 n s in each pass (of ReLU n s more each from y, or n / 8 from the mask), write n s (2 n s with a
-// residual). Given statistics need no sums for dx, and no x.
-// Launch: as batch_norm_statistics.cu and batch_norm.cu.
+// Bytes, of n elements of s bytes: read 2 n s in each pass (with ReLU n s more each from y, or n / 8 from the mask), write n s (2 n s with
+// a residual). With given statistics dx needs no sums and no x.
+// Launch: as in batch_norm_statistics.cu and batch_norm.cu.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
 
-constexpr int kResident = 3;  // blocks a multiprocessor, with 80 registers a thread
+constexpr int kResident = 3;  // blocks per multiprocessor, with 80 registers per thread
 
-/// Rows whose loads a thread has on their way together: 32 bytes a tensor.
+/// Rows that a thread loads at the same time: 32 bytes per tensor.
 template <class T>
 constexpr int kRowsAtOnce = 4 / sizeof(T);
 
 enum class Relu { none, by_y, by_mask };
 
-/// Where g comes from: y and mask where R asks for them.
+/// The sources of g: y or mask where R needs them.
 template <class T, Relu R>
 struct Upstream {
   const T* dy;
@@ -31,7 +31,7 @@ struct Upstream {
   const uint8_t* mask;
 };
 
-/// W of g on their way.
+/// W loaded elements of g.
 template <class T, int W, Relu R>
 struct Gradient {
   Raw<T, W> dy, y;
@@ -51,7 +51,7 @@ __device__ __forceinline__ Gradient<T, W, R> load_gradient(const Upstream<T, R>&
   return g;
 }
 
-/// Of an octet that the tensor's end may cut short.
+/// The same for an octet that may reach past the tensor's end.
 template <bool Aligned, class T, Relu R>
 __device__ __forceinline__ Gradient<T, kOctet, R> load_gradient_octet(const Upstream<T, R>& from, int64_t at, int64_t count) {
   if constexpr (Aligned) return load_gradient<kOctet>(from, at);
@@ -65,7 +65,7 @@ __device__ __forceinline__ Gradient<T, kOctet, R> load_gradient_octet(const Upst
 
 template <int W>
 struct Sums {
-  Vector<float, W> g, moved;  // of g, of g (x - mean)
+  Vector<float, W> g, moved;  // sums of g and of g (x - mean)
 
   __device__ void merge(const Sums& other) {
 #pragma unroll
@@ -117,7 +117,7 @@ __global__ void __launch_bounds__(kBlock, kResident)
   }
 }
 
-/// What becomes of the sums: the gradients of bias and weight, and dx = weight inv_std (g - offset - slope (x - mean)).
+/// The results of the sums: the gradients of bias and weight, and dx = weight inv_std (g - offset - slope (x - mean)).
 struct Gradients {
   float *dbias, *dweight, *offset, *slope;  // each may be null
 };

@@ -1,34 +1,36 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/batch_norm.h"
 
-// mean = 1/n sum x, inv_std = 1 / sqrt(1/n sum (x - mean)^2 + eps) of each channel; running statistics. Sums are f32 for every dtype.
+// mean = 1/n sum x, inv_std = 1 / sqrt(1/n sum (x - mean)^2 + eps) of each channel; also the running statistics. Sums are f32 for every
+// dtype.
 //
 // One read. A thread takes a few rows at a time, finds their mean and their sum of squares about it in registers, and merges that into what
-// it has; threads, and then blocks, are merged by the same formula. E[x^2] - E[x]^2 would also need one read, and cancels: of channels with
-// mean 1000 and deviation 0.01 nothing would be left. So that even the mean keeps its digits, everything is relative to a value of the
-// channel itself. A channel whose moments are not finite in f32, because of what it holds or because its squares are too large, is summed
-// again in f64, by one block in two reads: its mean is then that of its infinities, and a finite variance is not lost.
+// it has; threads, and then blocks, are merged by the same formula. E[x^2] - E[x]^2 would also need one read, but cancels: for channels
+// with mean 1000 and deviation 0.01 no digit would be left. To keep the digits of the mean too, everything is relative to a value of the
+// channel itself. A channel whose moments are not finite in f32, because of its values or because their squares are too large, is summed
+// again in f64, by one block in two reads: its mean is then infinite or NaN as its values demand, and a finite variance is not lost.
 //
-// Bytes: read n elements once; the parts are 8 bytes a channel and block.
+// Bytes: read n elements once; the parts are 8 bytes per channel and block.
 // Launch: blocks of up to 256 threads, channels along x and rows along y, as many as run at the same time; then one small block for 8
 // channels.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
 
-constexpr int kResident = 4;  // blocks a multiprocessor, with 64 registers a thread
+constexpr int kResident = 4;  // blocks per multiprocessor, with 64 registers per thread
 
-/// Rows whose loads a thread has on their way together: 64 bytes in octets.
+/// Rows that a thread loads at the same time: 64 bytes in octets.
 template <class T>
 constexpr int kRowsAtOnce = 8 / sizeof(T);
 
-/// Of `count` values a channel: their mean and sum of squares about it.
+/// Of `count` values per channel: their mean and the sum of squares about it.
 template <int W>
 struct Moments {
   float count;
   Vector<float, W> mean, squares;
 
-  /// What both hold together.                                                                          [Chan, Golub, LeVeque 1979]
+  /// The moments of both sets together.                                                                          [Chan, Golub, LeVeque
+  /// 1979]
   __device__ void merge(const Moments& other) {
     if (other.count == 0) return;
     const float total = count + other.count, share = other.count / total;
@@ -42,7 +44,8 @@ struct Moments {
   }
 };
 
-/// A value near the mean of each channel: the median of three rows, so that one outlier does no harm. x minus it is mostly exact.
+/// A value near the mean of each channel: the median of three rows, so that one outlier does no harm. The difference x minus it is mostly
+/// exact.
 template <int W, class T>
 __device__ __forceinline__ Vector<float, W> shift_of(const T* x, int64_t rows, int64_t channels) {
   const Vector<float, W> a = widen(load_channels<W>(x)), b = widen(load_channels<W>(x + rows / 2 * channels)),
@@ -52,7 +55,7 @@ __device__ __forceinline__ Vector<float, W> shift_of(const T* x, int64_t rows, i
   return median;
 }
 
-/// K rows, `step` elements apart.
+/// Loads K rows, `step` elements apart.
 template <int K, int W, class T>
 __device__ __forceinline__ Moments<W> moments_of(const T* x, int64_t step, const Vector<float, W>& shift) {
   Vector<float, W> rows[K];
@@ -103,7 +106,7 @@ struct Sum {
   __device__ void merge(const Sum& other) { value += other.value; }
 };
 
-/// The sum of f(x) over a channel's rows, in f64, for its threads with threadIdx.y = 0. All threads of the block must come.
+/// The sum of f(x) over a channel's rows, in f64, for its threads with threadIdx.y = 0. All threads of the block must call it.
 template <class T, class F>
 __device__ double sum_channel(const T* x, int64_t rows, int64_t channels, int c, Sum* room, F&& f) {
   Sum mine{};
@@ -114,7 +117,7 @@ __device__ double sum_channel(const T* x, int64_t rows, int64_t channels, int c,
   return room[threadIdx.x].value;  // of threadIdx.y = 0
 }
 
-/// From the blocks' parts to the statistics. Of no rows at all they are NaN.
+/// Computes the statistics from the blocks' parts. With no rows they are NaN.
 template <class T>
 __global__ void statistics_kernel(const T* __restrict__ x, const float* __restrict__ means, const float* __restrict__ squares, int parts,
                                   int64_t rows, int64_t stretch, int64_t channels, Found found) {

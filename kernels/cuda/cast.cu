@@ -9,7 +9,7 @@
 // integer truncates towards zero and stops at the ends of the range, NaN gives 0; i64 to u8 keeps the low 8 bits.
 //
 // Bytes: fill writes n elements; cast reads n and writes n. Bandwidth kernels.
-// Launch: 256 threads a block, two accesses a thread and tensor, of 16 bytes where the element is the wider of the two.
+// Launch: 256 threads per block, two accesses per thread and tensor, of 16 bytes for the wider of the two types.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -19,8 +19,8 @@ inline constexpr bool kIsHalf = std::is_same_v<T, Half> || std::is_same_v<T, BFl
 template <class T>
 inline constexpr bool kIsInteger = std::is_same_v<T, uint8_t> || std::is_same_v<T, int64_t>;
 
-// To f32 for a second rounding, to 11 or 8 bits: beyond 24 bits it is cut off and leaves its trace in the last bit, so that both roundings
-// together give what one would have given.
+// To f32 for a second rounding, to 11 or 8 bits: it truncates to 24 bits and sets the last bit if anything was cut off, so that both
+// roundings together give the result of one.
 __device__ __forceinline__ float round_to_odd(int64_t x) {
   uint64_t magnitude = x < 0 ? uint64_t{0} - static_cast<uint64_t>(x) : static_cast<uint64_t>(x);
   float unit = x < 0 ? -1.0f : 1.0f;
@@ -36,7 +36,7 @@ __device__ __forceinline__ To truncated(float x) {
   constexpr To kLeast = std::numeric_limits<To>::min(), kMost = std::numeric_limits<To>::max();
   if (x != x) return 0;
   if (x <= static_cast<float>(kLeast)) return kLeast;
-  if (x >= static_cast<float>(kMost)) return kMost;  // for i64 that is 2^63, the first that does not fit
+  if (x >= static_cast<float>(kMost)) return kMost;  // for i64 that is 2^63, the first value that does not fit
   return static_cast<To>(x);
 }
 

@@ -13,17 +13,17 @@
 #include "kernels/cuda/parts/vector.h"
 #include "kernels/cuda/platform/platform.h"
 
-/// What the files of this folder share: one operation a file, its contract, its kernels, its launcher.
+/// Shared by the files of this folder. Each file has one operation: its contract, its kernels, its launcher.
 namespace mirilla::MIRILLA_PLATFORM {
 
-inline constexpr int kBlock = 256;  // threads a block, where nothing speaks for another number
+inline constexpr int kBlock = 256;  // threads per block, unless a kernel has a reason for another number
 
 /// The running thread's number in a grid of one dimension, and how many there are: a grid-stride loop covers any n.
 __device__ __forceinline__ int64_t thread_in_grid() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 __device__ __forceinline__ int64_t threads_in_grid() { return static_cast<int64_t>(gridDim.x) * blockDim.x; }
 
-/// Blocks for n pieces of work at `per_block` each: as many as needed, at most what keeps the whole device busy `waves` times over; a
-/// grid-stride loop takes care of the rest. At least one.
+/// Blocks for n pieces of work at `per_block` each: as many as needed, but at most `waves` times what fills the device; a
+/// grid-stride loop does the rest. At least one.
 inline unsigned blocks_for(int64_t n, int64_t per_block, int waves = 4) {
   const int64_t wanted = (n + per_block - 1) / per_block;
   const int64_t resident = int64_t{facts().multiprocessors} * (facts().threads_per_multiprocessor / kBlock);

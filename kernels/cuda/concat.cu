@@ -4,21 +4,21 @@
 
 #include "kernels/cuda/parts/elementwise.h"
 
-// concat: y (...,A+B) = [a (...,A), b (...,B)], row by row.  split: the way back; each of a and b may be absent. Only bytes are moved, so
-// any dtype will do.
+// concat: y (...,A+B) = [a (...,A), b (...,B)], row by row.  split: the inverse; each of a and b may be absent. Only bytes are moved, so
+// it works for any dtype.
 //
 // Bytes: read n, write n elements of y, in the widest words, up to 16 bytes, that divide the rows of both and suit all addresses.
-// Launch: a thread a word of y, 256 a block, grid-stride.
+// Launch: one thread per word of y, 256 per block, grid-stride.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
 
 template <class Index>
 struct RowsOfTwo {
-  Index words, a_width, b_width;  // of y; of a row of a and of b
+  Index words, a_width, b_width;  // words of y; words per row of a and of b
 };
 
-// Index is 32 bits wide where that is enough: a thread divides once.
+// Index is 32 bits wide where that is enough, for a faster division.
 template <class Word, class Index>
 __global__ void concat_kernel(const Word* __restrict__ a, const Word* __restrict__ b, RowsOfTwo<Index> rows, Word* __restrict__ y) {
   const Index width = rows.a_width + rows.b_width;

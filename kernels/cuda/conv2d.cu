@@ -6,13 +6,13 @@
 #include "kernels/cuda/parts/tile.h"
 #include "kernels/cuda/vendor/vendor.h"
 
-// y(n,p,q,k) = bias(k) + sum over r,s,c of x(n, p stride - padding + r dilation, q stride - padding + s dilation, c) w(k,r,s,c), x outside
-// being zero; then + residual, then max(.,0), where asked for.
+// y(n,p,q,k) = bias(k) + sum over r,s,c of x(n, p stride - padding + r dilation, q stride - padding + s dilation, c) w(k,r,s,c), where x
+// outside the picture is zero; then + residual, then max(.,0), where requested.
 //
-// As a product: M = pixels of y, N = filters k, K = taps (r,s,c). Both operands have c side by side, so chunks run along K: A is gathered
-// from x, B is the weights as they lie.
+// As a product: M = pixels of y, N = filters k, K = taps (r,s,c). In both operands c is contiguous, so chunks run along K: A is gathered
+// from x, B is the weights as they are in memory.
 // FLOP: 2 M N K. Bytes: y, the residual and w about once; x once for each tap and N / tile, mostly from the caches.
-// Launch: a block a tile of (pixels, filters), neighbours share their pixels.
+// Launch: one block per tile of (pixels, filters); neighbouring blocks share their pixels.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -54,7 +54,7 @@ struct Conv2d {
       if (i >= count) break;
       values[i] += bias.at(n + i);
       if (residual != nullptr) values[i] += widen(residual[at + i]);
-      if (relu && values[i] < 0) values[i] = 0;  // written so that NaN passes
+      if (relu && values[i] < 0) values[i] = 0;  // written so that NaN stays NaN
     }
     y.put(at, values, count);
   }

@@ -6,17 +6,17 @@
 #include "kernels/cuda/parts/tile.h"
 #include "kernels/cuda/vendor/vendor.h"
 
-// dx(n,h,w,c) = sum over k and the taps (r,s) through which some y(n,p,q,k) read it, of dy(n,p,q,k) w(k,r,s,c); 0 where none did.
+// dx(n,h,w,c) = sum over k and the taps (r,s) through which some y(n,p,q,k) read it, of dy(n,p,q,k) w(k,r,s,c); 0 where no y read it.
 //
-// Gathered, not scattered: no atomics. h was read by p through r where h = p stride - padding + r dilation. Which r those are depends on
-// h modulo stride alone, its phase: every `every`-th from the first that fits, `every` = stride / gcd(stride, dilation). So the pixels of
-// one phase, h = phase + i stride, are a product without wasted work, in which tap t = (r - first) / every of pixel i reads
+// Gathered, not scattered: no atomics. h was read by p through r where h = p stride - padding + r dilation. Which r are possible depends on
+// h modulo stride alone (its phase): every `every`-th from the first possible one, with `every` = stride / gcd(stride, dilation). So the
+// pixels of one phase, h = phase + i stride, are a product without wasted work, in which tap t = (r - first) / every of pixel i reads
 //
 //   p = i + (phase + padding - first dilation) / stride - t (every dilation / stride)
 //
-// As a product, for each of stride x stride phases: M = pixels of the phase, N = channels c, K = (taps of the phase, filters k). A is
-// gathered from dy, along K; the weights have c side by side, so the chunks of B run along N. FLOP: as forward. Bytes: dx once; dy and w
-// through the caches. Launch: a block a tile of (pixels, channels), a layer of the grid a phase.
+// As a product, for each of the stride x stride phases: M = pixels of the phase, N = channels c, K = (taps of the phase, filters k). A is
+// gathered from dy, along K; in the weights c is contiguous, so the chunks of B run along N. FLOP: as forward. Bytes: dx once; dy and w
+// through the caches. Launch: one block per tile of (pixels, channels), one layer of the grid per phase.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -24,7 +24,7 @@ namespace {
 // One direction of a convolution, seen from the pixels of one phase.
 struct PhaseAxis {
   int first, count;  // taps
-  int origin;        // the output that pixel 0 was read by through the first tap
+  int origin;        // the output that read pixel 0 through the first tap
   __device__ PhaseAxis(int phase, int taps, int every, const Conv2dSpec& spec) : first(0) {
     while (first < every && (phase + spec.padding - first * spec.dilation) % spec.stride != 0) ++first;
     count = first < every && first < taps ? (taps - first + every - 1) / every : 0;
@@ -100,7 +100,7 @@ struct Conv2dBackwardData {
     const auto [row, j] = a.grid_w.divide(static_cast<unsigned>(m));
     const auto [picture, i] = a.grid_h.divide(row);
     const int h = phase_h + static_cast<int>(i) * spec.stride, w = phase_w + static_cast<int>(j) * spec.stride;
-    if (h >= height || w >= width) return;  // the last of a phase, where stride does not divide the picture
+    if (h >= height || w >= width) return;  // past the last pixel of a phase, where stride does not divide the picture
     dx.put(((static_cast<int64_t>(picture) * height + h) * width + w) * columns + n, values, columns - n);
   }
 };
@@ -109,7 +109,7 @@ template <class T, bool kWide>
 void run(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const ConvSizes& z, const View& dx) {
   const int every = spec.stride / std::gcd(spec.stride, spec.dilation), step = -(every * spec.dilation / spec.stride);
   const int grid_h = (z.h + spec.stride - 1) / spec.stride, grid_w = (z.w + spec.stride - 1) / spec.stride;
-  const Divider of_phase(1);  // what a block finds out for its phase
+  const Divider of_phase(1);  // set by each block for its phase
   const Conv2dBackwardData<T, kWide> problem{.a = {dy.data<T>(), z.p, z.q, Divider(z.k), int64_t{z.n} * grid_h * grid_w, Divider(grid_h),
                                                    Divider(grid_w), 0, of_phase, 0, 0, 1, step, step},
                                              .b = {w.data<T>(), z.r, z.s, z.c, Divider(z.k), every, 0, 0, of_phase, 0},

@@ -6,12 +6,12 @@
 
 // dw(k,r,s,c) = sum over n,p,q of dy(n,p,q,k) x(the input that y(n,p,q,k) read through tap (r,s), c); dw is like x, or f32.
 //
-// As a product: M = filters k, N = taps (r,s,c), K = pixels (n,p,q). Neither operand has pixels side by side: the chunks of A, dy as it
-// lies, run along the filters, those of B, gathered from x, along the taps.
-// dw is small and the pixels are many, so they are cut into as many parts as keep the device busy. Each part leaves its sums in f32; a
-// second kernel adds the parts, in order. FLOP: as forward. Bytes: dy N / tile times, x for each tap M / tile times, mostly from the
-// caches; the parts' sums once there and back. Launch: a block a tile of (filters, taps), a layer of the grid a part; then 256 threads a
-// block, an element a thread.
+// As a product: M = filters k, N = taps (r,s,c), K = pixels (n,p,q). In neither operand are pixels contiguous: the chunks of A, dy as it is
+// in memory, run along the filters, those of B, gathered from x, along the taps.
+// dw is small and there are many pixels, so the pixels are cut into enough parts to keep the device busy. Each part writes its sums in f32;
+// a second kernel adds the parts, in order. FLOP: as forward. Bytes: dy N / tile times, x for each tap M / tile times, mostly from the
+// caches; the parts' sums written and read once. Launch: one block per tile of (filters, taps), one layer of the grid per part; then 256
+// threads per block, one element per thread.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -48,7 +48,7 @@ __global__ void add_parts_kernel(const float* __restrict__ parts, int count, int
   }
 }
 
-constexpr int kFewestPixels = 256;  // in a part: below that, writing the sums costs as much as taking them
+constexpr int kFewestPixels = 256;  // in a part: with fewer, writing the sums costs as much as computing them
 
 template <class Shape, class T, bool kWide>
 void run_in_parts(Stream& stream, Conv2dBackwardWeight<T, kWide> problem, const View& dw) {

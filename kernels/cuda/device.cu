@@ -39,10 +39,10 @@ class Mark final : public DeviceMark {
   int index_;
 };
 
-// The main stream, on which all work happens in the order in which it was started, and a second one for what is sent ahead. What makes the
-// engine's allocator right, which gives a block out again while the GPU may still read it, is that order alone: the next user comes later
-// in the main stream. So a send without a mark of its own waits for all of the main stream, and memory that comes back while something is
-// still being sent there makes the main stream wait for that (settle).
+// The main stream, on which all work runs in the order in which it was started, and a second one for send_ahead. The engine's allocator
+// may hand out a block again while the GPU still reads it; this is right only because of that order: the next user comes later
+// in the main stream. So a send without a mark waits for all work of the main stream, and memory that is returned while data is
+// still being sent to it makes the main stream wait for the send (settle).
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(int index) : index_(index), stream_(index), ahead_(index, Stream::Pace::when_waited_for), backend_(stream_) {}
@@ -51,7 +51,7 @@ class CudaDevice final : public Device {
   int index() const override { return index_; }
   std::string description() const override { return describe_device(index_); }
   Backend& backend() override {
-    choose(index_);  // each operation comes through here: launchers ask for the facts of the chosen GPU
+    choose(index_);  // each operation passes here: launchers read the facts of the chosen GPU
     return backend_;
   }
 
@@ -102,7 +102,7 @@ class CudaDevice final : public Device {
   void pop_range() override { MIRILLA_PLATFORM::pop_range(); }
 
  private:
-  // The last thing sent to some memory that the main stream has not been told to wait for.
+  // The last send to a piece of memory for which the main stream does not wait yet.
   struct Sent {
     const std::byte* begin;
     const std::byte* end;
@@ -126,7 +126,7 @@ class CudaDevice final : public Device {
   int index_;
   Stream stream_, ahead_;
   CudaBackend backend_;
-  std::mutex mutex_;  // memory may come back on any thread
+  std::mutex mutex_;  // memory may be returned on any thread
   std::vector<Sent> sent_;
 };
 
@@ -144,7 +144,7 @@ std::unique_ptr<DeviceMark> CudaDevice::send_ahead(void* to, const void* pinned,
   auto mark = std::make_unique<Mark>(ahead_, index_);
   const auto* const begin = static_cast<const std::byte*>(to);
   const std::lock_guard lock(mutex_);
-  // The second stream has an order too: once this has arrived, so has what was sent to the same memory before.
+  // The second stream has an order too: once this send has arrived, so have earlier sends to the same memory.
   std::erase_if(sent_, [&](const Sent& s) { return begin <= s.begin && s.end <= begin + bytes; });
   sent_.push_back({begin, begin + bytes, mark->event()});
   return mark;
@@ -165,11 +165,11 @@ void CudaDevice::settle(void* address, size_t bytes) noexcept {
     if (!s.overlaps(begin, begin + bytes)) continue;
     try {
       if (recording())
-        s.arrived->synchronize();  // a recording may hold no wait for what it did not record
+        s.arrived->synchronize();  // a recording must not wait for work that it did not record
       else
         stream_.wait_for(*s.arrived);
     } catch (const DeviceError&) {
-      // The device failed: whatever is asked of it next says so.
+      // The device failed: its next call reports it.
     }
   }
   std::erase_if(sent_, [&](const Sent& s) { return begin <= s.begin && s.end <= begin + bytes; });
@@ -177,7 +177,7 @@ void CudaDevice::settle(void* address, size_t bytes) noexcept {
 
 }  // namespace
 
-// Made at the first use and never destroyed, as the host's devices are.
+// Made at the first use and never destroyed, like the host's devices.
 Device& device(int index) {
   if (const std::string why = unavailable(index); !why.empty())
     throw DeviceError(fmt::format("the device '{}' was asked for and {}",

@@ -3,11 +3,11 @@
 
 #include "kernels/cuda/parts/elementwise.h"
 
-// y[i] = x[i] / (1 - p) where to_unit(key.bits(i)) >= p, else 0 (NaN of what is not finite). Nothing is stored: the backward pass is the
+// y[i] = x[i] / (1 - p) where to_unit(key.bits(i)) >= p, else 0 (NaN where x[i] is not finite). Nothing is stored: the backward pass is the
 // same call on dy.
 //
 // Bytes: read n, write n elements. One Philox block, ten rounds of two 32-bit products, gives the numbers of four elements.
-// Launch: 256 threads a block, two 16-byte accesses a thread and tensor.
+// Launch: 256 threads per block, two 16-byte accesses per thread and tensor.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -15,7 +15,7 @@ namespace {
 template <class T>
 struct Dropout {
   RandomKey key;
-  const int64_t* step;  // stands for key.step, or null
+  const int64_t* step;  // replaces key.step, or null
   uint32_t threshold;   // to_unit(bits) >= p is bits >> 8 >= threshold, since to_unit counts in steps of 2^-24
   float kept_scale;
 
@@ -40,7 +40,7 @@ struct Dropout {
 }  // namespace
 
 void CudaBackend::dropout(ConstView x, const DropoutSpec& spec, View y) {
-  const auto threshold = static_cast<uint32_t>(std::ceil(spec.p * 0x1p24));  // exact: a power of two moves no bit of p
+  const auto threshold = static_cast<uint32_t>(std::ceil(spec.p * 0x1p24));  // exact: multiplying by a power of two does not round
   const auto kept_scale = static_cast<float>(1 / (1 - spec.p));
   dispatch(y.dtype, "dropout", [&]<class T>() {
     map(stream_, y.numel(), Dropout<T>{spec.key, data_or_null<int64_t>(spec.step), threshold, kept_scale}, y.data<T>(), x.data<T>());

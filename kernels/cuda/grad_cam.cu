@@ -7,8 +7,8 @@
 // weights (N,C) = mean of gradient over (h,w);  map (N,h,w) = sum_c weights_c activation_c. Both outputs are f32, sums have a fixed order.
 //
 // Bytes: read gradient and activation once, write the two small outputs.
-// Launch: weights  256 threads a block as (channels, pixels) and their sums through shared memory.
-//         map      a warp a pixel.
+// Launch: weights  256 threads per block as (channels, pixels), summed through shared memory.
+//         map      one warp per pixel.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -34,7 +34,7 @@ template <class T, int N>
 __global__ void grad_cam_map_kernel(const T* __restrict__ activation, const float* __restrict__ weights, Pictures p,
                                     float* __restrict__ map) {
   const int64_t pixels = static_cast<int64_t>(p.height) * p.width, pixel = thread_in_grid() / kWarpSize;
-  if (pixel >= p.count * pixels) return;  // whole warps at a time
+  if (pixel >= p.count * pixels) return;  // true for a whole warp or for none of it
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   weights += pixel / pixels * p.channels;
   float sum = 0;

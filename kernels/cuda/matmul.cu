@@ -6,8 +6,9 @@
 // y (M,N) = op(a) op(b), op(a) (M,K) and op(b) (K,N); y is like the inputs, or f32.
 //
 // FLOP: 2 M N K, f16 and bf16 on tensor cores, f32 by fused multiply-adds. Bytes: y once; each tile of y reads its rows of a and its
-// columns of b, so a is read N / tile times and b M / tile times, mostly from the second-level cache. Launch: a block a tile of y (tile.h),
-// neighbours along N first so that they share their rows of a. On a GPU cuBLASLt takes what it can (vendor/gemm.h); these are for the rest.
+// columns of b, so a is read N / tile times and b M / tile times, mostly from the second-level cache. Launch: one block per tile of y
+// (tile.h), neighbours along N first so that they share their rows of a. On a GPU cuBLASLt runs the products that it can (vendor/gemm.h);
+// these kernels run the rest.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {

@@ -3,13 +3,13 @@
 #include "kernels/cuda/parts/pictures.h"
 #include "kernels/cuda/parts/winner.h"
 
-// y (N,P,Q,C) = the largest of each window of x (N,H,W,C), index (u8) its place in the window; padding never wins, the first of equals
-// does, a NaN does, the last of several. Backward: dx = the sum of dy of the windows that an input won, f32, window by window in their
+// y (N,P,Q,C) = the largest of each window of x (N,H,W,C), index (u8) its place in the window; padding never wins; equal values
+// and NaN as in winner.h. Backward: dx = the sum of dy of the windows that an input won, f32, window by window in their
 // order, rounded once.
 //
-// Bytes: forward reads x once from memory, where windows overlap again from the cache, and writes y and a byte an element. Backward
-// gathers: an input looks at the windows that cover it, so nothing is cleared, added atomically or written twice; it reads dy and index,
-// and writes dx. Launch: a thread a 16-byte vector of channels of y (forward) or of dx (backward).
+// Bytes: forward reads x once from memory, again from the cache where windows overlap, and writes y and one byte per element. Backward
+// gathers: each input checks the windows that cover it, so nothing is cleared, added atomically or written twice; it reads dy and index,
+// and writes dx. Launch: one thread per 16-byte vector of channels of y (forward) or of dx (backward).
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -19,7 +19,7 @@ struct Pooling {
   int window, stride, padding;
 };
 
-// Window is the window's side where it is known when compiling, so that its loads are all on their way at once; or 0.
+// Window is the window's side where it is known at compile time, so that all its loads are issued at once; or 0.
 template <class T, int N, int Window>
 __global__ void max_pool2d_kernel(const T* __restrict__ x, Pooling p, T* __restrict__ y, uint8_t* __restrict__ index) {
   const int window = Window > 0 ? Window : p.window;

@@ -6,12 +6,13 @@
 
 // sum: y () = the sum of all elements.  sum_rows: y (C) = the sum over all dimensions but the last.  argmax: x (N,C), y (N) i64.
 //
-// Sums are f32 and have a fixed order: a thread adds up its share, a block its threads in a row, and a second launch the blocks.
+// Sums are f32 and have a fixed order: a thread adds its share, a block adds its threads in a fixed order, and a second launch adds the
+// blocks.
 //
-// Bytes: read n elements; beside them, a float a block (sum) or C floats a block (sum_rows) are written and read again.
-// Launch: sum     256 threads a block, four 16-byte accesses at once a thread, no more blocks than are resident.
-//         rows    256 threads a block as (vectors of a row, rows), so that neighbours read neighbouring channels.
-//         argmax  a warp a row.
+// Bytes: read n elements; also one float per block (sum) or C floats per block (sum_rows) are written and read again.
+// Launch: sum     256 threads per block, four 16-byte accesses at once per thread, no more blocks than are resident.
+//         rows    256 threads per block as (vectors of a row, rows), so that neighbours read neighbouring channels.
+//         argmax  one warp per row.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -36,7 +37,7 @@ __global__ void sum_kernel(const T* __restrict__ x, int64_t n, Y* __restrict__ y
 #pragma unroll
       for (int l = 0; l < kLoadsAtOnce; ++l) add(v[l]);
     }
-  for (; i < n; i += step) add(load_where<V, Aligned>(x + i, n - i));  // what is not there reads as 0
+  for (; i < n; i += step) add(load_where<V, Aligned>(x + i, n - i));  // missing elements read as 0
   float total = 0;
   for (const float lane : lanes) total += lane;
   __shared__ float room[kBlock / kWarpSize];
@@ -52,7 +53,7 @@ void launch_sum(Stream& stream, unsigned blocks, const T* x, int64_t n, Y* y) {
     launch<sum_kernel<T, Y, false>>(stream, {blocks, kBlock}, x, n, y);
 }
 
-// A block adds up the rows [b, b + 1) rows_per_block, b = blockIdx.y, of blockDim.x vectors of N channels, into row b of y.
+// A block adds the rows [b, b + 1) rows_per_block, b = blockIdx.y, of blockDim.x vectors of N channels, into row b of y.
 template <class T, int N, class Y>
 __global__ void sum_rows_kernel(const T* __restrict__ x, int64_t rows, int64_t channels, int64_t rows_per_block, Y* __restrict__ y) {
   using V = Vector<T, N>;
@@ -89,7 +90,7 @@ struct RowSum {
   int64_t rows_per_block;
 };
 
-// `widest` bounds the vectors of a row a block takes, and so the rows it has in hand at a time.
+// `widest` limits the vectors of a row per block, and so the rows that a block reads at a time.
 RowSum plan_row_sum(int64_t rows, int64_t vectors, unsigned widest, int64_t most_slabs) {
   const unsigned lanes = std::min(widest, std::bit_ceil(static_cast<unsigned>(std::min<int64_t>(vectors, widest))));
   const unsigned groups = kBlock / lanes;
@@ -120,7 +121,7 @@ void sum_rows_as(Stream& stream, const T* x, int64_t rows, int64_t channels, Y* 
 template <class T>
 __global__ void argmax_kernel(const T* __restrict__ x, int64_t rows, int64_t channels, int64_t* __restrict__ y) {
   const int64_t row = thread_in_grid() / kWarpSize;
-  if (row >= rows) return;  // whole warps at a time
+  if (row >= rows) return;  // true for a whole warp or for none of it
   const int64_t lane = threadIdx.x % kWarpSize;
   Candidate<int64_t, OfNans::first> best;
   for (int64_t c = lane; c < channels; c += kWarpSize) best.meet(widen(x[row * channels + c]), c);
@@ -131,7 +132,7 @@ __global__ void argmax_kernel(const T* __restrict__ x, int64_t rows, int64_t cha
   if (lane == 0) y[row] = best.place;
 }
 
-// Calls f<T, Y>() for y in x's dtype or, from a half, in f32.
+// Calls f<T, Y>() where y has x's dtype or, for a half x, f32.
 template <class F>
 void dispatch_sum(const ConstView& x, const View& y, std::string_view operation, F&& f) {
   dispatch(x.dtype, operation, [&]<class T>() {

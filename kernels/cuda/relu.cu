@@ -3,8 +3,8 @@
 
 // y = max(x, 0), NaN stays NaN;  dx = 0 where y <= 0, else dy.
 //
-// Bytes: forward read n, write n elements; backward read 2n, write n. Bandwidth kernels, with next to no arithmetic.
-// Launch: 256 threads a block, two 16-byte accesses a thread and tensor.
+// Bytes: forward read n, write n elements; backward read 2n, write n. Bandwidth kernels, with almost no arithmetic.
+// Launch: 256 threads per block, two 16-byte accesses per thread and tensor.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -14,7 +14,7 @@ struct Relu {
   template <int N>
   __device__ Vector<T, N> operator()(int64_t, Vector<T, N> x) const {
     for (T& e : x)
-      if (widen(e) < 0) e = narrow<T>(0.0f);  // written so that NaN passes
+      if (widen(e) < 0) e = narrow<T>(0.0f);  // written so that NaN stays NaN
     return x;
   }
 };
@@ -24,7 +24,7 @@ struct ReluBackward {
   template <int N>
   __device__ Vector<T, N> operator()(int64_t, Vector<T, N> dy, const Vector<T, N>& y) const {
     for (int k = 0; k < N; ++k)
-      if (widen(y[k]) <= 0) dy[k] = narrow<T>(0.0f);  // where y is NaN dy passes
+      if (widen(y[k]) <= 0) dy[k] = narrow<T>(0.0f);  // where y is NaN, dx = dy
     return dy;
   }
 };

@@ -5,11 +5,11 @@
 
 // softmax: y = exp(x - max x) / sum exp(x - max x), over the last dimension of (N,C).
 // cross_entropy: losses (N) = log sum exp(logits) - logits[target];  dlogits (N,C) = (softmax(logits) - onehot(target)) / N; both f32,
-// forward and backward in one launch. The host does not look at targets: one outside 0..C-1 makes its loss and its gradient NaN, and
-// nothing beside the tensors is read.
+// forward and backward in one launch. The host does not check targets: a target outside 0..C-1 makes its loss and its gradient NaN, and
+// no memory outside the tensors is read.
 //
 // Bytes: read and write N C elements; a row is read three times, the second and third from the cache.
-// Launch: a warp a row, so that no block has to wait.
+// Launch: one warp per row, so that no block has to wait.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -17,10 +17,10 @@ namespace {
 constexpr float kNegativeInfinity = -std::numeric_limits<float>::infinity();
 
 struct Row {
-  float largest, sum;  // max x, and the sum of exp(x - max x): its largest term is 1, so nothing overflows
+  float largest, sum;  // max x, and the sum of exp(x - max x): its largest term is 1, so it cannot overflow
 };
 
-// The running warp's row. A NaN is lost in the maximum and comes back in the sum.
+// The running warp's row. The maximum drops a NaN, and the sum brings it back.
 template <class T>
 __device__ __forceinline__ Row look_at(const T* __restrict__ x, int64_t channels, int lane) {
   Row row{kNegativeInfinity, 0};
@@ -34,7 +34,7 @@ __device__ __forceinline__ Row look_at(const T* __restrict__ x, int64_t channels
 template <class T>
 __global__ void softmax_kernel(const T* __restrict__ x, int64_t rows, int64_t channels, T* __restrict__ y) {
   const int64_t n = thread_in_grid() / kWarpSize;
-  if (n >= rows) return;  // whole warps at a time
+  if (n >= rows) return;  // true for a whole warp or for none of it
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
   x += n * channels;
   y += n * channels;

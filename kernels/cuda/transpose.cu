@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/common.h"
 
-// y(a,c,b) = x(a,b,c): A matrices of B x C, each turned. Elements are only moved, so their size is all that counts.
+// y(a,c,b) = x(a,b,c): A matrices of B x C, each transposed. Elements are only moved, so only their size matters.
 //
-// Bytes: read n, write n elements. A block turns squares of 32 x 32 in shared memory, so that it reads rows of x and writes rows of y;
-// where B or C is below 32 (the 9 taps of a filter), that share of its threads has nothing to do. Launch: 32 x 8 threads a block, a square
-// at a time, grid-stride over the squares of all matrices.
+// Bytes: read n, write n elements. A block transposes squares of 32 x 32 in shared memory, so that it reads rows of x and writes rows of y;
+// where B or C is below 32 (the 9 taps of a filter), the rest of its threads has nothing to do. Launch: 32 x 8 threads per block, one
+// square at a time, grid-stride over the squares of all matrices.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {

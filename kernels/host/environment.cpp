@@ -22,9 +22,9 @@ namespace mirilla {
 
 namespace {
 
-// "4" or, for nested regions, "4,2"; blanks may stand around the numbers. What else there is OpenMP does not follow.
+// "4" or, for nested regions, "4,2"; blanks may stand around the numbers. OpenMP ignores any other text.
 bool is_thread_list(std::string_view text) {
-  bool digits = false, ended = false;  // of the number that is being read
+  bool digits = false, ended = false;  // of the number being read
   bool positive = false;
   for (const char c : text) {
     if (c == ',') {
@@ -51,16 +51,16 @@ OpenmpEnvironment read_environment() {
 // Read before main, outside of every region, and before a program can set anything.
 [[maybe_unused]] const OpenmpEnvironment& read_early = openmp_environment();
 
-// Linux names the threads that share a core by a list such as "0,64"; two of a core have the same list. A machine that does not tell counts
-// every thread as a core.
+// Linux names the threads that share a core by a list such as "0,64"; two threads of a core have the same list. On a machine without such
+// lists every thread counts as a core.
 std::string core_of(int thread) {
   std::ifstream file(fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", thread));
   std::string siblings;
   return std::getline(file, siblings) ? siblings : std::to_string(thread);
 }
 
-// Where OMP_PLACES or OMP_PROC_BIND bind threads, the first one was bound to its own place before main: its mask tells nothing of the
-// others', and all places together do.
+// Where OMP_PLACES or OMP_PROC_BIND bind threads, the first one was bound to its own place before main: its mask does not show the
+// others' places; all places together do.
 std::vector<int> bound_processors() {
   std::vector<int> all;
   for (int place = 0; place < omp_get_num_places(); ++place) {
@@ -71,7 +71,7 @@ std::vector<int> bound_processors() {
   return all;
 }
 
-// Those that this thread may run on; none where the system does not tell.
+// Processors that this thread may run on; empty where the system does not say.
 std::vector<int> allowed_processors() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
@@ -82,7 +82,8 @@ std::vector<int> allowed_processors() {
   return all;
 }
 
-// Cores that this process may run on. A second thread on a core adds nothing to matrix products, which fill its units already.
+// The number of cores that this process may run on. A second thread on a core adds nothing to matrix products, which fill its units
+// already.
 int available_cores() {
   std::vector<int> processors = bound_processors();
   if (processors.empty()) processors = allowed_processors();
@@ -92,7 +93,7 @@ int available_cores() {
   return static_cast<int>(cores.size());
 }
 
-// A container may be given less time than its cores have: "200000 100000" is two cores' worth, "max 100000" no limit. 0 where nobody says.
+// A container may get less time than its cores have: "200000 100000" is two cores, "max 100000" is no limit. 0 where there is no quota.
 int cores_by_quota() {
   std::ifstream file("/sys/fs/cgroup/cpu.max");
   double quota = 0, period = 0;

@@ -3,15 +3,15 @@
 
 namespace mirilla {
 
-/// What the environment told OpenMP as the program began. A program may set other values for its own regions later; these hold for ours.
+/// The OpenMP settings of the environment when the program began. The caller may change its own regions later; ours keep these values.
 struct OpenmpEnvironment {
-  int threads = 0;       // OMP_NUM_THREADS, of a list the first; 0 where nobody said or it is no such number
+  int threads = 0;       // OMP_NUM_THREADS, the first of a list; 0 where it is unset or not a valid number
   int thread_limit = 1;  // OMP_THREAD_LIMIT; INT_MAX where there is none
 };
 const OpenmpEnvironment& openmp_environment();
 
-/// How many threads compute where nobody said: OMP_NUM_THREADS, else one a core, as far as affinity, a container's quota and
-/// OMP_THREAD_LIMIT allow. Throws DeviceError where OMP_NUM_THREADS is more than most_host_threads().
+/// The number of threads that compute if the program sets none: OMP_NUM_THREADS, else one per core, limited by affinity, a container's
+/// quota and OMP_THREAD_LIMIT. Throws DeviceError where OMP_NUM_THREADS is more than most_host_threads().
 int default_host_threads();
 
 }  // namespace mirilla

@@ -19,7 +19,7 @@ std::align_val_t alignment_of(size_t bytes) { return std::align_val_t{is_large(b
 
 void* allocate_host(size_t bytes) noexcept {
   void* const address = ::operator new(bytes, alignment_of(bytes), std::nothrow);
-  // Whole pages only: the rest at the end would take memory that nobody asked for. A refusal changes nothing but the speed.
+  // Whole pages only: a partial page at the end would take more memory than was asked for. A refusal changes only the speed.
   if (address != nullptr && is_large(bytes)) static_cast<void>(madvise(address, bytes / kLargePage * kLargePage, MADV_HUGEPAGE));
   return address;
 }

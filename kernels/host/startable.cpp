@@ -15,7 +15,7 @@ namespace mirilla {
 
 namespace {
 
-// What OMP_STACKSIZE or GOMP_STACKSIZE says: "512", in KiB, or with a unit, "2M"; 0 where neither says anything.
+// What OMP_STACKSIZE or GOMP_STACKSIZE says: "512", in KiB, or with a unit, "2M"; 0 where neither is set.
 size_t stack_bytes_of(const char* text) {
   if (text == nullptr) return 0;
   char* unit = nullptr;
@@ -42,7 +42,7 @@ size_t stack_bytes() {
   return 0;
 }
 
-// How much of its stack this thread has not used yet; a program's thread-local variables lie there too and may leave nothing.
+// The unused part of this thread's stack. A program's thread-local variables lie there too and may leave nothing.
 size_t stack_left() {
   pthread_attr_t attributes;
   if (pthread_getattr_np(pthread_self(), &attributes) != 0) return 0;
@@ -53,7 +53,7 @@ size_t stack_left() {
   return static_cast<size_t>(reinterpret_cast<char*>(&attributes) - static_cast<char*>(lowest));
 }
 
-// A thread that waits until all have come.
+// A thread that waits until all have started.
 struct Waiting {
   pthread_t thread{};
   std::atomic<pid_t> id{0};
@@ -81,7 +81,7 @@ void wait_until_gone(pid_t thread) {
 int startable_threads(int wanted) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return 0;
-  if (const size_t bytes = stack_bytes(); bytes > 0) pthread_attr_setstacksize(&attributes, bytes);  // too little is refused, there as here
+  if (const size_t bytes = stack_bytes(); bytes > 0) pthread_attr_setstacksize(&attributes, bytes);  // too small a size is refused
   std::atomic<bool> go = false;
   std::vector<Waiting> threads(static_cast<size_t>(wanted));
   size_t came = 0;

@@ -3,9 +3,8 @@
 
 namespace mirilla {
 
-/// How many of `wanted` further threads, with stacks as OpenMP makes them and room to work there, the system lets this process have at one
-/// time: starts and ends them.
-/// Takes some 30 us a thread.
+/// Starts and ends up to `wanted` further threads, with stacks as OpenMP makes them, and returns how many of them the system allows at one
+/// time with enough stack for a kernel. Takes about 30 us per thread.
 int startable_threads(int wanted);
 
 }  // namespace mirilla

@@ -21,13 +21,13 @@ namespace mirilla {
 
 namespace {
 
-// OpenMP keeps its own count for each thread of the program; this one holds for all of them, so each parallel loop asks for it. 0 until
+// OpenMP keeps its own count for each thread of the program; this one holds for all of them, and each parallel loop reads it. 0 until
 // set.
 std::atomic<int> chosen{0};
 
-// How many threads this thread's teams are known to have: nobody needs to be asked twice.
-thread_local int startable = 1;  // that the system lets run
-thread_local int proved = 1;     // that OpenMP gave
+// Team sizes that this thread has already checked, so that each is checked once.
+thread_local int startable = 1;  // that the system allows
+thread_local int proved = 1;     // that OpenMP provided
 
 [[noreturn]] void throw_too_few(int threads, int can_run) {
   throw DeviceError(fmt::format("{} threads are to compute here and the system lets {} of them run", threads, can_run),
@@ -35,14 +35,14 @@ thread_local int proved = 1;     // that OpenMP gave
                     "need less");
 }
 
-// OpenMP's runtime ends the program where a thread cannot be started, so that is tried first.
+// OpenMP's runtime ends the program where a thread cannot be started, so this is tried first.
 void require_startable(int threads) {
   if (threads <= startable) return;
   if (const int can_run = 1 + startable_threads(threads - 1); can_run < threads) throw_too_few(threads, can_run);
   startable = threads;
 }
 
-// What OpenMP keeps for the running task, as a team of so many threads needs it; put back at the end.
+// Sets OpenMP's settings of the running task to what a team of this size needs, and restores them at the end.
 class TeamSettings {
  public:
   explicit TeamSettings(int threads) : threads_(omp_get_max_threads()), dynamic_(omp_get_dynamic()), levels_(omp_get_max_active_levels()) {
@@ -62,7 +62,7 @@ class TeamSettings {
   int threads_, dynamic_, levels_;
 };
 
-// Under TeamSettings a region outside of others is as large as it asks to be, up to the limit; one region proves it.
+// Under TeamSettings a region outside of others gets the size it asks for, up to the limit; one region proves this.
 void prove_team(int threads) {
   if (threads <= proved) return;
   require_startable(threads);
@@ -84,7 +84,7 @@ void run_here(int threads, const std::function<void(int)>& work) {
   work(threads);
 }
 
-// A thread of our own, outside of every region and every limit but the environment's. It is started when it is first needed and stays.
+// A thread of the library, outside of every region, limited by the environment alone. It is started when it is first needed and stays.
 class OwnThread {
  public:
   void run(const std::function<void()>& work) {
@@ -132,7 +132,7 @@ OwnThread& own_thread() {
   return thread;
 }
 
-// A team of one needs no region. In a region another one may get fewer threads, and oneDNN, which asks whether it is in one, makes none.
+// A team of one needs no region. Inside a region a nested one may get fewer threads, and oneDNN opens no nested region.
 bool gives_teams_of(int threads) { return threads == 1 || (omp_get_level() == 0 && omp_get_thread_limit() >= threads); }
 
 }  // namespace

@@ -60,7 +60,7 @@ std::string dump(const std::vector<Section>& sections) {
 
 struct Contents {
   std::vector<Section> sections;
-  std::string problem;  // empty, or why the file counts as empty
+  std::string problem;  // empty, or the reason why the file counts as empty
 };
 
 Contents parse(const std::string& text) {
@@ -98,8 +98,8 @@ Section* section_of(std::vector<Section>& sections, const PlanOwner& owner) {
   return found == sections.end() ? nullptr : &*found;
 }
 
-// Held by one process, and by one thread of it, at a time. Where the file system has no locks, writers may lose each other's plans and
-// nothing worse.
+// Held by one thread of one process at a time. Where the file system has no locks, writers may lose each other's plans; nothing else can go
+// wrong.
 class FileLock {
  public:
   explicit FileLock(const fs::path& file) : descriptor_(::open((file.string() + ".lock").c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0666)) {
@@ -154,7 +154,7 @@ void PlanStore::save() {
     std::erase_if(sections, [&](const Section& section) { return outdated(section.owner, owner_); });
     Section* mine = section_of(sections, owner_);
     if (!mine) mine = &sections.emplace_back(Section{owner_, {}});
-    plans_.merge(mine->plans);  // ours stand, and others' are welcome
+    plans_.merge(mine->plans);  // ours win; plans of other processes are added
     mine->plans = plans_;
     const std::string text = dump(sections);
     if (text.size() > kMostBytes) throw Error(fmt::format("its {} bytes would be more than {}", text.size(), kMostBytes));
@@ -163,7 +163,7 @@ void PlanStore::save() {
     give_up(error.message());
   } catch (const fs::filesystem_error& error) {
     give_up(fmt::format("'{}': {}", error.path1().string(), system_reason(error.code())));
-  } catch (const std::exception&) {  // of JSON, or for want of memory
+  } catch (const std::exception&) {  // from JSON, or out of memory
     give_up("a plan in it cannot be written");
   }
 }

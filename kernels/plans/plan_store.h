@@ -11,7 +11,7 @@
 
 namespace mirilla {
 
-/// Whose plans they are: a plan that was timed on one chip, with one driver and one library, says nothing about another.
+/// The owner of plans: a plan timed on one chip, with one driver and one library, says nothing about another.
 struct PlanOwner {
   std::string gpu;      // "NVIDIA H200"
   std::string driver;   // "13.0"
@@ -21,20 +21,20 @@ struct PlanOwner {
 };
 
 struct StoredPlan {
-  std::string text;         // the library's own, opaque here; UTF-8
-  double milliseconds = 0;  // what it took when it was chosen
+  std::string text;         // in the library's format, opaque here; UTF-8
+  double milliseconds = 0;  // its time when it was chosen
   bool operator==(const StoredPlan&) const = default;
 };
 
-/// What was chosen by timing, kept from one run to the next: key (operation, shape, type) to plan, in one JSON file that several owners and
+/// Plans chosen by timing, kept from one run to the next: key (operation, shape, type) to plan, in one JSON file that several owners and
 /// several processes share.
 ///
-/// A file that cannot be read, is not a plan store, or holds more than kMostBytes counts as empty and is replaced by the next put. Plans of
-/// the same GPU and library for another driver or version are dropped then; those of other GPUs and libraries stay. A place that cannot be
-/// written to costs nothing but the plans of the next run. None of this throws; each is a line in take_notes(), once.
+/// A file that cannot be read, is not a plan store, or holds more than kMostBytes counts as empty and the next put replaces it. That put
+/// drops plans of the same GPU and library for another driver or version, and keeps those of other GPUs and libraries. If the file cannot
+/// be written, only the plans for the next run are lost. None of this throws; each event gives one line in take_notes(), once.
 ///
-/// Each put writes the file anew beside the old one and renames it, under a lock, together with what other processes stored meanwhile: no
-/// plan is lost, and a reader never sees half a file. All functions may be called from several threads.
+/// Each put writes a new file beside the old one and renames it, under a lock, together with the plans that other processes stored
+/// meanwhile: no plan is lost, and a reader never sees half a file. All functions may be called from several threads.
 class PlanStore {
  public:
   static constexpr size_t kMostBytes = size_t{64} << 20;
@@ -48,12 +48,12 @@ class PlanStore {
   size_t size() const;
   const PlanOwner& owner() const { return owner_; }
 
-  /// The owner's plans as one JSON text, for a checkpoint; and back: plans of the same owner replace what is here, others are left aside.
-  /// adopt gives how many it took, and throws WeightsError where the text is none of ours.
+  /// The owner's plans as one JSON text, for a checkpoint; and the inverse: plans of the same owner replace those stored here, others are
+  /// ignored. adopt returns how many it took, and throws WeightsError where the text does not come from text().
   std::string text() const;
   size_t adopt(std::string_view text);
 
-  /// What happened to the file, a sentence each; the second call gives none of the first's.
+  /// What happened to the file since the last call, one sentence each.
   std::vector<std::string> take_notes();
 
  private:

@@ -37,23 +37,23 @@ struct Statement {
 struct Register {
   u32 bytes = 0;  // 0: a predicate
   u32 place = kNoPlace;
-  u32 room = 0;  // of a variable in .param space: bytes per lane; it keeps its place for itself
+  u32 room = 0;  // of a variable in .param space: bytes per lane; it shares its place with no other
 };
 
-/// A variable whose address is a number inside a space: shared memory, local memory, parameters of a kernel.
+/// A variable at a fixed address within a space: shared memory, local memory, parameters of a kernel.
 struct Placed {
   Space space = Space::kShared;
   u64 address = 0;
   u32 bytes = 0;
-  bool dynamic = false;  // .extern .shared: behind all static ones
+  bool dynamic = false;  // .extern .shared: after all static variables
 };
 
-// In Program::places until a function's registers are placed: a register by its number.
+// In Program::places until a function's registers are placed: marks a register's number.
 constexpr u32 kRegisterTag = 0x40000000u;
 
 class Parser;
 
-/// A function's body while it is decoded: names, registers, labels, and the instructions so far.
+/// A function's body during decoding: names, registers, labels, and the instructions so far.
 class Body {
  public:
   Body(Parser& parser, Program& program, bool entry);
@@ -67,13 +67,13 @@ class Body {
   void label(std::string_view name);
   void statement(const Statement& statement, u32 location);
 
-  // For forms.
+  // For the decoders of forms.
   /// The number of the register, or -1.
   int find_register(std::string_view name);
   u32 bytes_of_register(int number) const { return registers_[static_cast<size_t>(number)].bytes; }
   u32 room_of_register(int number) const { return registers_[static_cast<size_t>(number)].room; }
   u32 constant(u64 value, u32 bytes);
-  u32 scratch(u32 bytes);  // a new register; as an operand
+  u32 scratch(u32 bytes);  // a new register, to be used as an operand
   /// The address of a symbol of any space, as mov sees it. Throws where there is none.
   u64 address_of(std::string_view symbol, Space* space = nullptr);
   const Placed* placed(std::string_view name) const;
@@ -81,10 +81,10 @@ class Body {
   u32 label_number(std::string_view name);
   u32 table(std::string_view name);
   u32 function_number(std::string_view name);
-  /// An address behind all static shared memory; known when the kernel has been read.
+  /// An address after all static shared memory; its value is known once the whole kernel has been read.
   u32 dynamic_constant(u64 offset, u32 bytes);
 
-  /// Resolves labels and the addresses of dynamic shared memory, and finds places for the registers from byte `frame` of a warp's registers
+  /// Resolves labels and the addresses of dynamic shared memory, and places the registers from byte `frame` of a warp's registers
   /// on. Returns where they end.
   u32 finish(u32 frame, u32 dynamic_offset);
   int register_number(std::string_view name) { return find_register(name); }

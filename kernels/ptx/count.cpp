@@ -60,7 +60,7 @@ void count_products(Block& block, const Instruction& i, u64 products) { count_of
 
 void count_global(Block& block, const Instruction& i, const u64* address, u32 bytes, u32 mask) {
   std::vector<u64> sectors;
-  std::vector<std::pair<u64, u64>> ranges;  // asked for, first and behind the last byte
+  std::vector<std::pair<u64, u64>> ranges;  // requested bytes: first, and one past the last
   each_lane(mask, [&](u32 l) {
     for (u64 s = address[l] / kSectorBytes; s <= (address[l] + bytes - 1) / kSectorBytes; ++s) sectors.push_back(s);
     ranges.emplace_back(address[l], address[l] + bytes);
@@ -78,8 +78,8 @@ void count_global(Block& block, const Instruction& i, const u64* address, u32 by
   count.sectors_needed += (distinct + kSectorBytes - 1) / kSectorBytes;
 }
 
-// A pass serves one word of each bank. Lanes of 8 bytes go in two halves of the warp, of 16 bytes in four quarters; lanes of a part that
-// want the same word share it.
+// A pass serves one word of each bank. Lanes of 8 bytes are served in two halves of the warp, of 16 bytes in four quarters; lanes of a part
+// that access the same word share it.
 void count_shared(Block& block, const Instruction& i, const u32* address, u32 bytes, u32 mask) {
   const u32 lanes = bytes <= kBankBytes ? kLanes : std::max(1u, kLanes * kBankBytes / bytes);
   Count& count = count_of(block, i);

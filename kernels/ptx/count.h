@@ -19,11 +19,11 @@ std::string_view name_of(InstructionClass cls);
 struct Count {
   u64 warp_instructions = 0;
   u64 lane_instructions = 0;   // lanes that executed, summed
-  u64 divergent_branches = 0;  // a warp's branch that only some of its lanes took
+  u64 divergent_branches = 0;  // branches that only some lanes of the warp took
   u64 sectors = 0;             // of 32 bytes, of global memory, that the warp's access touched
-  u64 sectors_needed = 0;      // as many as would hold the distinct bytes that were asked for
+  u64 sectors_needed = 0;      // the fewest that could hold the distinct bytes requested
   u64 shared_passes = 0;       // over the 32 banks of 4 bytes
-  u64 shared_conflicts = 0;    // of these, beyond what the width of the access alone takes
+  u64 shared_conflicts = 0;    // of these, those beyond what the width of the access needs
   u64 atomics = 0;             // lanes' updates
   u64 tensor_products = 0;     // multiply-adds of matrix instructions
   std::array<u64, static_cast<size_t>(InstructionClass::kClassCount)> by_class{};  // warp instructions
@@ -31,10 +31,10 @@ struct Count {
   Count& operator+=(const Count& other);
 };
 
-/// Counts of launches, added up. Handed over in Options::counts.
+/// Counts of launches, added up. Passed in Options::counts.
 struct Counts {
   struct Line {
-    SourceLine source;  // innermost; of no file where the PTX has no .loc
+    SourceLine source;  // innermost; without a file where the PTX has no .loc
     Count count;
   };
   struct Kernel {
@@ -48,7 +48,7 @@ struct Counts {
   };
   std::map<std::string, Kernel> kernels;
 
-  std::vector<Count> now;  // of the launch that runs, per instruction of the program
+  std::vector<Count> now;  // of the running launch, per instruction of the program
 };
 
 void count_instruction(Block& block, const Warp& warp, const Instruction& i);

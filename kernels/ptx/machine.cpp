@@ -16,7 +16,7 @@ namespace mirilla::ptx {
 
 namespace {
 
-constexpr u64 kAlone = 1 << 22;  // warp instructions after which a block that still runs gets company: it may wait for another block
+constexpr u64 kAlone = 1 << 22;  // warp instructions; a block that runs longer may be waiting for another, so others run beside it
 
 struct Launch {
   const Module& module;
@@ -26,7 +26,7 @@ struct Launch {
   u32 shared_bytes;
   const Options& options;
   u32 number;
-  std::vector<u32> order;  // of the blocks; empty: as they are
+  std::vector<u32> order;  // of the blocks; empty: natural order
   LaunchRaces races;
   std::atomic<u64> next{0};
   std::atomic<bool> over{false};
@@ -181,7 +181,7 @@ class Worker {
     return begin;
   }
 
-  // What nobody wrote is finite rubbish, not a NaN: a comparison with NaN hides what came of it.
+  // Fill unwritten memory with a finite garbage value, not NaN: a comparison with NaN could hide its effect.
   static void set_memory(Block& block, const Detectors& detect) {
     block.shared = aligned(block.shared_room, block.shared_bytes, 0x5b);
     const size_t local = u64{block.local_bytes} * ((block.threads + kLanes - 1) / kLanes * kLanes);
@@ -266,7 +266,7 @@ Work Machine::launch(const Module& module, const Kernel& kernel, Dim grid, Dim b
                      size_t dynamic_shared, const Options& options) {
   check_limits(kernel, grid, block, parameters.size(), dynamic_shared, options.limits);
   const size_t shared = dynamic_shared ? kernel.dynamic_offset + dynamic_shared : kernel.shared_bytes;
-  std::vector<u64> copy((parameters.size() + 7) / 8 + 1);  // aligned, and kept from who changes them
+  std::vector<u64> copy((parameters.size() + 7) / 8 + 1);  // aligned, and safe from later changes
   if (!parameters.empty()) std::memcpy(copy.data(), parameters.data(), parameters.size());
   Launch launch{module, kernel, grid, block, reinterpret_cast<const u8*>(copy.data()), static_cast<u32>(shared), options, ++launches_};
   launch.races.launch = launches_;

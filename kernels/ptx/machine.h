@@ -21,7 +21,7 @@ struct Dim {
   bool operator==(const Dim&) const = default;
 };
 
-/// A place in the source, from .loc; `function` where the line stands inside an inlined function.
+/// A place in the source, from .loc; `function` where the line is inside an inlined function.
 struct SourceLine {
   std::string file;
   u32 line = 0;
@@ -37,12 +37,12 @@ class Fault : public DeviceError {
     kFreed,    // memory that was freed
     kMisaligned,
     kReadOnly,     // a write to .const memory or to the parameters
-    kUnwritten,    // a read of what nobody wrote
-    kNotConstant,  // an .nc load of what the same launch wrote
+    kUnwritten,    // a read of unwritten memory
+    kNotConstant,  // an .nc load of memory that the same launch wrote
     kRace,
     kLanesMissing,  // at a shuffle, a vote, an mma ...
     kDivergentBarrier,
-    kDeadlock,  // everybody waits
+    kDeadlock,  // all threads wait
     kTrap,
     kLimit,  // the launch asks for more than the device has
     kOther,
@@ -56,7 +56,7 @@ class Fault : public DeviceError {
   Dim thread{0, 0, 0};
   u32 ptx_line = 0;
   std::string ptx_text;
-  std::vector<SourceLine> source;  // where it stands, then where that was inlined, and so on outwards
+  std::vector<SourceLine> source;  // the position, then where that was inlined, and so on outwards
 };
 
 std::string_view name_of(Fault::Kind kind);
@@ -68,32 +68,32 @@ struct Limits {
   size_t static_shared = 48 * 1024;
   size_t shared = 227 * 1024;       // static and dynamic together, with the opt-in
   size_t registers = 65536;         // of a block
-  size_t registers_per_thread = 0;  // of this kernel as ptxas allots them; 0: not known, not checked
+  size_t registers_per_thread = 0;  // of this kernel as ptxas allocates them; 0: unknown, not checked
 };
 
-/// Bounds, alignment, lanes missing, divergent barriers and launch limits are always seen. These cost time:
+/// Bounds, alignment, lanes missing, divergent barriers and launch limits are always checked. These checks cost time:
 struct Detectors {
-  bool unwritten = false;  // reads of global, shared and local memory that nobody wrote
+  bool unwritten = false;  // reads of global, shared and local memory that was not written before
   bool races = false;      // shared memory between barriers, global memory between blocks
   bool constant = false;   // .nc loads of what the same launch wrote
 };
 
 struct Options {
-  /// 0: lowest program counter first, warp after warp, block after block on each host thread. Else another legal order for each seed:
-  /// warps, lanes and blocks take turns at random, and lanes that could go together are split.
+  /// 0: lowest program counter first, warp after warp, block after block on each host thread. Any other seed gives another legal order:
+  /// warps, lanes and blocks take turns at random, and lanes that could run together are split.
   u64 seed = 0;
   Detectors detect;
   /// Host threads that run blocks; 0: as many as the processor has. One where a seed, a detector or counts are asked for.
   unsigned threads = 0;
-  /// All blocks of the grid are there at once, as a cooperative launch promises.
+  /// All blocks of the grid run at the same time, as a cooperative launch requires.
   bool cooperative = false;
-  /// Ends a launch that runs longer, in warp instructions of a block; 0: never.
+  /// The most warp instructions of a block, after which the launch ends with a Fault; 0: no limit.
   u64 patience = 0;
   Limits limits;
   Counts* counts = nullptr;
-  /// Where printf goes; nowhere if it is empty.
+  /// Where printf goes; if empty, nowhere.
   std::function<void(std::string_view)> print;
-  /// What a detector found: the kernel goes on. If it is empty the first finding is thrown.
+  /// Receives what a detector found, and the kernel goes on. If empty, the first finding is thrown.
   std::function<void(const Fault&)> found;
 };
 
@@ -114,7 +114,7 @@ class Machine {
   Machine& operator=(const Machine&) = delete;
 
   /// Runs the kernel to its end. `parameters` are the bytes of all parameters as Kernel::parameters lays them out; `dynamic_shared` bytes
-  /// of shared memory follow the static ones. Throws Fault. After a fault, memory holds what the kernel wrote so far.
+  /// of shared memory follow the static ones. Throws Fault. After a fault, memory keeps what the kernel wrote so far.
   Work launch(const Module& module, const Kernel& kernel, Dim grid, Dim block, std::span<const std::byte> parameters,
               size_t dynamic_shared = 0, const Options& options = {});
 

@@ -20,7 +20,7 @@ void Memory::add(const void* address, size_t bytes, Content content, std::string
   const u64 begin = reinterpret_cast<u64>(address);
   auto next = allocations_.upper_bound(begin);
   if (next != allocations_.begin() && std::prev(next)->second.end() > begin) --next;
-  if (auto same = allocations_.find(begin); same != allocations_.end()) next = same;  // one of no bytes
+  if (auto same = allocations_.find(begin); same != allocations_.end()) next = same;  // an allocation of zero bytes
   while (next != allocations_.end() && next->first < std::max(begin + bytes, begin + 1)) {
     if (!next->second.freed) {
       throw Error(fmt::format("emulated memory: {} bytes at {:#x} overlap {} bytes at {:#x} that are still in use", bytes, begin,

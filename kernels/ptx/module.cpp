@@ -35,7 +35,7 @@ Module::Module(std::string text, Memory& memory) : memory_(&memory), program_(st
   }
   Program& made = *program_;
   const size_t constant_bytes = made.constant_room.size();
-  made.constant_room.resize(constant_bytes + 64);  // aligned by moving them up once
+  made.constant_room.resize(constant_bytes + 64);  // extra room to align the start
   const u64 begin = reinterpret_cast<u64>(made.constant_room.data());
   made.constants = made.constant_room.data() + ((begin + 63) / 64 * 64 - begin);
   std::memmove(made.constants, made.constant_room.data(), constant_bytes);

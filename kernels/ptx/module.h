@@ -16,7 +16,7 @@ struct Program;  // kernels/ptx/program.h
 
 struct Parameter {
   std::string name;
-  size_t offset = 0;  // in the block of parameters that a launch hands over
+  size_t offset = 0;  // in the block of parameters that a launch passes
   size_t bytes = 0;
   size_t align = 1;
 };
@@ -36,7 +36,7 @@ struct Kernel {
   u32 frame_bytes = 0;                  // registers of a warp
 };
 
-/// A .global or .const variable: it lives in the Memory that the module was loaded into.
+/// A .global or .const variable: it is in the Memory that the module was loaded into.
 struct Variable {
   std::string name;
   Space space = Space::kGlobal;
@@ -47,7 +47,7 @@ struct Variable {
 
 /// PTX made ready to run: PTX ISA 9 text as nvcc 13 writes it for sm_80, sm_90 and sm_120, or written by hand.
 ///
-/// A module belongs to the memory it was loaded into, where its variables live from now on: a second device loads the text again. All that
+/// A module belongs to the memory it was loaded into, which holds its variables: a second device loads the text again. Anything that
 /// the machine does not know (an instruction, a modifier, a directive, a symbol that is defined nowhere) is an Error here, with the line
 /// and its text, and never at a launch.
 class Module {

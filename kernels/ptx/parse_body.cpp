@@ -122,7 +122,7 @@ void Parser::location(u32& where) {
     } else {
       expect("inlined_at");
       const u32 file = static_cast<u32>(integer()), line = static_cast<u32>(integer()), column = static_cast<u32>(integer());
-      // The place that it was inlined at is an earlier .loc, which may be inlined itself.
+      // The place of inlining is an earlier .loc, which may be inlined itself.
       const auto same = [&](const Location& other) { return other.file == file && other.line == line && other.column == column; };
       const auto found = std::find_if(program_.locations.rbegin(), program_.locations.rend(), same);
       if (found != program_.locations.rend()) {

@@ -151,7 +151,7 @@ void Parser::module_shared(bool external) {
 
 void Parser::variable(Space space, bool external) {
   Declaration made = declaration();
-  if (made.open && !external) {  // its size is that of its initialiser
+  if (made.open && !external) {  // its size comes from its initialiser
     size_t k = at_;
     u64 count = 0;
     for (; !tokens_[k].is(";") && tokens_[k].kind != Token::Kind::kEnd; ++k) count += tokens_[k].is(",");
@@ -327,7 +327,7 @@ void Parser::function(bool entry) {
   if (!entry) function_local_ = bodies_.back()->local_bytes;
 }
 
-// Functions first, so that each has registers and local memory of its own below those of every kernel.
+// Functions first, so that each has its own registers and local memory, below those of every kernel.
 u32 Parser::place_functions(u32 kernels_local) {
   u32 frame = kSpecialBytes;
   for (const Made& made : made_) {
@@ -346,7 +346,7 @@ u32 Parser::place_functions(u32 kernels_local) {
   return frame;
 }
 
-// A function has one set of registers: while it runs it cannot be called again by the same threads.
+// A function has one set of registers, so the same threads cannot call it again while it runs: no recursion.
 void Parser::check_calls() const {
   std::map<u32, std::vector<u32>> calls_of;
   for (const Made& made : made_) {

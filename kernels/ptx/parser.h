@@ -27,7 +27,7 @@ struct Declaration {
   u32 bytes() const { return static_cast<u32>(bytes_of(type) * vector * elements); }
 };
 
-/// PTX text to a Program. One pass; what refers to something that comes later is resolved at the end.
+/// Parses PTX text to a Program. One pass; references to later definitions are resolved at the end.
 class Parser {
  public:
   Parser(Program& program, Memory& memory);
@@ -40,7 +40,7 @@ class Parser {
   };
   const Shared* shared(std::string_view name) const;
   const Variable* variable(std::string_view name) const;
-  /// The number of a function in Program::callees, made known by its name when it is first called.
+  /// The number of a function in Program::callees, added under its name at the first call.
   u32 function_number(std::string_view name);
 
   std::map<std::pair<u64, u32>, u32> constants;  // value and bytes -> place
@@ -107,7 +107,7 @@ class Parser {
   std::map<std::array<u32, 4>, u32> locations_;  // file, line, column, inlined at -> number
 };
 
-/// The names of functions called before they are defined, and of those that the machine brings: vprintf, __assertfail, malloc, free.
+/// Whether the machine itself provides this function: vprintf, __assertfail, malloc, free.
 bool is_builtin(std::string_view name);
 
 }  // namespace mirilla::ptx

@@ -18,11 +18,11 @@ using Handler = void (*)(const Instruction&, Warp&);
 
 /// How the schedule treats an instruction.
 enum class Step : u8 {
-  kPlain,  // its handler, then the next
+  kPlain,  // runs its handler, then the next instruction
   kBranch,
   kTable,  // brx.idx
   kCall,
-  kReturn,  // of a function; in a kernel it is kExit
+  kReturn,  // of a function; in a kernel it becomes kExit
   kExit,
   kMembers,    // waits for the lanes of its member mask, then its handler
   kWholeWarp,  // .aligned: all 32 lanes
@@ -49,25 +49,25 @@ enum class InstructionClass : u8 {
 
 constexpr u32 kNoPlace = 0xffffffffu;
 
-// A place of an operand: a byte offset into a warp's registers, or, with the upper bit, into the program's constants.
+// The place of an operand: a byte offset into a warp's registers or, with kConstantBit, into the program's constants.
 constexpr u32 kConstantBit = 0x80000000u;
 
-/// One instruction, decoded. Which place is which operand is between a form's decoder and its handler.
+/// One instruction, decoded. The form's decoder and its handler agree on the order of the places.
 struct Instruction {
   Handler run = nullptr;
-  Handler inner = nullptr;     // what a handler that only prepares something calls
+  Handler inner = nullptr;     // what a handler that only prepares calls
   const u32* place = nullptr;  // operands
   s64 offset = 0;              // of an address
   u32 guard = kNoPlace;        // a predicate
   u32 target = 0;              // where a branch goes, a table's number, ...
   u32 cache = 0;               // number among the instructions that touch memory
   u32 info = 0;
-  u32 lookup = 0;  // small numbers of the form: a truth table, an index ...
+  u32 lookup = 0;  // a small number of the form: a truth table, an index ...
   Step step = Step::kPlain;
   bool guard_not = false;
   u8 count = 1;          // of a vector
   u8 bytes = 0;          // of an element in memory
-  u8 width = 0;          // of its register
+  u8 width = 0;          // bytes of its register
   u8 address_bytes = 8;  // of the address' register
   Type type = Type::kNone;
   Space space = Space::kGeneric;
@@ -78,11 +78,11 @@ struct Instruction {
   bool acquire = false;
   bool release = false;
   bool flag = false;                                         // the form's own
-  InstructionClass arithmetic = InstructionClass::kInteger;  // of what computes: by its type
+  InstructionClass arithmetic = InstructionClass::kInteger;  // for arithmetic: by its type
   u8 cls = 0;                                                // the InstructionClass that it is counted as
 };
 
-/// What a message says about an instruction.
+/// What messages need about an instruction.
 struct Info {
   u32 line = 0;      // of the PTX
   u32 location = 0;  // into Program::locations; 0: none
@@ -157,9 +157,9 @@ struct Program {
   std::vector<std::vector<u32>> tables;
   std::vector<Callee> callees;
   u32 memory_instructions = 0;
-  u32 used_specials = 0;  // a bit each
+  u32 used_specials = 0;  // one bit each
 
-  /// Where a source line stands, innermost first.
+  /// The source lines of a location, innermost first.
   std::vector<const Location*> chain(u32 location) const;
 };
 

@@ -30,7 +30,7 @@ class Liveness {
     settle();
   }
 
-  /// First and last instruction at which each register holds something that is still wanted.
+  /// First and last instruction at which each register holds a value that is still needed.
   struct Span {
     u32 first = 0xffffffffu, last = 0;
   };
@@ -136,7 +136,7 @@ class Liveness {
   std::vector<u32> piece_at_;
 };
 
-// Registers in the order of their first instruction take the place of one whose last is past.
+// Registers, in the order of their first instruction, take the place of one whose last instruction is past.
 class Places {
  public:
   explicit Places(u32 frame) : end_(frame) {}
@@ -185,7 +185,7 @@ u32 place_registers(Body& body, std::vector<Register>& registers, u32 frame) {
     }
     places.align();
   }
-  for (Register& variable : registers) {  // calls read and write parameters out of sight of the above
+  for (Register& variable : registers) {  // calls read and write parameters without the above seeing it
     if (variable.room == 0) continue;
     variable.place = places.fresh(call_stride(variable.room));
     places.align();

@@ -11,8 +11,8 @@ namespace mirilla::ptx {
 
 namespace {
 
-constexpr u32 kTurn = 20000;  // instructions that a warp runs before the others get theirs
-constexpr u32 kFair = 1000;   // instructions that some lanes run before those of the same warp that wait further on
+constexpr u32 kTurn = 20000;  // instructions that a warp runs before another warp's turn
+constexpr u32 kFair = 1000;   // instructions that some lanes run before other lanes of the warp get a turn
 
 }  // namespace
 
@@ -72,7 +72,7 @@ bool Schedule::pick(Warp& warp) {
   return true;
 }
 
-// Lanes at the same instruction go on together.
+// Merges lanes at the same instruction into one group.
 void Schedule::meet(Warp& warp) {
   std::erase_if(warp.others, [&](const Group& other) {
     if (other.pc != warp.current.pc || other.wait != Group::Wait::kNothing) return false;
@@ -165,7 +165,7 @@ Stop Schedule::run(Warp& warp, u32 budget) {
     }
     if (!warp.others.empty() || wander_) {
       settle(warp);
-      if (--fair == 0 && !warp.others.empty() && !wander_) {  // lanes that spin must not keep out those that they wait for
+      if (--fair == 0 && !warp.others.empty() && !wander_) {  // lanes that spin must not block those that they wait for
         fair = kFair;
         const Group spinning = warp.current;
         if (pick(warp))
@@ -223,7 +223,7 @@ void Schedule::call(Warp& warp, const Instruction& i) {
   const Callee& callee = block_.program->callees[i.target];
   u32* back_at = warp.at<u32>(callee.back);
   each_lane(mask, [&](u32 l) { back_at[l] = warp.current.pc + 1; });
-  const u32* from = i.place + i.lookup;  // results, then parameters
+  const u32* from = i.place + i.lookup;  // places of results, then of parameters
   for (size_t k = 0; k < callee.parameters.size(); ++k) {
     const auto& formal = callee.parameters[k];
     const u32 stride = call_stride(formal.bytes);
@@ -260,7 +260,7 @@ void Schedule::leave(Warp& warp, u32 mask) {
   finish_late_copies(warp, mask);
   warp.alive &= ~mask;
   warp.current.mask &= ~mask;
-  wake(warp, Group::Wait::kMembers);  // the lanes that wait for these wait no more
+  wake(warp, Group::Wait::kMembers);  // lanes that wait for these can go on
   std::erase_if(warp.others, [](const Group& g) { return g.mask == 0; });
   for (const Group& other : warp.others) {
     if (other.wait == Group::Wait::kWarpBarrier) {
@@ -270,14 +270,14 @@ void Schedule::leave(Warp& warp, u32 mask) {
   }
 }
 
-// Shuffles, votes and matrix instructions: all lanes that are named have to be at the same instruction.
+// Shuffles, votes and matrix instructions: all named lanes have to be at the same instruction.
 bool Schedule::lanes(Warp& warp, const Instruction& i) {
   if (i.guard != kNoPlace && warp.mask == 0) {
     ++warp.current.pc;
     return true;
   }
   const u32 here = warp.mask;
-  if (here != warp.current.mask) {  // lanes that the guard leaves out go on
+  if (here != warp.current.mask) {  // lanes excluded by the guard go on
     warp.others.push_back({warp.current.pc + 1, warp.current.mask & ~here});
     warp.current.mask = here;
   }

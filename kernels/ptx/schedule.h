@@ -9,13 +9,13 @@ namespace mirilla::ptx {
 
 enum class Stop : u8 { kFinished, kWaiting, kPaused };
 
-/// Which lanes of which warp go next. With the seed 0 lowest program counter first, so that lanes that parted meet again; else another
-/// order for each seed.
+/// Decides which lanes of which warp run next. With seed 0 the lowest program counter first, so that diverged lanes meet again; else
+/// another order for each seed.
 class Schedule {
  public:
   Schedule(Block& block, u64 seed, u64 patience);
 
-  /// Runs warps for a while. False when the block has finished. Throws Fault where everybody waits.
+  /// Runs warps for a while. False when the block has finished. Throws Fault where all lanes wait (deadlock).
   bool turn();
 
  private:

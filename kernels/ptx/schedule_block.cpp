@@ -17,7 +17,7 @@ bool Schedule::block_barrier(Warp& warp, const Instruction& i) {
     if (warp.mask == 0) return true;
   }
   const u32 pc = warp.current.pc;
-  if (call.aligned) {  // all lanes of the warp arrive at it together
+  if (call.aligned) {  // all lanes of the warp arrive together
     std::erase_if(warp.others, [&](const Group& other) {
       const bool joins =
           other.pc == pc && (other.wait == Group::Wait::kMembers || (other.wait == Group::Wait::kNothing && i.guard == kNoPlace));
@@ -36,7 +36,7 @@ bool Schedule::block_barrier(Warp& warp, const Instruction& i) {
          fmt::format("barrier {} is waited for with {} threads here and with {} elsewhere", call.number, call.threads, barrier.wanted));
   }
   barrier.wanted = call.threads;
-  // A count is in whole warps, lanes that have ended or never were included.
+  // A count is in whole warps; lanes that have ended or never existed count too.
   barrier.arrived += call.aligned && call.threads ? kLanes : static_cast<u32>(std::popcount(warp.mask));
   barrier.warps.push_back(warp.index);
   if (block_.races) block_.races->arrive(warp, call.number, warp.mask);
@@ -55,7 +55,7 @@ bool Schedule::block_barrier(Warp& warp, const Instruction& i) {
 }
 
 void Schedule::check_barriers() {
-  u32 alive = 0;  // whoever has ended is not waited for
+  u32 alive = 0;  // threads that have ended are not waited for
   for (const Warp& warp : block_.warps) alive += static_cast<u32>(std::popcount(warp.alive));
   for (u32 number = 0; number < block_.barriers.size(); ++number) {
     const BarrierState& barrier = block_.barriers[number];

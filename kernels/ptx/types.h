@@ -22,7 +22,7 @@ using f64 = double;
 constexpr u32 kLanes = 32;
 constexpr u32 kAllLanes = 0xffffffffu;
 
-/// The types an instruction can name. None where a word is no type.
+/// The types an instruction can name. kNone for a word that is not a type.
 enum class Type : u8 {
   kNone,
   kPred,
@@ -63,7 +63,7 @@ bool is_float(Type type);    // f16, bf16, tf32, f32, f64: one value
 
 enum class Space : u8 { kGeneric, kGlobal, kShared, kLocal, kConst, kParam };
 
-// Generic addresses: global memory has the host's own addresses; the other spaces lie where no host address can be.
+// Generic addresses: global memory uses host addresses; the other spaces lie where no host address can be.
 constexpr u64 kSharedWindow = u64{1} << 56;
 constexpr u64 kLocalWindow = u64{2} << 56;
 constexpr u64 kParamWindow = u64{3} << 56;

@@ -24,13 +24,13 @@ struct Group {
   u32 barrier = 0;  // of kBarrier
 };
 
-/// A copy of cp.async that has not happened yet, of one lane.
+/// A pending cp.async copy of one lane.
 struct LateCopy {
   u32 info = 0;
   u8 lane = 0;
   u8 bytes = 0;
   u8 source_bytes = 0;  // the rest is zeros
-  bool bound = false;   // to an mbarrier: not one of a group
+  bool bound = false;   // to an mbarrier, so not part of a group
   u32 group = 0;        // the lane's group at the time
   u32 to = 0;
   u64 from = 0;
@@ -39,7 +39,7 @@ struct LateCopy {
 
 struct Warp {
   std::array<u8*, 2> base{};  // registers; constants
-  u32 mask = 0;               // lanes that execute the present instruction
+  u32 mask = 0;               // lanes that execute the current instruction
   u32 alive = 0;
   u32 index = 0;  // in the block
   Block* block = nullptr;
@@ -48,7 +48,7 @@ struct Warp {
   std::vector<Group> others;
   std::vector<LateCopy> late;
   std::array<u32, kLanes> groups{};  // of cp.async that each lane committed
-  u32 carry_bits = 0;                // the carry flag, a bit per lane
+  u32 carry_bits = 0;                // the carry flag, one bit per lane
 
   template <class T>
   T* at(u32 place) const {
@@ -65,7 +65,7 @@ struct Warp {
   }
 };
 
-/// Where an instruction found its last address.
+/// The allocation in which an instruction found its last address.
 struct Found {
   u64 begin = 1, end = 0;
   Allocation* allocation = nullptr;
@@ -95,7 +95,7 @@ struct Block {
   size_t parameter_bytes = 0;
   const u8* parameters = nullptr;
   u8* shared = nullptr;
-  u8* local = nullptr;                            // of the thread 0; one after another
+  u8* local = nullptr;                            // of thread 0; the other threads follow
   std::vector<u8> shared_written, local_written;  // empty: not watched
   std::vector<u8> shared_room, local_room, register_room;
   std::vector<Warp> warps;
@@ -108,17 +108,17 @@ struct Block {
   u8* local_of(const Warp& warp, u32 lane) const { return local + u64{warp.index * kLanes + lane} * local_bytes; }
 };
 
-/// Throws the Fault, with all that is known of where it happened; `lane` of the present instruction.
+/// Throws the Fault, with all that is known about where it happened; `lane` is of the current instruction.
 [[noreturn]] void fail(const Warp& warp, const Instruction& i, u32 lane, Fault::Kind kind, std::string_view what,
                        std::string_view hint = {});
-/// What a detector found: told to Options::found, or thrown.
+/// Reports what a detector found to Options::found, or throws it.
 void report(const Warp& warp, const Instruction& i, u32 lane, Fault::Kind kind, std::string_view what, std::string_view hint = {});
 /// "line 41 of x.cu" or "PTX line 41", for messages that name a second place.
 std::string place_of(const Program& program, u32 info);
 
 constexpr u32 first_lane(u32 mask) { return static_cast<u32>(std::countr_zero(mask)); }
 
-/// f(lane) for each lane of the mask.
+/// Calls f(lane) for each lane of the mask.
 template <class F>
 inline void each_lane(u32 mask, F f) {
   for (; mask; mask &= mask - 1) f(first_lane(mask));

@@ -20,7 +20,7 @@ void adam_step(const AdamTensor& tensor, const AdamSpec& spec, double unscale) {
     const double g = gradient[i] * unscale;
     const double m = spec.beta1 * first[i] + (1 - spec.beta1) * g;
     double v = spec.beta2 * second[i] + (1 - spec.beta2) * g * g;
-    if (std::isinf(static_cast<T>(v))) v = static_cast<double>(static_cast<T>(v));  // what is stored counts
+    if (std::isinf(static_cast<T>(v))) v = static_cast<double>(static_cast<T>(v));  // use the stored (rounded) value
     const double decayed = parameter[i] * (1 - learning_rate * tensor.weight_decay);
     parameter[i] = static_cast<T>(decayed - learning_rate / debias1 * m / (std::sqrt(v / debias2) + spec.eps));
     first[i] = static_cast<T>(m);

@@ -17,8 +17,8 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 /// Coordinate i of n between -1 and 1, the ends included.                       [torch.nn.functional.affine_grid, align_corners=True]
 double coordinate(int64_t i, int64_t n) { return n == 1 ? 0.0 : -1.0 + 2.0 * static_cast<double>(i) / static_cast<double>(n - 1); }
 
-/// The position in pixels 0 .. n-1 that a coordinate means, mirrored at the middles of the outermost pixels.
-/// NaN of what is not finite.                [torch.nn.functional.grid_sample, padding_mode='reflection', align_corners=True]
+/// The position in pixels 0 .. n-1 of a coordinate, mirrored at the centres of the outermost pixels.
+/// NaN for a value that is not finite.                [torch.nn.functional.grid_sample, padding_mode='reflection', align_corners=True]
 double reflected(double u, int64_t n) {
   if (n == 1) return std::abs(0.0 * u);
   const auto last = static_cast<double>(n - 1);
@@ -28,12 +28,12 @@ double reflected(double u, int64_t n) {
   return std::clamp(std::fmod(crossings, 2.0) == 0.0 ? rest : last - rest, 0.0, last);
 }
 
-/// Between the four pixels around (x,y) of a (height, width) picture; pixel(y, x) gives one of them. NaN where the place is.
+/// Blends the four pixels around (x,y) of a (height, width) picture; pixel(y, x) gives one of them. NaN where x or y is NaN.
 template <class Pixel>
 Colour bilinear(double x, double y, int64_t height, int64_t width, Pixel&& pixel) {
   if (std::isnan(x) || std::isnan(y)) return {kNan, kNan, kNan};
   const auto x0 = static_cast<int64_t>(x), y0 = static_cast<int64_t>(y);
-  const int64_t x1 = std::min(x0 + 1, width - 1), y1 = std::min(y0 + 1, height - 1);  // at the end their share is 0
+  const int64_t x1 = std::min(x0 + 1, width - 1), y1 = std::min(y0 + 1, height - 1);  // at the last pixel their weight is 0
   const double fx = x - static_cast<double>(x0), fy = y - static_cast<double>(y0);
   const Colour a = pixel(y0, x0), b = pixel(y0, x1), c = pixel(y1, x0), d = pixel(y1, x1);
   Colour out;
@@ -41,7 +41,7 @@ Colour bilinear(double x, double y, int64_t height, int64_t width, Pixel&& pixel
   return out;
 }
 
-/// Where a picture lies.
+/// The position of a picture in memory.
 struct Pixels {
   const uint8_t* first;
   int64_t row_bytes;
@@ -55,8 +55,8 @@ Pixels pixels_of(const Augment& call, int64_t n) {
   return {start + place[0], place[1]};
 }
 
-/// One picture on its way through fastai's transforms. Each stage asks the one before it for single pixels, so nothing is stored between
-/// them.
+/// One picture in fastai's transforms. Each stage asks the one before it for single pixels, so nothing is stored between
+/// stages.
 class Picture {
  public:
   Picture(const Pixels& pixels, int64_t height, int64_t width, const float* row, int64_t out_height, int64_t out_width)
@@ -85,7 +85,7 @@ class Picture {
  private:
   static double ratio(int64_t a, int64_t b) { return static_cast<double>(a) / static_cast<double>(b); }
 
-  /// The mean of one cell of the crop; a cell is one pixel unless the result is less than half the crop.
+  /// The mean of one cell of the crop; a cell is one pixel unless the result is smaller than half the crop.
   Colour pooled(int64_t i, int64_t j) const {
     const int64_t y0 = i * crop_height_ / pooled_height_, y1 = ((i + 1) * crop_height_ + pooled_height_ - 1) / pooled_height_;
     const int64_t x0 = j * crop_width_ / pooled_width_, x1 = ((j + 1) * crop_width_ + pooled_width_ - 1) / pooled_width_;

@@ -28,7 +28,7 @@ void ReferenceBackend::batch_norm_statistics(const BatchNormStatistics& call) {
     const T* const x = call.x.data<T>();
     std::vector<double> mean = sum_columns(rows, [&](int64_t i, int64_t) { return static_cast<double>(x[i]); });
     for (double& m : mean) m /= n;
-    // Two passes: sum x^2 - (sum x)^2 would cancel.
+    // Two passes: the formula sum x^2 - (sum x)^2 would lose digits to cancellation.
     const std::vector<double> squares = sum_columns(rows, [&](int64_t i, int64_t c) {
       const double d = x[i] - mean[static_cast<size_t>(c)];
       return d * d;

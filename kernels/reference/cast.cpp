@@ -13,8 +13,8 @@ namespace {
 template <class T>
 inline constexpr bool kIsHalf = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
 
-// f64 to f32, rounded to odd: what was cut off leaves its trace in the last bit, so that rounding the result once more, to 11 or 8 bits,
-// gives what rounding the f64 directly would have given. (Rounding to nearest twice does not.)      [Boldo and Melquiond, "Emulation of
+// f64 to f32, rounded to odd: the last bit records whether anything was cut off, so that rounding the result again, to 11 or 8 bits,
+// gives what rounding the f64 directly would give. (Rounding to nearest twice does not.)      [Boldo and Melquiond, "Emulation of
 // FMA", 2008]
 float round_to_odd(double x) {
   const float nearest = static_cast<float>(x);
@@ -24,7 +24,7 @@ float round_to_odd(double x) {
   return std::bit_cast<float>(towards_zero | 1u);
 }
 
-// A double holds every f32, f16, bf16 and u8; i64 beyond 2^53 goes another way.
+// A double holds every f32, f16, bf16 and u8; i64 beyond 2^53 is converted separately.
 template <class T>
 double widen(T x) {
   if constexpr (kIsHalf<T>) {

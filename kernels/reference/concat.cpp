@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Copies whole rows, so any dtype will do.
+// Copies whole rows, so it works for any dtype.
 #include <cstring>
 
 #include "kernels/reference/reference.h"
@@ -9,7 +9,7 @@ namespace mirilla {
 
 namespace {
 
-// Copies, row by row, `bytes` from one matrix to another whose rows lie `from_pitch` and `to_pitch` apart.
+// Copies `bytes` of each row from one matrix to another; rows start `from_pitch` and `to_pitch` bytes apart.
 void copy_rows(const void* from, size_t from_pitch, void* to, size_t to_pitch, size_t bytes, int64_t rows) {
   if (bytes == 0) return;
   for (int64_t row = 0; row < rows; ++row)

@@ -51,7 +51,7 @@ void add_scaled(double factor, const T* x, int64_t n, double* y) {
   for (int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
 }
 
-// x(i), the one input row or column that output o reads through tap t, has i = o stride - padding + t dilation. This is o, or -1 where
+// x(i), the one input row or column that output o reads through tap t, has i = o stride - padding + t dilation. Returns o, or -1 where
 // there is none.
 int64_t output_of(int64_t i, int64_t tap, const Conv2dSpec& spec, int64_t outputs) {
   const int64_t from = i + spec.padding - tap * spec.dilation;

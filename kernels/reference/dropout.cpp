@@ -12,7 +12,7 @@ void ReferenceBackend::dropout(ConstView x, const DropoutSpec& spec, View y) {
     const double kept_scale = 1 / (1 - spec.p);
     for (int64_t i = 0; i < y.numel(); ++i) {
       const bool kept = static_cast<double>(to_unit(key.bits(static_cast<uint32_t>(i)))) >= spec.p;
-      py[i] = kept ? static_cast<T>(kept_scale * px[i]) : T(0) * px[i] + T(0);  // 0; NaN of what is not finite
+      py[i] = kept ? static_cast<T>(kept_scale * px[i]) : T(0) * px[i] + T(0);  // 0; NaN for a value that is not finite
     }
   });
 }

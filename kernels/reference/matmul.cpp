@@ -18,10 +18,10 @@ void ReferenceBackend::matmul(ConstView a, ConstView b, const MatmulSpec& spec, 
 #pragma omp parallel for num_threads(loop_threads(rows))
     for (int64_t i = 0; i < rows; ++i) {
       std::vector<double> row(static_cast<size_t>(columns));
-      if (spec.transpose_b) {  // both run along k
+      if (spec.transpose_b) {  // both rows run along k
         for (int64_t j = 0; j < columns; ++j)
           for (int64_t k = 0; k < depth; ++k) row[static_cast<size_t>(j)] += at_a(i, k) * pb[j * depth + k];
-      } else {  // b runs along j
+      } else {  // rows of b run along j
         for (int64_t k = 0; k < depth; ++k)
           for (int64_t j = 0; j < columns; ++j) row[static_cast<size_t>(j)] += at_a(i, k) * pb[k * columns + j];
       }

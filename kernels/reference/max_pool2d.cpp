@@ -36,7 +36,7 @@ void ReferenceBackend::max_pool2d(ConstView x, const Pool2dSpec& spec, View y, V
 void ReferenceBackend::max_pool2d_backward(ConstView dy, ConstView index, const Pool2dSpec& spec, View dx) {
   compute(dx.dtype, "max_pool2d_backward", [&]<class T>() {
     const int64_t height = dx.shape[1], width = dx.shape[2], channels = dx.shape[3];
-    std::vector<double> total(static_cast<size_t>(dx.numel()));  // windows overlap: an input may win several
+    std::vector<double> total(static_cast<size_t>(dx.numel()));  // windows overlap: an input may win in several windows
     int64_t out = 0;
     for (int64_t n = 0; n < dy.shape[0]; ++n)
       for (int64_t p = 0; p < dy.shape[1]; ++p)

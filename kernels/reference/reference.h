@@ -5,12 +5,12 @@
 
 namespace mirilla {
 
-/// The truth that every other device is compared with: plain loops in f32 and f64, one file an operation, written to be read.
+/// The reference for every other device: plain loops in f32 and f64, one file per operation, written to be read.
 ///
-/// Sums are accumulated in f64 whatever the dtype, so an f32 result is the exact one rounded (nearly) once. Results do not depend on the
-/// number of threads: a loop is shared out only where each turn writes elements of its own. It has no fused operation, so running a model
-/// on it exercises what engine composes. Other dtypes than f32 and f64 throw DeviceError, except in fill, cast, and what the table says is
-/// u8 or i64.
+/// Sums are accumulated in f64 whatever the dtype, so an f32 result is nearly the exact value rounded once. Results do not depend on the
+/// number of threads: a loop is divided among threads only where each iteration writes its own elements. It has no fused operation, so
+/// running a model on it tests what the engine composes. Other dtypes than f32 and f64 throw DeviceError, except in fill, cast, and what
+/// the table says is u8 or i64.
 class ReferenceBackend final : public Backend {
  public:
   std::string_view name() const override { return "reference"; }

@@ -7,7 +7,7 @@ void ReferenceBackend::relu(ConstView x, View y) {
   compute(y.dtype, "relu", [&]<class T>() {
     const T* const px = x.data<T>();
     T* const py = y.data<T>();
-    for (int64_t i = 0; i < y.numel(); ++i) py[i] = px[i] < T(0) ? T(0) : px[i];  // written so that NaN passes
+    for (int64_t i = 0; i < y.numel(); ++i) py[i] = px[i] < T(0) ? T(0) : px[i];  // written so that NaN stays NaN
   });
 }
 
@@ -16,7 +16,7 @@ void ReferenceBackend::relu_backward(ConstView dy, ConstView y, View dx) {
     const T* const pdy = dy.data<T>();
     const T* const py = y.data<T>();
     T* const pdx = dx.data<T>();
-    for (int64_t i = 0; i < dx.numel(); ++i) pdx[i] = py[i] <= T(0) ? T(0) : pdy[i];  // where y is NaN dy passes
+    for (int64_t i = 0; i < dx.numel(); ++i) pdx[i] = py[i] <= T(0) ? T(0) : pdy[i];  // where y is NaN, dx = dy
   });
 }
 

@@ -9,7 +9,7 @@ namespace mirilla {
 
 namespace {
 
-// exp(x - max x) and its sum: the largest term is 1, so nothing overflows.
+// exp(x - max x) and its sum: the largest term is 1, so the sum cannot overflow.
 template <class T>
 struct Exponentials {
   std::vector<double> terms;

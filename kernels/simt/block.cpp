@@ -48,7 +48,7 @@ BlockRunner& BlockRunner::of_this_thread() {
 }
 
 BlockRunner::~BlockRunner() {
-  closing_ = true;  // every fiber's loop ends when it is resumed once more
+  closing_ = true;  // each fiber's loop ends at its next resume
   for (const auto& fiber : fibers_) fiber->resume();
 }
 
@@ -107,7 +107,7 @@ void BlockRunner::check_shared_guard() {
                   "the launcher asked for too little"));
 }
 
-// Threads whose wait is over go first, so that few stacks are in use at a time; then those that have not started.
+// Threads whose wait is over run first, so that few stacks are in use at a time; then those that have not started.
 void BlockRunner::schedule() {
   while (ended_ < threads_) {
     ++switches_;
@@ -208,12 +208,12 @@ void BlockRunner::release_barrier() {
       case BarrierKind::any: lane.barrier_result = count > 0; break;
     }
     lane.state = State::ready;
-    if (order_[i] != current_) ready_.push_back(order_[i]);  // the last to come runs on, without a switch
+    if (order_[i] != current_) ready_.push_back(order_[i]);  // the last to arrive runs on, without a switch
   }
   if (shuffled_) std::shuffle(ready_.begin(), ready_.end(), random_);
 }
 
-// Called by the first lane to come: that the others can.
+// Called by the first lane to arrive: checks that the others can arrive too.
 void BlockRunner::check_new_meeting(int warp, unsigned mask, std::source_location where) const {
   const unsigned self = 1u << (current_ % kWarpLanes);
   if ((mask & self) == 0) fail(fmt::format("a lane calls a warp function with the mask {:#010x}, without itself", mask));
@@ -227,7 +227,7 @@ void BlockRunner::check_new_meeting(int warp, unsigned mask, std::source_locatio
     const Lane& lane = lanes_[static_cast<size_t>(warp * kWarpLanes + i)];
     if (lane.state == State::ended)
       fail(fmt::format("lane {} of the mask {:#010x} has ended before the warp function at {}", i, mask, text_of(where)), kHint);
-    // A lane that waits for this one, but elsewhere, never meets it. One that waits for others only will still come.
+    // A lane that waits for this one elsewhere never arrives here. A lane that waits only for others will still arrive.
     if (lane.state == State::at_warp && (lane.mask & self) != 0)
       fail(fmt::format("the warp diverges: lane {} waits at {} with the mask {:#010x}, another at {} with {:#010x}", i, text_of(lane.where),
                        lane.mask, text_of(where), mask),
@@ -286,7 +286,7 @@ void BlockRunner::fail_stuck() const {
                     "every thread of a block has to reach the same __syncthreads");
 }
 
-// Unwinds the stacks that wait, so that the runner can be used again.
+// Unwinds the waiting stacks, so that the runner can be used again.
 void BlockRunner::abandon() {
   abandoning_ = true;
   for (size_t i = 0; i < lanes_.size(); ++i) {

@@ -16,7 +16,7 @@
 
 namespace mirilla::simt {
 
-/// Runs one block at a time, on the thread of the host that owns it. Its stacks are kept from block to block.
+/// Runs one block at a time, on the host thread that owns this object. Its stacks are kept from block to block.
 class BlockRunner {
  public:
   static BlockRunner& of_this_thread();
@@ -24,8 +24,8 @@ class BlockRunner {
   BlockRunner() = default;
   ~BlockRunner();
 
-  /// Runs block number `block` (x fastest) of the grid and gives the number of switches it took. Threads start in natural order, or in one
-  /// drawn from `seed` if that is not 0. Throws DeviceError.
+  /// Runs block number `block` (x fastest) of the grid and returns the number of stack switches. Threads start in natural order, or in an
+  /// order drawn from `seed` if it is not 0. Throws DeviceError.
   uint64_t run(const GridCall& call, uint64_t block, uint64_t seed);
 
   // What a running CUDA thread calls:
@@ -47,14 +47,14 @@ class BlockRunner {
     unsigned mask = 0;
     std::source_location where;
   };
-  /// Lanes of a warp that have come to one warp function, until all of its mask have.
+  /// Lanes of a warp that have arrived at a warp function, until all lanes of its mask have.
   struct Meeting {
     int warp = 0;
     unsigned mask = 0, come = 0;
     std::source_location where;
     std::array<void*, 32> brought{};
   };
-  struct Abandoned {};  // thrown through the threads that wait, once one of the block has failed
+  struct Abandoned {};  // thrown in waiting threads once a thread of the block has failed
 
   void check_shared_guard();
   void prepare(uint64_t block, uint64_t seed);
@@ -74,14 +74,14 @@ class BlockRunner {
   const GridCall* call_ = nullptr;
   int threads_ = 0;
   int current_ = 0;
-  size_t next_ = 0;         // of order_, the next to start
+  size_t next_ = 0;         // index in order_ of the next to start
   std::vector<int> order_;  // in which threads start
   bool shuffled_ = false;
   std::minstd_rand random_;
   std::vector<Lane> lanes_;
   std::vector<int> ready_;  // threads whose wait is over, last in first out
   int waiting_ = 0;         // at the barrier
-  int first_waiting_ = 0;   // the thread that came there first
+  int first_waiting_ = 0;   // the thread that arrived first
   std::vector<Meeting> meetings_;
   int ended_ = 0;
   std::vector<std::unique_ptr<Fiber>> fibers_;

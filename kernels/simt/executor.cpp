@@ -36,7 +36,7 @@ void check_limits(const GridCall& call) {
     refuse(fmt::format("{} bytes of dynamic shared memory were asked for and a block has {}", call.shared_bytes, Limits::kSharedBytes));
 }
 
-// A permutation of 0..n-1 without room for it: four rounds of a Feistel network over the next power of four, walked until inside.
+// A permutation of 0..n-1 without storing it: a four-round Feistel network over the next power of four, repeated until the result is < n.
 class Order {
  public:
   Order(uint64_t n, uint64_t seed) : n_(n), seed_(seed) {

@@ -11,14 +11,14 @@
 
 #include "kernels/core/error.h"
 
-/// Runs CUDA kernels on the host, thread by thread, as a GPU would and stricter.
+/// Runs CUDA kernels on the host, thread by thread, with stricter checks than a GPU.
 ///
-/// A grid's blocks are shared out over the host's threads (set_host_threads). Within a block each CUDA thread runs until it has to wait for
-/// others, at a barrier or a warp function, and then the next one's turn comes: a thread that never waits costs a function call, one that
-/// waits costs a switch of stacks. One thread of a block runs at a time, so a block's result depends on the order of its threads only where
-/// the kernel has a race; set_schedule_seed shuffles that order, and the blocks', to bring races to light.
+/// The blocks of a grid are distributed over host threads (set_host_threads). Within a block each CUDA thread runs until it has to wait for
+/// others, at a barrier or a warp function, and then the next one runs: a thread that never waits costs a function call, one that
+/// waits costs a stack switch. One thread of a block runs at a time, so a block's result depends on the order of its threads only where
+/// the kernel has a race; set_schedule_seed shuffles this order, and that of the blocks, to reveal races.
 ///
-/// Errors are DeviceError and name the kernel, the block and the thread. The kernel is then abandoned: what it had written stays.
+/// Errors are DeviceError and name the kernel, the block and the thread. The kernel is then abandoned: what it has written stays.
 namespace mirilla::simt {
 
 struct dim3 {
@@ -30,7 +30,7 @@ struct uint3 {
   unsigned x = 0, y = 0, z = 0;
 };
 
-/// The limits the executor holds a launch to: those of compute capability 9.0.
+/// The launch limits that the executor checks: those of compute capability 9.0.
 struct Limits {
   static constexpr unsigned kThreadsPerBlock = 1024;
   static constexpr unsigned kBlockX = 1024, kBlockY = 1024, kBlockZ = 64;
@@ -38,7 +38,7 @@ struct Limits {
   static constexpr size_t kSharedBytes = 227 * 1024;
 };
 
-// The built-in variables. They belong to the host's thread and change with each switch from one CUDA thread to another.
+// The built-in variables. They are per host thread and change with each switch from one CUDA thread to another.
 inline constinit thread_local uint3 threadIdx{}, blockIdx{};
 inline constinit thread_local dim3 blockDim{}, gridDim{};
 inline constexpr int warpSize = 32;
@@ -47,7 +47,7 @@ struct GridCall {
   std::string_view kernel;  // for messages
   dim3 grid, block;
   size_t shared_bytes = 0;       // dynamic shared memory
-  std::function<void()> thread;  // the kernel with its arguments: what one CUDA thread runs
+  std::function<void()> thread;  // runs the kernel for one CUDA thread, with its arguments
 };
 
 /// Runs the grid to its end. Throws DeviceError.
@@ -58,7 +58,7 @@ void run_grid(const GridCall& call);
 void set_schedule_seed(uint64_t seed);
 uint64_t schedule_seed();
 
-/// What the executor did since the program began: kernels, blocks, and switches from one thread's stack to another's.
+/// Counts since the program began: kernels, blocks, and switches from one thread's stack to another's.
 struct ExecutorCounts {
   uint64_t launches = 0, blocks = 0, switches = 0;
 };
@@ -68,10 +68,10 @@ ExecutorCounts executor_counts();
 // -----------------------------------------------------------------------------------------------
 
 enum class BarrierKind : uint8_t { plain, count, all, any };
-/// Waits for the block. Gives the count, conjunction or disjunction of the predicates.
+/// Waits for all threads of the block. Returns the count, conjunction or disjunction of the predicates.
 int block_barrier(BarrierKind kind, bool predicate, std::source_location where);
 
-/// Waits for the lanes of `mask`; the last to come calls all(function, lanes), lanes[i] being what lane i brought, or null.
+/// Waits for the lanes of `mask`; the last to arrive calls all(function, lanes), where lanes[i] is lane i's `mine`, or null.
 void join_warp(unsigned mask, void* mine, void* function, void (*all)(void* function, void** lanes), std::source_location where);
 
 /// The number of the running thread in its block, x fastest.
@@ -80,7 +80,7 @@ int thread_in_block();
 /// The block's dynamic shared memory. Aligned to 128 bytes; full of 0xFF bytes when a block starts.
 void* dynamic_shared_memory();
 
-/// Throws: "<what>" in kernel, block, thread. Outside a kernel it names none.
+/// Throws DeviceError with `what` and the kernel, block and thread; outside a kernel without them.
 [[noreturn]] void fail(std::string_view what, std::string_view hint = {});
 [[noreturn]] void device_assert(const char* condition, std::source_location where);
 [[noreturn]] void fail_misaligned(const void* address, size_t alignment);

@@ -17,7 +17,7 @@ namespace mirilla::simt {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr size_t kStackBytes = 512 * 1024;  // its frames are several times larger
+constexpr size_t kStackBytes = 512 * 1024;  // the sanitizer's frames are several times larger
 void start_switch(void** save, const void* bottom, size_t size) { __sanitizer_start_switch_fiber(save, bottom, size); }
 void finish_switch(void* fake, const void** bottom, size_t* size) { __sanitizer_finish_switch_fiber(fake, bottom, size); }
 #else
@@ -40,7 +40,7 @@ struct NoAllocator {
 }  // namespace
 
 Fiber::Fiber(std::function<void()> body) : body_(std::move(body)) {
-  // A page that nobody may touch lies below, so a kernel that overruns its stack stops there. Untouched pages cost nothing.
+  // A protected page lies below, so a kernel that overruns its stack stops there. Untouched pages cost nothing.
   void* const memory =
       mmap(nullptr, kStackBytes + page_bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw DeviceError("the executor has no memory left for the stack of a CUDA thread");

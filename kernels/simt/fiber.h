@@ -11,15 +11,15 @@ namespace mirilla::simt {
 /// sanitizer is told of each switch.
 class Fiber {
  public:
-  /// Nothing runs yet. `body` must return for the fiber to end, and must not throw.
+  /// Does not run `body` yet. `body` must return for the fiber to end, and must not throw.
   explicit Fiber(std::function<void()> body);
   ~Fiber();
   Fiber(const Fiber&) = delete;
   Fiber& operator=(const Fiber&) = delete;
 
-  /// Runs it until it suspends itself or ends. Called from outside.
+  /// Runs `body` until it suspends itself or ends. Called from outside.
   void resume();
-  /// Back to where resume() was called. Called from inside.
+  /// Returns to the caller of resume(). Called from inside.
   void suspend();
   bool ended() const { return ended_; }
 
@@ -28,7 +28,7 @@ class Fiber {
 
   std::function<void()> body_;
   std::byte* stack_ = nullptr;
-  boost::context::fiber context_;  // of whoever does not run: the fiber, or the one who resumed it
+  boost::context::fiber context_;  // of the side that is not running: the fiber, or its resumer
   void* outside_fake_stack_ = nullptr;
   const void* outside_bottom_ = nullptr;
   size_t outside_size_ = 0;

@@ -8,7 +8,7 @@
 
 #include "kernels/core/half.h"
 
-/// CUDA's half and bfloat16 types and their arithmetic: each operation is rounded once, to nearest even, as the GPU does it; __hfma rounds
+/// CUDA's half and bfloat16 types and their arithmetic: each operation is rounded once, to nearest even, as on the GPU; __hfma rounds
 /// the exact a b + c once. Compared bit by bit with exact arithmetic in tests/kernels/simt.
 namespace mirilla::simt {
 
@@ -21,7 +21,7 @@ struct alignas(4) __nv_bfloat162 {
   BFloat16 x, y;
 };
 
-/// All 65,536 halves, since a look-up is several times faster than taking the bits apart.
+/// All 65,536 halves, since a look-up is several times faster than converting the bits.
 const std::array<float, 65536>& half_table();
 inline float half_to_float(Half h) {
   static const float* const table = half_table().data();
@@ -29,8 +29,8 @@ inline float half_to_float(Half h) {
 }
 
 namespace detail {
-// To f32 so that a second rounding, to 22 bits or fewer, gives what one rounding would: cut off, with the last bit set if anything was
-// lost.
+// Rounds to f32 so that a second rounding, to 22 bits or fewer, gives what one rounding would: truncates, and sets the last bit if anything
+// was lost.
 inline float round_to_odd(double x) {
   const auto nearest = static_cast<float>(x);
   const auto back = static_cast<double>(nearest);

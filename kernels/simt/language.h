@@ -12,10 +12,10 @@
 #include "kernels/simt/executor.h"
 
 /// CUDA C++ as the host's compiler can read it: qualifiers, built-in indices, barriers, warp functions, atomics. Included by .cu files
-/// only, through kernels/cuda/platform. What is not here does not exist on the executor; __activemask in particular never will, since its
-/// answer depends on luck.
+/// only, through kernels/cuda/platform. Anything missing here does not exist on the executor; __activemask never will, since its
+/// result is not defined by the program.
 ///
-/// The qualifiers have to be macros: they are words of the language elsewhere.
+/// The qualifiers have to be macros: elsewhere they are keywords.
 #define __global__
 #define __device__
 #define __host__
@@ -23,7 +23,7 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __constant__ static const
-/// A block runs on one thread of the host from start to end, so what that thread owns is what the block shares.
+/// A block runs on one thread of the host from start to end, so memory of that thread is shared by the block.
 #define __shared__ static thread_local
 #undef assert
 #define assert(condition) ((condition) ? void() : ::mirilla::simt::device_assert(#condition, ::std::source_location::current()))
@@ -36,7 +36,7 @@ inline constexpr int kWarp = 32;
 
 using Where = std::source_location;
 
-/// Every thread of the block must come, from the same line; a thread that has ended or waits elsewhere is an error.
+/// Every thread of the block must arrive, from the same line; a thread that has ended or waits elsewhere is an error.
 inline void __syncthreads(Where where = Where::current()) { block_barrier(BarrierKind::plain, 0, where); }
 inline int __syncthreads_count(int predicate, Where where = Where::current()) {
   return block_barrier(BarrierKind::count, predicate != 0, where);
@@ -48,10 +48,10 @@ inline int __syncthreads_or(int predicate, Where where = Where::current()) {
   return block_barrier(BarrierKind::any, predicate != 0, where);
 }
 
-// --- Warp functions: every lane named in the mask must come, with the same mask, from the same line
+// --- Warp functions: every lane in the mask must arrive, with the same mask, from the same line
 // -----------------------------------------
 
-/// Each lane brings a T; the last to come runs f(std::span<T*, 32>) once for the warp, with a null pointer for a lane that is not in the
+/// Each lane passes a T; the last to arrive runs f(std::span<T*, 32>) once for the warp, with a null pointer for a lane that is not in the
 /// mask.
 template <class T, class F>
 void warp_collective(unsigned mask, T& mine, F f, Where where = Where::current()) {
@@ -98,7 +98,7 @@ T shuffle(unsigned mask, T value, int source, Where where) {
 inline int lane_of_thread() { return thread_in_block() % kWarp; }
 }  // namespace detail
 
-/// `width` is a power of two; the warp is cut into groups of that many lanes.
+/// `width` is a power of two; the warp is divided into groups of that many lanes.
 template <class T>
 T __shfl_sync(unsigned mask, T value, int source, int width = kWarp, Where where = Where::current()) {
   const int lane = detail::lane_of_thread();
@@ -142,7 +142,7 @@ inline int __all_sync(unsigned mask, int predicate, Where where = Where::current
   return __ballot_sync(mask, predicate, where) == mask;
 }
 
-// --- Atomics: blocks run on several threads of the host, so these are real ones
+// --- Atomics: blocks run on several threads of the host, so these are atomic on the host too
 // -------------------------------------------------------------
 
 template <class T>

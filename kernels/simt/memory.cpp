@@ -21,12 +21,12 @@ namespace mirilla::simt {
 namespace {
 
 constexpr size_t kAlignment = 256, kGuard = 256;
-// Fresh memory reads as NaN in every float type. The zones read as NaN in f16 and as -1.7e38 in f32 and bf16, so that a value from there
-// shows in whatever is computed from it, and a NaN that is written there shows in the zone.
+// Fresh memory reads as NaN in every float type. The zones read as NaN in f16 and as -1.7e38 in f32 and bf16, so that such a value
+// shows in the results computed from it, and a NaN written to the zone is detected.
 constexpr std::byte kFresh{0xFF}, kGuardByte{0xFE};
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr bool kSanitized = true;  // the zones are its own then, and not even we may read them
+constexpr bool kSanitized = true;  // the zones are then poisoned, and this file may not read them either
 void forbid(const std::byte* address, size_t bytes) { __asan_poison_memory_region(address, bytes); }
 void allow(const std::byte* address, size_t bytes) { __asan_unpoison_memory_region(address, bytes); }
 #else
@@ -43,13 +43,13 @@ struct Registry {
 };
 
 Registry& registry() {
-  static Registry& all = *new Registry;  // tensors in static objects may outlive any order of destruction
+  static Registry& all = *new Registry;  // never destroyed: tensors in static objects may live longer
   return all;
 }
 
 size_t room(size_t bytes) { return kGuard + (bytes + kGuard + kAlignment - 1) / kAlignment * kAlignment; }
 
-// Where the first byte of a zone differs, seen from the tensor; npos if none does.
+// Describes the first damaged byte of a guard zone, counted from the tensor; empty if none is damaged.
 std::string damage_of(const std::byte* address, size_t bytes) {
   if (kSanitized) return {};
   const auto intact = [](std::byte b) { return b == kGuardByte; };
@@ -99,7 +99,7 @@ void check_guards(const char* kernel) {
     if (!damage.empty()) break;
     if (const std::string here = damage_of(address, bytes); !here.empty()) {
       damage = "a write " + here;
-      std::fill_n(address - kGuard, kGuard, kGuardByte);  // told once
+      std::fill_n(address - kGuard, kGuard, kGuardByte);  // report it once
       std::fill_n(address + bytes, kGuard, kGuardByte);
     }
   }

@@ -14,7 +14,7 @@ ScratchPool::~ScratchPool() {
 
 ScratchPiece ScratchPool::take(size_t bytes) {
   const std::lock_guard lock(mutex_);
-  free_.reserve(free_.size() + out_ + 1);  // so that give() has its place and cannot fail
+  free_.reserve(free_.size() + out_ + 1);  // room for this piece, so that give() cannot fail
   ScratchPiece taken;
   if (!free_.empty()) {
     const auto by_size = [](const ScratchPiece& a, const ScratchPiece& b) { return a.bytes < b.bytes; };

@@ -13,8 +13,8 @@ struct ScratchPiece {
   size_t bytes = 0;
 };
 
-/// Memory to work in, kept between calls. There are never more pieces than were needed at one time, and each grows to the largest request
-/// it met. Thread-safe.
+/// Working memory that is kept between calls. There are never more pieces than were needed at one time, and each grows to the largest
+/// request it received. Thread-safe.
 class ScratchPool {
  public:
   ScratchPool() = default;
@@ -25,7 +25,7 @@ class ScratchPool {
   /// At least this many bytes, uninitialised. Throws DeviceError where there is not enough memory.
   ScratchPiece take(size_t bytes);
   void give(ScratchPiece scratch) noexcept;
-  /// How much lies here unused.
+  /// The bytes kept here and not in use.
   size_t free_bytes() const;
 
  private:

@@ -6,7 +6,7 @@
 
 namespace mirilla {
 
-/// The views of one call as the inner backend sees them.
+/// The views of one call as given to the inner backend.
 class WideningBackend::Widened {
  public:
   Widened(Backend& inner, widening::ScratchPool& pool) : inner_(inner), pool_(pool) {}
@@ -16,14 +16,14 @@ class WideningBackend::Widened {
   Widened(const Widened&) = delete;
   Widened& operator=(const Widened&) = delete;
 
-  /// What is read. Scratch has no storage's stamp: nobody may keep what was derived from it.
+  /// An input. Scratch has no storage stamp: no device may keep what it derived from it.
   ConstView in(const ConstView& x) {
     if (!x || !is_half(x.dtype)) return x;
     const View wide = room(x.shape);
     inner_.cast(x, wide);
     return wide;
   }
-  /// What is written.
+  /// An output.
   View out(const View& y) {
     if (!y || !is_half(y.dtype)) return y;
     const View wide = room(y.shape);

@@ -8,11 +8,11 @@
 
 namespace mirilla {
 
-/// Half precision for a host backend that computes in f32: halves among an operation's inputs are widened into scratch memory, the inner
-/// backend computes in f32, and what it found is rounded once into the halves among the outputs. So every mix of dtypes that backend.h
-/// allows works, with exactly the arithmetic it promises; a host gains no speed by it.
+/// Half precision for a host backend that computes in f32: half inputs of an operation are widened into scratch memory, the inner
+/// backend computes in f32, and its results are rounded once into the half outputs. So every mix of dtypes that backend.h
+/// allows works, with exactly the arithmetic that backend.h promises; a host gains no speed from it.
 ///
-/// A call without halves goes straight through: the same views, the same bits.
+/// A call without halves is passed on unchanged: the same views, the same bits.
 class WideningBackend final : public Backend {
  public:
   explicit WideningBackend(std::unique_ptr<Backend> inner) : inner_(std::move(inner)) {}
@@ -51,7 +51,7 @@ class WideningBackend final : public Backend {
   void adaptive_max_pool2d_backward(ConstView dy, ConstView index, View dx) override;
   void concat(ConstView a, ConstView b, View y) override;
   void split(ConstView y, View a, View b) override;
-  void transpose(ConstView x, View y) override { inner_->transpose(x, y); }  // moves any element
+  void transpose(ConstView x, View y) override { inner_->transpose(x, y); }  // moves elements of any type
 
   void softmax(ConstView x, View y) override;
   void cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) override;

@@ -31,7 +31,7 @@ struct Slopes {
 };
 
 Slopes slopes_of(Module& model, const Tensor& pictures, std::span<const Target> wanted) {
-  const tape::NoGrad no_grad;  // the input alone is followed
+  const tape::NoGrad no_grad;  // only the input is recorded
   Tensor input = pictures.detach();
   tape::keep_gradient(input);
   const Tensor logits = model(input);
@@ -42,7 +42,7 @@ Slopes slopes_of(Module& model, const Tensor& pictures, std::span<const Target> 
   return slopes;
 }
 
-// What every method begins with: the logits of the pictures as they are, and room for the values.
+// The start of every method: the logits of the unchanged pictures, and space for the values.
 std::vector<Attribution> begin(const Tensor& pictures, std::span<const double> logits, std::span<const Target> targets, int channels) {
   std::vector<Attribution> all;
   for (size_t i = 0; i < targets.size(); ++i) {
@@ -63,7 +63,7 @@ std::vector<Attribution> begin(Module& model, const Tensor& pictures, std::span<
   return begin(pictures, logits, targets_of(wanted, logits, pictures.size(0)), channels);
 }
 
-// Makes `count` changed versions of each picture, in batches that do not mix pictures. change(picture, k, pixels) makes version k out of
+// Makes `count` changed versions of each picture, in batches that do not mix pictures. change(picture, k, pixels) makes version k from
 // the pixels it is given; run(picture, batch) gets them in the order of k.
 template <class Change, class Run>
 void for_changed(const Tensor& pictures, std::span<const Attribution> of, int64_t count, const BatchOptions& options, Change change,

@@ -10,14 +10,14 @@
 #include "nn/explain/explain_options.h"
 #include "nn/modules/module.h"
 
-/// Explanations pixel by pixel: what each value of the picture does to a target's score.
+/// Explanations pixel by pixel: the effect of each value of the picture on a target's score.
 ///
-/// All take pictures (N,H,W,3), normalised, on the model's device, and targets as nn/explain/target.h says; they run in evaluation mode
-/// (the mode is put back), compute no parameter's gradient, do not mind frozen parameters or a NoGrad around the call, and wait for the
-/// device. All throw UsageError for targets that do not fit, and after an exception of `progress` leave the network as it was.
+/// All take pictures (N,H,W,3), normalised, on the model's device, and targets as described in nn/explain/target.h; they run in evaluation
+/// mode (the mode is restored), compute no parameter's gradient, work with frozen parameters and inside a NoGrad, and wait for the
+/// device. All throw UsageError for targets that do not fit, and leave the network unchanged after an exception from `progress`.
 namespace mirilla::nn {
 
-/// One picture's.
+/// The attribution of one picture.
 struct Attribution {
   Target target;
   std::vector<double> logits;  // (classes) of the picture as it is
@@ -26,13 +26,14 @@ struct Attribution {
   std::vector<float> values;  // (height, width, channels)
 };
 
-/// d score / d picture where each ReLU lets only what is positive back (GuidedRelu in engine/ops/relu.h): edges and textures that the class
-/// rests on, sharp but little depending on the class. One forward and one backward for all.          [Springenberg et al. 2015, "Striving
-/// for simplicity"; pytorch_grad_cam.GuidedBackpropReLUModel]
+/// d score / d picture where each ReLU passes only positive gradients (GuidedRelu in engine/ops/relu.h): edges and textures that the class
+/// depends on, sharp but only weakly specific to the class. One forward and one backward pass for all.
+///                                          [Springenberg et al. 2015, "Striving for simplicity"; pytorch_grad_cam.GuidedBackpropReLUModel]
 std::vector<Attribution> guided_backpropagation(Module& model, const Tensor& pictures, std::span<const Target> targets = {});
 
-/// Guided backpropagation times the Grad-CAM map of `layer`, which is rectified, scaled to [0,1] and stretched over the picture: where, and
-/// what there.                                                                          [Selvaraju et al. 2017, "Grad-CAM", section 3.2]
+/// Guided backpropagation times the Grad-CAM map of `layer`, which is rectified, scaled to [0,1] and stretched over the picture: where the
+/// evidence is, and what it is.
+///                                                                                         [Selvaraju et al. 2017, "Grad-CAM", section 3.2]
 std::vector<Attribution> guided_grad_cam(Module& model, const Tensor& pictures, const std::string& layer,
                                          std::span<const Target> targets = {});
 
@@ -42,15 +43,15 @@ struct IntegratedOptions {
   BatchOptions batch = {};
 };
 
-/// (x - b) times the mean of d score / d picture on the way from b to x: at the midpoints b + (i + 1/2) / steps (x - b).
-/// Complete: the attributions of a picture add up to score(x) - score(b), but for the sum's error, which falls with the steps.
+/// (x - b) times the mean of d score / d picture between b and x: at the midpoints b + (i + 1/2) / steps (x - b).
+/// Complete: the attributions of a picture sum to score(x) - score(b), up to the error of the sum, which falls with the number of steps.
 /// [Sundararajan et al. 2017, "Axiomatic attribution for deep networks"]
 std::vector<Attribution> integrated_gradients(Module& model, const Tensor& pictures, std::span<const Target> targets = {},
                                               const IntegratedOptions& options = {});
 
 struct SmoothGradOptions {
   int64_t samples = 25;
-  double level = 0.15;  // the noise's standard deviation, of the picture's largest value minus its smallest
+  double level = 0.15;  // the noise's standard deviation, relative to the picture's largest value minus its smallest
   uint64_t seed = 42;
   BatchOptions batch = {};
 };
@@ -74,11 +75,11 @@ struct OcclusionOptions {
 std::vector<Attribution> occlusion(Module& model, const Tensor& pictures, std::span<const Target> targets = {},
                                    const OcclusionOptions& options = {});
 
-/// For the eye: (values - mean) / std * 0.1 + 0.5 as colours, so grey is nothing. Throws UsageError unless there are three channels.
+/// For display: (values - mean) / std * 0.1 + 0.5 as colours, so grey means zero. Throws UsageError unless there are three channels.
 /// [pytorch_grad_cam.utils.image.deprocess_image, without its epsilon, which would fade small gradients]
 data::Picture signed_picture(const Attribution& attribution);
 
-/// How much each pixel does, whatever the sign: sum over the channels of |value|, over its 99th percentile (the largest where that is 0)
+/// The size of each pixel's effect, without sign: sum over the channels of |value|, over its 99th percentile (the largest where that is 0)
 /// and at most 1: (height, width). All zero where every value is. [Smilkov et al. 2017]
 std::vector<float> magnitude(const Attribution& attribution);
 

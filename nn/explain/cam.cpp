@@ -49,7 +49,7 @@ struct LayerOutput {
   Tensor activation, gradient;  // (N,h,w,C); no gradient where the method needs none
 };
 
-// What one forward and one backward pass left.
+// The results of one forward and one backward pass.
 struct Pass {
   std::vector<double> logits;   // (N, classes)
   std::vector<Target> targets;  // (N)
@@ -62,7 +62,7 @@ void check_layer(const Watch& watch, const Tensor& activation) {
                 "layer4 and layer3 are the usual ones");
 }
 
-// Of a batch that holds so many pictures, and then changed copies of them in the same order.
+// For a batch of this many pictures, followed by changed copies of them in the same order.
 std::vector<double> logits_of(Module& model, const Tensor& batch, const Tensor& logits, int64_t pictures) {
   try {
     return finite_logits(model, batch, logits);
@@ -71,12 +71,12 @@ std::vector<double> logits_of(Module& model, const Tensor& batch, const Tensor& 
   }
 }
 
-// `copies`: the batch holds the pictures that many times, changed, and the first ones as they are; those say which class is the likeliest.
+// `copies`: the batch holds the pictures that many times, the first ones unchanged; these determine the likeliest class.
 Pass run(Module& model, const Tensor& batch, int64_t copies, const ExplainOptions& options) {
   const bool needs_gradient = method_called(options.method).needs_gradient;
   std::vector<Watch> watches;
   for (const std::string& layer : options.layers) watches.push_back(model.watch(model.resolve(layer)));
-  const tape::NoGrad no_grad;  // the watches alone decide what is recorded
+  const tape::NoGrad no_grad;  // only the watches decide what is recorded
   const Tensor logits = model(batch);
   const int64_t pictures = batch.size(0) / copies;
   Pass pass{.logits = logits_of(model, batch, logits, pictures), .targets = {}, .layers = {}};
@@ -164,7 +164,7 @@ void mirror(CamMap& map) {
   for (int y = 0; y < map.height; ++y) std::reverse(map.values.begin() + y * map.width, map.values.begin() + (y + 1) * map.width);
 }
 
-// What is shown of the maps of one picture: one for each layer or all in one, of the picture's size in [0,1].
+// The maps of one picture as shown: one per layer or all in one, of the picture's size in [0,1].
 std::vector<CamMap> images_of(const std::vector<CamMap>& maps, const ExplainOptions& options, const Tensor& pictures) {
   const int height = static_cast<int>(pictures.size(1)), width = static_cast<int>(pictures.size(2));
   if (options.fuse != Fuse::none) return {fused_map(maps, options.fuse, options.style, height, width)};
@@ -173,7 +173,7 @@ std::vector<CamMap> images_of(const std::vector<CamMap>& maps, const ExplainOpti
   return images;
 }
 
-// Of the pictures' copies, in the order of augmented(): the mean image, mirrored ones turned back.
+// From the maps of the pictures' copies, in the order of augmented(): the mean image, with mirrored ones flipped back.
 std::vector<CamMap> smoothed(const std::vector<std::vector<CamMap>>& raw, size_t picture, const ExplainOptions& options,
                              const Tensor& pictures) {
   const auto n = static_cast<size_t>(pictures.size(0));

@@ -36,7 +36,7 @@ std::vector<double> gradcam_plus_plus(const CamLayer& layer) {
   std::vector<double> weights(layer.channels, 0.0);
   for (size_t k = 0; k < layer.gradient.size(); ++k) {
     const double g = layer.gradient[k];
-    if (g <= 0) continue;  // max(G, 0) is a factor
+    if (g <= 0) continue;  // the factor max(G, 0) is 0
     weights[k % layer.channels] += g * g * g / (2 * g * g + sums[k % layer.channels] * g * g * g + kEps);
   }
   return weighted_sum(layer, weights);

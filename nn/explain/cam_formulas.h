@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-/// The formulas of the class activation maps, on the host in double: one picture, one layer, one function a method. Each follows
+/// The formulas of the class activation maps, on the host in double: one picture, one layer, one function per method. Each follows
 /// pytorch-grad-cam 1.5.7 where that has it, before any ReLU of the map. Grad-CAM itself is grad_cam_layer (nn/explain/grad_cam.h).
 namespace mirilla::nn {
 
@@ -34,13 +34,14 @@ std::vector<double> xgradcam(const CamLayer& layer);
 std::vector<double> layercam(const CamLayer& layer);
 
 /// The places along the direction in which A varies most: with M = A minus each channel's mean, and v the unit vector that maximises |M v|,
-/// map = M v. Knows no class.                                                              [Muhammad and Yeasin 2020, "Eigen-CAM"]
+/// map = M v. Independent of the class.
+///                                                                                                  [Muhammad and Yeasin 2020, "Eigen-CAM"]
 ///
-/// v is known up to its sign, and the package keeps what LAPACK happens to give. Here the sign is that which makes the map grow where the
+/// v is known up to its sign, and the package keeps the sign that LAPACK returns. Here the sign is chosen so that the map grows where the
 /// sum over c of A[i,c] grows.
 std::vector<double> eigencam(const CamLayer& layer);
 
-/// The same of G[i,c] A[i,c], whose sum is HiResCAM's map; so it grows with what speaks for the target.        [pytorch-grad-cam]
+/// The same of G[i,c] A[i,c], whose sum is HiResCAM's map; so it grows with the evidence for the target.        [pytorch-grad-cam]
 std::vector<double> eigengradcam(const CamLayer& layer);
 
 /// M v as above for any (places, channels) rows. All zero where no row differs from another.

@@ -16,7 +16,7 @@ enum class Fuse { none, mean, max };
 /// [pytorch_grad_cam.utils.image.scale_cam_image]
 std::vector<float> scaled_map(std::span<const float> map, CamStyle style);
 
-/// Maps of one picture, of whatever sizes, as one of the picture's: each scaled to [0,1] and stretched (data::stretch_map), their mean or
+/// Maps of one picture, of any sizes, as one of the picture's size: each scaled to [0,1] and stretched (data::stretch_map), their mean or
 /// largest at each pixel, scaled once more. With the mean and the style `paper` it is what pytorch-grad-cam returns for a list of layers.
 /// Its layer is "layer3+layer4". Throws UsageError without maps.
 CamMap fused_map(std::span<const CamMap> maps, Fuse fuse, CamStyle style, int height, int width);

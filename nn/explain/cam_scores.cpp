@@ -11,7 +11,7 @@ namespace mirilla::nn {
 
 namespace {
 
-// (N) of what the network gives for the input.
+// (N): the network's scores for the input.
 std::vector<double> scores_of(const Again& pass, const Target& target) {
   const Tensor logits = pass.network(pass.input);
   const std::vector<double> values = finite_logits(logits, pass);
@@ -22,7 +22,7 @@ std::vector<double> scores_of(const Again& pass, const Target& target) {
   return scores;
 }
 
-// Channel c of (h,w,C), stretched to (H,W) with corners on corners. [torch.nn.UpsamplingBilinear2d]
+// Channel c of (h,w,C), stretched to (H,W) with aligned corners. [torch.nn.UpsamplingBilinear2d]
 std::vector<double> stretched_channel(std::span<const double> values, const Shape& from, int64_t c, int64_t height, int64_t width) {
   const int64_t h = from[1], w = from[2], channels = from[3];
   const auto at = [&](int64_t y, int64_t x) { return values[static_cast<size_t>((y * w + x) * channels + c)]; };
@@ -90,8 +90,8 @@ std::vector<double> ablation_weights(Module& model, const std::string& layer, co
   const tape::NoGrad no_grad;
   for (int64_t begin = 0; begin < channels; begin += options.batch_size) {
     const int64_t end = std::min(channels, begin + options.batch_size);
-    // The whole activation is the first of each batch: falls are small, and s from another batch, whose shape may have its sums in another
-    // order, would be felt in all of them alike.
+    // The whole activation is the first of each batch: falls are small, and an s from another batch, whose shape may order its sums
+    // differently, would shift all of them alike.
     std::vector<double> batch = values;
     for (int64_t c = begin; c < end; ++c) {
       const size_t start = batch.size();

@@ -72,7 +72,7 @@ std::vector<Explanation> compute(Module& model, const Tensor& pictures, const Ex
   return all;
 }
 
-// The first of its maps that holds a number that is not finite, or the method of its pixels; "" for none.
+// Names the first of its maps with a number that is not finite, or the method of its pixels; "" for none.
 std::string not_finite_in(const Explanation& explanation, const ExplainOptions& options) {
   for (const CamMap& map : explanation.maps)
     if (!all_finite(map.values)) return map_name(map.layer);

@@ -17,7 +17,7 @@ namespace {
 constexpr int kTile = 160, kFrame = 144, kSheetWidth = 1300;
 constexpr double kCentre = 0.5;
 
-// Collects what the sheets show, and writes each when it is full.
+// Collects the pictures of the sheets, and writes each sheet when it is full.
 class Sheets {
  public:
   Sheets(const SheetOptions& options, const ModelInfo& info, ExplainedFiles& result) : options_(options), info_(info), result_(result) {}
@@ -158,7 +158,7 @@ ExplainedFiles explain_files(Module& model, std::span<const std::filesystem::pat
   check(options);
   ExplainedFiles result;
   Sheets sheets(options, info, result);
-  std::vector<data::Picture> pictures;  // small: prepare() leaves them as they are
+  std::vector<data::Picture> pictures;  // small: prepare() does not resize them
   std::vector<std::filesystem::path> names;
   std::vector<int> orientations;
   const auto flush = [&] {

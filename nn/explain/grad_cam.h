@@ -14,19 +14,19 @@ namespace mirilla::nn {
 
 using data::CamStyle;
 
-/// Where one layer found its reasons.
+/// The map of one layer: which places support the class.
 struct CamMap {
   std::string layer;
   int height = 0;
   int width = 0;
   std::vector<float> values;  // (height, width)
-  std::string note;           // where the map shows nothing, why; else ""
+  std::string note;           // the reason, if the map shows nothing; else ""
 };
 
 struct GradCam {
-  int target = 0;              // the class that was explained
+  int target = 0;              // the explained class
   std::vector<double> logits;  // (classes)
-  std::vector<CamMap> maps;    // one a layer, in the order asked for
+  std::vector<CamMap> maps;    // one per layer, in the requested order
 };
 
 /// Grad-CAM of one picture at several layers from one forward and one backward pass: cam() (nn/explain/cam.h) for one picture and class.
@@ -35,12 +35,12 @@ struct GradCam {
 ///
 ///   picture  (1,H,W,3) normalised, on the model's device
 ///   layers   names that Module::resolve understands; a module that runs several times counts with its last run
-///   target   the class to explain, or none for the likeliest
+///   target   the class to explain, or empty for the likeliest
 ///
-/// A map without a positive value is all zeros in the paper's style, and one without any is so in both; its note says what that means.
+/// A map without a positive value is all zeros in the paper's style, and one of zeros is so in both; its note says what that means.
 ///
-/// In evaluation mode (the mode is put back afterwards), from the raw logit. No parameter's gradient is computed, frozen parameters do not
-/// matter, nor does a NoGrad around the call. Waits for the device. Throws NotFinite where logits or a map are not finite, UsageError for
+/// In evaluation mode (the mode is restored afterwards), from the raw logit. No parameter's gradient is computed; frozen parameters and
+/// a NoGrad around the call have no effect. Waits for the device. Throws NotFinite where logits or a map are not finite, UsageError for
 /// an unknown layer or class, Error for a layer without a spatial extent.
 GradCam grad_cam(Module& model, const Tensor& picture, const std::vector<std::string>& layers, std::optional<int> target, CamStyle style);
 

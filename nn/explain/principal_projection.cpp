@@ -44,8 +44,9 @@ void divide(Matrix& m, double by) {
   for (double& value : m.values) value /= by;
 }
 
-// The unit eigenvector of the largest eigenvalue of a symmetric matrix without negative ones. k^2, k^4, k^8 ... scaled to the trace 1 go to
-// u u^T, and there the trace of the square is 1: no start vector, no luck. Where the two largest are equal it gives one of their plane.
+// The unit eigenvector of the largest eigenvalue of a symmetric matrix without negative ones. k^2, k^4, k^8 ... scaled to trace 1
+// converge to u u^T, and there the trace of the square is 1: no start vector that could be orthogonal to u. If the two largest are equal it
+// gives a vector of their plane.
 std::vector<double> leading_eigenvector(Matrix k) {
   constexpr int kMostSquarings = 48;
   constexpr double kDone = 1e-15;

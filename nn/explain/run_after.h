@@ -7,17 +7,17 @@
 
 namespace mirilla::nn {
 
-/// The logits that a network gives when the module at `path` has put out `output`: only what comes after it runs. That is possible where
+/// The logits of a network when the output of the module at `path` is `output`: only later modules run. This is possible if
 /// each module around it says what follows from this output alone (Module::rest_after). Of a ResNet: relu, maxpool, layer1..layer4, and a
 /// block of them or its last relu (layer3.0, layer3.0.relu); of a Sequential: each of its children.
 ///
 ///   path    as Module::resolve gives it
-///   output  (N,h,w,C) as that module puts it out
+///   output  (N,h,w,C) as this module's output
 ///
-/// In the mode the network is in. Throws UsageError for a module inside a block, which a shortcut goes around.
+/// Runs in the network's current mode. Throws UsageError for a module inside a block, since the shortcut bypasses it.
 Tensor run_after(Module& model, std::string_view path, const Tensor& output);
 
-/// Throws UsageError where run_after would: for whoever wants to know before long work begins.
+/// Throws UsageError where run_after would: to check before long work begins.
 void check_can_run_after(Module& model, std::string_view path);
 
 }  // namespace mirilla::nn

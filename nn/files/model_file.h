@@ -19,13 +19,12 @@ namespace mirilla::nn {
 
 /// What a classifier needs beside its weights.
 struct ModelInfo {
-  std::vector<std::string> vocabulary;  // one name a class
+  std::vector<std::string> vocabulary;  // one name per class
   int resize = 256;                     // pictures are cropped and resized to this first
-  int size = 128;                       // what the network sees
+  int size = 128;                       // the network's input size
   std::array<float, 3> mean = data::kImageNetMean;
   std::array<float, 3> std = data::kImageNetStd;
-  bool exif_rotate =
-      false;  // whether pictures are turned as their EXIF says (data::DecodeOptions); what reads pictures for the model does so
+  bool exif_rotate = false;  // whether pictures are turned by their EXIF orientation (data::DecodeOptions) when they are read for the model
 };
 
 /// Our file: .safetensors with every parameter and buffer under torchvision's name (the head as head.<index>.*) in PyTorch's layout, so
@@ -33,10 +32,10 @@ struct ModelInfo {
 /// head), vocabulary (JSON), resize, size, mean and std (JSON); exif_rotate where it is on; and, where a GPU's library computed, its plans
 /// (kernels/plans/chosen_plans.h).
 weights::StateDict to_state_dict(const Module& model, const ModelInfo& info);
-/// Appears whole or not at all. Throws Error where it cannot be written.
+/// Written whole or not at all. Throws Error where it cannot be written.
 void save_model(const std::filesystem::path& path, const Module& model, const ModelInfo& info);
 
-/// What the user says of a model over what its file says.
+/// Settings from the user that override those in a model's file.
 struct ModelOverrides {
   std::optional<std::vector<std::string>> vocabulary;
   std::optional<int> resize;
@@ -46,9 +45,9 @@ struct ModelOverrides {
 };
 
 struct ImportOptions {
-  /// Takes weights that are not finite, and negative variances; otherwise they are refused, and the model is left as it was.
+  /// Loads weights that are not finite, and negative variances; otherwise they are refused, and the model stays unchanged.
   bool allow_nonfinite = false;
-  std::function<void(const std::string& line)> warn = {};  // told which they are, where they are taken
+  std::function<void(const std::string& line)> warn = {};  // told which they are, if they are loaded
 };
 
 struct LoadedModel {
@@ -60,16 +59,16 @@ struct LoadedModel {
 /// A ResNet from a file, told by its content: ours; torchvision's resnets (.pth or .safetensors), with its `fc` as the classifier;
 /// fastai's learn.save of a vision_learner. Architecture and number of classes come from the tensors. A file without a vocabulary gets
 /// class numbers for names, with a note. Throws WeightsError for anything else, for missing or mis-shaped tensors, and FlawedWeights;
-/// UsageError where the vocabulary has not one name a class.
+/// UsageError where the vocabulary lacks a name for a class or has too many.
 LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& overrides, Placement placement);
 
 /// Which of architectures() the body in a file of weights has. Throws WeightsError for anything else.
 std::string architecture_in(const std::filesystem::path& path);
 
-/// Overwrites a model's values with those of our own file of the same model. Throws WeightsError where they do not fit, FlawedWeights.
+/// Overwrites a model's values with those of our own file of the same model. Throws WeightsError where they do not fit, and FlawedWeights.
 void load_weights(Module& model, const std::filesystem::path& path);
 
-/// For --weights: the body's values from any of the files above; the head keeps its own. The report says what fitted and what was left out
+/// For --weights: the body's values from any of the files above; the head keeps its own. The report says what matched and what was left out
 /// (weights::describe gives lines). Throws WeightsError where a tensor of the body is missing or has another shape, or nothing fits;
 /// FlawedWeights for those of the body.
 weights::Report import_body(Module& model, const std::filesystem::path& path, const ImportOptions& options = {});

@@ -12,7 +12,7 @@ namespace {
 
 bool in_head(std::string_view name) { return name.starts_with("head.") || name.starts_with("fc."); }
 
-// A line about the tensors of a head that is not taken, which are no reason to refuse the body; "" where they have no flaw.
+// A line about flawed tensors of a head that is not used, which are no reason to refuse the body; "" if they have no flaw.
 std::string flaws_left_out(const weights::Report& report, const weights::StateDict& state) {
   weights::Report left{.matched = report.matched};
   std::erase_if(left.matched, [](const weights::Matched& matched) { return !in_head(matched.name); });

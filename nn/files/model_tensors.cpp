@@ -24,7 +24,7 @@ void assign(Tensor tensor, const weights::Array& array) {
   const weights::Array ours = weights::oihw_to_krsc(array);
   if (ours.dtype() == DType::f64 && tensor.dtype() == DType::f64)
     tensor.copy_from(from_host(ours.values<double>(), ours.shape(), tensor.device()));
-  else  // f64 lives on the reference device alone, so others take the rounded values
+  else  // only the reference device has f64, so others get the rounded values
     tensor.copy_from(from_host(weights::to_f32(ours), ours.shape(), tensor.device()));
 }
 

@@ -57,7 +57,7 @@ void mark_containers(std::vector<DiffRow>& rows) {
     row.container = std::any_of(rows.begin(), rows.end(), [&](const DiffRow& other) { return other.name.starts_with(row.name + "."); });
 }
 
-// Rows of what both have, in the order of a or of b; what one lacks goes to the lists.
+// Rows for the entries of both, in the order of a or of b; entries that only one has go to the lists.
 std::vector<DiffRow> match(const std::vector<Traced>& a, const std::vector<Traced>& b, bool order_of_b, Diff& result) {
   std::vector<DiffRow> rows;
   const std::vector<Traced>&ordered = order_of_b ? b : a, &others = order_of_b ? a : b;

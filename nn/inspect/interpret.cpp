@@ -41,7 +41,7 @@ ClassScores scores_of(const Evaluation& evaluation, int64_t index) {
           .support = actual};
 }
 
-// The mean of all classes' scores under one weight a class.
+// The mean of all classes' scores with one weight per class.
 template <class Weight>
 ClassScores mean_of(const std::vector<ClassScores>& classes, Weight weight) {
   ClassScores mean;

@@ -10,10 +10,10 @@
 #include "data/dataset.h"
 #include "nn/run/evaluate.h"
 
-/// What an Evaluation says of a classifier's mistakes.                                             [fastai ClassificationInterpretation]
+/// A classifier's mistakes, from an Evaluation.                                             [fastai ClassificationInterpretation]
 namespace mirilla::nn {
 
-/// Pictures of one class that were taken for another.
+/// Pictures of one class that were predicted as another.
 struct Confused {
   int64_t actual = 0;
   int64_t predicted = 0;
@@ -21,19 +21,21 @@ struct Confused {
   bool operator==(const Confused&) const = default;
 };
 
-/// Every pair of different classes that was confused at least `min_count` times, the most frequent first, equals in the matrix's order (by
-/// actual, then by predicted class). Throws UsageError for a min_count below 1.                                  [fastai most_confused]
+/// Every pair of different classes that was confused at least `min_count` times, the most frequent first, equal counts in the matrix's
+/// order (by actual, then by predicted class). Throws UsageError for a min_count below 1.
+///                                                                                                                   [fastai most_confused]
 std::vector<Confused> most_confused(const Evaluation& evaluation, int64_t min_count = 1);
 
-/// The k pictures with the largest losses, or all where there are fewer, the largest first; a NaN counts as larger than any number, equals
-/// keep the order of the batches (torch.topk leaves it open).             [fastai Interpretation.top_losses] Throws UsageError for k < 0.
+/// The k pictures with the largest losses, or all if there are fewer, the largest first; a NaN counts as larger than any number; equal
+/// losses keep the order of the batches (torch.topk leaves this open).             [fastai Interpretation.top_losses] Throws UsageError for
+/// k < 0.
 std::vector<ItemResult> top_losses(const Evaluation& evaluation, int64_t k);
 
-/// `predicted/actual / loss / probability of the predicted`, the numbers as %.2f: what stands over a picture.       [fastai
-/// plot_top_losses]
+/// `predicted/actual / loss / probability of the predicted`, with numbers as %.2f: the caption of a picture.
+///                                                                                                                 [fastai plot_top_losses]
 std::string caption_of(const ItemResult& result, std::span<const std::string> vocabulary);
 
-/// How well one class is found. What would be 0/0 is 0.                              [sklearn.metrics.precision_recall_fscore_support]
+/// How well one class is recognised. 0/0 counts as 0.                              [sklearn.metrics.precision_recall_fscore_support]
 ///
 ///   precision = right / predicted as it;  recall = right / of it;  f1 = 2 right / (predicted as it + of it)
 struct ClassScores {
@@ -51,15 +53,15 @@ struct ClassificationReport {
 };
 ClassificationReport classification_report(const Evaluation& evaluation);
 
-/// The report as a table, character for character what sklearn prints for the same counts.       [sklearn.metrics.classification_report]
-/// Names are UTF-8 and as wide as their characters are many. (numpy adds eight and more numbers in another order: a mean that lies on the
-/// edge of two roundings may then print otherwise in its last digit.)
+/// The report as a table, with the same characters as sklearn prints for the same counts.       [sklearn.metrics.classification_report]
+/// Names are UTF-8; their width is the number of characters. (numpy adds eight or more numbers in another order: a mean on the
+/// edge between two roundings may then differ in its last printed digit.)
 std::string to_text(const ClassificationReport& report, std::span<const std::string> vocabulary);
 
-/// The same numbers for other programs, in full: class,precision,recall,f1,support; then accuracy (its one number as f1), macro avg and
-/// weighted avg.
+/// The same numbers for other programs, with all digits: class,precision,recall,f1,support; then accuracy (its one number as f1), macro avg
+/// and weighted avg.
 std::string to_csv(const ClassificationReport& report, std::span<const std::string> vocabulary);
-/// actual\predicted,<names>; then a line a class.
+/// actual\predicted,<names>; then one line per class.
 std::string confusion_csv(const Evaluation& evaluation, std::span<const std::string> vocabulary);
 /// actual,predicted,count
 std::string to_csv(std::span<const Confused> confused, std::span<const std::string> vocabulary);
@@ -71,9 +73,9 @@ struct TopLossesOptions {
   std::function<void(int64_t done, int64_t total)> progress = {};
 };
 
-/// A sheet of these pictures under their captions, each beside Grad-CAM's map of the class that was predicted: where the model saw what is
-/// not there. Runs the model once a picture. Throws UsageError for an unknown layer or without results, DataError where a picture does not
-/// decode or a map is not finite.
+/// A sheet of these pictures under their captions, each beside the Grad-CAM map of the predicted class: where the model saw something that
+/// is not there. Runs the model once per picture. Throws UsageError for an unknown layer or without results, DataError where a picture does
+/// not decode or a map is not finite.
 data::Picture draw_top_losses(Module& model, const data::Dataset& dataset, std::span<const ItemResult> results, const ModelInfo& info,
                               const TopLossesOptions& options = {});
 

@@ -33,7 +33,7 @@ data::Batch first_batch(const std::shared_ptr<const data::Dataset>& dataset, con
   return *batch;
 }
 
-/// The training part's first picture again and again. Its random numbers know the copies by their places.
+/// The training part's first picture, repeated. Each copy's random numbers are keyed by its place.
 data::Batch variants_of_first(const data::Dataset& dataset, const ShowBatchOptions& options) {
   if (dataset.train().empty()) throw DataError("there is no picture to train on");
   const int64_t item = dataset.train().front();

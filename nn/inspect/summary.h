@@ -9,13 +9,13 @@
 
 namespace mirilla::nn {
 
-/// One module, as `mirilla summary` shows it, for one picture.
+/// One module, as shown by `mirilla summary`, for one picture.
 struct ModuleSummary {
   std::string name;  // "" is the whole model
   std::string kind;
   Shape output;                  // of its last call, batch of 1
-  int64_t parameters = 0;        // its own and those below
-  int64_t multiply_adds = 0;     // of convolutions and linear layers, its own and those below
+  int64_t parameters = 0;        // its own and those of its children
+  int64_t multiply_adds = 0;     // of convolutions and linear layers, its own and those of its children
   int64_t activation_bytes = 0;  // of the outputs of the modules without children, its own or below, all calls
 };
 

@@ -18,7 +18,7 @@ namespace {
 
 constexpr double kScale = 1024;  // a logit's gradient of 1 must not overflow, and small ones must not vanish
 
-// What a pass in training moves, put back when this object goes.
+// The state that a pass in training mode changes; restored when this object is destroyed.
 class LeftAsItWas {
  public:
   LeftAsItWas(Module& model, const TraceOptions& options) : model_(model), training_(model.training()) {
@@ -69,7 +69,7 @@ std::vector<int64_t> classes_of(const Tensor& logits, const TraceOptions& option
   return options.classes.empty() ? argmax(logits).to_vector<int64_t>() : options.classes;
 }
 
-// From the objective to the input: fills the gradients of all that is watched, and of the parameters where nobody holds them off.
+// From the objective to the input: fills the gradients of `targets`; if there are none, of everything watched and of the parameters.
 void flow_back(const Tensor& logits, const TraceOptions& options, const std::vector<int64_t>& classes, std::vector<Tensor> targets) {
   Device& device = logits.device();
   const bool half = size_of(logits.dtype()) < size_of(DType::f32);
@@ -109,7 +109,7 @@ std::vector<Traced> kept(const std::vector<NamedTensor>& tensors) {
   return all;
 }
 
-// One pass there and back with everything watched.
+// One forward and one backward pass with everything watched.
 void run_watched(Module& model, Tensor input, const TraceOptions& options, Trace& result) {
   std::vector<Watch> watches;
   for (const auto& [name, module] : model.modules())
@@ -141,7 +141,7 @@ Trace trace(Module& model, const Tensor& input, const TraceOptions& options) {
     result.parameters = kept(model.parameters());
     result.buffers = kept(model.buffers());
   } else {
-    const tape::NoGrad no_grad;  // the watches alone decide what is recorded
+    const tape::NoGrad no_grad;  // only the watches decide what is recorded
     run_watched(model, input.detach(), options, result);
   }
   if (!options.training) {

@@ -28,7 +28,7 @@ void add(weights::StateDict& state, const std::vector<Traced>& traced, std::stri
   }
 }
 
-// An array as a tensor of ours, in the dtype it has; f64 lives on the reference device alone.
+// An array as a tensor, in its dtype; only the reference device has f64.
 Tensor to_tensor(const weights::Array& array, Device& device) {
   const weights::Array ours = weights::oihw_to_krsc(array);
   if (ours.dtype() == DType::f64 && device.name() != "reference") return from_host(weights::to_f32(ours), ours.shape(), device);
@@ -45,7 +45,7 @@ std::pair<std::string, size_t> name_and_call(std::string_view text) {
   return {std::string(text.substr(0, slash)), call};
 }
 
-// Values under one prefix, each with its gradient under the other.
+// Values under one prefix, each with its gradient, which is under the other prefix.
 std::vector<Traced> collect(const weights::StateDict& state, std::string_view values, std::string_view gradients, std::string_view origin,
                             Device& device) {
   std::vector<Traced> all;
@@ -64,7 +64,8 @@ std::vector<Traced> collect(const weights::StateDict& state, std::string_view va
   return all;
 }
 
-// fastai's 0.4.0.conv1 is layer1.0.conv1: weights::match knows how files spell parameters, and a module is one without its last part.
+// fastai's 0.4.0.conv1 is layer1.0.conv1: weights::match translates the names of parameters, and a module's name is that of a parameter
+// without its last part.
 void rename_fastais(std::vector<Traced>& traced, std::string_view ending) {
   weights::StateDict names;
   for (Traced& one : traced) {

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-/// What cam_bench's baselines and columns are called.
+/// The names of cam_bench's baselines and columns.
 namespace mirilla::nn {
 
 inline constexpr std::string_view kCentre = "centre", kRandom = "random", kRandomCoarse = "random-coarse";

@@ -22,8 +22,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// What is drawn for a picture: RandomKey{seed, kPointing, .step = picture, .item = one of these}.
-enum class Draw : uint32_t { ties, random, random_coarse, noise, perturbation };  // perturbation k is that plus k
+// The random draws for a picture: RandomKey{seed, kPointing, .step = picture, .item = one of these}.
+enum class Draw : uint32_t { ties, random, random_coarse, noise, perturbation };  // the k-th has the number perturbation + k
 
 RandomKey key_of(uint64_t seed, size_t picture, Draw draw, int64_t k = 0) {
   return {.seed = seed,
@@ -62,7 +62,7 @@ Confidence confidence_in(Module& model, const BenchSubject& subject, int64_t bat
   };
 }
 
-// Means that grow picture by picture.
+// Means that are updated picture by picture.
 struct Means {
   std::map<std::string, BenchValue> values;
 
@@ -117,7 +117,7 @@ class Bench {
     return row;
   }
 
-  // All rows at once: there is one random network at a time.
+  // All rows at once, so that only one random network exists at a time.
   void randomise(std::vector<BenchRow>& rows) {
     const std::vector<std::string> parts = parts_from_the_top(model_);
     for (size_t count = 1; count <= parts.size(); ++count) {
@@ -217,9 +217,9 @@ class Bench {
   const CamBenchOptions& options_;
   std::string layer_;
   std::set<std::string> wanted_;
-  std::vector<size_t> again_;  // of the pictures, those that are explained several times
+  std::vector<size_t> again_;  // the pictures that are explained several times
   std::vector<std::vector<double>> pixels_, blurred_;
-  std::vector<double> whole_;                             // the confidence in each picture as it is
+  std::vector<double> whole_;                             // the confidence for each unchanged picture
   std::map<std::string, std::vector<MeasuredMap>> kept_;  // by method, the maps of again_
   int coarse_height_ = 1, coarse_width_ = 1;
 };

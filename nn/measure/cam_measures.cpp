@@ -17,7 +17,7 @@ constexpr int kInside = 128;  // resizing leaves grey at the mask's edge: half c
 
 bool inside(const data::Picture& mask, int x, int y) { return mask.at(x, y)[0] >= kInside; }
 
-// Of the largest cells of the map, the one with the least draw.
+// Of the largest cells of the map, the one with the smallest draw.
 size_t pointed_at(const CamMap& map, RandomKey ties) {
   const float largest = *std::max_element(map.values.begin(), map.values.end());
   size_t best = map.values.size();

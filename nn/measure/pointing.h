@@ -10,18 +10,18 @@
 
 namespace mirilla::nn {
 
-/// The pointing game: does Grad-CAM's largest value lie on the evidence?                    [Zhang et al. 2016, "Top-down neural
-/// attention"]
+/// The pointing game: does Grad-CAM's largest value lie on the evidence?
+///                                                                                         [Zhang et al. 2016, "Top-down neural attention"]
 struct Pointing {
-  int64_t n = 0;      // pictures classified right that have a mask
-  int64_t hits = 0;   // of them, those whose maximum lies in the mask
+  int64_t n = 0;      // pictures classified right with a mask
+  int64_t hits = 0;   // those of them whose maximum lies in the mask
   double share = 0;   // hits / n
-  double random = 0;  // what a uniformly random point of the picture would reach: the masks' mean share
+  double random = 0;  // the expected share for a uniformly random point: the masks' mean share
 };
 
-/// Plays it over the pictures of `evaluation` that were classified right and whose source has a mask (data::mask_path), with the map of
-/// `layer` for the predicted class. The point is the centre of the map's largest cell. `progress(done, total)` as it goes. All zero where
-/// none was classified right. Throws DataError where none of those has a mask.
+/// Plays the game over the pictures of `evaluation` that were classified right and whose source has a mask (data::mask_path), with the map
+/// of `layer` for the predicted class. The point is the centre of the map's largest cell. Calls `progress(done, total)` meanwhile. All zero
+/// if none was classified right. Throws DataError if none of those has a mask.
 Pointing play_pointing(Module& model, const data::Dataset& dataset, const Evaluation& evaluation, const ModelInfo& info,
                        const std::string& layer, const std::function<void(int64_t done, int64_t total)>& progress = {});
 

@@ -27,8 +27,8 @@ constexpr std::array<Neighbour, 8> kNeighbours = {{{1, 1, 1.0 / 12},
                                                    {0, 1, 1.0 / 6},
                                                    {0, -1, 1.0 / 6}}};
 
-// A x = b over the missing pixels. A is the Laplacian of the pixels' neighbourhood with what is known taken to the right: symmetric and
-// positive definite as soon as one pixel is known.
+// A x = b over the missing pixels. A is the Laplacian of the pixels' neighbourhood, with the known pixels moved to the right side:
+// symmetric and positive definite as soon as one pixel is known.
 struct System {
   std::vector<uint32_t> pixel;                // of each unknown
   std::vector<double> diagonal;               // the weights of all its neighbours
@@ -80,8 +80,8 @@ void multiply(const System& system, const std::vector<Colour>& x, std::vector<Co
   }
 }
 
-// The preconditioner: on each level the unknowns of a square of 2, 4, 8 ... pixels move together, by what is left over there. Conjugate
-// gradients alone carry a colour one pixel a step, and there may be a hundred to go.
+// The preconditioner: on each level the unknowns of a square of 2, 4, 8 ... pixels are corrected together, by the residual left there.
+// Conjugate gradients alone carry a colour one pixel per step, and it may have a hundred to go.
 struct Pyramid {
   struct Level {
     std::vector<uint32_t> square;  // of each unknown
@@ -114,7 +114,7 @@ struct Pyramid {
       std::vector<Colour> sums(level.diagonal.size(), Colour{});
       for (size_t i = 0; i < r.size(); ++i)
         for (size_t c = 0; c < kColours; ++c) sums[level.square[i]][c] += r[i][c];
-      for (size_t s = 0; s < sums.size(); ++s)  // a square without a link to the outside has nowhere to go
+      for (size_t s = 0; s < sums.size(); ++s)  // a square without a link to the outside cannot be corrected
         for (double& sum : sums[s]) sum = level.diagonal[s] > 1e-12 ? sum / level.diagonal[s] : 0;
       for (size_t i = 0; i < r.size(); ++i)
         for (size_t c = 0; c < kColours; ++c) z[i][c] += sums[level.square[i]][c];

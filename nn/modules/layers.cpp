@@ -98,14 +98,14 @@ std::optional<Module::Indexed> Sequential::indexed(std::span<const int> indices)
 
 namespace {
 
-// What the norm gives, seen beside the folded operation: cut off from x, whose gradient goes through the folded weights.
+// The norm's output, computed beside the folded operation: detached from x, whose gradient goes through the folded weights.
 Tensor norm_seen_apart(Conv2d& conv, BatchNorm& norm, const Tensor& x) {
   if (!conv.watched() && !norm.watched()) return {};
   return norm(conv(x.detach()));
 }
 
-// In the check mode, of a folded operation's output: where it is not finite, the convolution and the norm are run apart, and the first of
-// them to write such a number is named; the norm, where they do so together alone.
+// In the check mode, for a folded operation's output: if it is not finite, the convolution and the norm run separately, and the first of
+// them that writes such a number is named; the norm, if only the fused operation does.
 void check_folded(Conv2d& conv, BatchNorm& norm, const Tensor& x, const Tensor& y) {
   if (y.device().recording() || !running::first_not_finite(y)) return;
   const Tensor inside = conv(x);
@@ -127,7 +127,7 @@ Tensor run_folded(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, co
 
 Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
   const bool trains = tape::recording({conv.weight(), conv.bias(), norm.state().weight, norm.state().bias});
-  // In the check mode each of them has an output to look at, which a ReLU in the same operation might have hidden.
+  // In the check mode each of them has an output to check, which a ReLU in the same operation might have hidden.
   const bool apart = running::checking() && !running::AsItRuns::on();
   if (!norm.training() && !trains && !apart) return run_folded(conv, norm, relu, x, residual);
   Tensor y = conv(x);

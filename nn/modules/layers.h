@@ -10,7 +10,7 @@
 
 namespace mirilla::nn {
 
-/// Where and in what a module's parameters live.
+/// The device and dtype of a module's parameters.
 struct Placement {
   Device& device;
   DType dtype = DType::f32;
@@ -19,8 +19,8 @@ struct Placement {
 /// Where a model's parameters are. Throws Error for a model without any.
 Placement placement_of(const Module& model);
 
-/// ops/conv2d as a module. Parameters: weight (K,R,S,C), bias (K) if asked for. Initialised by kaiming_normal_(fan_out, relu), as
-/// torchvision's resnet is.
+/// ops/conv2d as a module. Parameters: weight (K,R,S,C), bias (K) if requested. Initialised by kaiming_normal_(fan_out, relu), as
+/// in torchvision's resnet.
 class Conv2d final : public Module {
  public:
   struct Spec {
@@ -51,8 +51,8 @@ class BatchNorm : public Module {
   BatchNorm(int channels, Placement placement, double initial_bias = 0);
   BatchNormState& state() { return state_; }
 
-  /// `conv`'s weights with this norm's evaluation folded in; kept until one of the tensors it came from changes its version. Several
-  /// threads may ask at once.
+  /// `conv`'s weights with this norm's evaluation folded in; kept until one of its source tensors changes its version. Several
+  /// threads may call it at once.
   FoldedBatchNorm folded_into(Conv2d& conv);
 
  protected:
@@ -60,7 +60,7 @@ class BatchNorm : public Module {
 
  private:
   BatchNormState state_;
-  std::mutex folding_;  // guards what follows
+  std::mutex folding_;  // guards the members below
   std::optional<FoldedBatchNorm> folded_;
   std::vector<uint64_t> folded_from_;
 };
@@ -77,8 +77,8 @@ class BatchNorm1d final : public BatchNorm {
   std::string_view kind() const override { return "BatchNorm1d"; }
 };
 
-/// ops/linear as a module. Parameters: weight (O,I), bias (O) if asked for. Initialised by kaiming_normal_ (fan_in: std sqrt(2 / I)), as
-/// fastai's head is.
+/// ops/linear as a module. Parameters: weight (O,I), bias (O) if requested. Initialised by kaiming_normal_ (fan_in: std sqrt(2 / I)), as
+/// in fastai's head.
 class Linear final : public Module {
  public:
   Linear(int in, int out, bool bias, Placement placement);
@@ -137,7 +137,7 @@ class Flatten final : public Module {
   Tensor forward(const Tensor& x) override;
 };
 
-/// Random in training, nothing in evaluation.
+/// Drops elements at random in training; does nothing in evaluation.
 class Dropout final : public Module {
  public:
   explicit Dropout(double p) : p_(p) {}
@@ -153,11 +153,11 @@ class Dropout final : public Module {
  private:
   double p_;
   RandomKey key_{.purpose = Purpose::kDropout};
-  Tensor step_;  // in place of key_.step, where there is one
+  Tensor step_;  // replaces key_.step, if present
 };
 
-/// Children named "0", "1", ... run one after another. A convolution followed by a batch norm, and by a ReLU or not, runs fused; no other
-/// sequence does.
+/// Children named "0", "1", ... run one after another. A convolution followed by a batch norm, with or without a ReLU after it, runs fused;
+/// no other sequence does.
 class Sequential final : public Module {
  public:
   std::string_view kind() const override { return "Sequential"; }
@@ -175,14 +175,15 @@ class Sequential final : public Module {
   Tensor run_from(size_t first, const Tensor& x);
 };
 
-/// relu(norm(conv(x)) + residual): the residual and the ReLU may be absent. In evaluation, where no gradient of conv's or norm's parameters
-/// is wanted, the norm is folded into the convolution and all of it is one operation; else the convolution runs and norm, sum and ReLU are
-/// one.
+/// relu(norm(conv(x)) + residual): the residual and the ReLU may be absent. In evaluation, if no gradient of conv's or norm's parameters
+/// is wanted, the norm is folded into the convolution and everything is one operation. Otherwise the convolution runs, then norm, sum and
+/// ReLU as one operation (without a ReLU, norm and sum separately). In the check mode nothing is folded, so that each output can be
+/// checked.
 ///
-/// Watches on conv, norm and relu are served either way, and decide nothing: the result has the same bits with and without them. A folded
-/// convolution has no value between itself and its norm, so what a watch on conv or norm sees there is computed apart, from the same input:
-/// it differs from what the folded weights would give by rounding (f32: 1e-5 of the largest value), and its gradient is the folded
-/// operation's own.
+/// Watches on conv, norm and relu work in both cases and do not change the choice: the result has the same bits with and without them. A
+/// folded convolution has no value between itself and its norm, so the values for a watch on conv or norm are computed separately, from the
+/// same input: they differ from those of the folded weights by rounding (f32: 1e-5 of the largest value), and their gradient is that of the
+/// folded operation.
 Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual = {});
 
 }  // namespace mirilla::nn

@@ -11,12 +11,12 @@ namespace mirilla::nn {
 
 namespace {
 
-// How deep this thread is in modules running modules; at 0 a new pass begins and earlier outputs are forgotten.
+// The depth of nested module runs in this thread; at 0 a new pass begins and earlier outputs are dropped.
 thread_local int running_depth = 0;
-// Which pass this thread is in, a number that no other has, and how many outputs it has left with watches.
+// The unique number of this thread's pass, and how many outputs it has stored in watches.
 thread_local uint64_t pass = 0;
 thread_local size_t observed = 0;
-// Lives as long as the pass, where it runs something that is watched.
+// Lives as long as the pass, if the pass runs a watched module.
 thread_local std::shared_ptr<const int> pass_token;
 
 std::mutex evaluation_modes;  // guards each module's list of them
@@ -46,7 +46,7 @@ Tensor Module::operator()(const Tensor& x) {
   Tensor y = forward(x);
   run.wrote(y);
   if (!watched()) return y;
-  y = tape::alias(y);  // y may be x itself, or a child's output: what is kept of this module is kept of no other tensor
+  y = tape::alias(y);  // y may be x itself, or a child's output: what is kept for this module must not be shared with another tensor
   observe(y);
   return y;
 }
@@ -86,7 +86,7 @@ void Module::take_in(const std::string& name, Module& child) {
   child.parent_ = this;
 }
 
-// Two passes would leave their outputs in one list.
+// Two passes would mix their outputs in one list.
 void Module::claim(Capture& capture) const {
   if (!pass_token && running_depth > 0) pass_token = std::make_shared<const int>();
   const std::lock_guard lock(capture.mutex);
@@ -101,7 +101,7 @@ void Module::observe(Tensor output) {
   const auto mine = capture();
   if (!mine) return;
   claim(*mine);
-  if (mine->pass != pass) mine->calls.clear();  // of a module that is no child of the root: nothing else forgets them
+  if (mine->pass != pass) mine->calls.clear();  // for a module that is not a child of the root: nothing else clears them
   mine->pass = pass;
   mine->calls.push_back({.output = tape::Observed(std::move(output)), .place = observed++});
 }
@@ -128,7 +128,7 @@ EvaluationMode::~EvaluationMode() {
   if (next == modes.end()) {
     model_.train(found_);
   } else {
-    (*next)->found_ = found_;  // it began later and still needs evaluation; it puts back what there was before both
+    (*next)->found_ = found_;  // it began later and still needs evaluation; it restores the mode from before both
   }
   modes.erase(mine);
 }

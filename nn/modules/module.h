@@ -29,21 +29,21 @@ struct NamedTensor {
   Tensor tensor;
 };
 
-/// What a batch norm calls the buffer of its variances, none of which is ever negative.
+/// The name of a batch norm's buffer of variances, which are never negative.
 inline constexpr std::string_view kRunningVariance = "running_var";
 
-/// The name of a part of `prefix`: "layer1" and "conv1" give "layer1.conv1".
+/// The full name of a child of `prefix`: "layer1" and "conv1" give "layer1.conv1".
 std::string full_name(const std::string& prefix, const std::string& name);
 
-/// A part of a network: named children, parameters (trained) and buffers (kept). operator() is the only way a module runs, so a watch
-/// sees every call; a block that runs several of its children in one fused operation leaves their outputs through observe().
+/// A part of a network: named children, parameters (trained) and buffers (kept). operator() is the only way to run a module, so a watch
+/// sees every call; a block that runs several of its children in one fused operation reports their outputs with observe().
 ///
-/// Several threads may run one network at a time as long as nothing of it changes: in evaluation, without a gradient of its parameters and
-/// without watches.
+/// Several threads may run one network at the same time as long as it does not change: in evaluation, without a gradient of its parameters
+/// and without watches.
 ///
-/// While a profiler looks on, each run is a range of the module's full name on its timeline. In the check mode (engine/running.h) each
-/// output is waited for and looked at: the first number that is not finite stops the work with an Error that names who wrote it, or the
-/// network's input where it was there before.
+/// Under a profiler, each run is a range with the module's full name on the timeline. In the check mode (engine/running.h) each
+/// output is checked, which waits for it: the first number that is not finite stops the work with an Error that names its module, or the
+/// network's input if the number was already there.
 class Module {
  public:
   Module() = default;
@@ -53,7 +53,7 @@ class Module {
 
   Tensor operator()(const Tensor& x);
 
-  /// The kind, as PyTorch calls it: "Conv2d".
+  /// The kind, as named in PyTorch: "Conv2d".
   virtual std::string_view kind() const = 0;
 
   struct Child {
@@ -61,14 +61,14 @@ class Module {
     std::unique_ptr<Module> module;
   };
   const std::vector<Child>& children() const { return children_; }
-  /// The module at a path of names: "layer4.1.relu"; "" is this one. Throws Error naming the children there are.
+  /// The module at a path of names: "layer4.1.relu"; "" is this one. Throws Error that lists the children.
   Module& at(std::string_view path);
-  /// Where it is in the network it belongs to: "layer1.0.conv1"; "" for the network itself.
+  /// Its path in the network: "layer1.0.conv1"; "" for the network itself.
   std::string path() const;
   /// Every module below and this one, depth first, parents before children, with full names; this one's is "".
   std::vector<std::pair<std::string, Module*>> modules();
 
-  /// This module's own, or all below too with full names, in the order of their declaration.
+  /// This module's own parameters, or also those of all modules below with full names, in the order of their declaration.
   std::vector<NamedTensor> own_parameters() const;
   std::vector<NamedTensor> parameters() const;
   std::vector<NamedTensor> own_buffers() const;
@@ -96,8 +96,8 @@ class Module {
     return nullptr;
   }
 
-  /// What is wrong with this module's own tensors, in a clause: "its weight is not finite itself", "its running_var is negative, ..."; ""
-  /// for nothing. Waits.
+  /// What is wrong with this module's own tensors, as a clause: "its weight is not finite itself", "its running_var is negative, ..."; ""
+  /// if nothing is. Waits.
   std::string flaw() const;
 
   /// Training or evaluation, for this module and all below.
@@ -105,47 +105,48 @@ class Module {
   void evaluate() { train(false); }
   bool training() const { return training_.load(std::memory_order_relaxed); }
 
-  /// Tells the random layers below which numbers are theirs in the coming step: (seed, number), and each layer's own ordinal as the item.
-  /// A step that is recorded to be run again reads its number from `place`, (1) i64 on the device, instead.
+  /// Sets the random numbers of the random layers below for the coming step: (seed, number), and each layer's own ordinal as the item.
+  /// A step that is recorded and run again reads its number from `place`, (1) i64 on the device, instead.
   void begin_step(uint64_t seed, uint32_t number, const Tensor& place = {});
 
-  /// This library's name for a module below, torchvision's, whatever it is called by:
+  /// The name of a module below in this library (torchvision's name), from any of these forms:
   ///
   ///   "layer4.1.relu"             torchvision's names pass unchanged
-  ///   "model[0][-2]", "head[-1]"  a number picks a child of a Sequential, from its end where it is negative, and of a ResNet as fastai's
-  ///                               Sequential(body, head) would; "model" is the model itself
-  ///   "0.4.0.conv1", "1.8"        the same numbers, as they stand in the names of fastai's state dict
+  ///   "model[0][-2]", "head[-1]"  a number picks a child of a Sequential, from the end if negative, and for a ResNet like fastai's
+  ///                               Sequential(body, head); "model" is the model itself
+  ///   "0.4.0.conv1", "1.8"        the same numbers, as in the names of fastai's state dict
   ///
-  /// Throws UsageError with the names there are, also for the model itself.
+  /// Throws UsageError that lists the names, also for the model itself.
   std::string resolve(std::string_view name);
-  /// All names that a pattern fits, in the order of modules(): '*' is any text without a dot, '**' any text, '?' one character but a dot;
-  /// what stands before a wildcard may be an index path: "layer*.?.relu", "model[0][-1].*", "**.bn1". A name without wildcards is
-  /// resolve's. Throws UsageError where nothing fits.
+  /// All names that a pattern fits, in the order of modules(): '*' is any text without a dot, '**' any text, '?' one character except a
+  /// dot; the part before a wildcard may be an index path: "layer*.?.relu", "model[0][-1].*", "**.bn1". A name without wildcards is
+  /// passed to resolve. Throws UsageError if nothing matches.
   std::vector<std::string> matching(std::string_view pattern);
 
   /// Watches one module, by any name that resolve knows; "" is this one. Throws UsageError for an unknown name, and for a pattern.
   Watch watch(std::string_view name);
-  /// Watches all modules that these patterns fit: in the order of the patterns, then of modules(), each once.
+  /// Watches all modules that match these patterns: in the order of the patterns, then of modules(), each once.
   std::vector<Watch> watch_all(const std::vector<std::string>& patterns);
   template <std::convertible_to<std::string_view>... Patterns>
   std::vector<Watch> watch_all(const Patterns&... patterns) {
     return watch_all(std::vector<std::string>{std::string(patterns)...});
   }
   bool watched() const { return capture() != nullptr; }
-  /// What the watches of this module see, for whoever runs it by other means; none where nobody watches.
+  /// The storage of this module's watches, for code that runs it inside a fused operation; null if it is not watched.
   std::shared_ptr<Capture> capture() const { return capture_.load().lock(); }
   /// Whether this module or any below is watched.
   bool any_watched() const;
 
-  /// For a block that ran this child as part of a fused operation: leaves `output`, a tensor of the block's own, as the child's. Nothing
-  /// happens where nobody watches.
+  /// For a block that ran this child as part of a fused operation: records `output`, a tensor made by the block, as the child's output.
+  /// Does nothing if the child is not watched.
   void observe(Tensor output);
 
-  /// A run of this module, for those who look on: operator() makes one, and so does whoever runs a module inside a fused operation.
+  /// A run of this module, for the profiler and the check mode. operator() makes one, and so does code that runs a module inside a fused
+  /// operation.
   class Run {
    public:
     Run(const Module& module, const Tensor& x);
-    /// Says what came out.
+    /// Reports the output.
     void wrote(const Tensor& y) const;
 
    private:
@@ -156,7 +157,7 @@ class Module {
  protected:
   virtual Tensor forward(const Tensor& x) = 0;
 
-  /// The child that numbers mean, and how many of `indices` were needed to say so: for resolve. None: this kind has no numbered children.
+  /// The child selected by `indices`, and how many of them were used, for resolve. Empty: this kind has no numbered children.
   struct Indexed {
     std::string child;
     size_t used = 1;
@@ -169,11 +170,11 @@ class Module {
   struct RandomStep {
     uint64_t seed = 0;
     uint32_t number = 0;
-    Tensor place = {};  // may hold the number
+    Tensor place = {};  // may contain the number
   };
   virtual void on_step(const RandomStep& step, uint32_t ordinal) { static_cast<void>(step), static_cast<void>(ordinal); }
 
-  /// Takes a child in; the reference lives as long as this module.
+  /// Adds a child; the reference is valid as long as this module lives.
   template <class M>
   M& add(std::string name, std::unique_ptr<M> module) {
     M& reference = *module;
@@ -181,7 +182,7 @@ class Module {
     children_.push_back({std::move(name), std::move(module)});
     return reference;
   }
-  /// References stay valid: tensors live in a deque.
+  /// References stay valid: tensors are in a deque.
   Tensor& add_parameter(std::string name, Tensor tensor);
   Tensor& add_buffer(std::string name, Tensor tensor);
 
@@ -193,7 +194,7 @@ class Module {
   void forget_outputs();
   void claim(Capture& capture) const;
 
-  std::string name_;  // as the parent calls it
+  std::string name_;  // its name in the parent
   const Module* parent_ = nullptr;
   std::vector<Child> children_;
   std::deque<NamedTensor> parameters_;
@@ -201,11 +202,11 @@ class Module {
   friend class EvaluationMode;
   std::atomic<std::weak_ptr<Capture>> capture_;
   std::atomic<bool> training_ = true;
-  std::vector<EvaluationMode*> modes_;  // that live, the oldest first
+  std::vector<EvaluationMode*> modes_;  // live ones, the oldest first
 };
 
-/// A network in evaluation mode while this object lives; the mode the root had is put back after, for all below: by the last of several
-/// that overlap, as they do where two threads run one network.
+/// A network in evaluation mode while this object lives; the root's previous mode is then restored for all modules below: by the last of
+/// several that overlap, as when two threads run one network.
 class EvaluationMode {
  public:
   explicit EvaluationMode(Module& model);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The names a module can be asked for by: torchvision's, fastai's index paths, patterns.
+// The names by which a module can be requested: torchvision's, fastai's index paths, patterns.
 #include <fmt/ranges.h>
 
 #include <charconv>
@@ -26,7 +26,7 @@ struct Step {
   }
 };
 
-// "model[0][-2].conv1" -> model, [0], [-2], conv1. None where it is not of this form.
+// "model[0][-2].conv1" -> model, [0], [-2], conv1. Empty if it is not of this form.
 std::optional<std::vector<Step>> steps_of(std::string_view path) {
   std::vector<Step> steps;
   size_t at = 0;

@@ -33,7 +33,7 @@ std::unique_ptr<Sequential> fastai_head(int features, int classes, Placement pla
   return head;
 }
 
-// A 1x1 convolution and its norm where a block changes the shape, else none.
+// A 1x1 convolution and its norm if a block changes the shape, else null.
 std::unique_ptr<Sequential> shortcut(int in, int out, int stride, Placement placement) {
   if (stride == 1 && in == out) return nullptr;
   auto downsample = std::make_unique<Sequential>();

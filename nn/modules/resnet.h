@@ -12,7 +12,7 @@
 
 namespace mirilla::nn {
 
-/// relu(bn2(conv2(relu(bn1(conv1(x))))) + identity); `downsample` (a 1x1 convolution and its norm) where the shape changes.
+/// relu(bn2(conv2(relu(bn1(conv1(x))))) + identity); `downsample` (a 1x1 convolution and its norm) if the shape changes.
 /// Children as torchvision's: conv1 bn1 relu conv2 bn2 [downsample.0 downsample.1]. relu runs twice. [torchvision.models.resnet.BasicBlock]
 class BasicBlock final : public Module {
  public:
@@ -65,13 +65,13 @@ struct ResNetSpec {
   std::string arch = "resnet18";  // one of architectures()
   int classes = 6;
   Head head = Head::fastai;
-  std::optional<uint64_t> seed = 0;  // of the initial weights; none: zeros, for a model that is about to be read from a file
+  std::optional<uint64_t> seed = 0;  // of the initial weights; empty: zeros, for a model that will be read from a file
 };
 
 /// A ResNet with torchvision's module names: conv1 bn1 relu maxpool layer1..layer4, and a head.
 ///
 ///   pictures (N,H,W,3) normalised -> logits (N,classes); layer1 (N,H/4,W/4,64) ... layer4 (N,H/32,W/32,512); 4 times as many channels
-///   where the blocks are bottlenecks
+///   if the blocks are bottlenecks
 ///
 /// fastai's head, C being layer4's channels: concat pool, flatten, BatchNorm1d(2 C), Dropout .25, Linear(2 C,512), ReLU, BatchNorm1d(512),
 /// Dropout .5, Linear(512,classes).                                       [torchvision.models.resnet, fastai.vision.learner.create_head]
@@ -92,7 +92,8 @@ class ResNet final : public Module {
 
  protected:
   Tensor forward(const Tensor& x) override;
-  /// As fastai's Sequential(body, head): model[0][-2] is layer3, model[0] what the body gives, so layer4, and model[1] the head.
+  /// As fastai's Sequential(body, head): model[0][-2] is layer3, model[0] the body's output, which is that of layer4, and model[1] the
+  /// head.
   std::optional<Indexed> indexed(std::span<const int> indices) const override;
 
  private:
@@ -104,7 +105,7 @@ class ResNet final : public Module {
   ReLU& relu_;
 };
 
-/// What a ResNet is made of.
+/// The blocks of a ResNet.
 struct Architecture {
   std::string_view name;
   bool bottleneck = false;      // blocks of Bottleneck, else of BasicBlock
@@ -113,7 +114,7 @@ struct Architecture {
 
 /// resnet18, 34, 50, 101 and 152.
 std::span<const Architecture> architectures();
-/// Throws UsageError for a name that is none of them.
+/// Throws UsageError for an unknown name.
 const Architecture& architecture_of(std::string_view name);
 
 /// Fills the parameters with their initial values from Philox: convolutions kaiming_normal (fan_out), head linears kaiming_normal (fan_in),

@@ -11,7 +11,7 @@ namespace mirilla::nn {
 
 namespace {
 
-constexpr uint64_t kShareOfFree = 4;  // a quarter; the network's activations want the rest
+constexpr uint64_t kShareOfFree = 4;  // a quarter; the network's activations need the rest
 
 uint64_t wanted_bytes(const PartOptions& part) {
   const auto side = static_cast<uint64_t>(part.dataset->resize());

@@ -12,7 +12,7 @@
 
 namespace mirilla::nn {
 
-/// Where batches come from. data::Loader behind a face, so that a test or another source can stand in.
+/// The source of batches. Interface over data::Loader, so that a test or another source can replace it.
 class Batches {
  public:
   virtual ~Batches() = default;
@@ -35,7 +35,7 @@ class LoaderBatches final : public Batches {
   data::Loader loader_;
 };
 
-/// Its batches lie on a device.
+/// Batches whose pictures are on a device.
 class FeedBatches final : public Batches {
  public:
   FeedBatches(std::shared_ptr<const data::Dataset> dataset, const data::LoaderOptions& options, Device& device, uint64_t keep_bytes)
@@ -49,16 +49,16 @@ class FeedBatches final : public Batches {
   data::Feed feed_;
 };
 
-/// How much of a device's memory the pictures may have that are the same in every epoch.
+/// How much device memory may be used for pictures that are the same in every epoch.
 struct DevicePictures {
-  /// None: a quarter of what is free on a device with a memory of its own; on the host, where the loader's pictures lie already, nothing.
+  /// Empty: a quarter of the free memory on a device with its own memory; on the host, where the loader's pictures already are, nothing.
   std::optional<uint64_t> bytes;
 };
 /// "auto", "off" or a number of bytes, which may end in K, M or G (of 1024). Throws UsageError.
 DevicePictures parse_device_pictures(std::string_view text);
 
-/// What a model on `device` is fed from: a Feed where the device has a memory of its own, or where a number of bytes was asked for; else
-/// the Loader as it is. The first part gets its share first.
+/// The batches for a model on `device`: a Feed if the device has its own memory, or if a number of bytes was requested; else
+/// the Loader itself. The first part gets its share first.
 struct PartOptions {
   std::shared_ptr<const data::Dataset> dataset;
   data::LoaderOptions loading;

@@ -22,7 +22,7 @@ void check_labels(std::span<const int64_t> labels, int64_t classes) {
                        "open the data under the model's vocabulary");
 }
 
-// Of a batch whose pictures lie on the device: gathered and augmented there.
+// For a batch whose pictures are on the device: gathered and augmented there.
 Tensor gathered_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info,
                       Placement placement) {
   if (&batch.pictures.device() != &placement.device)
@@ -45,7 +45,7 @@ Tensor batch_input(const data::Batch& batch, std::span<const float> parameters, 
   return to_input(pixels, batch.n, batch.size, batch.size, parameters, lighting, info, placement);
 }
 
-// Logits that are finite and further apart than f32 holds.
+// Finite logits whose difference overflows f32.
 void check_losses(const std::vector<ItemResult>& results) {
   std::vector<int64_t> items;
   for (const ItemResult& result : results)

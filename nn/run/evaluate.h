@@ -25,7 +25,7 @@ struct ItemResult {
   double weight = 1;       // of the loss in a mean
 };
 
-/// How a model did on labelled pictures.
+/// A model's results on labelled pictures.
 struct Evaluation {
   int64_t n = 0;
   int64_t correct = 0;
@@ -44,7 +44,7 @@ struct Evaluation {
 std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items,
                                    const Loss& loss = plain_cross_entropy());
 
-/// Counts the results up.
+/// Sums the results.
 Evaluation summarize(int64_t classes, std::vector<ItemResult> items);
 
 struct EvaluateOptions {
@@ -53,25 +53,25 @@ struct EvaluateOptions {
   amp::Precision precision = amp::Precision::fp32;
   ReplayOptions replay = {};
   const Loss* loss = nullptr;    // null: plain cross entropy
-  bool take_not_finite = false;  // losses that are not finite count as they come, as in training, where the table shows them
+  bool take_not_finite = false;  // losses that are not finite are counted like others, as in training, where the table shows them
 };
 
-/// Runs the model in evaluation mode, without the tape, over one epoch of `batches` with validation's transforms; the mode is put back
+/// Runs the model in evaluation mode, without the tape, over one epoch of `batches` with validation's transforms; the mode is restored
 /// after. Uses info.size, mean and std. Throws NotFinite at the first batch with logits or losses that are not finite, with the pictures'
-/// items; Interrupted where the flag was raised; ShapeError for a label the model has no class for.
+/// items; Interrupted if the flag was raised; ShapeError for a label that is no class of the model.
 Evaluation evaluate(Module& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options = {});
 
-/// Where and in what its input is made: a half's network sees halves.
+/// The device and dtype of its input: halves for half precision.
 Placement input_placement(const Module& model, amp::Precision precision);
 
-/// 8-bit pictures to network input, as Augment says: pixels (n,h,w,3) and a row of parameters a picture.
+/// 8-bit pictures to network input, as Augment says: pixels (n,h,w,3) and one row of parameters per picture.
 Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int width, std::span<const float> parameters, bool lighting,
                 const ModelInfo& info, Placement placement);
 
-/// What training shows of a batch at a step: spec's draws for (seed, step) and each item, one crop for all; spec.size is info.size.
+/// The input of training for a batch at a step: spec's draws for (seed, step) and each item, one crop for all; spec.size is info.size.
 Tensor training_input(const data::Batch& batch, const data::AugmentSpec& spec, uint64_t seed, uint32_t step, const ModelInfo& info,
                       Placement placement);
-/// What validation shows of it: the square in the middle, for square pictures all of it.
+/// The input of validation for it: the central square, which is the whole of a square picture.
 Tensor validation_input(const data::Batch& batch, const ModelInfo& info, Placement placement);
 
 }  // namespace mirilla::nn

@@ -40,13 +40,13 @@ std::string hint_of(const NotFinite::Cause& cause) {
   return "an overflow: it computes numbers beyond 65504, the largest of fp16; fp32 holds them, and bf16 has its range";
 }
 
-// The module of that name, or none: gradients and inputs are named by a sentence.
+// The flaw of the module's own tensors that the hint names; "" if the hint is another sentence.
 std::string flaw_of(const running::FirstNotFinite& found) {
   constexpr std::string_view kItself = "its ";  // how Module::flaw begins
   return found.hint().starts_with(kItself) ? found.hint() : std::string();
 }
 
-// Nothing where all was finite this time.
+// Empty if everything was finite this time.
 NotFinite::Cause look(const std::function<void()>& work, amp::Precision precision) {
   try {
     const running::AsItRuns looking;

@@ -13,19 +13,18 @@
 #include "nn/modules/module.h"
 #include "nn/run/inference.h"
 
-/// Answers that are no numbers. A healthy pass pays for one look at its logits; only where they are not finite is the network run again,
-/// with every module's output looked at, to say which module wrote the first such number and why.
+/// Answers that are not finite. A normal pass costs one check of its logits; only if they are not finite is the network run again,
+/// with every module's output checked, to find which module wrote the first such number and why.
 namespace mirilla::nn {
 
-/// Logits, losses or a map hold a NaN or an infinity, so that nothing can be said of these pictures.
+/// Thrown if logits, losses or a map contain a NaN or an infinity, so that there is no answer for these pictures.
 struct NotFinite : Error {
   struct Cause {
     std::string module;   // the first, in the order of execution, that wrote such a number: "layer4.1.conv2"; of gradients "the backward of
-                          // conv2d in layer4.1.conv2"; "" where none did when it was done again
-    bool is_nan = false;  // what it wrote; otherwise an infinity
-    std::string flaw =
-        {};  // what is wrong with its own tensors, as Module::flaw says it; "": its numbers grew larger than the precision holds
-    amp::Precision precision = amp::Precision::fp32;  // that the network ran in
+                          // conv2d in layer4.1.conv2"; "" if none did when it ran again
+    bool is_nan = false;  // it wrote a NaN; otherwise an infinity
+    std::string flaw = {};  // what is wrong with its own tensors, as in Module::flaw; "": its numbers are too large for the precision
+    amp::Precision precision = amp::Precision::fp32;  // the precision of the network
     bool finite_in_fp32 = false;                      // after an overflow in fp16: the same picture gives finite numbers there
   };
 
@@ -33,39 +32,39 @@ struct NotFinite : Error {
   NotFinite(std::string_view what, Cause why, std::vector<int64_t> which = {}, std::vector<std::string> called = {});
   /// The same with the pictures' names, the first of which begins the sentence.
   NotFinite of(std::vector<std::string> called) const { return {subject, cause, pictures, std::move(called)}; }
-  /// The same with other numbers for the pictures: numbers[i] for i.
+  /// The same with renumbered pictures: numbers[i] for i.
   NotFinite renumbered(std::span<const int64_t> numbers) const;
-  /// The same of one picture, whatever it was a batch of.
+  /// The same for one picture of the batch.
   NotFinite of_picture(int64_t picture) const { return {subject, cause, {picture}, names}; }
-  /// Whether numbers grew too large, and neither weights nor pictures are to blame.
+  /// Whether numbers grew too large, and neither weights nor pictures are the cause.
   bool overflow() const;
 
   std::string subject;
   Cause cause;
   std::vector<int64_t> pictures;   // rows of the batch; from evaluate(), items of the data set
-  std::vector<std::string> names;  // where the caller knows them
+  std::vector<std::string> names;  // if the caller knows them
 };
 
-/// A pass through a network, to be done again.
+/// A pass through a network that can be repeated.
 struct Again {
-  std::function<Tensor(const Tensor& input)> network;  // in the mode and under the watches that it has
+  std::function<Tensor(const Tensor& input)> network;  // in its current mode and with its watches
   Tensor input;                                        // (N,...)
   amp::Precision precision = amp::Precision::fp32;
 };
 
-/// What an Inference ran on.
+/// The pass of an Inference.
 Again again(Inference& network, const Tensor& input);
 
 bool all_finite(std::span<const double> values);
 bool all_finite(std::span<const float> values);
 
-/// "the numbers of the map at 'layer4'": what NotFinite says of an explanation.
+/// "the numbers of the map at 'layer4'": the subject of NotFinite for an explanation.
 std::string map_name(std::string_view layer);
 
-/// Which of `rows` equal parts of the values hold a number that is not finite, in ascending order.
+/// Which of `rows` equal parts of the values contain a number that is not finite, in ascending order.
 std::vector<int64_t> rows_not_finite(std::span<const double> values, int64_t rows);
 
-/// f(), and where that throws NotFinite of a batch that was made of one picture, the same of that picture.
+/// Calls f(); if it throws NotFinite about a batch made from one picture, throws the same about that picture.
 template <class F>
 decltype(auto) of_one_picture(int64_t picture, F&& f) {
   try {
@@ -75,7 +74,7 @@ decltype(auto) of_one_picture(int64_t picture, F&& f) {
   }
 }
 
-/// The same of a picture with a name.
+/// The same for a picture with a name.
 template <class F>
 decltype(auto) of_picture_named(const std::string& name, F&& f) {
   try {
@@ -85,16 +84,16 @@ decltype(auto) of_picture_named(const std::string& name, F&& f) {
   }
 }
 
-/// What to say of the pictures at these rows, of which there is at least one: their logits are not finite. Runs the first of them again,
-/// and the whole batch where that alone shows nothing. Waits for the device.
+/// The error for the pictures at these rows (at least one), whose logits are not finite. Runs the first of them again,
+/// and the whole batch if that shows nothing. Waits for the device.
 NotFinite why_not_finite(const Again& again, std::vector<int64_t> rows, std::string_view what = "the logits");
 
-/// The same for a work of any kind, a backward pass among it, that came out not finite.
+/// The same for any work, also with a backward pass, whose result was not finite.
 NotFinite why_not_finite(const std::function<void()>& work, std::string_view what, amp::Precision precision = amp::Precision::fp32);
 
-/// Logits (N,classes) on the host. Waits. Throws NotFinite where one of them is not finite.
+/// Logits (N,classes) on the host. Waits. Throws NotFinite if one of them is not finite.
 std::vector<double> finite_logits(const Tensor& logits, const Again& again);
-/// Of a model that was called plainly.
+/// For a model that was called directly.
 std::vector<double> finite_logits(Module& model, const Tensor& input, const Tensor& logits);
 
 }  // namespace mirilla::nn

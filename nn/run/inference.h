@@ -6,14 +6,14 @@
 
 namespace mirilla::nn {
 
-/// A network's logits in evaluation mode, without the tape: batch after batch, eagerly or replayed, to the same bits. The weights may
+/// A network's logits in evaluation mode, without the tape: batch after batch, eagerly or replayed, with the same bits. The weights may
 /// change in between.
 class Inference {
  public:
-  /// Puts the model into evaluation mode for as long as this lives.
+  /// Puts the model into evaluation mode while this lives.
   explicit Inference(Module& model, amp::Precision precision = amp::Precision::fp32, const ReplayOptions& replay = {});
 
-  /// (N,classes); the next call may overwrite it. Does not wait, but for the folding of batch norms whose values changed.
+  /// (N,classes); the next call may overwrite it. Does not wait, except to fold batch norms whose values changed.
   Tensor operator()(const Tensor& input);
 
   Module& model() { return model_; }

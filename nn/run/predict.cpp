@@ -34,7 +34,7 @@ void append_resized(const data::Picture& picture, const ModelInfo& info, data::C
   data::resize_crop(picture, info.resize, draw.x, draw.y, std::span(pixels).subspan(begin));
 }
 
-// Files, read and resized, until they fill a batch.
+// Collects files, read and resized, until they fill a batch.
 class Gatherer {
  public:
   Gatherer(Module& model, const ModelInfo& info, const PredictOptions& options)
@@ -84,7 +84,7 @@ class Gatherer {
     return names;
   }
 
-  // What is not finite, in a pass of whatever kind, goes to `unanswered` by its row.
+  // Rows that are not finite, in any kind of pass, go to `unanswered`.
   std::vector<double> batch_probabilities(std::map<int64_t, NotFinite>& unanswered) {
     const auto n = static_cast<int64_t>(files_.size());
     const auto run = [&](const PreparedPictures& pictures) {
@@ -107,8 +107,8 @@ class Gatherer {
   const ModelInfo& info_;
   const PredictOptions& options_;
   std::vector<uint8_t> pixels_;              // centre crops
-  std::vector<std::vector<uint8_t>> crops_;  // random ones, of each pass
-  std::vector<Prediction> files_;            // without what is predicted
+  std::vector<std::vector<uint8_t>> crops_;  // random ones, per pass
+  std::vector<Prediction> files_;            // without the predicted values
   std::vector<int64_t> items_;
   int64_t next_item_ = 0, batch_ = 0;
 };

@@ -24,7 +24,7 @@ bool replays(ReplayMode mode, const Device& device) {
   if (mode == ReplayMode::on && !device.can_replay())
     throw DeviceError(fmt::format("the device '{}' has no replay, and steps were to be replayed", device.name()),
                       "'cuda' and 'simt' have it; without it steps run eagerly, to the same bits");
-  if (running::checking()) return false;  // what is recorded cannot be looked at
+  if (running::checking()) return false;  // the outputs of a recording cannot be checked
   return mode == ReplayMode::on || (mode == ReplayMode::automatic && device.can_replay() && device.name() == "cuda");
 }
 
@@ -44,18 +44,18 @@ void say(const ReplayOptions& options, const std::string& sentence) {
 struct Replayer::Recording {
   explicit Recording(Device& device) : pool(Allocator::of(device)) {}
 
-  Allocator::Pool pool;  // outlives all that lies in it
+  Allocator::Pool pool;  // outlives everything in it
   std::unique_ptr<DeviceReplay> replay;
   std::vector<uint64_t> state;
-  std::vector<Tensor> inputs;  // where a replay reads them
+  std::vector<Tensor> inputs;  // read by a replay
   Tensor result;
   Writes writes;
-  std::vector<Tensor> copied;  // parameters whose half copy is current when it ends
+  std::vector<Tensor> copied;  // parameters whose half copy is current at its end
   struct Seen {
     std::weak_ptr<Capture> capture;
     std::vector<Capture::Call> calls;
   };
-  std::vector<Seen> seen;  // by watches
+  std::vector<Seen> seen;  // of the watches
 };
 
 Replayer::Replayer(Module& model, const ReplayOptions& options)
@@ -68,12 +68,12 @@ Replayer::Replayer(Module& model, const ReplayOptions& options)
 
 Replayer::~Replayer() { drop(); }
 
-// The device may still be at it, and what lies in the pool is about to be given to others.
+// The device may still be executing this, and the pool's memory is about to be given to others.
 void Replayer::drop() {
   if (!recording_) return;
   try {
     device_.synchronize();
-  } catch (const Error&) {  // the device is lost, and uses nothing any more
+  } catch (const Error&) {  // the device failed and uses nothing any more
   }
   recording_ = nullptr;
 }
@@ -104,7 +104,7 @@ std::vector<uint64_t> Replayer::state_of(const Work& work) const {
   return state;
 }
 
-// What the eager run would do when it comes to a copy that is stale; recorded, it would be done in every replay.
+// Updates a stale copy as the eager run would; if it were recorded, every replay would do it.
 void Replayer::refresh_copies() {
   for (const Tensor& parameter : parameters_) {
     const HalfCopy& kept = parameter.half_copy();
@@ -113,7 +113,7 @@ void Replayer::refresh_copies() {
 }
 
 Tensor Replayer::operator()(const Work& work) {
-  if (!active_ || running::checking()) {  // a replay runs without anybody's looking at what comes out of each module
+  if (!active_ || running::checking()) {  // a replay cannot check the output of each module
     ++counts_.eager;
     return work.run(work.inputs);
   }
@@ -129,7 +129,7 @@ Tensor Replayer::operator()(const Work& work) {
 
 bool Replayer::record(const Work& work, const std::vector<uint64_t>& state) {
   drop();
-  Allocator::of(device_).trim();  // the eager step's memory, which would lie idle beside the recording's
+  Allocator::of(device_).trim();  // frees the eager step's memory, which is not needed beside the recording's
   auto fresh = std::make_unique<Recording>(device_);
   fresh->state = state;
   for (const Tensor& input : work.inputs) fresh->inputs.push_back(empty_like(input));

@@ -13,11 +13,11 @@
 #include "engine/allocator.h"
 #include "nn/modules/module.h"
 
-/// Steps that a device was given once and does again, without the host's calls in between. docs/replay.md tells the whole.
+/// Steps that a device records once and runs again, without calls from the host in between. docs/replay.md explains it.
 namespace mirilla::nn {
 
 enum class ReplayMode {
-  automatic,  // where it gains something: on a GPU
+  automatic,  // on if it gains speed: on a GPU
   on,
   off,
 };
@@ -27,29 +27,29 @@ ReplayMode replay_mode_of(std::string_view word);
 
 struct ReplayOptions {
   ReplayMode mode = ReplayMode::automatic;
-  /// Told in a sentence, once, where a step could not be recorded and all go on eagerly. None: stderr is told.
+  /// Called once, with a sentence, if a step could not be recorded and all steps continue eagerly. Empty: writes to stderr.
   std::function<void(const std::string& sentence)> note = {};
 };
 
-/// Never in the check mode (engine/running.h), where each step is looked at. Throws DeviceError where it is to be on and the device has no
+/// Never in the check mode (engine/running.h), where each step is checked. Throws DeviceError if it should be on and the device has no
 /// replay.
 bool replays(ReplayMode mode, const Device& device);
 
-/// Runs the same work on a model over and over: eagerly at first, so that plans are chosen and caches filled, then recorded, then replayed.
+/// Runs the same work on a model repeatedly: eagerly at first, so that plans are chosen and caches filled, then recorded, then replayed.
 ///
-/// A work is recorded when it came twice in a row with nothing changed but values, and replayed as long as nothing else changes. What is
-/// looked at before every run: the shapes and dtypes of its inputs, its key, which parameters want a gradient, each module's mode, the
-/// dropouts' probabilities, the watches, and where all lasting tensors lie (so a state that was read from a file, an optimizer that was
-/// cleared, or a half copy that moved count). A change makes the next run eager and the one after it a new recording; a shape that comes
-/// once in a while, as a ragged last batch, is always eager and the recording stays. There is one recording at a time.
+/// A work is recorded when it ran twice in a row with only values changed, and replayed as long as nothing else changes. Compared
+/// before every run are: the shapes and dtypes of its inputs, its key, which parameters need a gradient, each module's mode, the
+/// dropouts' probabilities, the watches, and the addresses of all lasting tensors (so a state that was read from a file, an optimizer that
+/// was cleared, or a half copy that moved is noticed). A change makes the next run eager and the one after it a new recording; an
+/// occasional other shape, such as a shorter last batch, is always eager and the recording stays. There is one recording at a time.
 ///
-/// What the work allocates while it is recorded comes from a pool of its own, and stays where it is until the recording goes. The results
-/// and what watches see of the pass lie there: the next replay overwrites them.
+/// Memory allocated while the work is recorded comes from a separate pool, and keeps its address until the recording ends. The results
+/// and watched tensors of the pass are in it: the next replay overwrites them.
 ///
-/// In the check mode (engine/running.h), which looks at each module's output, all runs are eager.
+/// In the check mode (engine/running.h), which checks each module's output, all runs are eager.
 ///
-/// After a replay everything is as after the eager run, to the bit: versions of what it wrote have moved, half copies that the optimizer
-/// wrote are current, and watches hold this pass.
+/// After a replay everything has the same bits as after the eager run: versions of written tensors have moved, half copies that the
+/// optimizer wrote are current, and watches hold this pass.
 class Replayer {
  public:
   explicit Replayer(Module& model, const ReplayOptions& options = {});
@@ -58,21 +58,21 @@ class Replayer {
   Replayer& operator=(const Replayer&) = delete;
 
   struct Work {
-    std::vector<uint64_t> key = {};  // what else its course depends on
-    bool of_these_values = false;    // its course depends on the model's values too (batch norms folded into weights)
+    std::vector<uint64_t> key = {};  // everything else that its course depends on
+    bool of_these_values = false;    // its course also depends on the model's values (batch norms folded into weights)
     std::vector<Tensor> inputs;      // that are new each time
-    /// Beside the model's parameters and buffers, what it reads or writes and did not make, as it is when this is asked.
+    /// Other tensors that it reads or writes and did not make, apart from the model's parameters and buffers; called before each run.
     std::function<std::vector<Tensor>()> lasting = {};
     /// Starts the work on these inputs. Does not wait; reads everything that changes from step to step from tensors.
     std::function<Tensor(const std::vector<Tensor>& inputs)> run;
-    /// Puts the host's side in order after a recording that failed midway: none of it was done.
+    /// Restores the host's state after a recording that failed midway: none of its work was done.
     std::function<void()> forget = {};
   };
-  /// Runs it in one way or another and gives what `run` gives. Throws what `run` throws, but where only the recording failed.
+  /// Runs the work eagerly or as a replay and returns the result of `run`. Throws what `run` throws, except if only the recording failed.
   Tensor operator()(const Work& work);
 
   bool active() const { return active_; }
-  /// How often each way was gone.
+  /// Runs of each kind.
   struct Counts {
     int64_t eager = 0, recorded = 0, replayed = 0;
   };
@@ -92,7 +92,7 @@ class Replayer {
   bool active_;
   std::vector<Module*> modules_;
   std::vector<Tensor> parameters_, buffers_;
-  std::vector<uint64_t> last_;  // how things stood after the run before this one
+  std::vector<uint64_t> last_;  // the state after the previous run
   std::unique_ptr<Recording> recording_;
   Counts counts_;
 };

@@ -25,10 +25,10 @@ void stop_if_interrupted(const EvaluateOptions& options) {
   if (options.interrupt && options.interrupt->load(std::memory_order_relaxed)) throw Interrupted("interrupted while evaluating");
 }
 
-// A softmax in f32 gives 0 for what is less likely than this.
+// A softmax in f32 gives 0 for probabilities below this.
 constexpr double kSmallest = std::numeric_limits<float>::denorm_min();
 
-// What the mixed probabilities say of each picture of a batch.
+// The results of each picture of a batch from the mixed probabilities.
 void add_results(const data::Batch& batch, std::span<const double> mixed, size_t classes, std::vector<ItemResult>& results) {
   for (size_t i = 0; i < static_cast<size_t>(batch.n); ++i) {
     const int64_t actual = batch.labels[i];
@@ -45,7 +45,7 @@ void add_results(const data::Batch& batch, std::span<const double> mixed, size_t
   }
 }
 
-// Those of a batch's pictures, which go by their items.
+// The probabilities for a batch; errors name its pictures by their items.
 std::vector<double> probabilities_of(Inference& network, const data::Batch& batch, const PreparedPictures& pictures,
                                      const ModelInfo& info) {
   try {
@@ -83,7 +83,7 @@ std::vector<double> probabilities(Inference& network, const PreparedPictures& pi
 }
 
 std::vector<double> probabilities(Module& model, const PreparedPictures& pictures, const ModelInfo& info, amp::Precision precision) {
-  Inference network(model, precision, {.mode = ReplayMode::off});  // once is not enough to gain
+  Inference network(model, precision, {.mode = ReplayMode::off});  // a single run gains nothing from a replay
   return probabilities(network, pictures, info);
 }
 
@@ -122,7 +122,7 @@ Evaluation evaluate_tta(Module& model, Batches& augmented, Batches& plain, const
     if (options.after_batch) options.after_batch(iteration++, batch.n);
     return result;
   };
-  std::vector<std::vector<std::vector<double>>> passes;  // of each batch, its passes
+  std::vector<std::vector<std::vector<double>>> passes;  // the passes of each batch
   for (int pass = 0; pass < tta.n; ++pass) {
     augmented.start(pass);
     for (size_t b = 0; const data::Batch* batch = augmented.next(); ++b) {

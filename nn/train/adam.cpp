@@ -11,11 +11,11 @@ Adam::Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& opti
     for (const NamedTensor& parameter : group) slots_.push_back({.name = parameter.name});
 }
 
-// A step as the device takes it, but for its rates.
+// The arguments of a step on the device, except the rates.
 struct Adam::Call {
   std::vector<AdamTensor> tensors;
   std::vector<size_t> groups;             // of each tensor
-  std::vector<Tensor> gradients, copied;  // the first keeps what the tensors point into, the second has its copy written
+  std::vector<Tensor> gradients, copied;  // the first own what the tensors point to; the half copies of the second are written
   Backend* backend = nullptr;
 };
 

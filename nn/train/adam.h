@@ -12,20 +12,20 @@ namespace mirilla::nn {
 struct AdamOptions {
   double beta2 = 0.99;
   double eps = 1e-5;
-  double weight_decay = 0.01;  // of tensors with more than one dimension: batch norms' parameters and biases never decay
+  double weight_decay = 0.01;  // for tensors with more than one dimension: batch norms' parameters and biases never decay
 };
 
-/// What Adam keeps of one parameter.
+/// Adam's state of one parameter.
 struct AdamSlot {
   std::string name;
   Tensor m, v;  // moments, like the parameter; no tensors before its first step
   Tensor step;  // (1) i64: how many steps it took, counted on the device; no tensor before the first
-  /// The same as a number: reads it back and waits for the device.
+  /// The same as a number: copies it to the host, which waits for the device.
   int64_t steps() const { return step ? step.to_vector<int64_t>()[0] : 0; }
 };
 
-/// Adam with decoupled weight decay over groups of parameters, as kernels/core/backend.h states the formula; beta1 is the momentum of the
-/// step's rates. A parameter without a gradient is skipped whole: no decay, and its own count of steps stands still.
+/// Adam with decoupled weight decay over groups of parameters, with the formula in kernels/core/backend.h; beta1 is the momentum of the
+/// step's rates. A parameter without a gradient is skipped entirely: no decay, and its step count does not change.
 /// [fastai.optimizer.Adam]
 class Adam final : public Optimizer {
  public:
@@ -34,13 +34,13 @@ class Adam final : public Optimizer {
   /// In one call of the device.
   void step(const Rates& rates, amp::GradScaler* scaler = nullptr) override;
   void step(const Tensor& rates, amp::GradScaler* scaler = nullptr) override;
-  /// Forgets moments and counts of steps, as fastai's freeze and unfreeze do. [fastai.optimizer.Optimizer.clear_state]
+  /// Forgets moments and counts of steps, as in fastai's freeze and unfreeze. [fastai.optimizer.Optimizer.clear_state]
   void clear() override;
 
   /// Of each parameter m, v and step.
   std::vector<OptimizerSlot> kept() const override;
   void restore(const std::vector<OptimizerSlot>& slots) override;
-  /// For checkpoints, in the order of the parameters. The tensors are the optimizer's own, not copies.
+  /// The state for checkpoints, in the order of the parameters. The tensors are those of the optimizer, not copies.
   const std::vector<AdamSlot>& state() const { return slots_; }
   /// Copies a state in. Throws WeightsError where names or shapes differ.
   void set_state(const std::vector<AdamSlot>& state);

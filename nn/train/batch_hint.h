@@ -8,13 +8,13 @@
 
 namespace mirilla::nn {
 
-/// What to try where a device's memory is too small for batches of that size: a batch takes memory in proportion.
+/// The hint if a device's memory is too small for batches of this size: memory grows with the batch size.
 inline std::string batch_hint(int64_t batch_size) {
   if (batch_size <= 1) return "smaller pictures take less: `size`";
   return fmt::format("about half is enough for `batch_size` {}, and smaller pictures take less as well", batch_size / 2);
 }
 
-/// f(), and where a device's memory runs out meanwhile, the same OutOfMemory with batch_hint.
+/// Calls f(); if a device's memory runs out meanwhile, throws the same OutOfMemory with batch_hint.
 template <class F>
 decltype(auto) with_batch_hint(int64_t batch_size, F&& f) {
   try {

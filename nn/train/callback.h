@@ -12,14 +12,14 @@ namespace mirilla::nn {
 
 class Learner;
 
-/// What a fit is about to do.
+/// The plan of a fit.
 struct FitPlan {
   int fit = 0;
   int epochs = 0;
   bool frozen = false;
-  int64_t train_batches = 0;  // an epoch
+  int64_t train_batches = 0;  // per epoch
   int64_t valid_batches = 0;
-  int64_t train_pictures = 0;  // an epoch, without the dropped batch
+  int64_t train_pictures = 0;  // per epoch, without the dropped batch
   int64_t valid_pictures = 0;
   std::vector<std::string> metrics = {};  // names of those beside accuracy
 };
@@ -28,20 +28,20 @@ struct BatchReport {
   int epoch = 0;
   int64_t iteration = 0;   // within the epoch
   int64_t pictures = 0;    // of this batch
-  double train_loss = 0;   // smoothed, as far as losses came; NaN in validation
-  bool loss_known = true;  // false in validation, and before the first loss of the fit came
+  double train_loss = 0;   // smoothed over the losses that have arrived; NaN in validation
+  bool loss_known = true;  // false in validation, and before the first loss of the fit has arrived
 };
 
 enum class Verdict { go_on, stop };
 
-/// Nothing finite can come of the training any more. Thrown by a callback, in a clause that says why, it ends the run; what the learner
-/// throws then is a sentence that also says what stays.
+/// Training can give nothing finite any more. Thrown by a callback, with the reason as a clause, it ends the run; the learner's
+/// error is then a sentence that also says what is kept.
 struct Diverged : Error {
   using Error::Error;
 };
 
-/// Something that follows a fit. Events come in the order of the declarations below; each goes to all callbacks in the order of their Order
-/// (of their being added, among equals) before the next event.
+/// A receiver of a fit's events. Events come in the order of the declarations below; each goes to all callbacks in the order of their Order
+/// (in the order of adding, among equals) before the next event.
 class Callback {
  public:
   enum class Order { show, save, stop, graph };
@@ -57,15 +57,15 @@ class Callback {
   virtual void after_batch(const BatchReport& report) { static_cast<void>(report); }
   virtual void begin_validation() {}
   virtual void after_validation_batch(const BatchReport& report) { static_cast<void>(report); }
-  /// One `stop` ends the fit after all callbacks saw the epoch.
+  /// A single `stop` ends the fit after all callbacks have seen the epoch.
   virtual Verdict after_epoch(const EpochRow& row) {
     static_cast<void>(row);
     return Verdict::go_on;
   }
-  /// At the end of every fit, also one that was stopped early; not of one that was interrupted or failed.
+  /// At the end of every fit, also if it stopped early, but not if it was interrupted or failed.
   virtual void after_fit() {}
-  /// Ctrl-C, or Diverged: puts things in order, and says in a clause what stays ("the best model so far ... is in FILE"); "" for nothing to
-  /// say.
+  /// Ctrl-C, or Diverged: cleans up, and returns a clause that says what is kept ("the best model so far ... is in FILE"); "" for nothing
+  /// to say.
   virtual std::string on_interrupt() { return {}; }
 };
 

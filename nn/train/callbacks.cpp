@@ -15,7 +15,7 @@
 namespace mirilla::nn {
 
 std::string python_float(double value) {
-  if (std::isnan(value)) return "nan";  // without the sign that it may have
+  if (std::isnan(value)) return "nan";  // without its possible sign
   std::string text = fmt::format("{}", value);
   if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
   return text;
@@ -31,7 +31,7 @@ namespace {
 
 constexpr std::string_view kSmallerRate = "a smaller learning rate helps";
 
-// A negative variance does: each step takes a tenth of the batch's.
+// A negative variance recovers: each step moves it a tenth towards the batch's variance.
 bool never_mends(std::span<const weights::Flaw> flaws) {
   return std::any_of(flaws.begin(), flaws.end(), [](const weights::Flaw& flaw) { return flaw.nan + flaw.infinite > 0; });
 }
@@ -140,7 +140,7 @@ void StopDiverged::after_batch(const BatchReport&) {
 }
 
 Verdict StopDiverged::after_epoch(const EpochRow&) {
-  check_values();  // also where all losses are finite: an infinite variance makes its channel a constant
+  check_values();  // also if all losses are finite: an infinite variance makes its channel a constant
   check_scale();
   return Verdict::go_on;
 }

@@ -23,18 +23,19 @@ namespace mirilla::nn {
 
 class Learner;
 
-/// "07:31", from one hour on "1:07:31"; whole seconds, cut; 0 for NaN and what is below it. [fastcore.utils.format_time]
+/// "07:31", from one hour on "1:07:31"; whole seconds, truncated; 0 for NaN and negative values. [fastcore.utils.format_time]
 std::string format_time(double seconds);
-/// The table's head, and a row under it: names padded to 8 characters, two spaces between, floats as %.6f. [fastprogress.ConsoleMasterBar]
-/// A float too wide for its column is written as 1.23457e+30, so that the columns stay apart and below their names; fastai's run together.
+/// The table's head, and a row: names padded to 8 characters, two spaces between, floats as %.6f. [fastprogress.ConsoleMasterBar]
+/// A float too wide for its column is written as 1.23457e+30, so that the columns stay separate and below their names; fastai's columns run
+/// together.
 /// `metrics` are the names of columns beside accuracy, whose values are the row's.
 std::string table_head(std::span<const std::string> metrics = {});
 std::string table_row(const EpochRow& row, std::span<const std::string> metrics = {});
 /// As Python prints a float: the shortest text that reads back as the same, with ".0" where it would look whole. inf, nan. [float.__repr__]
 std::string python_float(double value);
 
-/// fastai's table, a line an epoch as it ends, its head before the first of a fit; on a terminal with a bar below: share, pictures/s, time
-/// left of the fit, train_loss. [fastai.callback.progress.ProgressCallback]
+/// fastai's table: one line per finished epoch, with its head before the first of a fit; on a terminal with a bar below: share, pictures/s,
+/// time left of the fit, train_loss. [fastai.callback.progress.ProgressCallback]
 class Table final : public Callback {
  public:
   explicit Table(Console& console) : console_(console_of(console)) {}
@@ -61,12 +62,12 @@ class Table final : public Callback {
   Clock::time_point fit_start_, part_start_, shown_;
 };
 
-/// Whether a validation loss is the best of its fit: strictly smaller than all before; NaN never is.
+/// Whether a validation loss is the best of its fit: strictly smaller than all earlier ones; NaN never is.
 /// [fastai.callback.tracker.TrackerCallback]
 class BestTracker {
  public:
   void reset() { best_ = std::numeric_limits<double>::infinity(); }
-  /// Without remembering it.
+  /// The same without recording it.
   bool would_be_best(double valid_loss) const { return std::isfinite(valid_loss) && valid_loss < best_; }
   bool is_new_best(double valid_loss);
   double best() const { return best_; }
@@ -96,12 +97,12 @@ class EarlyStopping final : public Callback {
 };
 
 /// Saves the model to a file whenever an epoch is the best of its fit, with fastai's line, and loads the fit's best back when the fit ends.
-/// The file is replaced as a whole, so it always holds a complete model. The best starts anew with each fit: the first epoch of the next
-/// replaces the file. [fastai.callback.tracker.SaveModelCallback] Where no epoch of a fit was a best one (all NaN), the weights stay as
-/// they are, the file too, and a line says so; fastai loads a stale file there.
+/// The file is replaced as a whole, so it always holds a complete model. The best starts again with each fit: the first epoch of the next
+/// replaces the file. [fastai.callback.tracker.SaveModelCallback] If no epoch of a fit was a best one (all NaN), the weights stay as
+/// they are, the file too, and a line says so; fastai loads the old file in that case.
 ///
 /// A model whose weights or running statistics are not finite, or whose variances are negative, is never saved, however good its loss: a
-/// line says so, and the epoch does not count as the best. What is not finite stays so, which ends the run: Diverged.
+/// line says so, and the epoch does not count as the best. Values that are not finite never recover, so the run ends with Diverged.
 class SaveBest final : public Callback {
  public:
   SaveBest(Console& console, Module& model, ModelInfo info, std::filesystem::path file);
@@ -115,7 +116,7 @@ class SaveBest final : public Callback {
   /// Loads the file back, if this run wrote it.
   std::string on_interrupt() override;
 
-  /// Whether this run wrote the file, and the epoch it holds; whether its last fit did.
+  /// Whether this run wrote the file, and which epoch it contains; whether its last fit did.
   bool saved() const { return saved_; }
   bool saved_in_last_fit() const { return saved_in_fit_; }
   const EpochRow& saved_row() const { return row_; }
@@ -135,15 +136,15 @@ class SaveBest final : public Callback {
   EpochRow row_;
 };
 
-/// Ends the run with Diverged where nothing that may be saved can come any more. A loss that is not finite only raises the question: then,
-/// and at each epoch's end, the weights and running statistics are looked at, and the run ends where one of them is not finite, for no step
-/// mends that. In fp16, where a step that overflows is left out, it also ends where the scale fell to 2^-24, at which every gradient below
-/// 1 is lost, and gradients still overflow. Costs a pass over the weights an epoch, and nothing a step as long as losses are finite.
-/// [fastai.callback.tracker.TerminateOnNaNCallback, which ends the fit at the first such loss]
+/// Ends the run with Diverged if no model that may be saved can follow. A loss that is not finite only triggers the check: then,
+/// and at each epoch's end, the weights and running statistics are checked, and the run ends if one of them is not finite, since no step
+/// repairs that. In fp16, where a step that overflows is skipped, it also ends if the scale has fallen to 2^-24, at which every gradient
+/// below 1 is lost, and gradients still overflow. Costs one pass over the weights per epoch, and nothing per step as long as losses are
+/// finite. [fastai.callback.tracker.TerminateOnNaNCallback, which ends the fit at the first such loss]
 class StopDiverged final : public Callback {
  public:
   StopDiverged() = default;
-  /// The learner that it is added to.
+  /// `learner` is the one that this callback is added to.
   explicit StopDiverged(Learner& learner) : learner_(&learner) {}
   Order order() const override { return Order::stop; }
   void join(Learner& learner) override { learner_ = &learner; }
@@ -156,11 +157,11 @@ class StopDiverged final : public Callback {
   void check_scale() const;
 
   Learner* learner_ = nullptr;
-  size_t looked_ = 0;  // steps whose losses were
+  size_t looked_ = 0;  // steps whose losses were checked
 };
 
-/// Draws the run's losses after every epoch, the one that stopped the run included: train_loss a step and valid_loss at its epoch's last
-/// step, y from 0. A PNG each time (no file for an empty path), and on a terminal the plot as text after each fit.
+/// Draws the run's losses after every epoch, including the one that stopped the run: train_loss per step and valid_loss at its epoch's last
+/// step, y from 0. Writes a PNG each time (no file for an empty path), and on a terminal the plot as text after each fit.
 /// [fastai.callback.progress.ShowGraphCallback]
 class LossGraph final : public Callback {
  public:

@@ -8,17 +8,17 @@
 
 namespace mirilla::nn {
 
-/// Where a run's lines go. On a terminal there may be a status line below them, which is overwritten in place; in a pipe or file there is
-/// none, and no carriage return is ever written.
+/// The output of a run's lines. On a terminal there may be a status line below them, which is overwritten in place; in a pipe or file there
+/// is none, and no carriage return is ever written.
 class Console {
  public:
   Console(std::ostream& out, bool terminal, int columns = 80) : out_(out), terminal_(terminal), columns_(columns) {}
 
   bool terminal() const { return terminal_; }
   int columns() const { return columns_; }
-  /// One line for good (or several, with '\n' between); the newline is added. Flushes.
+  /// Writes one permanent line (or several, with '\n' between); the newline is added. Flushes.
   void line(std::string_view text);
-  /// Replaces the status line, cut to the terminal's width (bytes are taken for columns). Nothing happens without a terminal.
+  /// Replaces the status line, cut to the terminal's width (one byte counts as one column). Does nothing without a terminal.
   void status(std::string_view text);
   void clear_status();
 

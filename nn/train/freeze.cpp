@@ -30,7 +30,7 @@ void freeze_to(Module& model, Optimizer& optimizer, int first) {
     for (const NamedTensor& parameter : optimizer.groups()[static_cast<size_t>(g)]) {
       const bool trains = g >= begin || norms.contains(parameter.name);
       Tensor tensor = parameter.tensor;
-      tensor.clear_grad();  // or the optimizer would go on moving what is frozen
+      tensor.clear_grad();  // otherwise the optimizer would still change the frozen parameters
       tensor.set_requires_grad(trains);
     }
   }

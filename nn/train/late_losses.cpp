@@ -8,7 +8,7 @@ namespace mirilla::nn {
 
 namespace {
 
-constexpr size_t kRoom = 64;  // losses under way: the ring of inputs holds the host back long before
+constexpr size_t kRoom = 64;  // losses in flight: the ring of inputs stops the host long before
 
 double read(const std::byte* address, DType dtype) {
   return dispatch_real(dtype, "a late loss", [&]<class T>() {
@@ -25,7 +25,7 @@ LateLosses::LateLosses(Device& device) : memory_(device, kRoom * sizeof(double))
 LateLosses::~LateLosses() {
   try {
     all();
-  } catch (const Error&) {  // the device is lost, and writes nothing any more
+  } catch (const Error&) {  // the device has failed and writes nothing any more
   }
 }
 

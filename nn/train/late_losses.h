@@ -10,12 +10,12 @@
 
 namespace mirilla::nn {
 
-/// Losses on their way from the device to the host. Each goes to pinned memory in the device's order of work; the host takes those that
-/// have come and goes on. On a host device, whose work is done when a call returns, each comes at once.
+/// Losses on their way from the device to the host. Each is copied to pinned memory in the device's order of work; the host takes those
+/// that have arrived and continues. On a host device, whose work is done when a call returns, each is there at once.
 class LateLosses {
  public:
   explicit LateLosses(Device& device);
-  /// Waits for those under way, whose memory goes.
+  /// Waits for losses in flight, since their memory is freed.
   ~LateLosses();
   LateLosses(const LateLosses&) = delete;
   LateLosses& operator=(const LateLosses&) = delete;
@@ -25,12 +25,12 @@ class LateLosses {
     double value = 0;
   };
 
-  /// Sends one on its way: () f32 | f64, which may be overwritten by what the device is given afterwards. Waits only where as many are
-  /// under way as there is room for, for the first of them.
+  /// Starts the copy of a loss: () f32 | f64, which later work of the device may overwrite. Waits only if as many are
+  /// in flight as there is room for, for the first of them.
   void send(int64_t step, const Tensor& loss);
-  /// Those that came since this was last asked, in the order they were sent. Does not wait.
+  /// The losses that have arrived since the last call, in the order they were sent. Does not wait.
   std::vector<Loss> arrived();
-  /// The same after waiting for all.
+  /// The same, after waiting for all.
   std::vector<Loss> all();
 
  private:

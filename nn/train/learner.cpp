@@ -18,7 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// fastai's mean is an f32 in every precision; in double, where we check ourselves, nothing is rounded.
+// fastai's mean is an f32 in every precision; in f64, which only our checks use, nothing is rounded.
 double as_recorded(double loss, DType dtype) { return dtype == DType::f64 ? loss : static_cast<float>(loss); }
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -164,7 +164,7 @@ void Learner::record(const std::vector<LateLosses::Loss>& losses) {
 
 double Learner::train_batch(const data::Batch& batch, const Rates& rates) { return start_step(batch, rates).item(); }
 
-// The labels are looked at here, on the host: the device would not notice, or only later.
+// The labels are checked here, on the host: the device would not notice wrong ones, or only later.
 Tensor Learner::start_step(const data::Batch& batch, const Rates& rates) {
   const auto classes = static_cast<int64_t>(info_.vocabulary.size());
   const auto outside = std::find_if(batch.labels.begin(), batch.labels.end(), [&](int64_t label) { return label < 0 || label >= classes; });
@@ -202,7 +202,7 @@ std::string Learner::where() const {
   return fmt::format("epoch {} (of 0 to {}{})", phase_epoch_, phase_.epochs - 1, phase_.frozen ? ", frozen" : "");
 }
 
-// After a fit that ended before its time: what the callbacks have to say, each clause behind a semicolon.
+// After a fit that ended early: the clauses of the callbacks, each after a semicolon.
 std::string Learner::put_in_order() {
   record(losses_.all());
   optimizer_->zero_grad();
@@ -215,7 +215,7 @@ std::string Learner::put_in_order() {
 double Learner::time_training_step(const Tensor& input, std::span<const int64_t> labels) {
   double seconds = 0;
   model_.train();
-  for (int run = 0; run < 2; ++run) {  // the first pays for memory and plans
+  for (int run = 0; run < 2; ++run) {  // the first allocates memory and chooses plans
     const Clock::time_point start = Clock::now();
     training_step_.forward_backward(input, labels, step_scaler()).item();  // waits
     optimizer_->zero_grad();
@@ -238,7 +238,7 @@ double Learner::time_validation_batch(const Tensor& input) {
 }
 
 double Learner::estimate_seconds(std::span<const Phase> phases, int64_t batch_size, int resize) {
-  constexpr double kFrozenShare = 2.0 / 3;         // of the three products of a convolution, the one for its weights is left out
+  constexpr double kFrozenShare = 2.0 / 3;         // of a convolution's three products, the one for its weights is skipped
   if (train_->batches_per_epoch() == 0) return 0;  // fit will say so
   const int64_t n = std::min(batch_size, train_->pictures_per_epoch());
   std::vector<uint8_t> pixels(static_cast<size_t>(n) * static_cast<size_t>(resize) * static_cast<size_t>(resize) * 3);
@@ -247,7 +247,7 @@ double Learner::estimate_seconds(std::span<const Phase> phases, int64_t batch_si
   const std::vector<float> parameters = data::validation_parameters(static_cast<int>(n), resize, resize);
   const Tensor input = to_input(pixels, n, resize, resize, parameters, false, info_, placement_);
 
-  std::vector<NamedTensor> buffers = model_.buffers();  // a training pass moves the running statistics
+  std::vector<NamedTensor> buffers = model_.buffers();  // a training pass changes the running statistics
   std::vector<Tensor> before;
   for (const NamedTensor& buffer : buffers) before.push_back(buffer.tensor.clone());
   const bool training = model_.training();

@@ -29,42 +29,42 @@
 namespace mirilla::nn {
 
 struct LearnerOptions {
-  uint64_t seed = 42;                               // of dropout, augmentation and, through make_learner, of order and crops
+  uint64_t seed = 42;                               // for dropout, augmentation and, through make_learner, for order and crops
   data::AugmentSpec augment = {};                   // augment.size is overridden by info.size
-  bool augmentation = true;                         // off: training sees validation's transforms
+  bool augmentation = true;                         // off: training uses validation's transforms
   AdamOptions adam = {};                            // where no optimizer is named:
   OptimizerMaker optimizer = {};                    // adam(...), sgd(...), or one of your own
   std::shared_ptr<const Loss> loss = {};            // of training and validation; null: plain cross entropy
   std::vector<Metric> metrics = {};                 // what the table and the history show beside accuracy
-  amp::Precision precision = amp::Precision::fp32;  // of training and validation
+  amp::Precision precision = amp::Precision::fp32;  // for training and validation
   amp::GradScalerOptions scaler = {};               // in fp16
   ReplayOptions replay = {};                        // of training steps and of validation
-  const std::atomic<bool>* interrupt = nullptr;     // raised by a signal handler; looked at before every batch
+  const std::atomic<bool>* interrupt = nullptr;     // raised by a signal handler; checked before every batch
   // For make_learner:
   int64_t batch_size = 128;
   int loader_threads = 1;
   DevicePictures device_pictures = {};
 };
 
-/// All that training moves, as copies: to try something and take it back.
+/// Everything that training changes, as copies: to try something and undo it.
 struct LearnerState {
   std::vector<Tensor> values;  // the model's parameters, then its buffers
   std::vector<OptimizerSlot> optimizer;
-  Tensor scaler;  // no tensor but in fp16
+  Tensor scaler;  // a tensor only in fp16
   int64_t step = 0;
   int64_t epoch = 0;
-  bool training = false;  // the model's mode
+  bool training = false;  // the mode of the model
 };
 
 /// Trains a network that gives logits (N,classes of the vocabulary) on batches: augment, forward, loss, backward, optimizer, along
 /// one-cycle schedules; validates after every epoch; tells its callbacks.
 ///
-/// Random numbers are keyed by (seed, purpose, step, item), the step counting over all fits, so the same seed gives the same run to the bit
-/// on the same device with the same number of threads.
+/// Random numbers are keyed by (seed, purpose, step, item), the step counting over all fits, so the same seed gives the same run, with the
+/// same bits, on the same device with the same number of threads.
 ///
-/// A step does not wait for the device: where that is behind, losses come some steps later, the recorder, the reports and the smoothed loss
-/// know what has come, and all have come when the epoch's validation begins or the fit ends, in whatever way. A host device is never
-/// behind.
+/// A step does not wait for the device: if the device is behind, losses arrive some steps later; the recorder, the reports and the smoothed
+/// loss cover those that have arrived, and all have arrived when the epoch's validation begins or the fit ends, in any way. A host device
+/// is never behind.
 ///
 /// In half precision the network sees halves and runs under amp::Autocast; weights and the optimizer's tensors stay f32, the loss is f32.
 /// In fp16 it is scaled, by a scaler made anew for each fit, and a step whose gradients overflowed leaves weights and moments as they are,
@@ -77,7 +77,7 @@ class Learner {
   /// outlives the learner.
   Learner(Classifier& model, const data::Photos& photos, LearnerOptions options = {});
 
-  /// Callbacks live as long as the caller likes, at least as long as the fits.
+  /// The caller owns callbacks and keeps them alive during fits.
   void add(Callback& callback);
   /// The same of one that the learner keeps: learn.add(Table(std::cout)). The reference lives as long as the learner.
   template <std::derived_from<Callback> C>
@@ -89,45 +89,45 @@ class Learner {
     return reference;
   }
 
-  /// The phases in turn, each after freezing or unfreezing as it says. Throws DataError where an epoch has no batch, Interrupted where the
-  /// flag was raised, Diverged where a callback said so: then the callbacks have put things in order, and the message says what stays.
+  /// The phases in turn, each after freezing or unfreezing as it says. Throws DataError if an epoch has no batch, Interrupted if the
+  /// flag was raised, Diverged if a callback threw it: then the callbacks have cleaned up, and the message says what is kept.
   void fit(std::span<const Phase> phases);
   /// fine_tune_phases, for a body trained elsewhere.
   void fine_tune(int epochs, double base_lr, int freeze_epochs = 1);
-  /// from_scratch_phases. What is frozen and Adam's state stay as they are, as in fastai.
+  /// from_scratch_phases. Frozen parameters and Adam's state stay as they are, as in fastai.
   void fit_one_cycle(int epochs, double lr);
 
-  /// On the validation part, as it is after every epoch: losses that are not finite count as they come.
+  /// Evaluates the validation part, as after every epoch: losses that are not finite are counted like others.
   Evaluation evaluate();
-  /// Throws NotFinite where validation's logits or losses are not finite, to say which module wrote the first such number.
+  /// Throws NotFinite if validation's logits or losses are not finite; it names the module that wrote the first such number.
   void require_finite_validation();
 
-  /// What a fit is made of, for training of another kind: one step on a batch at these rates, outside any fit, unheard by recorder and
-  /// callbacks; returns its loss, for which it waits. The model is to be in training mode.
+  /// The building block of a fit, for other kinds of training: one step on a batch at these rates, outside any fit, without recorder and
+  /// callbacks; returns its loss, for which it waits. The model must be in training mode.
   double train_batch(const data::Batch& batch, const Rates& rates);
   Batches& training_part() { return *train_; }
-  /// Throws DataError where an epoch has no batch.
+  /// Throws DataError if an epoch has no batch.
   void require_batches() const;
-  /// In fp16 a new scaler, as each fit of fastai's has its own.
+  /// In fp16 makes a new scaler, since each fit of fastai has its own.
   void renew_scaler();
   LearnerState snapshot() const;
-  /// Puts all of it back, and forgets the gradients. What is frozen stays as it is now, and so does the recorder.
+  /// Restores everything in `state` and clears the gradients. Frozen parameters and the recorder stay as they are now.
   void restore(const LearnerState& state);
 
   Module& model() { return model_; }
   const ModelInfo& info() const { return info_; }
   const Recorder& recorder() const { return recorder_; }
   Optimizer& optimizer() { return *optimizer_; }
-  /// Null but in fp16.
+  /// Null except in fp16.
   const amp::GradScaler* scaler() const { return scaler_ ? &*scaler_ : nullptr; }
   const LearnerOptions& options() const { return options_; }
-  /// How the steps so far were run.
+  /// How often steps so far ran eagerly, were recorded or replayed.
   const Replayer::Counts& step_counts() const { return training_step_.counts(); }
   int64_t steps() const { return step_; }
-  /// Passes over the training part that were begun: what the loader's random numbers count.
+  /// The number of started passes over the training part, which keys the loader's random numbers.
   int64_t epochs() const { return epoch_; }
 
-  /// About how long these phases take, in seconds, loading left out: a training step and a validation batch on noise are timed. Changes
+  /// About how long these phases take, in seconds, without loading: times a training step and a validation batch on noise. Changes
   /// nothing.
   double estimate_seconds(std::span<const Phase> phases, int64_t batch_size, int resize);
 
@@ -165,8 +165,8 @@ class Learner {
   std::vector<Callback*> callbacks_;
   std::vector<std::unique_ptr<Callback>> own_callbacks_;
   int64_t step_ = 0;   // of the run
-  int64_t epoch_ = 0;  // of the run: what the loader's random numbers count
-  Phase phase_;        // the one that runs, for messages
+  int64_t epoch_ = 0;  // of the run: keys the loader's random numbers
+  Phase phase_;        // the running one, for messages
   int phase_epoch_ = 0;
 };
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kFewest = 6;              // fastai's
 constexpr double kBlowUp = 4;           // times the smallest smoothed loss
-constexpr double kUsualMomentum = 0.9;  // fastai's Adam, before anything schedules it
+constexpr double kUsualMomentum = 0.9;  // fastai's Adam, before a schedule changes it
 
 void check(const LrFindOptions& options) {
   if (options.iterations < kFewest)
@@ -29,7 +29,7 @@ double momentum_of(const Learner& learner, const LrFindOptions& options) {
   return steps.empty() ? kUsualMomentum : steps.back().rates.momentum;
 }
 
-// The training part's batches, an epoch after another, as a fit would take them.
+// The training part's batches, epoch after epoch, as in a fit.
 class EndlessBatches {
  public:
   EndlessBatches(Batches& batches, int64_t epoch) : batches_(batches), epoch_(epoch) { batches_.start(epoch_); }
@@ -50,7 +50,7 @@ class EndlessBatches {
 
 LrFindResult mock_training(Learner& learner, const LrFindOptions& options) {
   LrFindResult result;
-  Recorder recorder;  // its smoothing, out of the learner's sight
+  Recorder recorder;  // for its smoothing, separate from the learner's
   recorder.begin_fit();
   Rates rates{.lr = {}, .momentum = momentum_of(learner, options)};
   double best = std::numeric_limits<double>::infinity();
@@ -68,7 +68,7 @@ LrFindResult mock_training(Learner& learner, const LrFindOptions& options) {
     result.raw_losses.push_back(raw);
     if (options.progress) options.progress(i + 1, options.iterations, loss);
     if (loss < best) best = loss;
-    if (options.stop_at_blowup && loss > kBlowUp * best && i + 1 < options.iterations) {  // never of a NaN
+    if (options.stop_at_blowup && loss > kBlowUp * best && i + 1 < options.iterations) {  // always false for a NaN
       result.blew_up = true;
       break;
     }

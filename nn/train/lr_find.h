@@ -18,25 +18,25 @@ struct LrFindOptions {
   double start_lr = 1e-7;
   double end_lr = 10;
   int iterations = 100;        // fastai's num_it
-  bool stop_at_blowup = true;  // fastai's stop_div: end where the smoothed loss is above 4 times its smallest so far
-  /// Adam's beta1. Not said: what the learner's last step was taken with, .9 before its first, as fastai's optimizer keeps it.
+  bool stop_at_blowup = true;  // fastai's stop_div: end when the smoothed loss is above 4 times its smallest so far
+  /// Adam's beta1. Empty: that of the learner's last step, .9 before its first, as kept by fastai's optimizer.
   std::optional<double> momentum = std::nullopt;
-  /// After each iteration.
+  /// Called after each iteration.
   std::function<void(int64_t done, int64_t iterations, double loss)> progress = {};
 };
 
-/// A rate that a rule suggests, and the point of the curve that it shows for it.
+/// A rate suggested by a rule, and the point of the curve that the plot shows for it.
 struct LrSuggestion {
   std::string rule;
-  std::optional<double> lr;  // none: the curve is too short for the rule
-  double at_lr = 0;          // where the dot stands; `minimum` suggests a tenth of where its dot is
+  std::optional<double> lr;  // empty: the curve is too short for the rule
+  double at_lr = 0;          // the position of the dot; `minimum` suggests a tenth of it
   double at_loss = 0;
 };
 
-/// One step an iteration, in its order.
+/// One entry per iteration, in order.
 struct LrFindResult {
   std::vector<double> lrs;
-  std::vector<double> losses;      // smoothed, as the recorder smooths them
+  std::vector<double> losses;      // smoothed as in the recorder
   std::vector<double> raw_losses;  // each batch's own
   bool blew_up = false;            // it ended before all iterations
 };
@@ -44,24 +44,25 @@ struct LrFindResult {
 /// The rate of iteration i of n: start (end / start)^(i / n). The end itself is never reached. [fastai.callback.schedule.SchedExp]
 double lr_find_rate(const LrFindOptions& options, int iteration);
 
-/// A mock training under rates that grow from 1e-7 to 10: one rate for all groups, momentum unscheduled, no validation, what is frozen
-/// stays so. It takes the batches and the random numbers that a fit would take first, over as many epochs as it needs, and in half
-/// precision a scaler of its own. Afterwards, also after an exception, the learner is as it was to the bit: weights, running statistics,
-/// Adam's state, scaler, counters, so that a fit gives what it would have given without (fastai restores weights and optimizer, not the
-/// random numbers); its recorder and callbacks hear nothing.                       [fastai.callback.schedule.LRFinder,
-/// fastai.learner.Learner.lr_find] Throws UsageError for fewer than 6 iterations or rates that do not grow from above 0, DataError where an
-/// epoch has no batch, Interrupted where the learner's flag was raised.
+/// A mock training with rates that grow from 1e-7 to 10: one rate for all groups, momentum unscheduled, no validation; frozen parameters
+/// stay frozen. It uses the batches and the random numbers that a fit would use first, over as many epochs as it needs, and in half
+/// precision a separate scaler. Afterwards, also after an exception, the learner has the same bits as before: weights, running statistics,
+/// Adam's state, scaler, counters, so that a fit gives the same as without lr_find (fastai restores weights and optimizer, not the
+/// random numbers); its recorder and callbacks get no events. Throws UsageError for fewer than 6 iterations or rates that do not grow from
+/// above 0, DataError where an epoch has no batch, Interrupted if the learner's flag was raised.
+///                                                                      [fastai.callback.schedule.LRFinder, fastai.learner.Learner.lr_find]
 LrFindResult lr_find(Learner& learner, const LrFindOptions& options = {});
 
-/// The rules that fastai suggests a rate by, each on a curve as suggest() cuts it. They compute in f32, where fastai's curves are. lr is
+/// fastai's rules to suggest a rate, each on a curve cut by suggest(). They compute in f32, like fastai's curves. lr is
 /// empty for a curve without points, of fewer than 2 for steep, of fewer than 16 for slide: fastai fails there.
 
 /// A point in the longest valley, the longest strictly falling subsequence of the losses (the first to reach that length L). Where it ends
-/// at e it is said to start at e - L, one before its first point, and with s = L / 3 the index is e - L + int(s) + int(s / 2); -1 is the
+/// at e its start is taken as e - L, one before its first point, and with s = L / 3 the index is e - L + int(s) + int(s / 2); -1 is the
 /// last, as in Python. L = 1 gives index 0.                                                       [fastai.callback.schedule.valley]
 LrSuggestion valley(std::span<const double> lrs, std::span<const double> losses);
-/// From the right, two points 15 apart slide left while the slopes of the loss (numpy.gradient, a point a unit) under them differ by more
-/// than .005; the left one's rate where they stop.                                               [fastai.callback.schedule.slide]
+/// From the right, two points 15 apart slide left while the slopes of the loss (numpy.gradient, one unit per point) under them differ by
+/// more than .005; the result is the left one's rate where they stop.
+/// [fastai.callback.schedule.slide]
 LrSuggestion slide(std::span<const double> lrs, std::span<const double> losses);
 /// A tenth of the rate of the smallest loss.                                                    [fastai.callback.schedule.minimum]
 LrSuggestion minimum(std::span<const double> lrs, std::span<const double> losses);
@@ -76,10 +77,10 @@ std::vector<LrSuggestion> suggest(const LrFindResult& result, int iterations, st
 /// "SuggestedLRs(valley=0.0008317637839354575, steep=None)", as fastai's named tuple prints.
 std::string to_string(std::span<const LrSuggestion> suggestions);
 
-/// The smoothed losses without the last 5 over the rates, which grow by equal factors, and a dot a suggestion.
+/// The smoothed losses without the last 5 over the rates, which grow by equal factors, and one dot per suggestion.
 /// [fastai.callback.schedule.Recorder.plot_lr_find]
 data::Picture draw_lr_find(const LrFindResult& result, std::span<const LrSuggestion> suggestions);
-/// "iteration,lr,loss,smoothed_loss" and a line an iteration. Whole or not at all. Throws Error where it cannot be written.
+/// "iteration,lr,loss,smoothed_loss" and one line per iteration. Written whole or not at all. Throws Error if it cannot be written.
 void write_lr_find(const LrFindResult& result, const std::filesystem::path& path);
 
 }  // namespace mirilla::nn

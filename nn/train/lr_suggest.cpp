@@ -10,7 +10,7 @@ namespace mirilla::nn {
 
 namespace {
 
-// fastai's curves are tensors of f32, so rates print and ties fall as there.
+// fastai's curves are tensors of f32, so rates print the same and ties are decided the same.
 struct Curve {
   std::vector<float> lrs, losses;
 
@@ -28,7 +28,7 @@ struct Curve {
 
 LrSuggestion none(std::string_view rule) { return {.rule = std::string(rule), .lr = std::nullopt}; }
 
-// What numpy.gradient gives for f32 values a unit apart.
+// numpy.gradient for f32 values at unit distance.
 std::vector<float> gradient_of(const std::vector<float>& values) {
   const size_t n = values.size();
   std::vector<float> slopes(n);
@@ -38,7 +38,7 @@ std::vector<float> gradient_of(const std::vector<float>& values) {
   return slopes;
 }
 
-// numpy.interp of the curve over log10 of the rates, which grow.
+// numpy.interp of the curve over log10 of the increasing rates.
 double loss_at(const Curve& curve, double lr) {
   const double x = std::log10(lr);
   const auto x_of = [&](size_t i) { return static_cast<double>(std::log10(curve.lrs[i])); };
@@ -68,7 +68,7 @@ LrSuggestion valley(std::span<const double> lrs, std::span<const double> losses)
   const Curve curve(lrs, losses);
   const size_t n = curve.size();
   if (n == 0) return none("valley");
-  std::vector<int> length(n, 1);  // of the longest falling subsequence that ends here
+  std::vector<int> length(n, 1);  // of the longest decreasing subsequence that ends here
   size_t end = 0;
   for (size_t i = 1; i < n; ++i) {
     for (size_t j = 0; j < i; ++j)

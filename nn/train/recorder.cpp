@@ -68,7 +68,7 @@ const EpochRow* Recorder::best() const {
 
 namespace {
 
-// Six decimals; NaN without the sign that it may have.
+// Six decimals; NaN without its possible sign.
 std::string number(double value) { return value == value ? fmt::format("{:.6f}", value) : "nan"; }
 
 }  // namespace

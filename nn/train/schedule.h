@@ -6,7 +6,7 @@
 
 namespace mirilla::nn {
 
-/// What an optimizer step is taken with: a rate a parameter group, and the momentum (Adam's beta1) of all.
+/// The rates of an optimizer step: one rate per parameter group, and the momentum (Adam's beta1) of all.
 struct Rates {
   std::vector<double> lr;
   double momentum = 0.9;
@@ -20,7 +20,7 @@ double cosine_between(double a, double b, double p);
 /// momentum goes from momentum_first to momentum_middle to momentum_last on the same breakpoints. [fastai.callback.schedule.fit_one_cycle]
 /// All in double, where fastai computes positions in f32: up to 2.5e-5 relative apart.
 struct OneCycle {
-  std::vector<double> lr_max;  // one a parameter group
+  std::vector<double> lr_max;  // one per parameter group
   double pct_start = 0.25;
   double div = 25;
   double div_final = 1e5;
@@ -31,10 +31,11 @@ struct OneCycle {
   Rates at(double position) const;
 };
 
-/// Where in a fit a batch stands, set before it: epoch / epochs + iteration / (iterations epochs). [fastai.callback.core.TrainEvalCallback]
+/// The position of a batch in a fit, set before it: epoch / epochs + iteration / (iterations epochs).
+/// [fastai.callback.core.TrainEvalCallback]
 double position_of(int epoch, int64_t iteration, int epochs, int64_t iterations);
 
-/// One fit: so many epochs along one cycle, with all groups but the last frozen or not.
+/// One fit: a number of epochs along one cycle, with all groups except the last frozen or not.
 struct Phase {
   int epochs = 1;
   bool frozen = false;
@@ -46,8 +47,8 @@ struct Phase {
 /// [fastai.callback.schedule.fine_tune] Throws UsageError for epochs below 1, negative freeze_epochs or a rate that is not positive.
 std::vector<Phase> fine_tune_phases(int groups, int epochs, double base_lr, int freeze_epochs = 1);
 
-/// One fit of all groups at one rate, pct_start .25 and div 25: for a network that was never trained, where a body at lr/100 would learn
-/// nothing.
+/// One fit of all groups at one rate, pct_start .25 and div 25: for a network that was never trained, for which a body at lr/100 would
+/// learn nothing.
 std::vector<Phase> from_scratch_phases(int groups, int epochs, double lr);
 
 }  // namespace mirilla::nn

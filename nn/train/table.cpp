@@ -14,7 +14,7 @@ namespace mirilla::nn {
 namespace {
 
 constexpr size_t kMinimumWidth = 8, kGap = 2;
-// Roughly what a validated picture costs of a trained one: a forward pass, without the two products of the way back.
+// Cost of validating a picture, relative to training on it: a forward pass, without the two products of the backward pass.
 constexpr double kValidationShare = 1.0 / 3;
 constexpr std::chrono::milliseconds kRefresh{100};
 
@@ -34,10 +34,10 @@ std::vector<std::string> columns_with(std::span<const std::string> metrics) {
   return columns;
 }
 
-// As fastai writes it, six decimals, where that leaves a blank before the next column; else with as many digits as do: 1.23457e+30.
+// Six decimals, as in fastai, if that leaves a blank before the next column; else as many digits as fit: 1.23457e+30.
 std::string number_cell(double value, std::string_view column) {
   const size_t room = width_of(column) + kGap - 1;
-  if (std::isnan(value)) return "nan";  // without the sign that it may have
+  if (std::isnan(value)) return "nan";  // without its possible sign
   std::string text = fmt::format("{:.6f}", value);
   for (int digits = 6; text.size() > room && digits >= 0; --digits) text = fmt::format("{:.{}e}", value, digits);
   return text;
@@ -46,7 +46,7 @@ std::string number_cell(double value, std::string_view column) {
 }  // namespace
 
 std::string format_time(double seconds) {
-  constexpr double kMost = 1e15;  // also what stands for infinity: a whole number that an int64 holds
+  constexpr double kMost = 1e15;  // also used for infinity: a whole number that fits an int64
   const auto t = static_cast<int64_t>(seconds > 0 ? std::min(seconds, kMost) : 0);
   if (t >= 3600) return fmt::format("{}:{:02d}:{:02d}", t / 3600, t / 60 % 60, t % 60);
   return fmt::format("{:02d}:{:02d}", t / 60, t % 60);
@@ -66,7 +66,7 @@ std::string table_row(const EpochRow& row, std::span<const std::string> metrics)
   std::vector<std::string> cells{fmt::format("{}", row.epoch)};
   for (size_t i = 0; i < numbers.size(); ++i) cells.push_back(number_cell(numbers[i], columns[i + 1]));
   cells.push_back(format_time(row.seconds));
-  std::string line;  // each cell is followed by its gap, the last one too, as fastprogress does
+  std::string line;  // each cell is followed by its gap, also the last one, as in fastprogress
   for (size_t i = 0; i < cells.size(); ++i)
     line += fmt::format("{:<{}}", cells[i], std::max(width_of(columns[i]) + kGap, cells[i].size() + 1));
   return line;

@@ -11,7 +11,7 @@ namespace mirilla::nn {
 
 namespace {
 
-// A part of what the host says, and where on the device it goes.
+// A part of the host's input, and its destination on the device.
 struct Part {
   const void* from;
   size_t bytes;
@@ -29,7 +29,7 @@ TrainingStep::TrainingStep(Module& model, Optimizer& optimizer, const TrainingSt
 
 std::byte* TrainingStep::turn_for(size_t bytes) {
   if (!ring_ || ring_->bytes() < bytes) {
-    ring_ = nullptr;  // waits for what is being read from it
+    ring_ = nullptr;  // waits for running reads from it
     ring_ = std::make_unique<PinnedRing>(device_, bytes);
   }
   return ring_->next();
@@ -79,7 +79,7 @@ Tensor TrainingStep::run(const std::vector<Tensor>& inputs, const Step& step) {
   model_.begin_step(options_.seed, number_ ? 0 : static_cast<uint32_t>(step.number), number_);
   const Tensor loss = backward_from(inputs[0], inputs[1], step.scaler);
   rates_ ? optimizer_.step(rates_, step.scaler) : optimizer_.step(step.rates, step.scaler);
-  optimizer_.zero_grad();  // so that no gradient lives through validation
+  optimizer_.zero_grad();  // so that no gradient occupies memory during validation
   return loss;
 }
 

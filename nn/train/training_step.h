@@ -16,7 +16,7 @@ namespace mirilla::nn {
 
 struct TrainingStepOptions {
   amp::Precision precision = amp::Precision::fp32;
-  uint64_t seed = 0;           // of the dropout
+  uint64_t seed = 0;           // for the dropout
   int64_t classes = 0;         // that the labels are of: the network has to give as many logits; 0: the caller's promise
   const Loss* loss = nullptr;  // outlives the step; null: plain cross entropy
   ReplayOptions replay = {};
@@ -24,31 +24,31 @@ struct TrainingStepOptions {
 
 /// One training step after another: forward, loss, backward, optimizer; eagerly, or recorded and replayed. Both give the same bits.
 ///
-/// Does not wait for the device, but where that is several steps behind: labels, rates and the step's number go there through pinned
-/// memory, each step's in a turn of its own.
+/// Does not wait for the device unless it is several steps behind: labels, rates and the step's number are copied through pinned
+/// memory, each step's in its own slot.
 class TrainingStep {
  public:
-  /// The optimizer is that of the model's parameters. Both outlive this.
+  /// The optimizer must be that of the model's parameters. Both must outlive this.
   TrainingStep(Module& model, Optimizer& optimizer, const TrainingStepOptions& options = {});
 
   struct Step {
-    Tensor input;                     // (N,H,W,3) normalised, on the model's device; a half's network takes halves
-    std::span<const int64_t> labels;  // (N), each a class of the model: the caller's promise
+    Tensor input;                     // (N,H,W,3) normalised, on the model's device; halves for a network in half precision
+    std::span<const int64_t> labels;  // (N), each a class of the model; not checked here
     Rates rates;
     int64_t number = 0;                 // of the step: keys the dropout
     amp::GradScaler* scaler = nullptr;  // in fp16
   };
-  /// The loss, (): the next step may overwrite it. The model is to be in training mode. No gradient is left.
+  /// Returns the loss, (); the next step may overwrite it. The model must be in training mode. No gradient is left.
   Tensor operator()(const Step& step);
 
-  /// Without the optimizer: fills the gradients.
+  /// The same without the optimizer: fills the gradients.
   Tensor forward_backward(const Tensor& input, std::span<const int64_t> labels, const amp::GradScaler* scaler);
 
-  /// How the steps were run.
+  /// How often steps ran eagerly, were recorded or replayed.
   const Replayer::Counts& counts() const { return replayer_.counts(); }
 
  private:
-  /// What the host says of a step, on its way through one turn of the ring; absent parts are not sent.
+  /// Sends the host's values of a step through one slot of the ring; absent parts are not sent.
   void send(std::span<const int64_t> labels, Tensor& targets, const Step* step);
   std::byte* turn_for(size_t bytes);
   Tensor backward_from(const Tensor& input, const Tensor& targets, const amp::GradScaler* scaler);

@@ -20,7 +20,7 @@ using testing::HasSubstr;
 
 constexpr int kSide = 32;
 
-// A model that calls everything sea, a few seas with masks, and the same without.
+// A model that calls everything sea, a few sea pictures with masks, and the same pictures without.
 class CamBenchCommand : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -29,7 +29,7 @@ class CamBenchCommand : public testing::Test {
     nn::ResNet network({.classes = 2, .seed = 2}, {.device = open_device("cpu")});
     Tensor last = network.at("head.8").own_parameters()[0].tensor;
     std::vector<float> values = last.to_vector<float>();
-    const size_t half = values.size() / 2;  // class 1 is class 0, and less
+    const size_t half = values.size() / 2;  // class 1 has the weights of class 0, and a lower logit
     for (size_t i = 0; i < half; ++i) values[i] = std::abs(values[i]), values[half + i] = -values[i];
     last.copy_from(from_host(values, last.shape(), last.device()));
     nn::save_model(model(), network, info);
@@ -51,7 +51,7 @@ class CamBenchCommand : public testing::Test {
 
   static std::string model() { return *folder / "model.safetensors"; }
   static std::string data(const std::string& set) { return *folder / set; }
-  // Of two methods at a layer of 4x4.
+  // Runs cam-bench with two methods at a layer of 4x4.
   static Outcome bench(const std::string& set, const std::vector<std::string>& more) {
     std::vector<std::string> arguments{"cam-bench", model(), "--data",          data(set), "--layer", "layer2",
                                        "--again",   "1",     "--perturbations", "1",       "--steps", "2"};

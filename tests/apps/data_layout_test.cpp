@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the program makes of the folders that people have: a row of ../shared/cases each, drawn small.
+// How the program treats folder layouts that users have: one test per layout, with small drawn pictures.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -194,7 +194,7 @@ TEST_F(DataLayout, TheValidationPartValidatesInTrainingAndInEval) {
 
 TEST_F(DataLayout, TheResultsFolderIsNoClass) {
   draw_classes(folder_ / "set", {"ice", "sea"}, 6);
-  draw(folder_ / "set/out/loss.png", 0, 1);  // of a training before
+  draw(folder_ / "set/out/loss.png", 0, 1);  // from an earlier training run
   const Outcome outcome = train(folder_ / "set", folder_ / "set/out");
   EXPECT_EQ(outcome.code, 2) << outcome.err;
   expect_has(outcome.err, {"which lies among the classes of"});

@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int kSide = 64;  // so that layer4 has places
+constexpr int kSide = 64;  // so that layer4 has several positions
 
 // A model, a picture, and pictures of two classes.
 class DeviceOption : public testing::Test {
@@ -39,7 +39,7 @@ class DeviceOption : public testing::Test {
   static std::string photo() { return *folder / "data/sea/1.png"; }
   static std::string pictures() { return *folder / "data"; }
 
-  // Every command that computes, with what it wants.
+  // Every command that computes, with its arguments.
   static std::vector<std::vector<std::string>> commands() {
     const std::string out = *folder / "out";
     return {{"show-batch", "--data", pictures(), "--out", out + ".png"},
@@ -54,7 +54,7 @@ class DeviceOption : public testing::Test {
             {"serve", model()},
             {"diff", model(), model(), photo()}};
   }
-  // diff's own answer takes 1, as diff(1)'s does.
+  // diff uses exit code 1 for its answer, like diff(1).
   static int failure(const std::vector<std::string>& command) { return command[0] == "diff" ? 2 : 1; }
   static Outcome run_on(std::vector<std::string> arguments, const std::string& device) {
     arguments.insert(arguments.end(), {"--device", device});
@@ -83,7 +83,7 @@ TEST_F(DeviceOption, AnUnknownOneIsNamedBesideThoseThereAre) {
   }
 }
 
-// The CUDA kernels, run by the host: what `--device cuda` starts, but for the libraries' convolutions.
+// The CUDA kernels, run by the host: what `--device cuda` starts, except for the libraries' convolutions.
 TEST_F(DeviceOption, TheCudaKernelsPredictAndExplainAsTheCpuDoes) {
   const auto probabilities = [](const Outcome& outcome) {
     EXPECT_EQ(outcome.code, 0) << outcome.err;
@@ -101,13 +101,13 @@ TEST_F(DeviceOption, TheCudaKernelsPredictAndExplainAsTheCpuDoes) {
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     const std::string bytes = slurp(map);
     std::vector<float>& values = maps[device == std::string("simt")];
-    values.resize(4);  // layer4 of 64 pixels is (2,2); they stand at the file's end
+    values.resize(4);  // layer4 of 64 pixels is (2,2); they are at the file's end
     ASSERT_GT(bytes.size(), 4 * sizeof(float));
     std::memcpy(values.data(), bytes.data() + bytes.size() - 4 * sizeof(float), 4 * sizeof(float));
   }
   const auto size = [](float value) { return std::abs(value); };
   const float largest = std::ranges::max(maps[0], {}, size);
-  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(maps[1][i], maps[0][i], 1e-4 * std::abs(largest)) << i;  // in half it would be 5e-3
+  for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(maps[1][i], maps[0][i], 1e-4 * std::abs(largest)) << i;  // in half precision it would be 5e-3
 }
 
 TEST(DevicePicturesOption, WantsAnAmount) {

@@ -130,7 +130,7 @@ TEST_F(DiffCommand, NamesTheModuleAndNotItsContainerOnTheWayBack) {
 TEST_F(DiffCommand, TroubleIsCodeTwoAndASentence) {
   const auto expect_trouble = [](const Outcome& outcome, const std::vector<std::string>& words) {
     EXPECT_EQ(outcome.code, 2) << outcome.out << outcome.err;
-    EXPECT_TRUE(outcome.out.empty() || nlohmann::json::parse(outcome.out).contains("error")) << outcome.out;  // with --json
+    EXPECT_TRUE(outcome.out.empty() || nlohmann::json::parse(outcome.out).contains("error")) << outcome.out;  // so also with --json
     EXPECT_EQ(outcome.err.rfind("mirilla: ", 0), 0u) << outcome.err;
     expect_words(outcome.err, words);
   };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Models, pictures and trainings whose numbers are not finite: what each command says, and what it leaves behind.
+// Models, pictures and training runs with numbers that are not finite: what each command says, and which files it leaves.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 using Change = std::function<void(std::vector<float>&)>;
 
-// Everywhere, or at one place.
+// Sets all values, or one.
 Change all(float value) {
   return [=](std::vector<float>& values) { std::fill(values.begin(), values.end(), value); };
 }
@@ -28,9 +28,9 @@ Change one(float value) {
 
 struct Broken {
   std::string name;    // of the file
-  std::string tensor;  // that is changed
+  std::string tensor;  // the tensor that is changed
   Change change;
-  std::string module;  // that is to be named
+  std::string module;  // the module that the message must name
 };
 
 // Small scenes, a model of them, and the same model broken in many ways.
@@ -175,7 +175,7 @@ TEST_F(NonFinite, LogitsEndEveryCommandThatComputes) {
   EXPECT_EQ(Json::parse(other.out)["not_finite"], Json({{"a", nullptr}, {"b", "layer4.1.conv2"}}));
 }
 
-// Bright pictures overflow in fp16 behind the first norm, dark ones become 0 in its ReLU.
+// Bright pictures overflow in fp16 after the first norm, dark ones become 0 in its ReLU.
 TEST_F(NonFinite, AnOverflowInFp16IsToldAndTheOtherPicturesHaveTheirAnswers) {
   Broken first{"bright", "conv1.weight", all(1), ""};
   const std::string half_way = file_of(first);

@@ -17,7 +17,7 @@ struct Known {
   std::string command, option, type, usual;
 };
 
-// All commands as they are now, so that an option that comes later is looked at too.
+// Reads all commands from the program, so that new options are tested too.
 class Program {
  public:
   Program() { add_commands(app_, codes_); }
@@ -35,7 +35,7 @@ class Program {
     return all;
   }
 
-  // What is said of this value; "" where it is taken. No command ever runs: the last word is always one too many.
+  // The message for this value; "" where it is accepted. No command ever runs: the last word is always one too many.
   std::string refusal(const Known& known, const std::string& value) {
     std::vector<std::string> words{"mirilla", known.command, known.option + "=" + value, "--one-too-many"};
     if (value.empty()) words = {"mirilla", known.command, known.option, "", "--one-too-many"};
@@ -69,7 +69,7 @@ std::vector<Known> number_options() {
   return numbers;
 }
 
-// Says what was expected, and what came.
+// Expects a message with what was expected and what was given.
 void expect_refused(const Known& known, const std::string& value) {
   const std::string sentence = Program().refusal(known, value);
   EXPECT_TRUE(sentence.starts_with(known.option + ": a ")) << known.command << ' ' << known.option << " '" << value << "': " << sentence;
@@ -192,7 +192,7 @@ TEST(NumberOptions, AreRefusedByTheProgramAtOnce) {
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
-// A word of the command line that CLI11 refuses, in our words.
+// The message, in our words, for a command line that CLI11 refuses.
 std::string said_of(const std::vector<std::string>& words) {
   const Outcome outcome = run(words);
   expect_failure(outcome, 2, {"--help"});

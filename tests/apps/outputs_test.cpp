@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What is read is never written over, nor is a file that we would not write.
+// Input files are never overwritten, nor are files of a kind that we would not write.
 #include "apps/outputs.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ class OutputsTest : public testing::Test {
   std::string model() const { return at("model.safetensors"); }
   std::string photo() const { return at("photos/sea/0.png"); }
 
-  // The command is refused for what it would write over, and the file stays as it is.
+  // Expects that the command refuses to overwrite the file, and that the file does not change.
   void expect_kept(const std::string& file, const std::vector<std::string>& command, const std::vector<std::string>& words = {}) {
     const std::string before = slurp(file);
     ASSERT_FALSE(before.empty()) << file;
@@ -70,7 +70,7 @@ TEST_F(OutputsTest, OfEachCommandAreNoInputOfIt) {
   expect_kept(model(), {"train", "--data", zip, "--init-head", model(), "--out", folder_.path()}, {"model.safetensors", "--out"});
 }
 
-// The second picture of the sheet's name is derived from the first.
+// The name of the second picture is derived from that of the first.
 TEST_F(OutputsTest, DerivedNamesAreNoInputEither) {
   fs::copy_file(photo(), at("sheet-2.png"));
   expect_kept(at("sheet-2.png"), {"gradcam", model(), photo(), at("sheet-2.png"), "--per-sheet", "1", "--out", at("sheet.png")},
@@ -115,7 +115,7 @@ TEST_F(OutputsTest, LeaveAZipOfPhotos) {
 
 TEST_F(OutputsTest, ReplaceTheirOwnKindAndAnEmptyFile) {
   spill(at("why.png"), "");
-  for (int i = 0; i < 2; ++i) {  // the second time over the first's
+  for (int i = 0; i < 2; ++i) {  // the second time over the files of the first
     EXPECT_EQ(run({"gradcam", model(), photo(), "--layer", "layer3", "--out", at("why.png"), "--npy", at("why.npy")}).code, 0);
     EXPECT_EQ(run({"explore", model(), photo(), "--out", at("page.html")}).code, 0);
     EXPECT_EQ(run({"diff", model(), model(), photo(), "--dump", at("trace.safetensors")}).code, 0);

@@ -38,7 +38,7 @@ class Pictures : public testing::Test {
       draw(*folder / ("photos/street/" + std::to_string(i) + ".png"), 1, i);
     }
     spill(*folder / "photos/sea/cut.png", slurp(*folder / "photos/sea/0.png").substr(0, 200));
-    spill(turned(), slurp(MIRILLA_SOURCE_DIR "/tests/oracle/data/exif.jpg"));  // its EXIF says 6
+    spill(turned(), slurp(MIRILLA_SOURCE_DIR "/tests/oracle/data/exif.jpg"));  // its EXIF orientation is 6
     trained = run(training(*folder / "out") + Words{"--json"});
     ASSERT_EQ(trained.code, 0) << trained.err;
   }

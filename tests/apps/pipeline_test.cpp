@@ -97,7 +97,7 @@ TEST_F(Pipeline, ShowBatchDrawsWhatTrainingShowsFirst) {
     EXPECT_NE(one["file"].get<std::string>().find("train/" + one["class"].get<std::string>() + "/"), std::string::npos) << one;
     EXPECT_TRUE(one["draw"]["degrees"].is_number());
   }
-  EXPECT_GE(data::load_picture(*folder / "batch.png").width, 2 * 256);  // small pictures are drawn large
+  EXPECT_GE(data::load_picture(*folder / "batch.png").width, 2 * 256);  // small pictures are enlarged
   const Json variants = Json::parse(with({"--unique", "3", "--json", "--out", *folder / "unique.png"}).out);
   EXPECT_EQ(variants["pictures"].size(), 3u);
   EXPECT_EQ(variants["pictures"][0]["file"], variants["pictures"][2]["file"]);
@@ -220,7 +220,7 @@ TEST_F(Pipeline, EvalCountsWhatPredictSays) {
   EXPECT_EQ(total, 24);
   EXPECT_EQ(document["correct"], trace);
   EXPECT_NEAR(document["accuracy"].get<double>(), trace / 24.0, 1e-9);
-  // The row of the sea, from its two pictures here and the rest there, by predict.
+  // The row of the class sea, from its pictures, by predict.
   const Json predicted = Json::parse(run({"predict", model(), *folder / "photos/test/sea", "--json"}).out);
   for (const Json& picture : predicted) EXPECT_GT(document["confusion"][4][picture["index"].get<size_t>()], 0);
 }
@@ -295,7 +295,7 @@ TEST_F(Pipeline, EvalOfTheValidationPartGivesTheAccuracyThatTrainingSaw) {
   EXPECT_NE(trained.out.find(said), std::string::npos) << said << " is missing in\n" << trained.out;
   EXPECT_NE(outcome.err.find("a share of 0.2"), std::string::npos) << outcome.err;
 
-  // What config.json beside the model says is what counts, and the options count more.
+  // config.json beside the model takes effect, and options override it.
   std::filesystem::create_directories(*folder / "moved");
   std::filesystem::copy_file(model(), *folder / "moved/model.safetensors");
   spill(*folder / "moved/config.json", R"({"valid_pct": 0.5, "limit": 4})");
@@ -309,7 +309,7 @@ TEST_F(Pipeline, EvalOfTheValidationPartGivesTheAccuracyThatTrainingSaw) {
   EXPECT_EQ(pictures({"--split-file", *folder / "list.txt"}), 2);
 }
 
-// height, width and values of a .npy of ours
+// height, width and values of one of our .npy files
 std::vector<float> read_npy(const std::string& path, const std::string& shape) {
   const std::string bytes = slurp(path);
   EXPECT_EQ(bytes.substr(0, 6), "\x93NUMPY");

@@ -11,15 +11,15 @@
 
 namespace mirilla::apps {
 
-/// What a run of the program left behind.
+/// The result of a run of the program.
 struct Outcome {
   int code = -1;  // the exit code, or -signal
   std::string out;
   std::string err;
 };
 
-/// Runs `mirilla` with these arguments, as a shell would, and waits. `environment` has what is set in its own ("OMP_DYNAMIC=true"), beside
-/// what the test's has.
+/// Runs `mirilla` with these arguments, as a shell would, and waits. `environment` sets further variables ("OMP_DYNAMIC=true"), beside
+/// those of the test.
 Outcome run(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {});
 
 /// A run in the background, for tests that interrupt it.
@@ -37,7 +37,7 @@ class Running {
   void send(int signal);
   /// Ends it after three minutes: code -9.
   Outcome wait();
-  /// Waits so long at most; whether the program has ended.
+  /// Waits at most this long; returns whether the program has ended.
   bool ends_within(double seconds);
 
  private:
@@ -48,7 +48,7 @@ class Running {
   int status_ = 0;
 };
 
-/// A folder of its own, gone with the object.
+/// A new folder, removed with the object.
 class Folder {
  public:
   Folder();

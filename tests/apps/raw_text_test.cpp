@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// No library's own text reaches a person: damaged files, nonsense in options and in the environment, places that cannot be read.
+// No text of a library reaches the user: damaged files, invalid options and environment variables, places that cannot be read.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -30,7 +30,7 @@ class RawText : public testing::Test {
   static std::string photo() { return *made / "photos/sea/0.png"; }
   static std::string data() { return *made / "photos"; }
 
-  // The model's names with another value in its metadata, which is looked at before the tensors: those need not be there.
+  // The model's names with another value in the metadata, which is checked before the tensors, so tensors are not needed.
   std::string with_metadata(const std::string& key, const std::string& value) const {
     weights::StateDict changed;
     for (const auto& [name, array] : *state)

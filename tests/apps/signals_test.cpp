@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A signal ends each command soon, with its own exit code, and leaves nothing half-written; a training keeps what it has.
+// A signal ends each command soon, with its exit code, and leaves nothing half-written; a training run keeps its results so far.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kSoon_s = 40;  // of a busy machine, for cam-bench looks between two pictures; on a free one it is a fraction of a second
+constexpr double kSoon_s = 40;  // on a busy machine, since cam-bench checks only between two pictures; on a free one a fraction of a second
 
 class Signals : public testing::Test {
  protected:
@@ -62,7 +62,7 @@ TEST_F(Signals, UnderNohupAreNotHeard) {
   EXPECT_EQ(slurp(code), "0\n");
 }
 
-// Each would take minutes and more.
+// Each would take minutes or more.
 std::vector<std::vector<std::string>> long_commands(const std::string& model, const std::string& data, const Folder& out) {
   const std::string photos = fs::path(data).parent_path() / "photos";
   return {{"eval", model, "--data", data, "--tta", "--tta-n", "10000"},
@@ -77,7 +77,7 @@ std::vector<std::vector<std::string>> long_commands(const std::string& model, co
 
 TEST_F(Signals, EndEachLongCommandSoon) {
   for (const std::vector<std::string>& command : long_commands(model(), data(), folder_))
-    for (const double after_s : {0.02, 1.0}) {  // while it opens its files, and in the midst of the work
+    for (const double after_s : {0.02, 1.0}) {  // while it opens its files, and during the work
       SCOPED_TRACE(command[0]);
       Running running(command, folder_.path());
       ASSERT_FALSE(running.ends_within(after_s)) << running.wait().err;
@@ -113,11 +113,11 @@ TEST_F(Signals, TheSecondEndsATrainingAtOnce) {
   training.send(SIGINT);
   ASSERT_TRUE(training.ends_within(kSoon_s));
   const int code = training.wait().code;
-  EXPECT_TRUE(code == 128 + SIGINT || code == 128 + SIGTERM) << code;  // the first may have been enough
+  EXPECT_TRUE(code == 128 + SIGINT || code == 128 + SIGTERM) << code;  // the first signal may have been enough
   expect_no_leftovers(folder_.path());
 }
 
-// What a shell makes of it: {exit code, what came through}.
+// Runs a shell pipeline: {exit code, output}.
 std::pair<int, std::string> piped(const Folder& folder, const std::string& command) {
   const std::string script = "( ( " + command + " ); echo $? > '" + (folder / "code") + "' )";
   EXPECT_EQ(std::system(script.c_str()), 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the environment says of threads changes no byte, or is told in a sentence.
+// Thread settings in the environment change no byte of the results, or give a one-sentence error.
 #include <gtest/gtest.h>
 
 #include "data/archive.h"
@@ -10,7 +10,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// A few scenes and a model of them, made with two threads in an environment that says nothing of threads.
+// A few scenes and a model of them, made with two threads in an environment without thread settings.
 class Threads : public testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -77,7 +77,7 @@ TEST_F(Threads, TrainGivesTheBytesOfItsThreads) {
   EXPECT_EQ(limited.err, "note: OMP_THREAD_LIMIT leaves 1 of 2 threads\n");
 }
 
-// It hung: oneDNN's threads waited for one another, and one of them had never come.
+// This used to hang: oneDNN's threads waited for one another, and one of them was never started.
 TEST_F(Threads, MoreThreadsThanCoresTrainToTheEndAndToCtrlC) {
   const Outcome whole = train(3, "dynamic3", {"OMP_DYNAMIC=true"});
   EXPECT_EQ(whole.code, 0) << whole.err;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A headless Chromium, driven through its DevTools protocol with Python's own library alone."""
+"""A headless Chromium, driven through its DevTools protocol with only Python's standard library."""
 import base64
 import json
 import os
@@ -21,7 +21,7 @@ def find_browser():
 
 
 class Socket:
-    """The few things of RFC 6455 that the protocol needs."""
+    """The parts of RFC 6455 that the protocol needs."""
     def __init__(self, url, timeout_s):
         host, path = url.removeprefix("ws://").split("/", 1)
         address, port = host.split(":")
@@ -67,7 +67,7 @@ class Socket:
 
 
 class Browser:
-    """One page of a fresh profile, until close(). What the page logs as an error, throws, or asks of the network is kept."""
+    """One page of a fresh profile, until close(). Logged errors, exceptions and network requests of the page are recorded."""
     def __init__(self, width=1280, height=900, scale=1, timeout_s=180):
         self.profile = tempfile.mkdtemp(prefix="mirilla-browser-")
         self.timeout_s = timeout_s
@@ -133,7 +133,7 @@ class Browser:
             self.requests.append(what["request"]["url"])
 
     def js(self, expression):
-        """Its value, waited for where it is a promise."""
+        """Its value; waits for it if it is a promise."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True, userGesture=True)
         if "exceptionDetails" in result:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", "") + "\nin " + expression)
@@ -185,6 +185,6 @@ class Browser:
         pathlib.Path(path).write_bytes(base64.b64decode(shot["data"]))
 
     def accessible(self):
-        """Every node that assistive technology meets: (role, name)."""
+        """Every node that assistive technology sees: (role, name)."""
         nodes = self.call("Accessibility.getFullAXTree")["nodes"]
         return [(one.get("role", {}).get("value", ""), one.get("name", {}).get("value", "")) for one in nodes if not one.get("ignored")]

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The pages of `mirilla explore` and `mirilla serve` in a headless Chromium, used as people use them: python pages_test.py PROGRAM
+"""The pages of `mirilla explore` and `mirilla serve` in a headless Chromium, used like a person would: python pages_test.py PROGRAM
 
-Exits 77 where there is no browser. MIRILLA_SCREENSHOTS names a folder for pictures of the pages.
+Exits with 77 if there is no browser. MIRILLA_SCREENSHOTS names a folder for pictures of the pages.
 """
 import json
 import os
@@ -57,7 +57,7 @@ def tearDownModule():
 
 
 class Page(unittest.TestCase):
-    """A fresh page, and no error in it at the end."""
+    """A new page; expects no error in it at the end."""
     @classmethod
     def setUpClass(cls):
         cls.browser = devtools.Browser()
@@ -74,7 +74,7 @@ class Page(unittest.TestCase):
         self.browser.requests.clear()
 
     def tearDown(self):
-        self.browser.js("1")  # what was logged has come
+        self.browser.js("1")  # all logged messages have arrived
         self.assertEqual(self.browser.errors, [])
 
     def text(self, selector):
@@ -89,7 +89,7 @@ class Page(unittest.TestCase):
             self.browser.screenshot(pathlib.Path(folder) / f"{name}.png", **options)
 
     def contrast(self, selector):
-        """Of a text to what it stands on, as WCAG counts it."""
+        """The contrast of a text with its background, as defined by WCAG."""
         return self.browser.js("""((selector) => {
             const parse = (text) => text.match(/[\\d.]+/g).map(Number);
             const light = (rgb) => rgb.slice(0, 3).map((v) => v / 255).map((v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)

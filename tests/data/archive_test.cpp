@@ -75,7 +75,7 @@ TEST(Archive, ReadsNamesThatAreNoUtf8AndKeepsThemApart) {
   folder.write("for\xE9t/1.txt", text("two"));
   folder.write("for\\xE9t/1.txt", text("three"));
   folder.write("a\x1b[31m\n/1.txt", text("four"));
-  folder.write("x:y/1.txt", text("five"));  // on a disk a colon is a letter like others
+  folder.write("x:y/1.txt", text("five"));  // on a disk a colon is an ordinary character
   const auto source = open_source(folder.path());
   EXPECT_EQ(paths(*source),
             (std::vector{"a\\x1B[31m\\x0A/1.txt"s, "for\\x5CxE9t/1.txt"s, "for\\xE9t/1.txt"s, "for\\xEAt/1.txt"s, "x:y/1.txt"s}));
@@ -146,7 +146,7 @@ TEST(Archive, ManyThreadsReadTheSameBytes) {
   EXPECT_EQ(right, std::vector<int>(6, 40));
 }
 
-// ---- bad input: each a sentence ----
+// ---- bad input: each gives one sentence ----
 
 TEST(BadArchive, MissingFileIsSaid) {
   EXPECT_EQ(test::sentence_of<DataError>([] { open_source("/no/such.zip"); }), "/no/such.zip: there is no such file or folder");
@@ -302,7 +302,7 @@ TEST(BadArchive, APathThatCannotBeOpenedIsSaidInOurWords) {
 TEST(BadArchive, AWrongChecksumIsSaid) {
   const auto source = open_source(ZipMaker().add("a/1", text("one"), test::crc32(text("two")), 3).add("a/2", text("two")).bytes(), "z.zip");
   EXPECT_NE(test::sentence_of<DataError>([&] { source->read("a/1"); }).find("z.zip: a/1 cannot be read"), std::string::npos);
-  EXPECT_EQ(source->read("a/2"), text("two"));  // the handle is still good
+  EXPECT_EQ(source->read("a/2"), text("two"));  // the handle still works
 }
 
 TEST(BadArchive, AWrongSizeIsSaid) {

@@ -29,7 +29,7 @@ double mean_of(const std::vector<double>& values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-/// Expects a share p of n trials, within four standard deviations.
+/// Expects the share to be p in n trials, within four standard deviations.
 void expect_share(double share, double p, double n, std::string_view what) {
   EXPECT_NEAR(share, p, 4 * std::sqrt(p * (1 - p) / n)) << what;
 }

@@ -136,7 +136,7 @@ TEST(Scan, ASmallSetMayLoseOnePictureAndALargerShareWhereItIsAllowed) {
   EXPECT_NO_THROW(open(0, 0)->scan(2));
 }
 
-// One wide picture that says it is to be turned left, one that says nothing.
+// One wide picture whose EXIF says to turn it left, one without EXIF.
 std::shared_ptr<const Source> turned_and_plain() {
   const test::Bytes plain = test::read_bytes(test::oracle("420.jpg"));
   test::Bytes turned = plain;
@@ -286,7 +286,7 @@ TEST(OpenValidation, HasThePicturesThatTrainingValidatesWithInTheirOrder) {
   for (const double share : {0.2, 0.4}) {
     TrainingData wanted{.limit_per_class = 15, .valid_pct = share, .options = {.resize = 8}};
     const auto training = open_training(source, wanted);
-    wanted.options.vocabulary = {"odd", "even"};  // a model's own order
+    wanted.options.vocabulary = {"odd", "even"};  // the order of a model
     const auto validation = open_validation(source, wanted);
     EXPECT_TRUE(validation->train().empty());
     ASSERT_EQ(validation->valid(), training->valid());

@@ -45,7 +45,7 @@ Bytes bytes_of(const Bmp& bmp) {
   return out;
 }
 
-// Blue, green, red: of each row's two pixels, then what fills it up.
+// Blue, green, red of each row's two pixels, then the padding of the row.
 const Bytes kTwoRows = {1, 2, 3, 4, 5, 6, 0, 0, 7, 8, 9, 10, 11, 12, 0, 0};
 
 std::string sentence_about(const Bytes& file, const std::string& name = "x.jpg") {
@@ -96,7 +96,7 @@ const Bytes kWebp = {0x52, 0x49, 0x46, 0x46, 0x26, 0x00, 0x00, 0x00, 0x57, 0x45,
                      0x19, 0x00, 0x00, 0x00, 0x2F, 0x01, 0x00, 0x00, 0x00, 0x0F, 0x70, 0x01, 0x84, 0xCD, 0x27, 0xC8,
                      0xB6, 0x0D, 0x6D, 0x3B, 0xC6, 0xE7, 0x3F, 0xD8, 0x0F, 0x19, 0xD1, 0xFF, 0x00, 0x00};
 
-// The same with other sides in the picture's own header.
+// The same with other sizes in the picture's header.
 Bytes webp_of_size(uint32_t width, uint32_t height) {
   Bytes bytes = kWebp;
   const uint32_t sides = (width - 1) | (height - 1) << 14;
@@ -154,7 +154,7 @@ TEST(Png, AWrongChecksumIsDamageAndNotAPicture) {
   EXPECT_EQ(sentence_about(damaged), "x.jpg: the PNG is damaged: a checksum is wrong");
 }
 
-// Two pixels of one bit, 0 and 1, under a palette that has one colour.
+// Two pixels of one bit, 0 and 1, with a palette of one colour.
 TEST(Png, ColoursBeyondThePaletteAreBlack) {
   const Bytes file = {0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A, 0x00, 0x00, 0x00, 0x0D, 0x49, 0x48, 0x44, 0x52, 0x00,
                       0x00, 0x00, 0x02, 0x00, 0x00, 0x00, 0x01, 0x01, 0x03, 0x00, 0x00, 0x00, 0xCE, 0xEC, 0xED, 0xC9, 0x00,

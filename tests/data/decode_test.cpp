@@ -69,7 +69,7 @@ TEST(Decode, OtherPicturesCutOffAreErrorsToo) {
   for (const std::string name :
        {"rgb.png", "palette.png", "rgb.bmp", "palette.bmp", "palette.gif", "rgb.tga", "rgb.ppm", "grey.pgm", "rgb.psd"}) {
     const Bytes whole = test::read_bytes(test::oracle(name));
-    // What Pillow writes and nobody needs, itself included: TGA's footer, what fills a BMP's last row up, GIF's end.
+    // Bytes that Pillow writes but no decoder needs: TGA's footer, the padding of a BMP's last row, GIF's end.
     const std::map<std::string, size_t> footers = {{"rgb.tga", 26}, {"rgb.bmp", 3}, {"palette.bmp", 1}, {"palette.gif", 2}};
     const size_t footer = footers.contains(name) ? footers.at(name) : 0;
     for (size_t length = 1; length + footer + 1 < whole.size(); ++length) {
@@ -103,7 +103,7 @@ TEST(Decode, DamagedFilesGiveAPictureOrAnErrorAndNeverACrash) {
       Bytes damaged = whole;
       for (uint32_t k = 0; k < 1 + random() % 6; ++k)
         damaged[random() % std::min<size_t>(damaged.size(), trial % 2 ? 64 : 1 << 20)] = static_cast<uint8_t>(random());
-      // A damaged size may be huge and legal; that memory is not what this test is about.
+      // A damaged size may be huge and valid; this test does not check memory.
       try {
         const Picture picture = decode(damaged, name);
         EXPECT_EQ(picture.pixels.size(), static_cast<size_t>(picture.width) * static_cast<size_t>(picture.height) * 3);

@@ -45,7 +45,7 @@ std::vector<uint8_t> gathered(const Batch& batch) {
   return pixels;
 }
 
-/// A host device that sends as late as a GPU may: when its arrival is waited for, or when the main stream, having been told to follow it,
+/// A host device that sends as late as a GPU may: when the arrival is waited for, or when the main stream, after follow(),
 /// reads.
 class LateDevice final : public Device {
  public:
@@ -110,7 +110,7 @@ TEST(Feed, LeavesTheLoadersMemoryAloneUntilItHasBeenRead) {
     feed.start(epoch);
     while (const Batch* want = loader.next()) {
       const Batch* const got = feed.next();
-      std::this_thread::sleep_for(std::chrono::milliseconds(4));  // in which the workers fill whatever was given back to them
+      std::this_thread::sleep_for(std::chrono::milliseconds(4));  // in this time the workers fill all returned memory
       ASSERT_EQ(gathered(*got), want->pixels);
     }
   }

@@ -96,7 +96,7 @@ TEST(Loader, ValidationKeepsOrderAndTheRaggedLastBatch) {
   const auto data = dataset(60);  // 18 to validate on
   Loader loader(data, {.batch_size = 8, .training = false, .threads = 2});
   EXPECT_EQ(loader.batches_per_epoch(), 3);
-  for (int64_t epoch = 0; epoch < 3; ++epoch) {  // after the short batch come long ones again
+  for (int64_t epoch = 0; epoch < 3; ++epoch) {  // after the short batch, full ones follow again
     std::vector<int64_t> items, sizes;
     for (const Copy& batch : epoch_of(loader, epoch)) {
       items.insert(items.end(), batch.items.begin(), batch.items.end());

@@ -21,7 +21,7 @@ inline PictureDraw draw_of(const mirilla::test::OracleDraw& d) {
           .contrast = d.contrast};
 }
 
-/// The parameters of a case, worked out by compose() from its draws and its crop: (n,20).
+/// The parameters of a case, computed by compose() from its draws and its crop: (n,20).
 inline std::vector<float> composed_rows(const mirilla::test::AugmentCase& c) {
   std::vector<float> rows;
   for (const mirilla::test::OracleDraw& d : c.draws) {

@@ -44,7 +44,7 @@ TEST(Upright, LargePicturesAreTurnedInPiecesThatFitTogether) {
   ASSERT_EQ(turned.height, 101);
   for (int y = 0; y < turned.height; ++y)
     for (int x = 0; x < turned.width; ++x) ASSERT_EQ(*turned.at(x, y), *picture.at(y, 66 - x)) << x << " " << y;
-  for (int orientation = 1; orientation <= 8; ++orientation) {  // 6 and 8 undo each other, all others themselves
+  for (int orientation = 1; orientation <= 8; ++orientation) {  // 6 and 8 undo each other, all others undo themselves
     const int back = orientation == 6 ? 8 : orientation == 8 ? 6 : orientation;
     EXPECT_EQ(upright(upright(picture, orientation), back), picture) << orientation;
   }
@@ -99,7 +99,7 @@ TEST(ExifOrientation, DamagedNotesAreReadWithinTheirBoundsAndChangeNoPixel) {
       EXPECT_EQ(decode(file, "x.jpg"), plain);
     }
   }
-  for (const char* begin : {"\xFF\xD8\xFF", "\x89PNG\r\n\x1a\n", "RIFFxxxxWEBPVP8X"}) {  // and what begins like a picture
+  for (const char* begin : {"\xFF\xD8\xFF", "\x89PNG\r\n\x1a\n", "RIFFxxxxWEBPVP8X"}) {  // and data that begins like a picture
     for (int length = 0; length < 200; ++length) {
       Bytes bytes = text(begin);
       for (int i = 0; i < length; ++i) bytes.push_back(static_cast<uint8_t>(random() % 3 ? random() : 0xFF));

@@ -52,7 +52,7 @@ TEST(Layout, OfTheIntelArchiveItself) {
   EXPECT_EQ(taken(paths, Part::train), (Lines{"seg_train/seg_train/ice/2.jpg", "seg_train/seg_train/sea/1.jpg"}));
   EXPECT_EQ(taken(paths, Part::test), (Lines{"seg_test/seg_test/ice/4.jpg", "seg_test/seg_test/sea/3.jpg"}));
   std::vector<std::string> deeper;
-  for (const std::string& path : paths) deeper.push_back("test/archive/" + path);  // a folder of a person's own trial around it all
+  for (const std::string& path : paths) deeper.push_back("test/archive/" + path);  // inside folders named like a part
   EXPECT_EQ(parts_in(deeper), (Lines{"pred: test/archive/seg_pred/seg_pred 0+2", "test: test/archive/seg_test/seg_test 2+0",
                                      "train: test/archive/seg_train/seg_train 2+0"}));
 }

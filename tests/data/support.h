@@ -38,7 +38,7 @@ inline nlohmann::json oracle_json(const std::string& name) {
   return nlohmann::json::parse(bytes.begin(), bytes.end());
 }
 
-/// A P6 file as the oracle writes them, read without the decoder that is under test.
+/// A P6 file as the oracle writes them, read without the decoder under test.
 inline Picture oracle_picture(const std::string& name) {
   const Bytes bytes = read_bytes(oracle(name));
   std::istringstream header(std::string(bytes.begin(), bytes.begin() + std::min<ptrdiff_t>(32, static_cast<ptrdiff_t>(bytes.size()))));
@@ -58,7 +58,7 @@ inline Bytes as_ppm(const Picture& picture) {
   return bytes;
 }
 
-/// A picture that tells its number and whether rows, columns or channels were mixed up.
+/// A picture whose pixels show its number, and whether rows, columns or channels were mixed up.
 inline Picture numbered_picture(int number, int width, int height) {
   Picture picture(width, height);
   for (size_t i = 0; i < picture.pixels.size(); ++i)
@@ -75,7 +75,7 @@ inline uint32_t crc32(const Bytes& bytes) {
   return ~crc;
 }
 
-/// A zip without compression, written here so that a test can also write wrong ones.
+/// A zip without compression, written by the tests so that they can also write invalid ones.
 class ZipMaker {
  public:
   ZipMaker& add(const std::string& name, const Bytes& content) {
@@ -84,7 +84,7 @@ class ZipMaker {
   ZipMaker& add(const std::string& name, const Bytes& content, uint32_t crc, uint32_t stated_size) {
     return add(name, content, crc, stated_size, {});
   }
-  /// What the headers say of a file: bit 0 of the flags is "encrypted", bit 11 "the name is UTF-8"; method 0 is stored.
+  /// The header fields of a file: bit 0 of the flags is "encrypted", bit 11 "the name is UTF-8"; method 0 is stored.
   struct Says {
     uint32_t flags = 0, method = 0, unix_mode = 0;
   };
@@ -143,7 +143,7 @@ class ZipMaker {
   uint32_t count_ = 0;
 };
 
-/// A folder that goes when the test does.
+/// A folder that is removed with the test.
 class TempFolder {
  public:
   TempFolder() {

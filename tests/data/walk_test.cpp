@@ -97,7 +97,7 @@ TEST(ListFolder, LeavesFoldersOutAndSaysWhatItCannotList) {
   EXPECT_EQ(gone.unreadable[0].reason, "it is not there");
 }
 
-// Works also where the test runs as root, who may read everything.
+// Also works where the test runs as root, which may read everything.
 class AsNobody {
  public:
   AsNobody() : was_root_(::geteuid() == 0) {

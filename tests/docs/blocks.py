@@ -5,8 +5,8 @@
     blocks.py cpp PAGE OUT.cpp     its C++ as one program: the blocks that begin with #include, then the others inside main()
     blocks.py sh PAGE              its commands
 
-Both on a small scale: what SMALL and the test's own `mirilla` say goes in place of the course's sizes, so that the lines of the page run as they
-stand, in seconds.
+Both on a small scale: SMALL and the test's `mirilla` function replace the course's sizes, so that the lines of the page run unchanged
+in seconds.
 """
 import pathlib
 import re

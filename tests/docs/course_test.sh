@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# course_test.sh MIRILLA COURSE SOURCE: runs what docs/course.md says, in its order: its commands with MIRILLA, and COURSE, the program made of its
+# course_test.sh MIRILLA COURSE SOURCE: runs docs/course.md in its order: its commands with MIRILLA, and COURSE, the program made of its
 # C++, in a folder with a small zip and weights under the course's names. Every file that the page promises must be there. The pages in both
-# languages must hold the same code.
+# languages must have the same code.
 set -euo pipefail
 readonly program=$(realpath "$1") course=$(realpath "$2") source=$(realpath "$3")
 readonly tests=$source/tests/docs
@@ -20,7 +20,7 @@ done
 cd "$folder"
 "$program" scenes --out scenes.zip --per-class 12 --size 48 >/dev/null
 "$program" train --data scenes.zip --out first --resize 72 --size 64 --batch-size 8 --epochs 1 >/dev/null
-cp first/model.safetensors resnet18.pth  # a file is known by what it holds
+cp first/model.safetensors resnet18.pth  # the content decides the kind of a file
 cp first/model.safetensors modelResnet18.pth
 python3 - <<'PYTHON'
 import re
@@ -32,7 +32,7 @@ with zipfile.ZipFile("scenes.zip") as scenes, zipfile.ZipFile("IntelImageClassif
             course.writestr("IntelImageClassification/test/mountain/20058.jpg", scenes.read(name))
 PYTHON
 
-# The course's sizes, made small: those that the page says are replaced, those that it leaves to the defaults are added.
+# The course's sizes, made small: sizes on the page are replaced, sizes that it leaves to the defaults are added.
 mirilla() {
   local words=() small=()
   case $1 in train | lr-find | show-batch) small=(--resize 72 --size 64 --batch-size 8) ;; esac

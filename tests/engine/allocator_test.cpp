@@ -17,7 +17,7 @@
 namespace mirilla {
 namespace {
 
-// Host memory with an end to it.
+// A host device with limited memory.
 class SmallDevice final : public Device {
  public:
   explicit SmallDevice(size_t capacity) : capacity_(capacity) {}
@@ -100,7 +100,7 @@ TEST(Allocator, GivesItsFreeBlocksBackBeforeItFails) {
   SmallDevice device(100 * kKiB);
   Allocator allocator(device);
   allocator.release(allocator.allocate(60 * kKiB));
-  const Allocator::Block block = allocator.allocate(90 * kKiB);  // only once the cached 60 are returned
+  const Allocator::Block block = allocator.allocate(90 * kKiB);  // fits only after the cached 60 KiB are returned
   EXPECT_NE(block.address, nullptr);
   EXPECT_EQ(allocator.statistics().cached, 0u);
   EXPECT_THROW(allocator.allocate(20 * kKiB), DeviceError);
@@ -165,7 +165,7 @@ TEST(AllocatorPool, ServesAScopeFromItsOwnMemoryAndNobodyElse) {
     const PoolScope scope(allocator, pool);
     inside = allocator.allocate(1000);
   }
-  allocator.release(inside);  // comes back to the pool, whoever frees it
+  allocator.release(inside);  // returns to the pool, whoever frees it
   EXPECT_EQ(pool.statistics().cached, inside.bytes);
   const Allocator::Block outside = allocator.allocate(1000);
   EXPECT_NE(outside.address, inside.address) << "somebody else got what a replay writes";
@@ -234,7 +234,7 @@ TEST(AllocatorPool, BelongsToItsAllocator) {
 
 class EveryDeviceMemory : public ::testing::TestWithParam<std::string> {
  protected:
-  void SetUp() override { Allocator::of(device_).trim(); }  // a cached block may be larger than what is asked for
+  void SetUp() override { Allocator::of(device_).trim(); }  // a cached block may be larger than requested
   Tensor kib(int64_t count) { return empty({count * 256}, DType::f32, device_); }
   size_t current() { return Allocator::of(device_).statistics().current; }
 
@@ -286,7 +286,7 @@ TEST_P(EveryDeviceMemory, DoesNotGrowFromStepToStep) {
   const MemoryStatistics after = Allocator::of(device_).statistics();
   EXPECT_EQ(after.current, before.current);
   EXPECT_EQ(after.peak, before.peak);
-  if (!device_.exact_blocks()) {  // which are the device's own each time
+  if (!device_.exact_blocks()) {  // exact blocks come from the device each time
     EXPECT_EQ(after.device_allocations, before.device_allocations) << "a step asks for the sizes of the last one";
   }
 }
@@ -312,7 +312,7 @@ TEST_P(EveryDeviceMemory, IsAReplaysOwnAsLongAsItsPoolLives) {
   if (!device_.can_replay()) return;
   Allocator& allocator = Allocator::of(device_);
   const Tensor in = full({256}, 1, DType::f32, device_), out = empty({256}, DType::f32, device_);
-  Tensor before = full({256}, 3, DType::f32, device_);  // freed under the recording, which reads it
+  Tensor before = full({256}, 3, DType::f32, device_);  // freed during the recording that reads it
   const size_t at_first = current();
   {
     Allocator::Pool pool(allocator);
@@ -331,7 +331,7 @@ TEST_P(EveryDeviceMemory, IsAReplaysOwnAsLongAsItsPoolLives) {
       });
     }
     EXPECT_GT(pool.statistics().cached, 0u);
-    for (int i = 0; i < 10; ++i) static_cast<void>(full({256}, 99, DType::f32, device_));  // would take what the replay uses
+    for (int i = 0; i < 10; ++i) static_cast<void>(full({256}, 99, DType::f32, device_));  // would reuse the replay's memory
     for (const double value : {1.0, 5.0}) {
       Tensor(in).fill(value);
       const uint64_t version = out.version();

@@ -71,7 +71,7 @@ TEST_P(Autocasting, GivesEachOperatorTheDTypeThatTheTableSays) {
   }
 }
 
-// What a convolution under the scope gives is what it gives when halves are handed to it.
+// A convolution under the scope gives the same as one with half inputs.
 TEST_P(Autocasting, ConvolvesHalfCopiesAndGivesTheWeightsTheirGradientInF32) {
   Tensor x = random({2, 5, 5, 3}, 1).set_requires_grad(), w = random({4, 3, 3, 3}, 2).set_requires_grad(),
          bias = random({4}, 3).set_requires_grad();

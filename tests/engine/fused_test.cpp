@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a device may do in one pass, against the same thing composed from the core: equal on each device, whether it has the pass or not.
+// Fused operations against the same operations composed from the core: equal on each device, whether it fuses them or not.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,7 +48,7 @@ class EveryDeviceFused : public ::testing::TestWithParam<std::string> {
   Poison poison_;
 };
 
-// A norm with its inputs, made anew for each way of computing it.
+// A norm with its inputs, made anew for each form of the computation.
 struct Norm {
   Tensor x, residual;
   BatchNormState state;

@@ -21,7 +21,7 @@ class Scaler : public ::testing::TestWithParam<std::string> {
  protected:
   Tensor random(const Shape& shape, uint32_t item) { return tensor_of(draw(shape.numel(), -1, 1, item), shape, DType::f32, device_); }
 
-  /// A scaler that says `scale`, by its own rule.
+  /// A scaler whose scale is `scale`.
   amp::GradScaler scaler_of(double scale) { return amp::GradScaler(device_, {.initial = scale}); }
 
   Device& device_ = open_device(GetParam());
@@ -30,7 +30,7 @@ class Scaler : public ::testing::TestWithParam<std::string> {
 INSTANTIATE_TEST_SUITE_P(Here, Scaler, ::testing::ValuesIn(device_names()), [](const auto& which) { return which.param; });
 
 // torch.amp.GradScaler(init_scale=65536, growth_interval=2) by its documented rule: doubled after two steps in a row without an overflow,
-// halved at each overflow, which also starts the count anew.
+// halved at each overflow, which also restarts the count.
 struct Step {
   bool overflow;
   double scale_after;

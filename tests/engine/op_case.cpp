@@ -15,7 +15,7 @@ namespace {
 
 double as_f32(double x) { return static_cast<double>(static_cast<float>(x)); }
 
-// All different and evenly spaced, in an order that looks random.
+// All values differ and are evenly spaced, in an order that looks random.
 std::vector<double> draw_without_ties(int64_t count, uint32_t item) {
   std::vector<double> order = draw(count, 0, 1, item);
   std::vector<size_t> rank(order.size());

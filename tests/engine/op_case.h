@@ -15,12 +15,12 @@ namespace mirilla {
 enum class Draw {
   anywhere,      // evenly in -2 .. 2
   off_zero,      // at least 0.01 from the kink of a ReLU
-  without_ties,  // all different, as a maximum wants
+  without_ties,  // all different, as a maximum needs
 };
 
-/// How far f32 may lie from f64.
+/// How far f32 results may be from f64.
 enum class Within {
-  rounding,  // not at all: the f64 result, rounded once
+  rounding,  // exact: the f64 result, rounded once
   terms,     // tolerance times the sum of the absolute terms; for operators that are linear in each input and in dy
   largest,   // tolerance times the largest element of the result
 };
@@ -30,24 +30,24 @@ enum class Within {
 /// overwritten.
 struct OpCase {
   std::string name;
-  std::vector<std::vector<Shape>> inputs;  // one list of shapes a run
+  std::vector<std::vector<Shape>> inputs;  // one list of shapes per run
   std::function<Tensor(std::span<const Tensor>)> run;
   Draw draw = Draw::anywhere;
   Within within = Within::terms;
   double tolerance = 1e-6;
   std::vector<size_t> saves = {};  // the inputs that backward reads
   bool saves_output = false;       // whether it reads y
-  bool leaves_mask = false;        // where a device has Fused::relu_mask it reads that, and not y
-  bool recorded = true;            // whether it has a backward at all
-  bool selects = false;            // forward only picks elements, so that it is exact whatever `within` says of the gradients
-  bool watches = false;            // asks for an observation point, and so is recorded even where nothing wants a gradient
-  bool composed = false;           // several nodes may send their gradients to one input, which then are added in any order
+  bool leaves_mask = false;        // on a device with Fused::relu_mask it reads the mask, and not y
+  bool recorded = true;            // whether it has a backward pass
+  bool selects = false;            // forward only picks elements, so it is exact whatever `within` says about the gradients
+  bool watches = false;            // is watched, and so recorded even where no gradient is wanted
+  bool composed = false;           // several nodes may send gradients to one input, which are added in any order
 };
 
 /// Every operator's cases. A benchmark can time the same list.
 const std::vector<OpCase>& op_cases();
 
-/// The same numbers on any device and in any dtype: constants that an operator wants beside its inputs. Evenly in low .. high.
+/// The same numbers on any device and in any dtype: constants that an operator needs beside its inputs, evenly in low .. high.
 Tensor constant_like(const Tensor& like, const Shape& shape, double low, double high, uint32_t item);
 
 /// Values for one run of a case, each representable in f32.
@@ -59,17 +59,17 @@ std::vector<double> draw(int64_t count, double low, double high, uint32_t item);
 Tensor tensor_of(const std::vector<double>& values, const Shape& shape, DType dtype, Device& device);
 std::vector<Tensor> tensors_of(const Values& values, const std::vector<Shape>& shapes, DType dtype, Device& device);
 
-/// What came out of one run forward and back.
+/// The results of one run forward and backward.
 struct Outcome {
   std::vector<double> y;
-  std::vector<std::optional<std::vector<double>>> gradients;  // one an input; none where there is none
+  std::vector<std::optional<std::vector<double>>> gradients;  // one per input; empty where there is none
 };
 
-/// Runs forward, then backward from `seed` if it is given; wants the gradient of those inputs that `wanted` names (none given: all).
+/// Runs forward, then backward from `seed` if it is given; requests the gradients of the inputs in `wanted` (empty: all).
 Outcome execute(const OpCase& op, const std::vector<Shape>& shapes, const Values& values, const std::vector<double>& seed, DType dtype,
                 Device& device, const std::optional<std::vector<bool>>& wanted = {});
 
-/// All devices' fresh memory is NaN while this lives: what a kernel forgets to write, or adds to instead of overwriting, shows.
+/// While this lives, fresh memory of all devices is NaN, so that elements that a kernel does not write, or only adds to, are found.
 class Poison {
  public:
   Poison();

@@ -17,7 +17,7 @@ namespace {
 
 using In = std::span<const Tensor>;
 
-// Sizes at the edges of vectors and tiles, none at all, and one that a network has.
+// Sizes at the edges of vectors and tiles, an empty one, and one from a network.
 const std::vector<std::vector<Shape>> kAnyShape{{{1}}, {{31}}, {{2, 3, 5, 33}}, {{0, 4}}, {{1, 14, 14, 64}}};
 const std::vector<std::vector<Shape>> kTwoAlike{{{1}, {1}}, {{31}, {31}}, {{2, 3, 5, 33}, {2, 3, 5, 33}}, {{0, 4}, {0, 4}}};
 
@@ -120,7 +120,7 @@ std::vector<OpCase> convolutions() {
       conv("Bias", {.padding = 1}, {{{2, 4, 5, 3}, {6, 3, 3, 3}, {6}}, {{1, 2, 2, 17}, {17, 1, 1, 17}, {17}}}),
       conv("Dilated", {.stride = 1, .padding = 2, .dilation = 2}, {{{1, 7, 6, 4}, {5, 3, 3, 4}}}),
       conv("NotSquare", {.stride = 3, .padding = 1}, {{{2, 8, 10, 3}, {5, 1, 4, 3}}, {{1, 6, 5, 2}, {3, 5, 2, 2}}}),
-      // Whole rows and columns at the lower right that no window reaches: their gradient is zero, not forgotten.
+      // Whole rows and columns at the lower right that no window reaches: their gradient must be written as zero.
       conv("SkipsPixels", {.stride = 3}, {{{1, 6, 6, 4}, {4, 1, 1, 4}}}),
       conv("WholePicture", {}, {{{2, 4, 4, 8}, {6, 4, 4, 8}}}),
       {.name = "Linear",

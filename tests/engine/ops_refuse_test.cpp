@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What operators say of inputs that do not fit: which operator, what was expected, what came.
+// The messages of operators for inputs that do not fit: the operator, what was expected, what was given.
 #include <gtest/gtest.h>
 
 #include <functional>

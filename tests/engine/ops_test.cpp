@@ -24,7 +24,7 @@ std::vector<double> scaled(std::vector<double> values, double factor) {
   return values;
 }
 
-// How far each element may lie off. `terms` is what the operator gives for the absolute inputs.
+// The allowed error of each element. `terms` is the operator's result for the absolute inputs.
 std::vector<double> allowance(const OpCase& op, const std::vector<double>& want, const std::vector<double>& terms) {
   std::vector<double> allowed(want.size(), 0.0);
   double largest = 0;
@@ -45,7 +45,7 @@ void expect_close(const std::vector<double>& got, std::vector<double> want, cons
   }
 }
 
-// One run of a case: its inputs, a gradient to send back, and the truth.
+// One run of a case: its inputs, a gradient for the backward pass, and the expected results.
 struct Trial {
   const OpCase& op;
   std::vector<Shape> shapes;
@@ -69,7 +69,7 @@ struct Trial {
     if (op.within == Within::terms) terms = linear_terms(positive, reference);
   }
 
-  // A maximum chooses by sign, so its gradient's terms go where the true inputs send them.
+  // A maximum depends on signs, so the terms of its gradient follow the winners of the true inputs.
   Outcome linear_terms(const Values& positive, Device& reference) const {
     Outcome outcome = execute(op, shapes, positive, absolute(seed), DType::f64, reference);
     if (op.draw == Draw::without_ties) outcome.gradients = execute(op, shapes, values, absolute(seed), DType::f64, reference).gradients;

@@ -52,7 +52,7 @@ class Case {
   double number(const char* name) const { return attributes_.at(name).get<double>(); }
   bool flag(const char* name) const { return attributes_.at(name).get<bool>(); }
 
-  /// Of the way's dtype if the file has doubles, else as it is there. No tensor if it is not there.
+  /// In the dtype under test if the file has doubles, else in the file's dtype. No tensor if the file lacks it.
   Tensor tensor(const std::string& name) const {
     if (!has(name)) return {};
     const weights::Array& from = array(name);
@@ -153,7 +153,7 @@ TEST_P(Oracle, BatchNorm) {
     oracle.expect("y", y);
     oracle.expect("running_mean_after", state.running_mean);
     oracle.expect("running_var_after", state.running_var);
-    // Of two values a channel dx is a difference of numbers as large as dy / std.
+    // With two values per channel, dx is a difference of numbers as large as dy / std.
     oracle.expect_gradients(y, {{"x", x}, {"weight", state.weight}, {"bias", state.bias}, {"residual", residual}}, 2);
   });
 }
@@ -276,7 +276,7 @@ void expect_same_numbers(const Tensor& got, const weights::Array& array) {
         << "element " << i << " is " << a[i] << " and should be " << b[i];
 }
 
-// Of all values of a 16-bit type as f32: FNV-1a of the bytes, every NaN as the one quiet NaN.
+// A hash of all values of a 16-bit type as f32: FNV-1a of the bytes, with every NaN as the same quiet NaN.
 std::string fingerprint_of_all(DType from, Device& device) {
   std::vector<uint16_t> bits(65536);
   for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint16_t>(i);

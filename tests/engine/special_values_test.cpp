@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // A NaN, an infinity or a negative variance in each input of convolution, norm, sum and ReLU, in one pass or composed, trained, evaluated
-// or folded, on every device: what comes out is what the reference composes. tests/kernels/special tries each operation by itself.
+// or folded, on every device: the result is what the reference composes. tests/kernels/special tries each operation by itself.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -24,7 +24,7 @@ namespace {
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN(), kInfinity = std::numeric_limits<double>::infinity();
 
-// The numbers of one block of a network. Channels suit no vector, or all of them.
+// The numbers of one block of a network. The channels fit no vector size, or every one.
 struct Block {
   static constexpr std::array<const char*, 7> kNames{"x", "w", "residual", "weight", "bias", "running_mean", "running_var"};
   std::array<Shape, 7> shapes;
@@ -43,7 +43,7 @@ enum class Form { trained, evaluated, folded };
 
 Tensor of_type(const Tensor& x, DType dtype) { return dtype == x.dtype() ? x : cast(x, dtype); }
 
-// What the block gives, and, trained, the gradients of x and residual.
+// The results of the block and, in training, the gradients of x and residual.
 std::vector<std::vector<double>> run(const Block& block, Form form, DType dtype, Device& device) {
   std::vector<Tensor> t;
   for (size_t i = 0; i < block.shapes.size(); ++i) t.push_back(tensor_of(block.values[i], block.shapes[i], DType::f32, device));
@@ -87,7 +87,7 @@ TEST_P(SpecialValuesThroughOps, GoTheSameWayInOnePassComposedAndFolded) {
   for (const int64_t channels : {5, 16})
     for (size_t into = 0; into < Block::kNames.size(); ++into)
       for (const double special : {kNan, kInfinity, -kInfinity, -1.0}) {
-        if (special == -1.0 && into != 6) continue;  // a negative variance
+        if (special == -1.0 && into != 6) continue;  // only as a negative variance
         Block block(channels);
         block.values[into][block.values[into].size() / 2] = special;
         for (const Form form : {Form::trained, Form::evaluated, Form::folded})
@@ -103,7 +103,7 @@ TEST_P(SpecialValuesThroughOps, GoTheSameWayInOnePassComposedAndFolded) {
       }
 }
 
-// With an overflow in its first layer, a network in f16 must not look healthy at its end.
+// With an overflow in its first layer, a network in f16 must not give finite logits.
 TEST_P(SpecialValuesThroughOps, BringAnOverflowOfAHalfToTheLogits) {
   const Block block(16);
   const auto half = [&](size_t i, double factor) {
@@ -123,7 +123,7 @@ TEST_P(SpecialValuesThroughOps, BringAnOverflowOfAHalfToTheLogits) {
   }
 }
 
-// The host knows how large a convolution's results are without reading them. It must notice when somebody else writes there.
+// The host knows how large a convolution's results are without reading them. It must notice when other code writes to the tensor.
 TEST_P(SpecialValuesThroughOps, NoticeWhatIsWrittenBetweenTwoConvolutions) {
   const Block block(16);
   const auto tensor = [&](size_t i) { return tensor_of(block.values[i], block.shapes[i], DType::f32, device_); };
@@ -151,7 +151,7 @@ TEST_P(SpecialValuesThroughOps, NoticeWhatIsWrittenBetweenTwoConvolutions) {
     second.copy_from(broken.slice(1, 2));
     EXPECT_TRUE(any_nan(next()));
   }
-  // Bounds grow from layer to layer beyond all numbers, though the values do not; and a NaN is still seen there.
+  // Bounds grow from layer to layer without limit although the values do not; a NaN must still be found.
   const Tensor small = tensor_of(std::vector<double>(16 * 9 * 16, 1e-3), block.shapes[1], DType::f32, device_);
   for (const bool is_broken : {false, true}) {
     Tensor deep = is_broken ? broken : x;

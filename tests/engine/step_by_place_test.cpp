@@ -7,7 +7,7 @@
 #include "kernels/core/philox.h"
 #include "kernels/devices.h"
 
-// What a step is told by place (rates, its number) against the same by value: the same bits, and what stands there when it runs.
+// Step values given by address (rates, step number) against the same by value: the same bits, read when the step runs.
 namespace mirilla {
 namespace {
 
@@ -54,7 +54,7 @@ TEST_P(ByPlace, AdamTakesItsRatesToTheSameBits) {
                                                     .gradient = by_place.g,
                                                     .m = by_place.m,
                                                     .v = by_place.v,
-                                                    .learning_rate = 77,  // not looked at
+                                                    .learning_rate = 77,  // must not be used
                                                     .weight_decay = 0.01,
                                                     .step = by_place.step,
                                                     .rate = at}},

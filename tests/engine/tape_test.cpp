@@ -204,7 +204,7 @@ TEST_F(Tape, LeavesOutArmsThatLeadToNothingTrainable) {
 TEST_F(Tape, DoesNotLetOneLeafsGradientChangeAnothers) {
   const Tensor a = leaf({1}), b = leaf({1});
   const Tensor seed = tensor({1});
-  tape::backward(add(a, b), {.seed = seed});  // both are handed dy itself
+  tape::backward(add(a, b), {.seed = seed});  // both receive dy itself
   tape::backward(scale(a, 10));
   EXPECT_EQ(a.grad().item(), 11);
   EXPECT_EQ(b.grad().item(), 1);

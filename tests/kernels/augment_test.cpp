@@ -19,7 +19,7 @@ namespace mirilla {
 namespace {
 
 constexpr std::array<float, 3> kMean{0.485f, 0.456f, 0.406f}, kStd{0.229f, 0.224f, 0.225f};
-constexpr std::array<float, 20> kIdentity{1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1};  // but for the crop
+constexpr std::array<float, 20> kIdentity{1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1};  // without the crop
 
 struct Batch {
   int64_t n = 0, height = 0, width = 0, out_height = 0, out_width = 0;
@@ -55,7 +55,7 @@ std::vector<T> run_scattered(Backend& backend, const Batch& batch) {
   return y;
 }
 
-/// The largest difference; infinite where one of them is no number.
+/// The largest difference; infinite where one of them is not a number.
 template <class A, class B>
 double distance(const std::vector<A>& a, const std::vector<B>& b) {
   EXPECT_EQ(a.size(), b.size());
@@ -75,7 +75,7 @@ std::vector<float> row_of(const std::array<float, 20>& start, float left, float 
   return row;
 }
 
-/// Pixels of 0 to 255 beside each other, rotated, zoomed and warped, each picture in its own way and with its own crop.
+/// Neighbouring pixels from 0 to 255, rotated, zoomed and warped, each picture in its own way and with its own crop.
 Batch hard_batch(int64_t n, int64_t height, int64_t width, int64_t out_height, int64_t out_width) {
   Batch batch{n, height, width, out_height, out_width};
   batch.lighting = true;
@@ -104,7 +104,7 @@ Batch batch_of(const test::AugmentCase& c) {
   return {c.n, c.height, c.width, c.out_height, c.out_width, c.pictures, c.rows, !c.validation};
 }
 
-/// Runs a test for every instruction set that this machine has and puts the choice back.
+/// Runs a test for every instruction set that this machine has and restores the choice.
 template <class F>
 void for_each_isa(F&& f) {
   const std::string before = cpu::loops().name;
@@ -249,7 +249,7 @@ TEST_P(AugmentBoth, ACropShowsItsOwnPixels) {
 }
 
 TEST_P(AugmentBoth, ACropOfMoreThanTwiceTheOutputIsAveragedFirst) {
-  // 12 to 3: d = 2, so cells of 2x2; the samples stand at cells 0, 2.5 and 5, whose middles are pixels 0.5, 5.5 and 10.5.
+  // 12 to 3: d = 2, so cells of 2x2; the samples are at cells 0, 2.5 and 5, whose centres are pixels 0.5, 5.5 and 10.5.
   const auto y = run<float>(backend(), numbered(12, 12, 3, 3, row_of(kIdentity, 0, 0, 12, 12)));
   for (size_t i = 0; i < 3; ++i) {
     for (size_t j = 0; j < 3; ++j) {

@@ -10,8 +10,8 @@
 
 namespace mirilla {
 
-/// A device's memory with values in it, for tests of backends below the tensors. What a kernel forgets to write shows: fresh memory holds
-/// 0xFF bytes, which is NaN in each float type.
+/// A device's memory with values in it, for tests of backends below the tensors. Elements that a kernel does not write are found: fresh
+/// memory holds 0xFF bytes, which is NaN in each float type.
 template <class T>
 class Buffer {
  public:

@@ -8,8 +8,8 @@
 
 namespace mirilla {
 
-/// The pictures of a batch (n, height, width, pictures) far apart and out of order in one storage, with room behind every row: what
-/// Augment::places is for.
+/// The pictures of a batch (n, height, width, pictures) far apart and out of order in one storage, with a gap after every row: the use of
+/// Augment::places.
 struct Scattered {
   template <class Batch>
   explicit Scattered(const Batch& batch) {
@@ -25,7 +25,7 @@ struct Scattered {
     }
   }
 
-  int64_t slots = 0;  // how many pictures its bytes would hold
+  int64_t slots = 0;  // how many pictures would fit its bytes
   std::vector<uint8_t> bytes;
   std::vector<int64_t> places;
 };

@@ -10,7 +10,7 @@
 namespace mirilla::test {
 namespace {
 
-enum class Kind { like, f32, bytes, indices };  // `like` is the half that is tested
+enum class Kind { like, f32, bytes, indices };  // `like` is the half type under test
 
 struct Operand {
   Shape shape;

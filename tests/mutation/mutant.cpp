@@ -12,7 +12,7 @@ namespace {
 
 const char* trace_file() { return std::getenv("MIRILLA_MUTANT_TRACE"); }
 
-// A line a test: its name, its milliseconds, the mutants it reached.
+// One line per test: its name, its milliseconds, the mutants it reached.
 class Tracer : public testing::EmptyTestEventListener {
  public:
   void OnTestStart(const testing::TestInfo&) override {

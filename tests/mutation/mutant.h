@@ -6,7 +6,7 @@
 #include <concepts>
 #include <type_traits>
 
-/// What mutate.py writes into the copies of the kernels: at most one mutant is alive in a run.
+/// What mutate.py writes into the copies of the kernels: at most one mutant is active in a run.
 namespace mirilla::mutation {
 
 inline constexpr int kMost = 4096;

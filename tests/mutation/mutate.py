@@ -4,11 +4,11 @@
 
     mutate.py SOURCE_ROOT OUT
 
-OUT/kernels/cuda/... holds the copies, OUT/mutants.tsv a line a mutant: number, file, line, kind, text. One build then holds all mutants; the
-environment variable MIRILLA_MUTANT says which of them is alive (tests/mutation/mutant.h).
+OUT/kernels/cuda/... has the copies, OUT/mutants.tsv one line per mutant: number, file, line, kind, text. One build then holds all mutants;
+the environment variable MIRILLA_MUTANT says which of them is active (tests/mutation/mutant.h).
 
-Mutated is what runs on a device: functions marked __global__ or __device__. A bound is a comparison of integers by <, <=, > or >=; which
-comparisons are of integers is known to the compiler only, so the others are marked too and drop out when they run.
+Only device code is mutated: functions marked __global__ or __device__. A bound is a comparison of integers by <, <=, > or >=; which
+comparisons are of integers only the compiler knows, so the others are marked too and are dropped when they run.
 """
 import collections
 import pathlib

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Sees that the tests catch every mutant of the kernels.
+"""Checks that the tests catch every mutant of the kernels.
 
     run.py PROGRAM MUTANTS.tsv EQUIVALENT.txt [--jobs N] [--only NUMBER...]
 
 PROGRAM is test_mutants. Each mutant is run under the tests that reach it, the quick ones first, until one fails; a crash, a hang and a
-failure all count. A mutant that lives must stand in EQUIVALENT.txt with its reason, and one that stands there must live: under its quickest tests, or, with
---thorough, under all that reach it. Exits 1 otherwise.
+failure all count. A mutant that survives must be in EQUIVALENT.txt with its reason, and one listed there must survive: under its quickest
+tests or, with --thorough, under all that reach it. Exits 1 otherwise.
 A line there: FILE <tab> KIND (<#2 is the second < of a line) <tab> PATTERN <tab> REASON; it covers the mutants of that kind on lines that the regular expression PATTERN
 matches whole, in files that the glob FILE matches.
 """
@@ -23,7 +23,7 @@ import tempfile
 import time
 
 FIRST = 6  # tests tried before the rest
-ENOUGH = 40  # for a mutant that is expected to live
+ENOUGH = 40  # for a mutant that is expected to survive
 
 
 def run(program, tests, mutant, limit_s):
@@ -89,7 +89,7 @@ def main():
     start = time.time()
     reaching, cost = trace(options.program)
     print(f"{len(cost)} tests reach {len(reaching)} of {len(mutants)} mutants; {time.time() - start:.0f} s")
-    # What no test reaches is a comparison of floats, or code that no test runs: the coverage test tells those.
+    # A mutant that no test reaches is a comparison of floats, or code that no test runs: the coverage test reports the latter.
     chosen = [m for m in mutants if m in reaching and (not options.only or m in options.only)]
 
     def entries_of(mutant):

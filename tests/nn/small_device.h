@@ -8,7 +8,7 @@
 
 namespace mirilla::nn {
 
-/// The cpu, seen as a device of its own: with an end to its memory, and a profiler that looks on.
+/// The cpu as a separate device, with limited memory and a profiler.
 class SmallDevice final : public Device {
  public:
   std::string_view name() const override { return "small"; }
@@ -42,7 +42,7 @@ class SmallDevice final : public Device {
 
   size_t capacity = size_t{1} << 40;
   bool profiled = false;
-  std::vector<std::string> ranges;  // in their order, a space for each that was open
+  std::vector<std::string> ranges;  // in order, indented by one space per open range
 
  private:
   Device& cpu_ = open_device("cpu");

@@ -12,7 +12,7 @@
 
 namespace mirilla::nn {
 
-/// A folder that is gone when the test ends.
+/// A folder that is removed when the test ends.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -32,8 +32,8 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// Pictures drawn in memory: class c has a stripe pattern of its own under noise. As many as asked for, in batches, the last one as short
-/// as it comes.
+/// Pictures drawn in memory: class c has its own stripe pattern under noise. The requested number, in batches; the last one may be
+/// shorter.
 class StripedBatches final : public Batches {
  public:
   StripedBatches(int64_t pictures, int64_t batch_size, int size, int classes) {

@@ -10,17 +10,17 @@
 
 namespace mirilla::nn {
 
-/// Another device under its own name, that counts what waits and can be told to misbehave. Never destroyed: its allocator lives as long as
-/// the program.
+/// A device that wraps another under the same name, counts waits and can be told to misbehave. Never destroyed: its allocator lives as long
+/// as the program.
 class WrappedDevice : public Device {
  public:
   explicit WrappedDevice(std::string_view inner) : inner_(open_device(inner)) {}
 
-  /// How often somebody waited for the device, or copied from or to memory that it cannot reach by itself.
+  /// How often the host waited for the device, or copied from or to memory that is not pinned.
   int waits = 0;
-  /// Thrown by the next recordings.
+  /// If set, the message that the next recordings throw.
   std::string no_recording = {};
-  /// How many marks must be made after one before it is reached.
+  /// How many later marks must be made before a mark is reached.
   size_t late = 0;
 
   std::string_view name() const override { return inner_.name(); }

@@ -4,9 +4,9 @@
 
     live.py [--python PYTHON] [--work DIR] [SCRIPT...]
 
-Without --python, a virtual environment is made in DIR and requirements.txt installed into it (some GB; minutes). The scripts are copied to
-DIR/oracle and run there. A file is the same where its bytes are, or where all that differs is the last digits of numbers: another processor
-rounds sums otherwise. A training in f32 makes much of that: where a file holds a tensor of one run in two layouts, NAME and
+Without --python, a virtual environment is made in DIR and requirements.txt installed into it (a few GB; minutes). The scripts are copied to
+DIR/oracle and run there. A file counts as the same if its bytes are, or if only the last digits of numbers differ: another processor
+rounds sums differently. Training in f32 amplifies this: where a file has a tensor of one run in two layouts, NAME and
 NAME.channels_last, each may be ten times as far from the stored one as these are from each other. Extra and missing files count as differences when all scripts run. Exits 1 where something differs.
 """
 import argparse
@@ -21,11 +21,11 @@ import sys
 import zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
-# Of a tensor's largest value, by how it is stored.
+# Tolerances relative to a tensor's largest value, by dtype.
 CLOSE = {"F64": 1e-9, "F32": 1e-5, "F16": 2e-3, "BF16": 2e-2}
 NOT_DATA = {".py", ".h", ".md", ".txt", ".pyc"}
-NAMED_BY_CHANCE = ("serialization_id", "debug_pkl")  # entries of torch.save's files that say nothing of tensors
-HOLD_ADDRESSES = {"weights/legacy.pth", "weights/scripted.pth"}  # of the run that wrote them; both are there to be refused
+NAMED_BY_CHANCE = ("serialization_id", "debug_pkl")  # entries of torch.save's files that do not describe tensors
+HOLD_ADDRESSES = {"weights/legacy.pth", "weights/scripted.pth"}  # addresses of the run that wrote them; both files exist to be refused
 
 
 def make_environment(work):
@@ -39,7 +39,7 @@ def make_environment(work):
 
 
 def make_again(python, work, scripts):
-    """Runs copies of the scripts; returns where they wrote."""
+    """Runs copies of the scripts; returns their output folder."""
     fresh = work / "oracle"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -56,7 +56,7 @@ def data_files(folder):
 
 
 def furthest(wanted, came, close):
-    """Nothing where the numbers are close, else how far apart they are, relative to the largest."""
+    """None if the numbers are close, else their distance, relative to the largest."""
     if len(wanted) != len(came):
         return f"{len(came)} numbers, not {len(wanted)}"
     scale = max((abs(x) for x in wanted if math.isfinite(x)), default=0) or 1
@@ -82,7 +82,7 @@ def numbers_of(dtype, raw):
 
 
 def closeness(name, tensors):
-    """How close a tensor must come, relative to its largest value; nothing where it must be equal."""
+    """The tolerance of a tensor, relative to its largest value; None if it must be equal."""
     dtype, usual = tensors[name][0], name.removesuffix(".channels_last")
     other = usual + ".channels_last"
     if usual not in tensors or other not in tensors:
@@ -135,7 +135,7 @@ def compare_archive(wanted, came):
 
 
 def compare(wanted, came):
-    """Nothing where two files say the same, else what differs."""
+    """None if two files agree, else what differs."""
     if wanted.read_bytes() == came.read_bytes() or "/".join(wanted.parts[-2:]) in HOLD_ADDRESSES:
         return None
     if wanted.suffix == ".safetensors":

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes tests/oracle/augment/ with fastai's own transforms: python make_augment.py [FOLDER]
+"""Makes tests/oracle/augment/ with fastai's transforms: python make_augment.py [FOLDER]
 
 Needs torch 2.11 and fastai 2.8.12. Every case runs aug_transforms' pipeline (the affine maps and the warp composed, RandomResizedCropGPU,
-lighting, Normalize) with the draws given instead of drawn, once in f32 as fastai does it and once in f64. Where fastai's coordinates in f32
-cost more than 5e-6 (pixels of 0 beside 255, strong contrast), its f64 result is what is expected, else its f32 result.
+lighting, Normalize) with given draws instead of random ones, once in f32 as in fastai and once in f64. Where fastai's coordinates in f32
+cost more than 5e-6 (pixels of 0 beside 255, strong contrast), its f64 result is expected, else its f32 result.
 
-  cases.json    for each case: extents, draws, crop, the parameter rows that fastai worked out, where its numbers lie in the files, which
+  cases.json    for each case: extents, draws, crop, the parameter rows computed by fastai, the place of its numbers in the files, which
                 result they are and how far fastai's f32 is from its f64
   pictures.bin  u8, (n,H,W,3) each
   expected.bin  f32, (n,h,w,3) each
@@ -22,19 +22,19 @@ from fastai.vision import augment as fa
 from fastai.vision.all import IntToFloatTensor, Normalize, Pipeline, TensorImage, imagenet_stats
 
 NEUTRAL = dict(flip=0, degrees=0, zoom=1, zoom_x=.5, zoom_y=.5, warp_x=0, warp_y=0, brightness=.5, contrast=1)
-# fastai turns f64 into f32 wherever it makes a tensor. Here the pictures' own type goes through; nothing changes for f32.
+# fastai converts f64 to f32 wherever it makes a tensor. Here the pictures' type is kept; nothing changes for f32.
 fa._init_mat = lambda x: torch.eye(3, dtype=x.dtype).unsqueeze(0).expand(x.size(0), 3, 3).contiguous()
 fa.tensor = torch.tensor
 for kind in (fa.TensorImage, fa.TensorBase, fa.TensorFlowField):
     setattr(fa, kind.__name__, type(kind.__name__, (kind,), {"__new__": lambda cls, x, kind=kind: x.as_subclass(kind)}))
-# What our parameter rows hold is f32, also for the f64 run; nothing changes for f32.
+# Our parameter rows are f32, also for the f64 run; nothing changes for f32.
 prepare_mat, find_coeffs = fa._prepare_mat, fa.find_coeffs
 fa._prepare_mat = lambda x, mat: prepare_mat(x, mat).float().to(x.dtype)
 fa.find_coeffs = lambda p1, p2: find_coeffs(p1, p2).float().to(p1.dtype)
 
 
 class GivenCrop(fa.RandomResizedCropGPU):
-    """fastai's crop, with the crop that a case says."""
+    """fastai's crop, with the crop of a case."""
 
     def __init__(self, size, crop):
         super().__init__(size, min_scale=.75, ratio=(1, 1))
@@ -62,7 +62,7 @@ def run(case, pictures, dtype):
     x = IntToFloatTensor()(TensorImage(x)) if dtype == torch.float32 else (x.double() / 255).as_subclass(TensorImage)
     stats = [torch.tensor(s, dtype=torch.float64) if dtype == torch.float64 else s for s in imagenet_stats]
     normalize = Normalize.from_stats(*stats, cuda=False)
-    if validation:  # aug_transforms' list, of which only the identity sampling and the crop do anything
+    if validation:  # aug_transforms' list, of which only the identity sampling and the crop have an effect
         tfms = [fa.Flip()] + tfms
     y = Pipeline(tfms + [normalize], split_idx=1 if validation else 0)(x)
     affine = next(t for t in tfms if isinstance(t, fa.AffineCoordTfm))

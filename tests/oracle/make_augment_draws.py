@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What fastai's transforms draw: python make_augment_draws.py [FOLDER]
+"""The random draws of fastai's transforms: python make_augment_draws.py [FOLDER]
 
 Needs torch 2.11, fastai 2.8.12. Runs aug_transforms(size=128, min_scale=.75) as the course builds it, 10,000 pictures of 256 x 256, and
-notes each number that it draws (fastai.vision.augment._draw_mask's results); and Resize(256), whose two draws say where its square lies.
-draws.json:
+records each number that it draws (fastai.vision.augment._draw_mask's results); and Resize(256), whose two draws give the place of its
+square. draws.json:
 
-  parameters  per parameter: how many were kept (not neutral), and of the kept ones least, greatest, mean, standard deviation, deciles
-              (contrast: of its logarithm, which is what is uniform)
+  parameters  per parameter: how many were kept (not neutral), and of the kept ones minimum, maximum, mean, standard deviation, deciles
+              (contrast: of its logarithm, which is uniform)
   both_kept   for each pair: how many pictures kept both
   correlation for each pair: of the numbers, neutral ones included
-  crops       per picture size: how often each side, left and top came in 10,000 crops; the correlation of left and top
-  batches     50 batches of 32 pictures whose pixels tell their place, through RandomResizedCropGPU: how many crops are to be seen in each
+  crops       per picture size: how often each side, left and top occurred in 10,000 crops; the correlation of left and top
+  batches     50 batches of 32 pictures whose pixels encode their place, through RandomResizedCropGPU: how many crops are visible in each
 """
 import json
 import random

@@ -3,7 +3,7 @@
 """Makes tests/oracle/nn/bottleneck.safetensors with torchvision in float64: python tests/oracle/make_bottleneck.py [FOLDER]
 
 ResNet50, 101 and 152 with torchvision's head for 6 classes, on the first pictures of make_resnet.py (40x36), whose formulas give every parameter
-and buffer from its name (no shift; of a bn3 the weight is as that of a bn2). All F64:
+and buffer from its name (no shift; the weight of a bn3 is like that of a bn2). All F64:
 
   <arch>.eval.logits (1,6)                                  of the first picture
   <arch>.eval.cam.layer4 (2,2), <arch>.eval.cam.layer3 (3,3)   Grad-CAM of class 1 there: sum over c of A_c mean_hw(d logit / d A_c), no ReLU

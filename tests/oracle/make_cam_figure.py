@@ -6,11 +6,11 @@ The course's Grad-CAM figure as matplotlib's Agg draws it, without the frame: th
 
   table.<name> (256,3) U8      the colour tables, colormap(i, bytes=True)
   course.<i> (64,64,3) U8      the notebook's two calls, with default extent for the picture of 32x32: imshow(picture), then
-                               imshow(map, alpha=.6, extent=(0,32,32,0), interpolation='bilinear', cmap='magma'); two screen pixels a
-                               pixel. imshow's default extent begins at -.5, so the picture stands half a pixel, here one of the
-                               screen's, to the upper left of the map, and white shows under the map at the right and the bottom
-  aligned.<i> (64,64,3) U8     a picture of 64x64 with extent=(0,64,64,0) too, pixel for pixel, other colour tables; maps of the sizes that
-                               layer4 and layer3 give for pictures of 128 and 224
+                               imshow(map, alpha=.6, extent=(0,32,32,0), interpolation='bilinear', cmap='magma'); two screen pixels per
+                               pixel. imshow's default extent begins at -.5, so the picture is drawn half a pixel, here one of the
+                               screen's, to the upper left of the map, and the map covers white at the right and the bottom
+  aligned.<i> (64,64,3) U8     a picture of 64x64 with extent=(0,64,64,0) too, pixel for pixel, other colour tables; maps of the sizes of
+                               layer4 and layer3 for pictures of 128 and 224
 
 The pictures are int(256 u) of units("cam_figure.picture.<side>"), the maps 2 u - 1 of units("cam_figure.map.<height>x<width>").
 """

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Makes tests/oracle/cam_measures/measures.json with pytorch-grad-cam and numpy: python tests/oracle/make_cam_measures.py [FOLDER]
 
-What measures of maps (nn/measure/cam_measures.h, nn/measure/road.h) give for a picture of 24x24, two maps in [0,1], and a small network, in float64:
+The results of the measures of maps (nn/measure/cam_measures.h, nn/measure/road.h) for a picture of 24x24, two maps in [0,1], and a small
+network, in float64:
 
   picture  2 (2 u - 1) of "measures.picture", (H,W,C)
   network  softmax(B max(A x, 0)), x in (H,W,C) order; A (8, 1728) is (2 u - 1) / 12 of "measures.hidden", B (3, 8) 2 u - 1 of "measures.output".
@@ -14,7 +15,8 @@ What measures of maps (nn/measure/cam_measures.h, nn/measure/road.h) give for a 
   <map>.drop, <map>.increase    DropInConfidence and IncreaseInConfidence of the package: max(0, whole - seen), seen > whole
   <map>.most_first, .least_first    ROAD of the package at the percentiles 20, 50 and 90, but with Mirilla's noise: 0.01 times
                normal numbers of RandomKey{seed 3, purpose 8, step 0, item 0}
-  imputed      NoisyLinearImputer without noise on the picture, what the blob is strongest at missing (median and more), every third pixel
+  imputed      NoisyLinearImputer without noise on the picture, the strongest pixels of the blob missing (median and more), every third
+               pixel
   <map>.insertion, .deletion, .energy, .pointing    numpy, from the papers: areas over 12 steps; the sum inside the mask; the largest value's
                distance to the mask
   change, rank, similarity    of the two maps: |noise - blob| / |noise|; scipy's spearmanr; SSIM over 7x7 windows
@@ -57,7 +59,7 @@ def normal_numbers(n):
 
 
 class Imputer:
-    """The package's, with Mirilla's noise where it draws its own."""
+    """The package's imputer, with Mirilla's noise in place of its own."""
     def __init__(self):
         self.noise = torch.from_numpy(.01 * normal_numbers(SIDE * SIDE * 3)).view(SIDE, SIDE, 3).permute(2, 0, 1)
 

@@ -5,23 +5,23 @@
 The network of make_resnet.py, ResNet18 with fastai's head, filled by names without its shifts, in evaluation mode. Two pictures of 64x64, which
 are 2 (2 u - 1) of "input" in (N,H,W,C) order. Needs torch 2.11, torchvision 0.26, grad-cam 1.5.7.
 
-What the package gives is taken in two places: `raw` is what get_cam_image returns, before its ReLU, its scaling and its resizing; `image` is
-what the call returns: ReLU, (map - min) / (1e-7 + max), cv2.resize to 64x64, mean over the layers, and scaled again. Of an image every third
-row and column is kept.
+The package's results are taken in two places: `raw` is what get_cam_image returns, before its ReLU, its scaling and its resizing; `image`
+is what the call returns: ReLU, (map - min) / (1e-7 + max), cv2.resize to 64x64, mean over the layers, and scaled again. Every third
+row and column of an image is kept.
 
-  raw.<method> (2,4,4) F64     at layer3, for the classes 0 and 3. <method> as `mirilla gradcam --method` calls it. The sign of eigencam and
-                               eigengradcam is LAPACK's choice: a singular vector times -1 is one too
+  raw.<method> (2,4,4) F64     at layer3, for the classes 0 and 3. <method> is the name in `mirilla gradcam --method`. The sign of eigencam
+                               and eigengradcam is LAPACK's choice: a singular vector times -1 is also one
   raw.gradcam.difference       the logits 0 - 3 and 3 - 5;  raw.gradcam.several  0 + 1 + 2 and 3 + 4
   image.gradcam, image.fused, image.smooth (2,22,22) F32    Grad-CAM of those differences at layer3; at layer3 and layer4; at layer3 with
                                aug_smooth
   guided (22,22,3) F32         GuidedBackpropReLUModel of the first picture for class 0
   integrated (22,22,3) F32     integrated gradients of the first picture for class 0, from the picture of zeros, at the 16 midpoints
-  smoothgrad (22,22,3) F32     the mean of d logit 0 / d picture over 4 pictures with noise; what noise: see `noise`
+  smoothgrad (22,22,3) F32     the mean of d logit 0 / d picture over 4 pictures with noise; for the noise see `noise`
   occlusion (22,22) F32        logit 0 of the first picture minus the same with a square of 16 pixels zeroed, every 8 pixels: at each pixel
                                the mean over the squares that cover it
 
 The script asserts that no two methods give maps closer than 0.01 of their largest value: where two formulas coincide, as most do at the last
-layer before a pool, a test would not tell one from the other.
+layer before a pool, a test could not distinguish them.
 """
 import math
 import os
@@ -48,7 +48,7 @@ STEPS, SAMPLES, LEVEL, SEED, PURPOSE, NUDGE = 16, 4, .15, 1, 9, 2e-6
 
 
 class Logits(nn.Module):
-    """The network of make_resnet.py, giving the logits alone."""
+    """The network of make_resnet.py, returning only the logits."""
     def __init__(self):
         super().__init__()
         self.network = network_of(named_state()).eval()
@@ -62,7 +62,7 @@ def combination(terms):
 
 
 def explain(method, model, x, targets, layers=("layer3",), **options):
-    """What get_cam_image gave for the last layer, and what the call gave."""
+    """The results of get_cam_image for the last layer, and of the call."""
     raw = []
 
     class Kept(METHODS[method]):
@@ -76,7 +76,7 @@ def explain(method, model, x, targets, layers=("layer3",), **options):
 
 
 def assert_apart(maps):
-    """Whatever the sign, no two of them are the same picture."""
+    """Checks that no two of them are the same picture, whatever the sign."""
     flat = {name: m.reshape(len(m), -1) / np.abs(m).max(axis=(1, 2))[:, None] for name, m in maps.items()}
     for a in flat:
         for b in flat:
@@ -117,8 +117,8 @@ def smoothgrad(model, x):
 
 
 def assert_away_from_kinks(method, model, x):
-    """Where a ReLU's input is as near to zero as f32 errs, its gradient is not determined in f32: a little more or less of the picture must
-    not matter."""
+    """Where a ReLU's input is as close to zero as the error of f32, its gradient is not determined in f32: a small change of the picture
+    must not matter."""
     middle = method(model, x)
     for factor in 1 - NUDGE, 1 + NUDGE:
         moved = ((method(model, x * factor) - middle).abs().max() / middle.abs().max()).item()

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Small picture files and what Pillow, PyTorch and fastai make of them, for tests/data.
+"""Small picture files and the results of Pillow, PyTorch and fastai for them, for tests/data.
 
     make_data.py OUT_FOLDER        needs numpy, pillow, torch, fastai; the files here: Pillow 13.0, PyTorch 2.11, fastai 2.8.12
 

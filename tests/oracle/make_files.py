@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes tests/oracle/files/ with fastai's own learn.save: python tests/oracle/make_files.py [FOLDER]
+"""Makes tests/oracle/files/ with fastai's learn.save: python tests/oracle/make_files.py [FOLDER]
 
-Needs torch 2.11, torchvision 0.26 and fastai 2.8.12. A vision_learner of a resnet18 is trained for a moment with fine_tune, gets values that
-need not be stored, and is saved with and without its optimizer. The files would be 45 and 134 MB; kept is what a test cannot make itself:
+Needs torch 2.11, torchvision 0.26 and fastai 2.8.12. A vision_learner of a resnet18 is trained briefly with fine_tune, gets values that
+need not be stored, and is saved with and without its optimizer. The files would be 45 and 134 MB; only data that a test cannot make itself
+is kept:
 
   plain.pkl, optimizer.pkl   the pickle of each file, as fastai wrote it: names, sizes, strides, the optimizer's numbers
-  storages.json              for each file its entries in their order, [name, content]; the content is a text, or for data/0, data/1, ...
+  storages.json              for each file its entries in their order, [name, content]; the content is a text or, for data/0, data/1, ...
                              {"of": ..., "crc32": as in fastai's own file}, where "of" is one of
                                a tensor's name in Mirilla     its values by the formulas of make_resnet.py, in PyTorch's layout
                                "norms:<name>"                 that tensor of expected.safetensors
-                               [type, number, value]          so many f32 or i64, all of that value
+                               [type, number, value]          this many f32 or i64, all of this value
   expected.safetensors       norms.<name>       F32, running statistics of the head's norms, made on the pictures below, so that the
-                                                network tells them apart
+                                                network distinguishes them
                              probabilities      F32 (12,6), learn.get_preds
                              loss, accuracy     F32 (), learn.validate with the pictures' labels
-                             cam.<picture>.<class>.<layer>   F32 (h,w), Grad-CAM in the course's way, of learn.model
+                             cam.<picture>.<class>.<layer>   F32 (h,w), Grad-CAM of learn.model as in the course
                              the metadata has vocab, resize and size
 
 Picture k (12 of them) is of class k mod 6, 96 + 16 (k mod 4) wide, 100 + 24 (k mod 3) high, and made of squares of side CELLS[k], the last of
@@ -81,7 +82,7 @@ def give_values(learn, pictures):
     resized = np.stack([np.asarray(Resize(RESIZE)(PILImage.create(path), split_idx=1)) for path in pictures])
     x = Normalize.from_stats(*imagenet_stats, cuda=False).encodes(TensorImage(resized).permute(0, 3, 1, 2).double() / 255)
     norms = {}
-    for i in NORMS:  # the first one's statistics change what the second sees
+    for i in NORMS:  # the statistics of the first change the input of the second
         with hook_output(model[1][i - 1]) as before, torch.no_grad():
             model(torch.Tensor.contiguous(x))
         seen = before.stored
@@ -102,7 +103,7 @@ def give_optimizer_values(learn):
 
 
 def model_storages(learn, norms):
-    """What the model's storages hold, in the order of state_dict."""
+    """The contents of the model's storages, in the order of state_dict."""
     out = []
     for name, x in learn.model.state_dict().items():
         ours_name = our_name(name)
@@ -112,7 +113,7 @@ def model_storages(learn, norms):
 
 
 def content_of(what, norms, shapes):
-    """The bytes of a storage, made from what storages.json says of it."""
+    """The bytes of a storage, made from its description in storages.json."""
     if isinstance(what, list):
         kind, n, value = what
         return np.full(n, value, {"f32": np.float32, "i64": np.int64}[kind]).tobytes()
@@ -122,7 +123,7 @@ def content_of(what, norms, shapes):
 
 
 def describe(path, storages, norms, shapes):
-    """The entries of a file that fastai wrote, its pickle left out; after making sure that the storages are what we say."""
+    """The entries of a file that fastai wrote, without its pickle; after checking that the storages are as described."""
     entries, pickle = [], None
     with zipfile.ZipFile(path) as file:
         for info in file.infolist():

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes tests/oracle/fine_tune/ with fastai's own fine_tune: python tests/oracle/make_fine_tune.py [FOLDER]
+"""Makes tests/oracle/fine_tune/ with fastai's fine_tune: python tests/oracle/make_fine_tune.py [FOLDER]
 
-A vision_learner over torchvision's resnet18 (6 classes, dropout at p = 0, all else as fastai makes it: split, freeze with train_bn, Adam,
+A vision_learner over torchvision's resnet18 (6 classes, dropout at p = 0, everything else as in fastai: split, freeze with train_bn, Adam,
 schedule, recorder) is fine-tuned on drawn pictures, in a given order, without augmentation. Needs torch 2.11, torchvision 0.26, fastai 2.8.
 
 Parameters and buffers come from their names by make_resnet.py's formulas. Training picture i (size x size) has the label i % 6 and is named
@@ -14,33 +14,33 @@ Epoch e of the run (counted on over both fits) takes the training pictures in th
 
   ten_steps.safetensors      in double. 36 pixels, 8 training pictures in batches of 4, 6 validation pictures in batches of 4;
                              fine_tune(4, base_lr=1e-3): 2 frozen steps, 8 unfrozen ones. The network's input is (pixel / 255 - mean) / std
-                             in double with the f32 numbers that ImageNet's mean and std are in both programs. fastai rounds to f32 what it
-                             makes a tensor of, the logits on their way to the loss and the schedule's positions too: not here, see
+                             in double with the f32 numbers that ImageNet's mean and std are in both programs. fastai rounds to f32 every
+                             value that it makes a tensor of, also the logits before the loss and the schedule's positions: not here, see
                              exact_tensor.
   forty_losses.safetensors   in f32 on the host with fastai's own batch transforms. 64 pixels, 32 training pictures in batches of 8,
                              12 validation pictures; fine_tune(9, base_lr=1e-3): 4 frozen steps, 36 unfrozen ones. Once in PyTorch's usual
                              layout (no suffix) and once, with suffix ".channels_last", with pictures and convolution weights in that
-                             layout: what f32 does to the same fit.
+                             layout: the effect of f32 on the same fit.
 
 Each holds, all F64:
   loss (steps), train_loss (steps)         of each batch, and fastai's smoothed value after it
   valid_loss (epochs), accuracy (epochs)   of both fits in turn
-  moved (tensors,17)                       what each parameter or buffer moved in all, end - start: its L2 norm, then the sums of its
+  moved (tensors,17)                       the total change of each parameter or buffer, end - start: its L2 norm, then the sums of its
                                            elements under 16 patterns of signs. Element i, in Mirilla's layout, counts with - in sum j
                                            where bit j of floor(2^24 units("signs.<tensor>")[i]) is set, else with +. The mean of the
-                                           squares of 16 such sums of a difference is its squared norm, but for chance.
-and in the metadata "tensors", the rows of `moved`, and "lines": what fastai printed, as a terminal shows it, times as mm:ss.
+                                           squares of 16 such sums of a difference estimates its squared norm.
+and in the metadata "tensors", the rows of `moved`, and "lines": the output of fastai as shown in a terminal, times as mm:ss.
 
-events.json holds fits in which something happens, under the course's callbacks (ShowGraph, EarlyStopping(patience=3), SaveModel), on 8x8
-pictures in batches of 2: four to train on, four to validate on (labels 1, 0, 2, 3). So that the same happens anywhere, losses are planted:
-before each batch head.6.weight becomes 0, and head.6.bias 1 in channel 0 and 0 elsewhere, so that a picture's logits are column 0 of
-head.8.weight; and this becomes `loss` for one class, `top`, and 0 for the others. `loss` is so large that cross entropy is exactly `loss`
-for pictures of the other classes and 0 for those of `top`. Everything else is a fit as any other. A list of
+events.json has fits with planted events, under the course's callbacks (ShowGraph, EarlyStopping(patience=3), SaveModel), on 8x8
+pictures in batches of 2: four to train on, four to validate on (labels 1, 0, 2, 3). So that the same happens everywhere, losses are
+planted: before each batch head.6.weight becomes 0, and head.6.bias 1 in channel 0 and 0 elsewhere, so that a picture's logits are column 0
+of head.8.weight; and this becomes `loss` for one class, `top`, and 0 for the others. `loss` is so large that cross entropy is exactly
+`loss` for pictures of the other classes and 0 for those of `top`. Everything else is an ordinary fit. A list of
 
   name, dtype ("float64", "float32"), epochs and freeze_epochs of fine_tune, train_labels
   train, valid   [top, loss] of each epoch, both fits in turn
   nan            [fit, epoch, batch] before which NaN is planted instead of `loss`, or null
-  lines          what fastai printed; times as mm:ss
+  lines          the output of fastai; times as mm:ss
   kept           for each fit, the [fit, epoch] whose weights and statistics the network has after it, to the bit
 """
 import contextlib
@@ -76,13 +76,13 @@ VARIED = [1, 0, 2, 3]
 EVENTS = [
     {"name": "an early stop", "dtype": "float64", "train_labels": VARIED, "epochs": 10, "freeze_epochs": 3, "nan": None,
      "train": [[4, 41], [0, 40.5], [4, 43.25]] + [[4, 45 - e / 4] for e in range(10)],
-     "valid": [[4, 48], [4, 44], [1, 60],  # 45: a quarter of the pictures costs nothing
+     "valid": [[4, 48], [4, 44], [1, 60],  # 45: a quarter of the pictures has loss 0
                [4, 60], [4, 52], [4, 52], [0, 80], [4, 50], [4, 51], [4, 50], [2, 88], [4, 40], [4, 40]]},
     {"name": "a NaN at a batch", "dtype": "float64", "train_labels": VARIED, "epochs": 6, "freeze_epochs": 1, "nan": [1, 1, 1],
      "train": [[4, 50 - e] for e in range(7)], "valid": [[4, 50], [0, 56], [4, 41], [4, 40], [4, 40], [4, 40], [4, 40]]},
     {"name": "NaN from a fit's first batch", "dtype": "float64", "train_labels": VARIED, "epochs": 5, "freeze_epochs": 1, "nan": [1, 0, 0],
      "train": [[4, 50]] * 6, "valid": [[4, 50]] * 6},
-    # fastai's smoothing in f32 loses the sixth digit after the point even of a constant, unless that is 0.
+    # fastai's smoothing in f32 loses the sixth decimal even of a constant, unless it is 0.
     {"name": "losses in f32", "dtype": "float32", "train_labels": [4, 4, 4, 4], "epochs": 3, "freeze_epochs": 1, "nan": None,
      "train": [[4, 40]] * 4, "valid": [[4, 40.9], [0, 58.7], [0, 47.3], [5, 66.3]]},
 ]
@@ -132,7 +132,7 @@ def loaders(size, train, valid, batch_size, transforms):
 
 
 def named_learner(dls, folder, callbacks=()):
-    """fastai's learner for the course, with the values that the names give. Not `pretrained`: that would fetch weights and freeze, and
+    """fastai's learner for the course, with values computed from the names. Not `pretrained`: that would fetch weights and freeze, and
     fine_tune freezes anyway."""
     learn = vision_learner(dls, resnet18, pretrained=False, n_out=CLASSES, loss_func=CrossEntropyLossFlat(), metrics=accuracy, path=folder,
                            cbs=list(callbacks))
@@ -147,7 +147,7 @@ def named_learner(dls, folder, callbacks=()):
 
 
 class Losses(Callback):
-    """What each batch and epoch of all fits gave."""
+    """The results of each batch and epoch of all fits."""
     run_valid = False
 
     def __init__(self):
@@ -188,13 +188,13 @@ def movement(model):
 
 
 def shown(text):
-    """The lines that stay on a terminal, where "\\r" writes over a line; times masked."""
+    """The lines that remain on a terminal, where "\\r" overwrites a line; times masked."""
     lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
     return [re.sub(r"\b\d\d:\d\d\b", "mm:ss", line) for line in lines if line.strip()]
 
 
 def exact_tensor(x, *rest, **kwargs):
-    """fastai's tensor() without its last step, which rounds doubles to f32: logits on their way to the loss, the schedule's breakpoints."""
+    """fastai's tensor() without its last step, which rounds doubles to f32: logits before the loss, the schedule's breakpoints."""
     if rest:
         x = (x, *rest)
     return x if isinstance(x, torch.Tensor) else torch.tensor(x if isinstance(x, (int, float)) else list(x), **kwargs)
@@ -216,7 +216,7 @@ def in_double():
 
 
 def fine_tuned(dls, epochs, channels_last=False):
-    """What one fine_tune gave, and the metadata."""
+    """The results of one fine_tune, and the metadata."""
     losses = Losses()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as out:
         learn = named_learner(dls, Path(folder), [losses, ChannelsLast()] if channels_last else [losses])
@@ -244,7 +244,7 @@ def forty_losses(channels_last):
 
 
 class Planted(Callback):
-    """Gives each batch the logits of the plan, and looks which epoch's weights a fit leaves in the network."""
+    """Gives each batch the planned logits, and finds which epoch's weights a fit leaves in the network."""
     order = 55  # after the recorder, before the callbacks that stop
 
     def __init__(self, event):
@@ -284,7 +284,7 @@ class Kept(Callback):
 
 
 def happened(event):
-    """The event with what fastai made of it."""
+    """The event with fastai's results."""
     planted = Planted(event)
     callbacks = [ShowGraphCallback(), EarlyStoppingCallback(patience=3), SaveModelCallback(fname="modelResnet18"), planted, Kept()]
     precise = event["dtype"] == "float64"

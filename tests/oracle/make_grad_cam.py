@@ -2,11 +2,11 @@
 # SPDX-License-Identifier: MIT
 """Makes tests/oracle/grad_cam/maps.safetensors with fastai's hooks and pytorch-grad-cam: python tests/oracle/make_grad_cam.py [FOLDER]
 
-Needs torch 2.11, torchvision 0.26, fastai 2.8.12 and grad-cam 1.5.7. The network is fastai's own, nn.Sequential(body, head) of
+Needs torch 2.11, torchvision 0.26, fastai 2.8.12 and grad-cam 1.5.7. The network is fastai's, nn.Sequential(body, head) of
 create_vision_model(resnet18, 6); its values come from Mirilla's names of the tensors by the formulas of make_resnet.py. So do the pictures,
 "grad_cam.<name>", 2 (2 u - 1) in (H,W,C) order: "a", "b" and "c" of 128x128 and "wide" of 96x160 (H, W).
 
-The course's way, in evaluation mode and from the raw logit: two hook_output, one of them with grad=True, around model[0] (layer4) and
+As in the course, in evaluation mode and from the raw logit: two hook_output, one of them with grad=True, around model[0] (layer4) and
 model[0][-2] (layer3), then (mean over (h,w) of the gradient * activation) summed over the channels. No ReLU. In the file, for the classes
 0, 3 and 5:
 
@@ -28,7 +28,7 @@ from make_resnet import signed, value_of
 from oracle_file import write_safetensors
 from torchvision.models import resnet18
 
-# For the enlargement that is left out, grad-cam imports OpenCV, whose usual wheel wants a display's libraries.
+# For the enlargement that is left out, grad-cam imports OpenCV, whose usual wheel needs libraries for a display.
 sys.modules["cv2"] = unittest.mock.MagicMock()
 from pytorch_grad_cam import GradCAM  # noqa: E402
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # noqa: E402
@@ -62,7 +62,7 @@ def layers_of(network):
 
 
 def course_map(network, x, cls, layer):
-    """As the course's notebook has it."""
+    """As in the course's notebook."""
     with hook_output(layer, grad=True) as hookg:
         with hook_output(layer) as hook:
             output = network.eval()(x)

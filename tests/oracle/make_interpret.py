@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What fastai's ClassificationInterpretation says of given logits: interpret/interpret.json.
+"""The results of fastai's ClassificationInterpretation for given logits: interpret/interpret.json.
 
-A learner whose network looks its logits up (a picture's colour is its number) goes through fastai's own from_learner, confusion_matrix,
+A learner whose network looks up its logits (a picture's colour is its number) runs through fastai's from_learner, confusion_matrix,
 plot_confusion_matrix, most_confused, print_classification_report, top_losses and plot_top_losses. A list of cases, each with
 
   name, names          the case, the vocabulary
@@ -10,11 +10,11 @@ plot_confusion_matrix, most_confused, print_classification_report, top_losses an
   cells, normalized    the plotted matrix without and with normalize=True: [text, "white" or "black", [r, g, b]] row by row
   most_confused        [actual, predicted, count]
   report               what print_classification_report prints, line by line
-  top_losses           [loss, caption] of plot_top_losses(k); k is chosen so that it does not cut equal losses apart
+  top_losses           [loss, caption] of plot_top_losses(k); k is chosen so that it does not separate equal losses
   losses               all of top_losses(), as f32
 
 The cases: three classes; six with many equal counts; classes that no picture has, that nothing was predicted as, and both, with pictures
-that are there several times and logits that are equal; no mistake at all; ten classes.
+that occur several times and logits that are equal; no mistake at all; ten classes.
 """
 import contextlib
 import io
@@ -60,7 +60,7 @@ def case(name, names, n, skill, having=None):
 def cases():
     gaps = case("gaps", ["ardilla", "ciervo", "lobo", "montaña", "zorro", "zorro volador de Filipinas"], 48, 1.5, having=[0, 2, 3, 5])
     gaps["logits"][:, [1, 5]] -= 16  # nothing is predicted as these: class 1 has no picture, class 5 has some, class 4 is predicted only
-    gaps["logits"][40:44] = gaps["logits"][3]  # the same picture again and again
+    gaps["logits"][40:44] = gaps["logits"][3]  # the same picture several times
     gaps["targets"][40:44] = [gaps["targets"][3]] * 4
     gaps["logits"][44] = [1, 0, 3, 3, 3, 0]  # three likeliest classes
     right = case("right", ["no", "yes"], 12, 16.0)
@@ -93,7 +93,7 @@ def plotted(interp, normalize):
     axes = plt.gcf().axes[0]
     image = axes.images[0]
     colors = image.to_rgba(image.get_array(), bytes=True).reshape(-1, 4)
-    colors = [[int(v) for v in c[:3]] if c[3] else [255, 255, 255] for c in colors]  # what is masked shows the white below
+    colors = [[int(v) for v in c[:3]] if c[3] else [255, 255, 255] for c in colors]  # masked squares show the white background
     cells = [[text.get_text(), text.get_color(), color] for text, color in zip(axes.texts, colors, strict=True)]
     plt.close("all")
     return cells
@@ -118,7 +118,7 @@ def report_lines(interp):
 def answers(case):
     learn, interp = interpretation(case)
     with learn.no_bar(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of divisions by zero
+        warnings.simplefilter("ignore")  # about divisions by zero
         top, losses = captions(interp, 9)
         return {"name": case["name"], "names": case["names"], "logits": np.asarray(case["logits"]).tolist(), "targets": case["targets"],
                 "confusion": interp.confusion_matrix().tolist(), "cells": plotted(interp, False), "normalized": plotted(interp, True),

@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes tests/oracle/lr_find/ with fastai's own lr_find: python tests/oracle/make_lr_find.py [FOLDER]
+"""Makes tests/oracle/lr_find/ with fastai's lr_find: python tests/oracle/make_lr_find.py [FOLDER]
 
 Needs torch 2.11, torchvision 0.26 and fastai 2.8.12.
 
-suggestions.json   rates, those of LRFinder's 100 iterations; and curves: losses as the recorder holds them (f32 values, null is NaN),
-                   under the first of the rates for `iterations`, and expected, what Learner.lr_find suggests with each of its four
+suggestions.json   rates, those of LRFinder's 100 iterations; and curves: losses as in the recorder (f32 values, null is NaN),
+                   under the first of the rates for `iterations`, and expected, the suggestions of Learner.lr_find with each of its four
                    functions: the rate, and the point (rate, loss) that its plot shows; null where fastai fails. lr_find itself cuts off
                    the first num_it // 10, the last 5, and everything from the first NaN on.
 curve.safetensors  runs of Learner.lr_find in f64 on ResNet18 with fastai's head for 6 classes: make_resnet.py's values from the tensors'
                    names, no dropout, no augmentation. The pictures (12,16,16,3) are floor(256 u) of units("lr_find.pictures"), normalised
                    with ImageNet's numbers in f32; the labels i mod 6; batches of 4 in order, so an epoch has 3.
                      <run>.lrs, <run>.losses (k)   of the recorder: k iterations until the loss was above 4 times its smallest, or all
-                   "unfrozen" trains all, "frozen" the head and the body's batch norms, "runaway" the same until the loss runs away. The
-                   metadata holds num_it, start_lr and end_lr of each. They are short, and the first ends at 1e-3, because this training is
+                   "unfrozen" trains all, "frozen" the head and the body's batch norms, "runaway" the same until the loss diverges. The
+                   metadata has num_it, start_lr and end_lr of each. They are short, and the first ends at 1e-3, because this training is
                    chaotic even in f64: PyTorch differs from itself between memory layouts by 1e-10 after its 12 steps, by 1e-2 after 25
-                   steps up to a rate of .1, and by 2e-9 where the frozen one runs away.
+                   steps up to a rate of .1, and by 2e-9 where the frozen one diverges.
 """
 import json
 import sys
@@ -69,7 +69,7 @@ def curves():
 
 
 def suggestions(num_it, losses):
-    """What lr_find makes of a recorder's curve: its own code, with a fit that does nothing."""
+    """The results of lr_find for a recorder's curve: its own code, with a fit that does nothing."""
     lrs = rates(num_it)[:len(losses)]
     out = {}
 
@@ -90,7 +90,7 @@ def suggestions(num_it, losses):
             result, = Learner.lr_find(stub, num_it=num_it, show_plot=False, suggest_funcs=(func,))
             assert result == kept[0][0]
             out[rule.__name__] = [float(result), float(kept[0][1][0]), float(kept[0][1][1])]
-        except (IndexError, RuntimeError, ValueError):  # too short a curve for it
+        except (IndexError, RuntimeError, ValueError):  # the curve is too short for it
             out[rule.__name__] = None
     return lrs, out
 
@@ -122,7 +122,7 @@ def data():
 
 
 def groups(network):
-    """fastai's three, as vision_learner splits a resnet."""
+    """fastai's three groups, as vision_learner splits a resnet."""
     first = [network.conv1, network.bn1, network.layer1, network.layer2]
     parameters = [[p for module in part for p in module.parameters()] for part in (first, [network.layer3, network.layer4], [network.head])]
     assert sum(len(group) for group in parameters) == 66
@@ -145,7 +145,7 @@ def run(frozen, **options):
 
 def write_curves(folder, made_with):
     torch.set_default_dtype(torch.float64)
-    fastai.learner.tensor = torch.tensor  # fastai's makes f32 of f64, and its smoothed loss with it
+    fastai.learner.tensor = torch.tensor  # fastai's converts f64 to f32, and so does its smoothed loss
     tensors, metadata = {}, {"made_with": made_with}
     for name, options in RUNS.items():
         lrs, losses = run(name != "unfrozen", **options)

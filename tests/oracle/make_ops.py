@@ -4,24 +4,24 @@
 
 Needs torch 2.11, numpy and fastai 2.8.12 (for its Adam). A file holds several cases of one operator. Tensors are named case<i>.<name>, and
 the metadata has under case<i> the case's attributes as JSON text. Layouts are Mirilla's: pictures (N,H,W,C), weights (K,R,S,C), linear
-weights (O,I). Real numbers are F64; what goes in (inputs, weights, dy) holds only values that f32 has exactly, so that casting it loses
+weights (O,I). Real numbers are F64; inputs, weights and dy have only values that are exact in f32, so that casting them loses
 nothing. d<name> is the gradient of sum(y dy) with respect to <name>.
 
   conv2d          x w [b] dy -> y dx dw [db]; stride, padding, dilation
   batch_norm      x weight bias running_mean running_var [residual] dy -> y dx dweight dbias [dresidual], running_mean_after and
                   running_var_after; training, eps, momentum, relu: y = [relu](bn(x) [+ residual])
-  relu            x [dy] -> y [dx]; the case of NaN and infinities goes forward only
+  relu            x [dy] -> y [dx]; the case of NaN and infinities has only a forward pass
   add             a b dy -> y da db
   max_pool2d      x dy -> y dx, index (U8: row * window + column in the window); window, stride, padding
-  adaptive_avg_pool2d, adaptive_max_pool2d    x dy -> y dx, of max also index (I64: row * W + column in x); size [h,w]
+  adaptive_avg_pool2d, adaptive_max_pool2d    x dy -> y dx, for max also index (I64: row * W + column in x); size [h,w]
   adaptive_concat_pool2d                      x dy -> y dx; y is [max, average] along the channels
   linear          x w [b] dy -> y dx dw [db]
   flatten         x dy -> y dx; our order (H,W,C), which is PyTorch's (C,H,W) only for 1x1 pictures
   softmax         x -> y
   cross_entropy   logits targets (I64) -> losses (N), loss (mean), dlogits of loss * dloss; dloss
   reductions      x -> sum, mean, sum_rows (over all dimensions but the last)
-  cast            x -> y; from, to. case<i>.x and .y have the dtypes that the case names. The last two have none: fnv1a64 is FNV-1a-64, in
-                  hex, of the 65,536 values of `from` in the order of their bits, as little-endian f32, every NaN as 7fc00000
+  cast            x -> y; from, to. case<i>.x and .y have the dtypes that the case names. The last two have no x and y: fnv1a64 is
+                  FNV-1a-64, in hex, of the 65,536 values of `from` in the order of their bits, as little-endian f32, every NaN as 7fc00000
   adam            p (n), gradients (steps,n), learning_rates (steps), momenta (steps) -> parameters (steps,n) after each step, m, v;
                   beta2, eps, weight_decay
 """
@@ -38,7 +38,7 @@ generator = torch.Generator()
 
 
 def draw(*shape, scale=1.0):
-    """Normal numbers that f32 has exactly."""
+    """Normal random numbers that are exact in f32."""
     return (torch.randn(*shape, generator=generator) * scale).double()
 
 
@@ -112,7 +112,7 @@ def add():
 
 
 def pool_inputs(*shape):
-    """Distinct numbers, ties everywhere, all the same, all below zero, a NaN alone in its windows."""
+    """Distinct numbers, ties everywhere, all the same, all below zero, a single NaN in its windows."""
     yield draw(*shape)
     yield draw(*shape).mul(1.5).round().clamp(-1, 1) + 0.0
     yield torch.full(shape, -2., dtype=torch.float64)
@@ -204,7 +204,8 @@ def reductions():
 
 
 def rounding_cases(dtype):
-    """f32 numbers around every kind of border of a 16-bit type: each sampled value, halfway to the next, and a step of f32 beside both."""
+    """f32 numbers around every kind of border of a 16-bit type: each sampled value, halfway to the next, and one unit of f32 beside
+    both."""
     bits = torch.arange(0, 2**15, 211, dtype=torch.int32).tolist()
     bits += [0, 1, 2, 0x3FF, 0x400, 0x401, 0x7F, 0x80, 0x81, 0x7BFF, 0x7C00, 0x7F7F, 0x7F80, 0x3C00, 0x3F80]
     values = torch.tensor(sorted(set(bits)), dtype=torch.int16).view(dtype).float()

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Kinds of picture files that make_data.py and make_pictures.py lack, and what Pillow makes of them: python make_picture_kinds.py [FOLDER]
+"""Kinds of picture files that make_data.py and make_pictures.py lack, and Pillow's results: python make_picture_kinds.py [FOLDER]
 
-Needs Pillow 13.0 and numpy. Every form of BMP and GIF; WebP, lossy, lossless, with alpha, animated; files that say how they are to be turned, in EXIF
-and XMP, right and damaged, of JPEG, PNG and WebP.
+Needs Pillow 13.0 and numpy. Every form of BMP and GIF; WebP, lossy, lossless, with alpha, animated; files with an orientation, in EXIF
+and XMP, correct and damaged, as JPEG, PNG and WebP.
 
 kinds.safetensors
   <name>         u8 (bytes), the file
-  <name>.pixels  u8 (h,w,3), Image.open(file).convert("RGB"), of the rows bmp, gif and webp
-kinds.json       rows: row of the parity page -> names; upright: what ImageOps.exif_transpose makes of each file of the row upright: its
-                 width, height and the FNV-1a-64 of its pixels in hexadecimal; cuts: of some files, how many bytes Pillow needs of them
+  <name>.pixels  u8 (h,w,3), Image.open(file).convert("RGB"), for the rows bmp, gif and webp
+kinds.json       rows: row of the parity page -> names; upright: the results of ImageOps.exif_transpose for each file of the row upright:
+                 its width, height and the FNV-1a-64 of its pixels in hexadecimal; cuts: for some files, how many of their bytes Pillow
+                 needs
 """
 import io
 import json
@@ -47,7 +48,7 @@ def saved(image, kind, **options):
 # --- BMP, written here: Pillow writes few of its forms
 
 def bmp(w, h, bits, data, palette=b"", colors=0, header=40, compression=0, masks=(), top_down=False, offset=None, gap=b""):
-    """A file. The masks lie in the header from its version 2 (52 bytes) on, before that behind it."""
+    """A file. The masks are in the header from version 2 (52 bytes) on, after it before that."""
     if header == 12:
         fields = struct.pack("<IHHHH", 12, w, h, 1, bits)
     else:
@@ -59,7 +60,7 @@ def bmp(w, h, bits, data, palette=b"", colors=0, header=40, compression=0, masks
 
 
 def rows_of(values, bits, top_down=False):
-    """(h,w) integers as rows of so many bits, each filled up to four bytes."""
+    """(h,w) integers as rows of this many bits, each padded to four bytes."""
     out = b""
     for row in values if top_down else values[::-1]:
         if bits < 8:
@@ -74,7 +75,7 @@ def palette_of(name, n, pad=4):
     return np.pad(integers(name, 256, (n, 3)), ((0, 0), (0, pad - 3))).astype(np.uint8).tobytes()
 
 
-# 9x5 pixels in runs: repeated and given one by one, rows that end early, places that are skipped.
+# 9x5 pixels in runs: repeated and literal pixels, rows that end early, skipped pixels.
 RUNS_8 = bytes([5, 7, 4, 200, 0, 0, 0, 5, 1, 2, 3, 4, 5, 0, 4, 9, 0, 0, 2, 3, 0, 2, 2, 0, 0, 4, 9, 8, 7, 6, 0, 0, 0, 2, 0, 1, 9, 77, 0, 1])
 RUNS_4 = bytes([5, 0x17, 4, 0xA0, 0, 0, 0, 5, 0x12, 0x34, 0x50, 0, 4, 0x99, 0, 0, 0, 2, 1, 1, 8, 0x42, 0, 0, 3, 0xF0, 6, 0x61, 0, 1])
 MASKS_32 = [(0xFF0000, 0xFF00, 0xFF, 0), (0xFF000000, 0xFF0000, 0xFF00, 0), (0xFF000000, 0xFF00, 0xFF, 0), (0xFF000000, 0xFF0000, 0xFF00, 0xFF),
@@ -119,10 +120,10 @@ def make_bmps():
     return files
 
 
-# --- GIF, written here too: Pillow writes no interlaced rows, no places and no palettes of one's own
+# --- GIF, written here too: Pillow writes no interlaced rows, no positions and no custom palettes
 
 def packed(indices, bits):
-    """LZW that never uses what it learned: a clear code comes before codes would grow."""
+    """LZW that never uses its table: a clear code comes before codes would grow."""
     clear, out, n = 1 << bits, 0, 0
     codes = [clear]
     for i, index in enumerate(indices):
@@ -217,7 +218,7 @@ def make_webps():
     }
 
 
-# --- files that say how they are to be turned
+# --- files with an orientation
 
 BASE = scene("turned", 11, 7)
 JPEG, PNG, WEBP = saved(BASE, "jpeg", quality=80), saved(BASE, "png"), saved(BASE, "webp", lossless=True)
@@ -240,7 +241,7 @@ def webp_with(exif=None, xmp=None, flags=None):
 
 
 def tiff(orientation, end=">", kind=3, count=1, before=(), entries=None):
-    """An EXIF block with its orientation as a short or another type, behind other entries: [(tag, type, count, bytes)]."""
+    """An EXIF block with its orientation as a short or another type, after other entries: [(tag, type, count, bytes)]."""
     letter = {2: "B", 3: "H", 4: "I", 5: "II", 6: "b", 8: "h", 9: "i", 11: "f", 12: "d"}.get(kind, "H")
     value = struct.pack(end + letter, *([orientation] if kind != 5 else [orientation * 3, 3])) * count
     all_entries = [*before, (0x112, kind, count, value)]

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Picture files and what fastai makes of them, from the file to what Resize leaves: python make_pictures.py [FOLDER]
+"""Picture files and fastai's results for them, from the file to the output of Resize: python make_pictures.py [FOLDER]
 
-Needs Pillow 13.0, fastai 2.8.12, torch 2.11. make_data.py holds the kinds of files, this what is missing there: more JPEGs with progressive
-scans and four colours, all eight EXIF orientations, and Resize on whole files, run as fastai runs it: PILImage.create, then the transform
+Needs Pillow 13.0, fastai 2.8.12, torch 2.11. make_data.py has the kinds of files, this script adds more JPEGs with progressive
+scans and four colours, all eight EXIF orientations, and Resize on whole files, run as in fastai: PILImage.create, then the transform
 with split_idx 0 (its two draws, x first, are given) or 1 (validation).
 
 pictures.safetensors
   <name>        u8 (bytes), the file
   <name>.pixels u8 (h,w,3), PILImage.create(file)
   resize.<i>    u8 (size,4), for each row of the i-th resized picture the lower half of the FNV-1a-64 of its bytes, lowest byte first
-pictures.json   kinds: row of the parity page -> names; resize: file, size, draws (null: validation) and what fastai's crop was
+pictures.json   kinds: row of the parity page -> names; resize: file, size, draws (null: validation) and fastai's crop
 """
 import io
 import json
@@ -73,12 +73,12 @@ def make_kinds():
     }
 
 
-# fastai takes int(m * size) with m = min(w,h) / size, in double: one less than min(w,h) for these widths at 224.
+# fastai uses int(m * size) with m = min(w,h) / size, in double: one less than min(w,h) for these widths at 224.
 LESS = [61, 115, 122, 230]
 
 
 def make_resizes():
-    """[(row, name, file, size, draws)]; what is shown at 224 is smooth, so that its file is small."""
+    """[(row, name, file, size, draws)]; pictures for 224 are smooth, so that their files are small."""
     wide, tall = saved(scene("wide", 93, 61), quality=80), saved(scene("tall", 47, 75), quality=80)
     square = saved(scene("square", 53, 53), quality=80)
     drawn = [(0.0, 0.0), (0.731, 0.289), (0.9999999, 0.9999999), None]
@@ -106,7 +106,7 @@ def make_resizes():
 
 
 def resized(file, size, draws):
-    """fastai's picture and the square that it took."""
+    """fastai's picture and its crop."""
     transform, seen = Resize(size), {}
 
     class Probe(PILImage):

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes tests/oracle/predict/expected.json with fastai's own Learner: python tests/oracle/make_predict.py [FOLDER]
+"""Makes tests/oracle/predict/expected.json with fastai's Learner: python tests/oracle/make_predict.py [FOLDER]
 
 Needs torch 2.11, torchvision 0.26, fastai 2.8.12 and pillow.
 
-A vision_learner of resnet18 for six classes with make_resnet.py's values from the tensors' names, in f32, but the last layer's from the
-name "predict.96", with which the pictures get four different labels; Resize(40), aug_transforms(size=32, min_scale=.75), Normalize with
-ImageNet's numbers; on some pictures of tests/oracle/data. The file holds
+A vision_learner of resnet18 for six classes with make_resnet.py's values from the tensors' names, in f32, except the last layer's, which
+are from the name "predict.96", which gives the pictures four different labels; Resize(40), aug_transforms(size=32, min_scale=.75),
+Normalize with ImageNet's numbers; on some pictures of tests/oracle/data. The file holds
 
   files, vocab, resize, size
-  predict        of each file, what learn.predict says: label, index, probabilities
-  batch          of each file, the probabilities of learn.get_preds on all of them, in batches of 4
-  passes         of each of the 4 passes of learn.tta on all files in batches of 4: crops, of each file the two numbers in [0,1) that Resize
-                 drew; draws, of each file what the batch transforms drew (data::PictureDraw); boxes, of each batch the crop of
-                 RandomResizedCropGPU (left, top, width, height). All given instead of drawn.
-  tta            of each file: augmented and plain (beta=None), mixed (beta=.25), largest (use_max=True)
+  predict        for each file, the results of learn.predict: label, index, probabilities
+  batch          for each file, the probabilities of learn.get_preds on all of them, in batches of 4
+  passes         of each of the 4 passes of learn.tta on all files in batches of 4: crops, for each file the two numbers in [0,1) that
+                 Resize drew; draws, for each file the draws of the batch transforms (data::PictureDraw); boxes, for each batch the crop of
+                 RandomResizedCropGPU (left, top, width, height). All are given instead of random.
+  tta            for each file: augmented and plain (beta=None), mixed (beta=.25), largest (use_max=True)
 """
 import json
 import sys
@@ -55,7 +55,7 @@ def given(random):
 
 
 class Draws:
-    """Hands a batch transform its numbers, a batch a call."""
+    """Gives a batch transform its numbers, one batch per call."""
 
     def __init__(self, passes, key):
         self.batches = [[draw[key] for draw in p["draws"][b:b + BATCH]] for p in passes for b in range(0, len(FILES), BATCH)]
@@ -93,7 +93,7 @@ class GivenResize(fa.Resize):
 
 
 class Recipe:
-    """fastai's transforms with the draws of all passes in them."""
+    """fastai's transforms with the given draws of all passes."""
 
     def __init__(self, passes):
         d = {key: Draws(passes, key) for key in passes[0]["draws"][0]}
@@ -110,7 +110,7 @@ class Recipe:
             counter.calls = 0
 
     def check(self):
-        """Each draw was asked for once; the plain pass, the last, asks for warp and lighting too, and leaves them."""
+        """Checks that each draw was used once; the plain pass, the last, also asks for warp and lighting, and ignores them."""
         calls = [counter.calls for counter in self.counters]
         batches = -(-len(FILES) // BATCH)
         assert calls == [PASSES * len(FILES)] + 6 * [PASSES * batches] + 4 * [(PASSES + 1) * batches], calls

@@ -5,42 +5,42 @@
 ResNet18 with fastai's head for 6 classes, on 8 pictures of 40x36. Needs torch 2.11 and torchvision 0.26.
 
 Module names are torchvision's (conv1, bn1, layer1.0.conv1, ...) and head.2, head.4, head.6, head.8 for BatchNorm1d(1024), Linear(1024,512),
-BatchNorm1d(512) and Linear(512,6), both without bias. Dropout is left out (p = 0). No value of the network is stored; each tensor comes
-from its name: with u_i = to_unit(RandomKey{.seed = FNV-1a-64 of the name, .purpose = kTest, .step = 0, .item = 0}.bits(i)) for element i of the
-tensor in Mirilla's layout (convolutions KRSC, linear layers (O,I)), computed in double and rounded to f32,
+BatchNorm1d(512) and Linear(512,6), both without bias. Dropout is left out (p = 0). No value of the network is stored; each tensor is
+computed from its name: with u_i = to_unit(RandomKey{.seed = FNV-1a-64 of the name, .purpose = kTest, .step = 0, .item = 0}.bits(i)) for
+element i of the tensor in Mirilla's layout (convolutions KRSC, linear layers (O,I)), computed in double and rounded to f32,
 
   convolution and linear weights   a (2 u - 1), a = sqrt(3 / fan_in), fan_in = R S C or I
-  batch norm: weight               1 + 0.1 (2 u - 1); of a bn2 or bn3, 0.25 + 0.1 (2 u - 1), as trained networks have it: a block adds little to
-                                   what passes it by, and little of the rounding of its long sums
+  batch norm: weight               1 + 0.1 (2 u - 1); of a bn2 or bn3, 0.25 + 0.1 (2 u - 1), as in trained networks: a block adds little to
+                                   its shortcut, and little of the rounding of its long sums
               bias, running_mean   0.1 (2 u - 1); a bias before a ReLU is 0.1 (2 u - 1) + shift, see below
               running_var          1 + 0.5 u
   the pictures, in (N,H,W,C) order 2 (2 u - 1) of "coarse", (8,2,2,3), at (n, y div 20, x div 20, c), plus half of 2 u - 1 of "fine.3",
                                    (8,40,36,3): pictures that differ, so that a batch norm over 8 samples has something to divide by;
                                    the target of picture n is n mod 6
 
-What training gives would not be determined in f32 if a ReLU's input lay closer to zero than f32's error, or two values of a max pool to
-each other. So each batch norm before a ReLU has a shift, j / 1024 with |j| <= 256, that keeps all inputs of the ReLU as far from zero as can
-be. `kinks` in the metadata says how far: the smallest distance of a ReLU's input from zero, or of a pool's largest value from its second, in
-units of the largest error of PyTorch's f32 in that tensor. It must be at least 5 in training, and from layer4 on in evaluation.
+The results of training would not be determined in f32 if a ReLU's input were closer to zero than f32's error, or two values of a max pool
+to each other. So each batch norm before a ReLU has a shift, j / 1024 with |j| <= 256, that keeps all inputs of the ReLU as far from zero as
+possible. `kinks` in the metadata says how far: the smallest distance of a ReLU's input from zero, or of a pool's largest value from its
+second, in units of the largest error of PyTorch's f32 in that tensor. It must be at least 5 in training, and from layer4 on in evaluation.
 
-In the file, all F64 but for the shifts, for the training mode (train.) and the evaluation mode (eval.), each from these same values:
+In the file, all F64 except the shifts, for the training mode (train.) and the evaluation mode (eval.), each from these same values:
 
   shift.<bias> () F32
   <mode>.logits (8,6), <mode>.loss ()                      cross entropy, mean
-  <mode>.norm.<tensor> (), <mode>.projections.<tensor> (8) of what layer1 .. layer4 put out, and in training of each parameter's gradient
+  <mode>.norm.<tensor> (), <mode>.projections.<tensor> (8) of the outputs of layer1 .. layer4, and in training of each parameter's gradient
                                                            (under the parameter's name) and each running statistic after the step
   eval.cam.layer4 (8,2,2), eval.cam.layer3 (8,3,3)         Grad-CAM of the target: sum over c of A_c mean_hw(d logit / d A_c), no ReLU
 
-A norm is L2. Projections are oracle_file.projections under the tensor's name, in Mirilla's layout: whoever is off by e anywhere has
-projections that are off by |e|, give or take a third.
+A norm is L2. Projections are oracle_file.projections under the tensor's name, in Mirilla's layout: a result that is wrong by e anywhere has
+projections that are wrong by about |e|, within a third.
 
-And in the metadata, since another processor has other ones, how far PyTorch's own lower precisions are from that in training, in channels_last,
-the memory format of Mirilla:
+And in the metadata, since they depend on the processor, the distances of PyTorch's own lower precisions from this in training, in
+channels_last, the memory format of Mirilla:
 
   f32          {logits, gradients}: the distance of the logits, and that of the gradient which is furthest, of their norms
   f16, bf16    under torch.autocast("cpu"), for 4 batches whose pictures have the fine part "fine.3" .. "fine.6": {logits, statistics, gradients,
-               head} of each batch, root mean squares over the tensors; head: the gradients behind the last ReLU, of head.6 and head.8. In f16 the
-               loss is multiplied by `scale`, where a GradScaler that begins at 65536 comes to rest
+               head} of each batch, root mean squares over the tensors; head: the gradients after the last ReLU, of head.6 and head.8. In
+               f16 the loss is multiplied by `scale`, the value at which a GradScaler that starts at 65536 settles
 """
 import json
 import math
@@ -78,7 +78,7 @@ class Network(nn.Module):
                 module.inplace = False
 
     def forward(self, x):
-        """The logits and what each layer put out."""
+        """The logits and the output of each layer."""
         x, outputs = self.maxpool(self.relu(self.bn1(self.conv1(x)))), {}
         for name in LAYERS:
             x = outputs[name] = getattr(self, name)(x)
@@ -166,7 +166,7 @@ def shift_away(network, x):
 
 
 def run(network, x, autocast=None, scale=1):
-    """One forward and backward pass: logits, loss, what the layers put out, what went into each ReLU and max pool."""
+    """One forward and backward pass: logits, loss, the outputs of the layers, the inputs of each ReLU and max pool."""
     kinks = []
     for module in network.modules():
         if isinstance(module, (nn.ReLU, nn.MaxPool2d, ConcatPool)):
@@ -181,7 +181,7 @@ def run(network, x, autocast=None, scale=1):
 
 
 def kink_distances(kind, z):
-    """How far the values are from where a gradient jumps."""
+    """The distance of the values from the points where a gradient jumps."""
     if kind is nn.ReLU:
         return z.abs()
     if kind is nn.MaxPool2d:  # comes after a ReLU: equal zeros may be exchanged
@@ -198,7 +198,7 @@ def smallest_kink(truth, rounded, first=0):
 
 
 def named(network, logits, loss):
-    """What a training step leaves, each under its name."""
+    """The results of a training step, each under its name."""
     out = {"logits": logits.detach(), "loss": loss.detach()}
     out |= {name: parameter.grad for name, parameter in network.named_parameters()}
     return out | {name: buffer for name, buffer in network.named_buffers() if buffer.is_floating_point()}
@@ -213,7 +213,7 @@ def facts(mode, logits, loss, tensors):
 
 
 def lower_precision(state, x, truth, autocast=None, scale=1):
-    """How far each tensor of a step in f32, or under autocast, is from the truth, of its norm; and the kinks met."""
+    """How far each tensor of a step in f32, or under autocast, is from the truth, relative to its norm; and the kinks met."""
     network = network_of(state, torch.float32).train()
     logits, loss, _, kinks = run(network, x.float().to(memory_format=torch.channels_last), autocast, scale)
     came = named(network, logits, loss)
@@ -264,13 +264,13 @@ def evaluate(state, x):
     logits, loss, outputs, kinks = run(network, x)
     out = facts("eval", logits, loss, outputs)
     logits, outputs = network(x)
-    chosen = logits[torch.arange(N), TARGETS].sum()  # pictures do not mix in evaluation: one backward serves all
+    chosen = logits[torch.arange(N), TARGETS].sum()  # pictures are independent in evaluation: one backward pass serves all
     for name in "layer4", "layer3":
         gradient, = torch.autograd.grad(chosen, outputs[name], retain_graph=True)
         out[f"eval.cam.{name}"] = (gradient.mean((2, 3), keepdim=True) * outputs[name].detach()).sum(1)
     other = network_of(state, torch.float32).eval()
     others_kinks = run(other, x.float().to(memory_format=torch.channels_last))[3]
-    layer4 = 2 + 12  # the kinks before: a ReLU, a max pool, 4 ReLUs a layer
+    layer4 = 2 + 12  # the kinks before: a ReLU, a max pool, 4 ReLUs per layer
     return out, smallest_kink(kinks[:len(others_kinks)], others_kinks, layer4)
 
 

@@ -2,25 +2,25 @@
 # SPDX-License-Identifier: MIT
 """Makes tests/oracle/special/special.json with PyTorch: python tests/oracle/make_special.py [FOLDER]
 
-What becomes of a NaN, an infinity, a -0, a subnormal and the largest number, in each operation of the table kernels/core/backend.h and in each
-of its inputs. Needs torch 2.11 and numpy. One case an entry of "cases":
+The results of a NaN, an infinity, a -0, a subnormal and the largest number, in each operation of the table kernels/core/backend.h and in
+each of its inputs. Needs torch 2.11 and numpy. One case per entry of "cases":
 
-  op          the row of tests/kernels/special/rows.cpp that runs it, and its attributes beside it
-  exact       whether the operation selects or moves, or rounds once, so that the sign of a zero is settled
+  op          the row of tests/kernels/special/rows.cpp that runs it, and its attributes
+  exact       whether the operation selects or moves, or rounds once, so that the sign of a zero is defined
   tensors     [name, shape, kind, role, low, high] in the order of the row. kind: t is the float type of the run, f32, i64, u8 are
               themselves. role: in, out, inout. Values are low + (high - low) units("<op>.<name>") (oracle_file.py), rounded to their type,
-              of u8 and i64 downwards; or the numbers themselves stand in place of low and high
+              of u8 and i64 downwards; or the numbers themselves are in place of low and high
   specials    the names of the values that are tried
   runs        [into, at, want]: a special goes into the tensor of this number, at these elements. Where it is a subnormal all others there
               are 0; where it is "overflow" all are the largest
   want        for each special, in f32, or where they differ in f32, f16 and bf16: for each out or inout tensor the place of a string in
-              "strings". Nothing where PyTorch has no such operation, and of "overflow", where its kernels differ with the order of their
-              sums. The string has for each run of equal elements their count (no number: 1) and what they are: n NaN, + inf, - -inf,
-              f finite, and where the case is exact z 0 and Z -0; in brackets where PyTorch's own kernels do not agree. Of i64 and u8 it is
+              "strings". Nothing where PyTorch has no such operation, and for "overflow", where its kernels differ with the order of their
+              sums. The string has for each run of equal elements their count (no number: 1) and their class: n NaN, + inf, - -inf,
+              f finite, and where the case is exact z 0 and Z -0; in brackets where PyTorch's kernels do not agree. For i64 and u8 it is
               the list of the numbers
 
-In halves PyTorch computes twice: as Mirilla does, in f32 with one rounding at the end, and in the half, where it has that. Tensors have
-Mirilla's layouts.
+In halves PyTorch computes twice: as Mirilla does, in f32 with one rounding at the end, and in half precision, where it has that. Tensors
+have Mirilla's layouts.
 """
 import functools
 import json
@@ -43,7 +43,7 @@ def special_value(name, dtype):
             "largest": info.max, "overflow": info.max}[name]
 
 
-# Where the sign of a zero is settled.
+# Operations for which the sign of a zero is defined.
 EXACT = {"add", "multiply", "scale", "relu", "relu_backward", "cast", "add_bias", "fill", "argmax", "max_pool2d", "adaptive_max_pool2d", "concat",
          "split", "transpose"}
 SPECIALS = ["nan", "inf", "-inf", "-0", "least", "subnormal", "largest", "overflow"]
@@ -86,7 +86,7 @@ def elementwise():
                    lambda t: [torch.ops.aten.threshold_backward(t["dy"], t["y"], 0)])
         yield Case("dropout", {"seed": 5, "p": .5}, [tensor("x", n), out("y", n)], lambda t: [t["x"] * (kept(5, n, .5).to(t["x"].dtype) / .5)])
         for to in "f32", "f16", "bf16", "u8", "i64":
-            if to == "u8" or to == "i64":  # of what is not finite and of what is too large PyTorch says nothing
+            if to == "u8" or to == "i64":  # PyTorch does not define the result for values that are not finite or too large
                 yield Case("cast", {}, [tensor("x", n, low=0.), out("y", n, kind=to)], specials=["nan", "inf", "-inf", "largest"])
                 yield Case("cast", {}, [tensor("x", n, low=0.), out("y", n, kind=to)], lambda t, to=to: [t["x"].to(TYPES[to])],
                            specials=["-0", "least", "subnormal"])
@@ -102,7 +102,7 @@ def elementwise():
 
 
 def kept(seed, n, p):
-    """Whether dropout keeps an element: Philox of the seed, as kernels/core/philox.h has it, purpose kTest."""
+    """Whether dropout keeps an element: Philox of the seed, as in kernels/core/philox.h, purpose kTest."""
     import numpy as np
     blocks = np.arange((n + 3) // 4, dtype=np.uint64)
     zero = np.zeros_like(blocks)
@@ -147,7 +147,7 @@ CONVOLUTIONS = [(1, 5, 4, 3, 5, 3, 1, 1), (2, 3, 3, 8, 16, 1, 1, 0), (1, 5, 5, 1
 
 
 def in_formats(run):
-    """PyTorch's convolutions as it has them for both memory formats."""
+    """PyTorch's convolutions for both memory formats."""
     def channels_last(t):
         return run({name: x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for name, x in t.items()})
 
@@ -215,7 +215,7 @@ def batch_norm():
             s = {name: value.float() for name, value in t.items()}
             if folded:  # PyTorch's kernel for a CPU, from the reciprocal of inv_std's square
                 y = nhwc(torch.native_batch_norm(nchw(s["x"]), s["weight"], s["bias"], s["mean"], 1 / (s["inv_std"] * s["inv_std"]), False, 0., 0.)[0])
-            else:  # and as it has it for a GPU
+            else:  # and its kernel for a GPU
                 y = (s["x"] - s["mean"]) * s["inv_std"] * s["weight"] + s["bias"]
             normalized = y
             y = y + s["residual"] if "residual" in s else y
@@ -250,7 +250,7 @@ def batch_norm():
                 y = [tensor("y", *shape)] if relu else []
                 outs = [out("dx", *shape), *([out("dresidual", *shape)] if relu else []), out("dweight", c, kind="f32"), out("dbias", c, kind="f32")]
                 variants = [lambda t, relu=relu, training=training: backward(t, relu, training)]
-                if not training:  # its kernel wants a variance, which no negative inv_std has
+                if not training:  # its kernel needs a variance, which a negative inv_std does not have
                     variants = [lambda t, relu=relu: in_evaluation(t, relu)]
                 yield Case("batch_norm_backward", {"relu": relu, "training": training}, [tensor("dy", *shape), x, *state[:3], *y, *outs],
                            *variants)
@@ -374,7 +374,7 @@ def steps():
 
 
 def base(op, spec, dtype=torch.float32):
-    """A tensor's healthy values, in the type of the run or in its own."""
+    """A tensor's normal values, in the type of the run or in its own."""
     name, shape, kind, _, low, high, numbers = spec
     dtype = dtype if kind == "t" else TYPES[kind]
     if numbers is not None:
@@ -430,7 +430,7 @@ def want(case, special, into, at, dtype):
         if dtype != torch.float32:
             try:
                 runs.append(narrow(variant(given)))
-            except RuntimeError:  # PyTorch has it not in this type
+            except RuntimeError:  # PyTorch lacks it for this type
                 pass
     return [classes([run[i] for run in runs], case.op in EXACT) for i in range(len(outs))]
 
@@ -444,7 +444,7 @@ def by_type(case, special, into, at, place):
 
 
 def position(case, spec, number):
-    """Somewhere in the vectors' bodies for one tensor, in their tails for the next."""
+    """A place inside the vectors for one tensor, in their tails for the next."""
     if case.at is not None:
         return case.at
     count = math.prod(spec[1])

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Splits as fastai's RandomSplitter deals them: python make_split.py [FOLDER]
+"""Splits made by fastai's RandomSplitter: python make_split.py [FOLDER]
 
 Needs fastai 2.8.12, torch 2.11. split.json: for each n, valid_pct and seed, and for both parts, how many indices there are, the first and
 the last five, and the FNV-1a-64 of all of them as little-endian u32, in hexadecimal.

@@ -1,30 +1,31 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Makes tests/oracle/training/ with fastai's own Learner: python tests/oracle/make_training.py [FOLDER]
+"""Makes tests/oracle/training/ with fastai's Learner: python tests/oracle/make_training.py [FOLDER]
 
 Needs torch 2.11, torchvision 0.26 and fastai 2.8.12. `made_with` in each file says so.
 
-schedule.safetensors: what fine_tune(epochs, 1e-3) of a vision_learner over resnet18 sets before each training batch, both phases in a row.
-Cases are "course" (10 epochs of 24 batches) and "long" (1 epoch of 104 batches: the frozen phase reaches its second part, which it does from 101
-on); `epochs` and `batches` of each are in the metadata. All F64:
+schedule.safetensors: the values that fine_tune(epochs, 1e-3) of a vision_learner over resnet18 sets before each training batch, both phases
+in a row. Cases are "course" (10 epochs of 24 batches) and "long" (1 epoch of 104 batches: the frozen phase reaches its second part, which
+it does from 101 on); `epochs` and `batches` of each are in the metadata. All F64:
 
-  <case>.lr (steps,3), <case>.momentum (steps)   as fastai is: it computes positions in f32
+  <case>.lr (steps,3), <case>.momentum (steps)   as in fastai, which computes positions in f32
   <case>.lr.f64, <case>.momentum.f64             the same code with positions in f64
 
-adam.safetensors: 50 steps of fastai's Adam as vision_learner sets it up, in f64. The model is Sequential(Conv2d(5,2,3) without bias,
+adam.safetensors: 50 steps of fastai's Adam as set up by vision_learner, in f64. The model is Sequential(Conv2d(5,2,3) without bias,
 BatchNorm2d(2), Linear(7,5), BatchNorm1d(3), Linear(3,1)), in groups [0,1], [2], [3,4]. It is frozen for 15 steps (norms of a frozen group train), then
 unfrozen, which forgets moments and counts. In the unfrozen part parameter number i has no gradient at step t where (t + i) mod 7 = 0. Values
-are in Mirilla's layout and in f32's numbers, from units() of a name: a parameter begins as 2 u - 1 of its name; element j of its gradient at step t is
-(2 u - 1) 10^-(j mod 5) of "<name>.gradient.<t>", t from 0.
+are in Mirilla's layout and in f32's numbers, from units() of a name: a parameter starts as 2 u - 1 of its name; element j of its gradient
+at step t is (2 u - 1) 10^-(j mod 5) of "<name>.gradient.<t>", t from 0.
 
-  rates (50,3), momenta (50)                     what each step was taken with
+  rates (50,3), momenta (50)                     the values of each step
   after<k>.<parameter>                           after k = 1, 15, 16, 30, 50 steps
   m.<parameter>, v.<parameter>                   at the end
   steps.<parameter> () I64                       how many steps its state counts at the end
-  and in the metadata, f32: how far the furthest of these is in fastai's own f32, of its norm
+  and in the metadata, f32: the largest distance of these in fastai's own f32, relative to the norm
 
-scaler.json: what fastai's MixedPrecision makes of PyTorch's GradScaler over a series of planted overflows. A case has `interval`, and for each
-of its fits `steps`, `skipped` (the steps whose gradients were infinite, which it left out), `begin` (the scale before the first step), `scales` and `streaks` (GradScaler's growth tracker) after each step as runs [value, how often] and, of the streaks, [first value,
+scaler.json: the results of fastai's MixedPrecision with PyTorch's GradScaler over a series of planted overflows. A case has `interval`, and
+for each of its fits `steps`, `skipped` (the steps whose gradients were infinite, which it left out), `begin` (the scale before the first
+step), `scales` and `streaks` (GradScaler's growth tracker) after each step as runs [value, how often] and, of the streaks, [first value,
 how many steps it rose by one].
 """
 import json
@@ -46,7 +47,7 @@ MADE_WITH = ", ".join(f"{name} {module.__version__.split('+')[0]}" for name, mod
 
 
 def loaders(xs, batch_size=1):
-    """One number a picture, in the order given."""
+    """One number per picture, in the order given."""
     pairs = [(torch.tensor([float(x)]), torch.tensor([0.])) for x in xs]
     dls = DataLoaders.from_dsets(pairs, pairs[:1], bs=batch_size, shuffle=False, drop_last=False, num_workers=0, device="cpu")
     dls.c = 6
@@ -59,7 +60,7 @@ class NoValidation(Callback):
 
 
 class Hypers(Callback):
-    """Notes what the optimizer was set to and leaves the batch out."""
+    """Records the optimizer's settings and skips the batch."""
     order = 100
 
     def __init__(self):
@@ -87,7 +88,7 @@ def schedules():
     for name, case in cases.items():
         tensors[f"{name}.lr"], tensors[f"{name}.momentum"] = hypers_of(**case)
         positions = schedule.tensor
-        schedule.tensor = lambda x: torch.tensor(x, dtype=torch.float64)  # fastai's own goes on to f32
+        schedule.tensor = lambda x: torch.tensor(x, dtype=torch.float64)  # fastai's own converts to f32
         tensors[f"{name}.lr.f64"], tensors[f"{name}.momentum.f64"] = hypers_of(**case)
         schedule.tensor = positions
     return tensors, {name: json.dumps(case) for name, case in cases.items()}
@@ -137,7 +138,7 @@ def adam(dtype=torch.float64):
 
 
 class Scales(Callback):
-    order = 20  # behind MixedPrecision
+    order = 20  # after MixedPrecision
 
     def before_fit(self):
         self.begin, self.scales, self.streaks, self.skipped = self.learn.scaler.get_scale(), [], [], []
@@ -150,7 +151,7 @@ class Scales(Callback):
 
 
 def runs(values, rises=False):
-    """[first value, how many] of what stays, or rises by one."""
+    """[first value, how many] of values that stay equal, or rise by one."""
     out = []
     for value in values:
         if out and value == out[-1][0] + (out[-1][1] if rises else 0):
@@ -162,7 +163,7 @@ def runs(values, rises=False):
 
 def scaler_case(interval, fits):
     scales = Scales()
-    loss = lambda prediction, target: 1e-4 * (prediction - target).square().mean()  # small: only what is planted overflows
+    loss = lambda prediction, target: 1e-4 * (prediction - target).square().mean()  # small, so that only the planted values overflow
     learner = Learner(loaders([1.]), nn.Linear(1, 1), loss_func=loss, lr=1e-4, cbs=[scales, NoValidation()])
     learner.to_fp16(**({} if interval == 2000 else {"growth_interval": interval}))
     out = []

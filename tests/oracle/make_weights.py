@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Writes the weights files of tests/oracle/weights and what is in them.
+"""Writes the weights files of tests/oracle/weights and their contents.
 
   python3 tests/oracle/make_weights.py            needs torch, safetensors, fastai; writes next to itself
   python3 tests/oracle/make_weights.py --check F  opens F, written by Mirilla, with Python's safetensors and prints names, shapes and sums
 
 expected.json  {file: {name: {dtype, shape, hex of the dense little-endian bytes}}}
-refused.json   {file: a part of the sentence that refuses it}
+refused.json   {file: a part of the error message}
 """
 import json, pathlib, struct, sys, zipfile
 import torch
@@ -17,7 +17,7 @@ WIDENED = {torch.bool: torch.uint8, torch.int8: torch.int64, torch.int16: torch.
 
 
 def facts(tensors):
-    """What our reader is to give for these tensors, bit for bit."""
+    """What our reader must give for these tensors, bit for bit."""
     out = {}
     for name, t in tensors.items():
         t = t.detach()
@@ -82,7 +82,7 @@ def write_fastai(expected):
     expected["fastai.pth"] = facts(net.state_dict())
 
 
-# --- pickles by hand
+# --- hand-written pickles
 
 
 def text(s):

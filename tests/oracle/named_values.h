@@ -17,8 +17,8 @@
 
 namespace mirilla::test {
 
-/// The numbers that the scripts beside this file and the tests both make from a tensor's name, so that no file has to hold a network.
-/// make_resnet.py states the formulas, oracle_file.py has the twin.
+/// Numbers that both the scripts in this folder and the tests compute from a tensor's name, so that no file has to store a network.
+/// make_resnet.py states the formulas, oracle_file.py has the same code.
 inline uint64_t fnv1a64(std::string_view text) {
   uint64_t hash = 0xCBF29CE484222325u;
   for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001B3u;
@@ -72,8 +72,8 @@ inline std::array<double, 8> projections(std::string_view name, std::span<const 
   return sums;
 }
 
-/// How far a tensor is from another one of which only the projections are known: an estimate of the norm of their difference, good to
-/// a third or so, in which every element counts.
+/// How far a tensor is from another one known only by its projections: an estimate of the norm of their difference, within
+/// about a third, to which every element contributes.
 inline double distance(std::string_view name, std::span<const double> values, std::span<const double> projections_of_other) {
   const std::array<double, 8> own = projections(name, values);
   double sum = 0;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What make_ops.py and make_resnet.py share: writing the same bytes for the same tensors, and Mirilla's random numbers."""
+"""Shared by the scripts of this folder: writing the same bytes for the same tensors, and Mirilla's random numbers."""
 import json
 import struct
 
@@ -9,7 +9,7 @@ DTYPES = {"float64": "F64", "float32": "F32", "float16": "F16", "uint8": "U8", "
 
 
 def write_safetensors(path, tensors, metadata):
-    """{name: numpy array} and {key: str} as a safetensors file. Unlike the safetensors package it keeps the order it is given; uint16 stands
+    """{name: numpy array} and {key: str} as a safetensors file. Unlike the safetensors package it keeps the given order; uint16 stands
     for the bits of BF16."""
     header, blobs, offset = {"__metadata__": metadata}, [], 0
     for name, array in sorted(tensors.items(), key=lambda item: -np.asarray(item[1]).itemsize):  # aligned; stable among equals
@@ -54,9 +54,9 @@ def units(name, n):
 
 
 def projections(name, array):
-    """8 dot products of a tensor with directions of +1 and -1: element i counts positive in the k-th where bit k of its Philox word, the one
-    that units(name + ".directions") takes, is set in the upper 24 bits. The root mean square of what two tensors' projections differ by
-    estimates the norm of what the tensors differ by: every element counts in full."""
+    """8 dot products of a tensor with directions of +1 and -1: element i counts as positive in the k-th where bit k of its Philox word, the
+    one that units(name + ".directions") takes, is set in the upper 24 bits. The root mean square of the difference of two tensors'
+    projections estimates the norm of the tensors' difference: every element contributes fully."""
     values = np.asarray(array, np.float64).reshape(-1)
     words = (units(name + ".directions", len(values)) * 2.0**24).astype(np.uint32)
     return np.array([np.where(words >> k & 1, values, -values).sum() for k in range(8)])

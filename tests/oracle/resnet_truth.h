@@ -15,7 +15,7 @@
 
 namespace mirilla::test {
 
-/// What torchvision's ResNet18 with fastai's head gives in float64, and the same network here: make_resnet.py says what the file holds.
+/// The results of torchvision's ResNet18 with fastai's head in float64, and the same network here: make_resnet.py describes the file.
 class ResNetTruth {
  public:
   static constexpr std::array<const char*, 4> kBatches{"fine.3", "fine.4", "fine.5", "fine.6"};
@@ -23,7 +23,7 @@ class ResNetTruth {
 
   double number(const std::string& name) const { return oracle_.at(name).values<double>()[0]; }
   std::span<const double> values(const std::string& name) const { return oracle_.at(name).values<double>(); }
-  /// What the metadata says of PyTorch's own f32, f16 or bf16.
+  /// The metadata's figures for PyTorch in f32, f16 or bf16.
   nlohmann::json pytorchs_own(const std::string& precision) const { return nlohmann::json::parse(oracle_.metadata.at(precision)); }
   const std::string& made_with() const { return oracle_.metadata.at("made_with"); }
   std::vector<int64_t> targets() const { return {0, 1, 2, 3, 4, 5, 0, 1}; }
@@ -54,7 +54,7 @@ class ResNetTruth {
 
   Tensor loss_of(const Tensor& logits) const { return cross_entropy(logits, from_host(targets(), {kPictures}, logits.device())).loss; }
 
-  /// Distances from the truth, of its norm. These are exact,
+  /// Distances from the truth, relative to its norm. These are exact,
   double of_values(const std::string& name, const Tensor& came) const {
     const std::vector<double> values = came.to_doubles();
     const std::span<const double> wanted = oracle_.at(name).values<double>();

@@ -9,7 +9,7 @@
 #include "tests/data/oracle_draw.h"
 #include "tests/parity/row.h"
 
-// The network's input, number for number: fastai's batch transforms with the draws given. make_augment.py holds the cases.
+// The network's input, number for number: fastai's batch transforms with given draws. make_augment.py makes the cases.
 namespace mirilla::parity {
 namespace {
 

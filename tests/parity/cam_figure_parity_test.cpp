@@ -12,7 +12,7 @@
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"
 
-// Grad-CAM's figure beside the one that matplotlib draws of the same data: make_cam_figure.py.
+// Grad-CAM's figure against the one that matplotlib draws from the same data: make_cam_figure.py.
 namespace mirilla::parity {
 namespace {
 
@@ -36,7 +36,7 @@ std::vector<float> map_of(int height, int width) {
   return map;
 }
 
-/// As imshow leaves a picture on a screen of twice as many pixels, half a pixel further up and left: white where it ends.
+/// A picture as imshow draws it on a screen of twice as many pixels, half a pixel further up and left; white outside.
 data::Picture as_imshow_shows(const data::Picture& picture) {
   data::Picture screen(2 * picture.width, 2 * picture.height);
   std::ranges::fill(screen.pixels, uint8_t{255});

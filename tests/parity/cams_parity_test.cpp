@@ -12,14 +12,14 @@
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"
 
-// pytorch-grad-cam's answers in float64 are those of tests/oracle/make_cams.py, which says what is what; ours are the f32 ones of the CPU.
+// pytorch-grad-cam's results in float64 come from tests/oracle/make_cams.py, which describes them; ours are in f32 on the CPU.
 namespace mirilla::nn {
 namespace {
 
 constexpr int64_t kSide = 64;
 constexpr double kTolerance = 1e-5;
-// Logits near 1 are rounded to 1e-7, and here what is looked at are their differences of some 0.02, added up over 256 channels: PyTorch in
-// f32 is up to 3e-5 from itself in float64.
+// Logits near 1 are rounded to 1e-7, and this compares their differences of about 0.02, summed over 256 channels: PyTorch in
+// f32 differs by up to 3e-5 from PyTorch in float64.
 constexpr double kTolerantOfDifferences = 1e-4;
 constexpr const char* kDifferences = "f32 against float64, small differences of logits";
 
@@ -35,7 +35,7 @@ ResNet& model() {
   return filled;
 }
 
-// The first n of the oracle's two.
+// The first n of the oracle's two pictures.
 Tensor pictures(int64_t n) {
   std::vector<float> values;
   for (const double u : test::units("input", n * kSide * kSide * 3)) values.push_back(static_cast<float>(2 * (2 * u - 1)));
@@ -55,7 +55,7 @@ std::vector<double> wanted(const std::string& name, DType stored = DType::f64) {
   return {values.begin(), values.end()};
 }
 
-// The largest difference of two arrays, of the largest value of theirs; with `sign` the nearer of ours and minus ours.
+// The largest difference of two arrays, relative to the largest value of theirs; with either_sign the smaller one for ours and minus ours.
 double furthest(std::span<const float> ours, std::span<const double> theirs, bool either_sign = false) {
   EXPECT_LE(ours.size(), theirs.size());
   double largest = 0, plus = 0, minus = 0;
@@ -68,7 +68,7 @@ double furthest(std::span<const float> ours, std::span<const double> theirs, boo
   return (either_sign ? std::min(plus, minus) : plus) / largest;
 }
 
-// Over the pictures, the map of each against its rows in the oracle's tensor.
+// The largest difference over the pictures, each map against its rows in the oracle's tensor.
 double furthest_map(const std::vector<CamExplanation>& ours, const std::vector<double>& theirs, bool either_sign = false) {
   double worst = 0;
   size_t begin = 0;
@@ -154,7 +154,7 @@ TEST(ExplanationsParity, ImagesAreTheOnesThatPytorchGradCamReturns) {
          furthest_image("gradcam", {.layers = {"layer3"}, .targets = differences(), .style = CamStyle::paper, .fuse = Fuse::mean}));
   report("fused", "Grad-CAM at layer3 and layer4, fused by mean",
          furthest_image("fused", {.layers = {"layer3", "layer4"}, .targets = differences(), .style = CamStyle::paper, .fuse = Fuse::mean}));
-  // Of the second picture, one of the six meets a ReLU of layer4 nearer to zero than f32 errs.
+  // For the second picture, one of the six versions has a ReLU input of layer4 that is nearer to zero than the error of f32.
   report("smooth", "Grad-CAM at layer3 with aug_smooth: six versions of a picture",
          furthest_image("smooth", {.layers = {"layer3"}, .targets = differences(), .style = CamStyle::paper, .smooth = true}, 1));
 }

@@ -12,13 +12,13 @@
 #include "nn/run/evaluate.h"
 #include "tests/parity/row.h"
 
-// What is drawn for a training batch: 10,000 of our draws beside 10,000 of fastai's. make_augment_draws.py says what is stored.
+// The random draws for a training batch: 10,000 of our draws against 10,000 of fastai's. make_augment_draws.py says what is stored.
 namespace mirilla::parity {
 namespace {
 
 constexpr uint32_t kDraws = 10000;
-// Two samples of the same distribution: a difference of 4.5 standard errors comes once in 150,000 comparisons, and all rows together make
-// some 300.
+// Two samples of the same distribution: a difference of 4.5 standard errors occurs once in 150,000 comparisons, and all rows together make
+// about 300.
 constexpr double kStandardErrors = 4.5;
 constexpr const char* kUnit = "standard errors of the difference";
 constexpr const char* kBecause = "sampling: two times 10,000 draws; one in 150,000 comparisons is further off";
@@ -27,12 +27,12 @@ nlohmann::json oracle() { return nlohmann::json::parse(std::ifstream(MIRILLA_SOU
 
 std::string fastai(const nlohmann::json& document) { return "fastai " + document["made_with"]["fastai"].get<std::string>(); }
 
-/// All that is drawn for a picture alone.
+/// Everything drawn for one picture.
 struct Drawn : data::PictureDraw {
   data::CropDraw resize;
 };
 
-/// What may be drawn; neutral is NaN where nothing is.
+/// A parameter that may be drawn; `neutral` is NaN where there is no neutral value.
 struct Parameter {
   std::string name;
   double (*of)(const Drawn&);
@@ -59,7 +59,7 @@ const std::vector<Parameter>& parameters() {
 
 const Parameter& parameter(const std::string& name) { return *std::ranges::find(parameters(), name, &Parameter::name); }
 
-/// Our draws of each parameter, as the course's training makes them: 100 batches of 100, two epochs of 5000.
+/// Our draws of each parameter, as in the course's training: 100 batches of 100, two epochs of 5000.
 const std::map<std::string, std::vector<double>>& draws() {
   static const std::map<std::string, std::vector<double>> all = [] {
     std::map<std::string, std::vector<double>> values;
@@ -106,7 +106,7 @@ double quantile(const std::vector<double>& sorted, double q) {
   return above > 0 ? sorted[low] + above * (sorted[low + 1] - sorted[low]) : sorted[low];
 }
 
-/// The share kept, and of what was kept mean, standard deviation and deciles, each difference in its standard error for a uniform
+/// The share kept, and the mean, standard deviation and deciles of the kept values, each difference in standard errors of a uniform
 /// distribution.
 double distribution_errors(const Parameter& p, const nlohmann::json& stored) {
   const std::vector<double> ours = kept(p);
@@ -182,7 +182,7 @@ TEST(BatchDrawsParity, NoParameterHangsOnAnother) {
   }
   for (const auto& [pair, wanted] : document["correlation"].items()) {
     const auto [a, b] = split(pair);
-    // Numbers that are independent correlate by 1 / sqrt(n).
+    // Independent numbers correlate by about 1 / sqrt(n).
     most = std::max(most, std::abs(correlation(draws().at(a), draws().at(b)) - wanted.get<double>()) / std::sqrt(2.0 / kDraws));
   }
   report({.id = "augment.independence",
@@ -266,7 +266,7 @@ TEST(BatchDrawsParity, CropsAreDistributedAsFastais) {
           .tolerance_because = kBecause});
 }
 
-/// How many crops the pictures of a training batch show: pixels that tell their column (red) and row (green), nothing but the crop drawn.
+/// How many crops the pictures of a training batch show: pixels encode their column (red) and row (green), and only the crop is drawn.
 size_t crops_seen(uint32_t step) {
   constexpr int kPictures = 32, kSide = 256;
   static const data::Batch batch = [] {

@@ -12,18 +12,18 @@
 #include "tests/parity/fine_tune.h"
 #include "tests/parity/row.h"
 
-// Fits in which something happens, against fastai's own under the course's callbacks. tests/oracle/make_fine_tune.py says how losses are
-// planted, so that the same happens on both sides, and what events.json holds.
+// Fits with planted events, against fastai's under the course's callbacks. tests/oracle/make_fine_tune.py says how losses are
+// planted, so that the same happens on both sides, and describes events.json.
 namespace mirilla::parity {
 namespace {
 
-using Epoch = std::pair<int, int>;  // of a fit
+using Epoch = std::pair<int, int>;  // (fit, epoch)
 
-// The twin of make_fine_tune.py's callbacks Planted and Kept.
+// The counterpart of make_fine_tune.py's callbacks Planted and Kept.
 class Planted final : public nn::Callback {
  public:
   Planted(nn::ResNet& model, const nlohmann::json& event) : model_(model), event_(event) {}
-  Order order() const override { return Order::graph; }  // so that after_fit comes behind the one that loads
+  Order order() const override { return Order::graph; }  // so that after_fit runs after the callback that loads
 
   void begin_fit(const nn::FitPlan& plan) override {
     fit_ = plan.fit;
@@ -99,7 +99,7 @@ struct Outcome {
   std::string made_with;
   std::vector<std::string> lines, their_lines;
   std::vector<Epoch> kept, their_kept;
-  bool finite = true;  // the weights at the end
+  bool finite = true;  // of the weights at the end
 
  private:
   void run(const nlohmann::json& event) {
@@ -156,7 +156,7 @@ TEST(EventsParity, GoesOnAfterANaNAndComesBackFromItAsFastai) {
   EXPECT_TRUE(outcome.finite);
 }
 
-// There fastai loads the file of the fit before; Mirilla leaves the network alone, and says so in a line of its own.
+// Here fastai loads the file of the previous fit; Mirilla leaves the network unchanged and prints a line that says so.
 TEST(EventsParity, StopsAsFastaiWhereNoEpochIsTheBestAndKeepsTheWeights) {
   Outcome outcome("NaN from a fit's first batch");
   ASSERT_FALSE(outcome.lines.empty());

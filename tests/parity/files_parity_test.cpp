@@ -24,8 +24,8 @@
 #include "weights/layout.h"
 #include "weights/safetensors.h"
 
-// Files of fastai's learn.save, made again byte for byte but for the zip around them. tests/oracle/make_files.py says what is kept of them,
-// what the pictures are, and what fastai gave.
+// Files of fastai's learn.save, made again byte for byte except for the zip around them. tests/oracle/make_files.py says what is stored of
+// them, what the pictures are, and what fastai gave.
 namespace mirilla::nn {
 namespace {
 
@@ -42,7 +42,7 @@ std::string bytes_of(const std::vector<T>& values) {
   return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T)};
 }
 
-// Writes the file that fastai's learn.save wrote.
+// Writes the same file as fastai's learn.save.
 class SavedFile {
  public:
   SavedFile(const std::string& kind, const weights::StateDict& expected) : kind_(kind), expected_(expected) {
@@ -110,7 +110,7 @@ class SavedFile {
   const weights::StateDict& expected_;
   nlohmann::json entries_;
   std::map<std::string, Shape> shapes_;
-  std::deque<std::string> contents_;  // libzip reads them where they lie, at the end
+  std::deque<std::string> contents_;  // libzip reads them in place when the zip is closed
 };
 
 class FilesParity : public testing::Test {
@@ -136,7 +136,7 @@ class FilesParity : public testing::Test {
     return names;
   }
 
-  // The pictures as files in folders of their classes, and the model as the program's --vocab, --resize and --size load it.
+  // Writes the pictures into class folders and loads the model as with --vocab, --resize and --size.
   LoadedModel load(const std::string& kind) {
     for (int k = 0; k < kPictures; ++k) {
       const auto folder = folder_ / "pictures" / vocabulary()[static_cast<size_t>(k % 6)];
@@ -163,7 +163,7 @@ class FilesParity : public testing::Test {
       }
     return largest;
   }
-  // Pictures whose class differs from fastai's, and the difference in how many are right.
+  // The number of pictures whose class differs from fastai's, plus the difference in the number of right ones.
   double classes_apart(LoadedModel& loaded) const {
     const auto dataset = data::open_evaluation(data::open_source((folder_ / "pictures").string()),
                                                {.resize = loaded.info.resize, .vocabulary = loaded.info.vocabulary});
@@ -180,7 +180,7 @@ class FilesParity : public testing::Test {
     EXPECT_EQ(evaluation.n, kPictures);
     return differing;
   }
-  // The furthest of all maps, as a part of the wanted map's range.
+  // The largest difference of all maps, relative to the expected map's range.
   double maps_apart(LoadedModel& loaded) const {
     double largest = 0;
     int maps = 0;

@@ -17,13 +17,13 @@
 #include "nn/train/learner.h"
 #include "tests/oracle/named_values.h"
 
-/// The fits of tests/oracle/make_fine_tune.py on Mirilla's side: the same pictures in the same order, the same values to begin with.
+/// The fits of tests/oracle/make_fine_tune.py in Mirilla: the same pictures in the same order, the same initial values.
 namespace mirilla::parity {
 
 constexpr int kFineTuneClasses = 6;
 inline const std::string kFineTuneFolder = MIRILLA_SOURCE_DIR "/tests/oracle/fine_tune/";
 
-/// The largest of some numbers; NaN once one was NaN.
+/// The largest of some numbers; NaN if one was NaN.
 class Worst {
  public:
   void add(double x) {
@@ -39,7 +39,7 @@ class Worst {
 class NamedPictures final : public nn::Batches {
  public:
   struct Spec {
-    std::string part;  // "train" is shuffled, anew each epoch; "valid" comes in order
+    std::string part;  // "train" is shuffled again each epoch; "valid" stays in order
     std::vector<int64_t> labels;
     int size = 0;
     int64_t batch_size = 0;
@@ -97,7 +97,7 @@ inline std::vector<int64_t> cycled(int64_t n) {
   return labels;
 }
 
-/// The network with its named values and a learner without augmentation and dropout, which prints as into a pipe.
+/// The network with its named values and a learner without augmentation and dropout, which prints as to a pipe.
 struct FineTune {
   FineTune(nn::Placement placement, int size, int64_t batch_size, const std::vector<int64_t>& train, const std::vector<int64_t>& valid)
       : model({.classes = kFineTuneClasses, .seed = std::nullopt}, placement),
@@ -109,7 +109,7 @@ struct FineTune {
     learner.add(table);
   }
 
-  /// What was printed, times as mm:ss.
+  /// The printed lines, with times replaced by mm:ss.
   std::vector<std::string> lines() const {
     static const std::regex time(R"(\b(\d+:)?\d\d:\d\d\b)");
     std::istringstream text(std::regex_replace(out.str(), time, "mm:ss"));
@@ -126,7 +126,7 @@ struct FineTune {
   nn::Learner learner;
 };
 
-/// Lines that are not the same in the same place, and those that one of the two has too many.
+/// The number of lines that differ at the same place, plus the extra lines of the longer one.
 inline double differing_lines(const std::vector<std::string>& a, const std::vector<std::string>& b) {
   const size_t shared = std::min(a.size(), b.size());
   size_t differing = std::max(a.size(), b.size()) - shared;
@@ -134,7 +134,7 @@ inline double differing_lines(const std::vector<std::string>& a, const std::vect
   return static_cast<double>(differing);
 }
 
-/// What a parameter or buffer moved since its named values, in the oracle's short form: the norm, and 16 sums under patterns of signs.
+/// The change of a parameter or buffer since its named values, in the oracle's short form: the norm, and 16 sums with patterns of signs.
 constexpr size_t kMovedSums = 16;
 using Moved = std::array<double, 1 + kMovedSums>;
 
@@ -155,7 +155,7 @@ inline Moved moved(const nn::NamedTensor& named) {
   return moved;
 }
 
-/// About the norm of the difference of two movements: the root of the mean of the squared differences of their sums.
+/// An estimate of the norm of the difference of two changes: the root of the mean of the squared differences of their sums.
 inline double distance(std::span<const double> a, std::span<const double> b) {
   double sum = 0;
   for (size_t j = 1; j <= kMovedSums; ++j) sum += (a[j] - b[j]) * (a[j] - b[j]);

@@ -9,7 +9,7 @@
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"
 
-// fine_tune from end to end against fastai's own. tests/oracle/make_fine_tune.py says what the files hold.
+// fine_tune from end to end against fastai's. tests/oracle/make_fine_tune.py describes the files.
 namespace mirilla::parity {
 namespace {
 
@@ -99,8 +99,8 @@ TEST(FineTuneParity, InDoubleTenStepsAreFastais) {
           .tolerance_because = "text"});
 }
 
-// How far `came` is from PyTorch's losses, in units of how far these are from themselves in the other layout up to the same step. Up to,
-// and not at: by chance two chaotic runs meet now and then.
+// The distance of `came` from PyTorch's losses, in units of the distance between PyTorch's losses in two layouts, up to the same step. Up
+// to, and not at that step: two chaotic runs sometimes meet by chance.
 double in_units_of_itself(std::span<const double> came, std::span<const double> wanted, std::span<const double> other) {
   if (came.size() != wanted.size()) return std::numeric_limits<double>::infinity();
   Worst worst;

@@ -13,7 +13,7 @@
 #include "nn/inspect/interpret.h"
 #include "tests/parity/row.h"
 
-// fastai's answers are those of tests/oracle/make_interpret.py; ours come from the functions that `mirilla eval` and `mirilla interpret`
+// fastai's results come from tests/oracle/make_interpret.py; ours come from the functions that `mirilla eval` and `mirilla interpret`
 // use.
 namespace mirilla::nn {
 namespace {
@@ -56,7 +56,7 @@ std::vector<Case> cases() {
   return all;
 }
 
-// How many entries of two lists differ, those that only one has among them.
+// How many entries of two lists differ, including those that only one has.
 template <class Entry>
 int64_t differing(const std::vector<Entry>& ours, const std::vector<Entry>& theirs) {
   auto count = static_cast<int64_t>(std::max(ours.size(), theirs.size()) - std::min(ours.size(), theirs.size()));
@@ -64,8 +64,8 @@ int64_t differing(const std::vector<Entry>& ours, const std::vector<Entry>& thei
   return count;
 }
 
-// Each square as the oracle's JSON has it. Beside a class without pictures fastai writes its shares in black whatever is below (its largest
-// share is NaN there), so its colours of texts are left out then.
+// Each square in the form of the oracle's JSON. With a class without pictures, fastai writes all shares in black (its largest
+// share is NaN then), so its text colours are left out in that case.
 std::vector<Json> shown(const Case& c, bool normalize) {
   const auto cells = data::confusion_cells({.counts = c.evaluation.confusion, .names = c.names, .normalize = normalize});
   std::vector<Json> all;
@@ -157,7 +157,7 @@ TEST(InterpretParity, LossesOfAllPicturesAreFastais) {
 TEST(InterpretParity, TheClassificationReportIsFastaisLineForLine) {
   int64_t differ = 0;
   for (const Case& c : cases()) {
-    std::string text = to_text(classification_report(c.evaluation), c.names) + "\n";  // print ends the line once more
+    std::string text = to_text(classification_report(c.evaluation), c.names) + "\n";  // print adds a line break
     std::vector<std::string> lines;
     for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1)
       lines.push_back(text.substr(begin, end - begin));

@@ -13,7 +13,7 @@
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"
 
-// tests/oracle/make_lr_find.py says what the files hold.
+// tests/oracle/make_lr_find.py describes the files.
 namespace mirilla::parity {
 namespace {
 
@@ -40,7 +40,7 @@ TEST(LrFindParity, SuggestsWhatFastaiSuggestsOnEveryCurve) {
   const Json document = Json::parse(std::ifstream(kFolder + "suggestions.json"));
   const std::vector<std::string> rules(nn::lr_rules().begin(), nn::lr_rules().end());
   int wrong = 0;
-  double farthest = 0;  // of the dot's loss
+  double farthest = 0;  // of the loss at the dot
   for (const Json& curve : document["curves"]) {
     for (const LrSuggestion& ours : nn::suggest(curve_of(curve), curve["iterations"], rules)) {
       const Json& theirs = curve["expected"][ours.rule];
@@ -76,7 +76,7 @@ TEST(LrFindParity, GrowsTheRateAsFastaisSchedule) {
           .tolerance_because = "one power in double"});
 }
 
-// Given pictures, three batches of four, over and over.
+// Given pictures, three batches of four, repeated.
 class Given final : public nn::Batches {
  public:
   static constexpr int64_t kPictures = 12, kBatch = 4;

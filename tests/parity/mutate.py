@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Sees that every row of docs/parity.md turns red when the code is wrong in one named way.
+"""Checks that every row of docs/parity.md turns red when the code is wrong in one named way.
 
     mutate.py [--row ID]... [--results FILE.jsonl] [--photos ZIP --weights PTH [--reference CSV --test-accuracy A...]]
 
 The tree is copied to build/parity-mutants and built there. Then, one after another, each mutation of mutations/*.json is made in the copy,
-what depends on it is built, the tests of its row run, and the row must be red, or the program not get that far. Exits 1 where a mutation
-leaves its row green, where one no longer fits the code, where a row has none, or where a row is red without any.
-Rows on real photos join where --photos and --weights (and --reference, for whole trainings) are given; otherwise they are named and left out.
+the targets that depend on it are built, the tests of its row run, and the row must be red, or the program must fail before. Exits 1 if a
+mutation leaves its row green, no longer fits the code, if a row has none, or if a row is red without any.
+Rows on real photos are included if --photos and --weights (and --reference, for complete training runs) are given; otherwise they are named
+and left out.
 """
 import argparse
 import json
@@ -36,7 +37,7 @@ def mutations():
 
 
 def copy_tree():
-    """The files that git knows or would take in, newer ones over older ones, so that the copy builds as little as it must."""
+    """The files that git tracks or would add; only changed ones are copied, so that the copy rebuilds as little as possible."""
     listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, stdout=subprocess.PIPE)
     for name in filter(None, listed.stdout.decode().split("\0")):
         source, target = ROOT / name, TREE / name
@@ -59,7 +60,7 @@ def build():
 
 
 def run_tests(tests, limit_s=600):
-    """The rows that these tests report (all tests, without any)."""
+    """The rows that these tests report (all tests if none are given)."""
     file = WORK / "rows.jsonl"
     file.unlink(missing_ok=True)
     command = [PROGRAM] + (["--gtest_filter=" + ":".join(tests)] if tests else [])
@@ -72,13 +73,13 @@ def run_tests(tests, limit_s=600):
 
 
 def script_for(id, options):
-    """The command that measures a row on real photos; nothing where what it wants was not given."""
+    """The command that measures a row on real photos; None if its arguments were not given."""
     if not options.photos:
         return None
     photos = ["--photos", options.photos.resolve(), "--weights", options.weights.resolve()]
     if not id.startswith("statistics."):
         return ["photos.py", "--only", id, *photos]
-    whole = [] if id.endswith(("-final", "-test")) else ["--epochs", "1"]  # one seed, and no more epochs than show a mistake
+    whole = [] if id.endswith(("-final", "-test")) else ["--epochs", "1"]  # one seed, and only as many epochs as needed to show a mistake
     accuracy = ["--test-accuracy", *options.test_accuracy] if options.test_accuracy else []
     return ["trainings.py", "--seeds", "1", *whole, "--reference", options.reference.resolve(), *accuracy, *photos] if options.reference else None
 
@@ -93,7 +94,7 @@ def run_script(command):
 
 
 def try_mutation(mutation, baseline, options):
-    """What came of it: "red", or what is wrong."""
+    """The outcome: "red", or what is wrong."""
     path = TREE / mutation["file"]
     text = path.read_text()
     if text.count(mutation["from"]) != 1:
@@ -134,7 +135,7 @@ def main():
     if not options.row:
         failures += [f"{id}: has no mutation" for id in baseline if id not in {m["row"] for m in wanted}]
     left_out = [m["row"] for m in wanted if m["row"] not in baseline and not script_for(m["row"], options)]
-    for id in sorted({m["row"] for m in wanted} - baseline.keys() - set(left_out)):  # a script that cannot start would look like red
+    for id in sorted({m["row"] for m in wanted} - baseline.keys() - set(left_out)):  # a script that cannot start would look like a red row
         row = run_script(script_for(id, options)).get(id)
         if not row or not row["green"]:
             failures.append(f"{id}: {'red' if row else 'not reported'} without any mutation")

@@ -43,7 +43,7 @@ struct Distances {
 
 double worst(const std::vector<double>& distances) {
   double worst = 0;
-  for (const double distance : distances) worst = distance <= worst ? worst : distance;  // a NaN is the worst
+  for (const double distance : distances) worst = distance <= worst ? worst : distance;  // NaN counts as the worst
   return worst;
 }
 
@@ -115,7 +115,7 @@ TEST(NetworkParity, InSingle) {
           std::max(folded, plain), kSingle, kOfNorm, "f32 sums of up to 4608 products"});
 }
 
-/// Logits, gradients and statistics of a training step.
+/// The logits, gradients and statistics of a training step.
 struct Step {
   Tensor logits;
   std::vector<NamedTensor> gradients, statistics;
@@ -141,7 +141,7 @@ double distance(const Tensor& came, const Tensor& wanted) {
   return std::sqrt(difference / norm);
 }
 
-/// Root mean square over the tensors whose name begins so.
+/// Root mean square over the tensors whose names begin like this.
 double distance(const std::vector<NamedTensor>& came, const std::vector<NamedTensor>& wanted, std::initializer_list<const char*> begins) {
   std::vector<double> distances;
   for (size_t i = 0; i < wanted.size(); ++i)
@@ -150,7 +150,7 @@ double distance(const std::vector<NamedTensor>& came, const std::vector<NamedTen
   return root_mean_square(distances);
 }
 
-/// Distances batch by batch, of one kind of tensor.
+/// Distances per batch, of one kind of tensor.
 struct Ours {
   std::vector<double> logits, statistics, gradients, head;
 };

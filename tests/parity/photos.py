@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Rows on real photos: fastai trains a little and saves, and the program opens its files.
+"""Rows on real photos: fastai trains briefly and saves, and the program opens its files.
 
     photos.py --photos ZIP --weights PTH --program mirilla --rows FILE.jsonl [--only ID] [--cache FOLDER]
 
 ZIP has train/<class>/ and test/<class>/; PTH is torchvision's resnet18, its classifier of any size. The learner is the course's at half size:
-Resize(128), aug_transforms(size=64), the body from PTH, one frozen epoch. What fastai gave is kept in the cache and used again. Needs the
+Resize(128), aug_transforms(size=64), the body from PTH, one frozen epoch. fastai's results are cached and reused. Needs the
 Python of tests/oracle/README.md, and the program parity_data of photos_data/ beside mirilla.
 """
 import argparse
@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "oracle"))
 RESIZE, SIZE, SEED = 128, 64, 42
 FILES = {"plain": "with_opt=False", "optimizer": "with its optimizer"}
-EXPLAINED = 12  # photos whose Grad-CAM is looked at, and 9 whose logits
+EXPLAINED = 12  # photos whose Grad-CAM is compared, and 9 whose logits are
 LAYERS = {"last": "model[0]", "earlier": "model[0][-2]"}
 
 
@@ -40,7 +40,7 @@ def arguments():
     return parser.parse_args()
 
 
-# --- What fastai gave
+# --- fastai's results
 
 
 def sorted_photos(folder):
@@ -75,7 +75,7 @@ def make_learner(photos, weights):
 
 
 def ask_fastai(options, photos, folder):
-    """Trains, saves, and writes down what fastai then says."""
+    """Trains, saves, and records fastai's results."""
     import torch
     from make_grad_cam import course_map
     torch.manual_seed(SEED)
@@ -101,7 +101,7 @@ def ask_fastai(options, photos, folder):
 
 
 def classifier_logits(weights, learn, paths):
-    """Of the whole network in PTH, in double, on pictures as the learner's validation sees them."""
+    """The results of the whole network in PTH, in double, on pictures as in the learner's validation."""
     import torch
     from torchvision.models import resnet18
     state = torch.load(weights)
@@ -126,7 +126,7 @@ def fastai_gave(options, photos):
     return folder, dict(np.load(folder / "given.npz"))
 
 
-# --- What the program says
+# --- The program's results
 
 
 def ask(options, *words):

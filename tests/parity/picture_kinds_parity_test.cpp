@@ -5,8 +5,8 @@
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"
 
-// Every form of BMP and GIF, WebP, and files that say how they are to be turned. make_picture_kinds.py holds the files and what Pillow made
-// of them.
+// Every form of BMP and GIF, WebP, and files with an orientation. make_picture_kinds.py makes the files and has Pillow's
+// results.
 namespace mirilla::parity {
 namespace {
 
@@ -62,7 +62,7 @@ void report_kind(const std::string& row, const std::string& what, size_t at_leas
   const auto& names = kinds.document["rows"][row];
   EXPECT_GE(names.size(), at_least);
   double differ = 0;
-  for (const std::string name : names)  // the name says nothing: only the content does
+  for (const std::string name : names)  // the name does not matter, only the content
     differ += bytes_that_differ(decoded(kinds.file(name), "photo.jpg"), kinds.pixels(name), name);
   report({.id = "pictures." + row,
           .what = what,

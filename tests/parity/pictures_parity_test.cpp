@@ -10,8 +10,8 @@
 #include "tests/parity/row.h"
 #include "weights/safetensors.h"
 
-// From a picture file to the pixels that a batch is made of, byte for byte. make_data.py and make_pictures.py hold the files and what
-// Pillow and fastai made of them.
+// From a picture file to the pixels of a batch, byte for byte. make_data.py and make_pictures.py make the files and have the results of
+// Pillow and fastai.
 namespace mirilla::parity {
 namespace {
 
@@ -20,7 +20,7 @@ using data::Picture;
 
 const std::string kBecause = "integers on both sides: anything else is another rule";
 
-/// How many bytes differ; all of them where the pictures have not the same extents.
+/// How many bytes differ; all of them where the pictures differ in size.
 double bytes_that_differ(const Picture& came, const Picture& wanted) {
   if (came.width != wanted.width || came.height != wanted.height) return static_cast<double>(wanted.pixels.size());
   double count = 0;
@@ -28,7 +28,7 @@ double bytes_that_differ(const Picture& came, const Picture& wanted) {
   return count;
 }
 
-/// Decodes; a file that does not decode differs in everything.
+/// Decodes; a file that does not decode counts as different in every byte.
 Picture decoded(const test::Bytes& file, const std::string& name) {
   try {
     return data::decode(file, name);
@@ -55,7 +55,7 @@ class Pictures {
     std::ranges::copy(array.values<uint8_t>(), picture.pixels.begin());
     return picture;
   }
-  /// Of a row of the resized picture.
+  /// The digest of one row of the resized picture.
   uint32_t digest(size_t resize, size_t y) const {
     const auto bytes = tensors_.at("resize." + std::to_string(resize)).values<uint8_t>().subspan(4 * y, 4);
     return bytes[0] | uint32_t{bytes[1]} << 8 | uint32_t{bytes[2]} << 16 | uint32_t{bytes[3]} << 24;
@@ -66,7 +66,7 @@ class Pictures {
   weights::StateDict tensors_ = weights::read_safetensors(folder() / "pictures.safetensors");
 };
 
-/// Compares the files that make_data.py made under these names, and those of one row of make_pictures.py, "" for none.
+/// Compares the files that make_data.py made under these names, and those of one row of make_pictures.py, or of none for "".
 void report_decoding(const std::string& id, const std::string& what, std::set<std::string> names, const std::string& more = "") {
   double differ = 0;
   for (const auto& one : test::oracle_json("decode.json")) {

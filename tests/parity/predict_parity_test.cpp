@@ -13,7 +13,7 @@
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"
 
-// tests/oracle/make_predict.py says what the file holds.
+// tests/oracle/make_predict.py describes the file.
 namespace mirilla::parity {
 namespace {
 
@@ -42,7 +42,7 @@ class PredictParity : public testing::Test {
             .unit = "of a probability",
             .tolerance_because = "the network's f32 sums in another order"});
   }
-  // The pictures of one batch, of which Resize took the crop at the numbers that `crops` has for each.
+  // The pictures of one batch, resized with the crop that `crops` has for each.
   std::vector<uint8_t> resized(size_t begin, size_t end, const Json& crops) const {
     std::vector<uint8_t> pixels;
     for (size_t i = begin; i < end; ++i) {
@@ -75,7 +75,7 @@ class PredictParity : public testing::Test {
     return nn::probabilities(model_, {.pixels = pixels, .n = static_cast<int64_t>(end - begin), .rows = rows, .lighting = lighting}, info_,
                              amp::Precision::fp32);
   }
-  // The plain pass over all files, and what the passes with the oracle's draws give.
+  // The plain pass over all files, and the passes with the oracle's draws.
   std::vector<double> plain() {
     const std::vector<float> rows = data::validation_parameters(static_cast<int>(files_.size()), info_.resize, info_.resize);
     return probabilities(0, files_.size(), resized(0, files_.size(), {}), rows, false);
@@ -100,7 +100,7 @@ class PredictParity : public testing::Test {
     for (const Json& row : theirs)
       for (const Json& value : row) {
         const double off = std::abs(ours[at++] - value.get<double>());
-        most = std::isnan(most) || most >= off ? most : off;  // a NaN stays
+        most = std::isnan(most) || most >= off ? most : off;  // NaN stays NaN
       }
     EXPECT_EQ(at, ours.size());
     return most;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A row of docs/parity.md, as row.cpp writes it: for the rows that are measured by running the program beside fastai."""
+"""A row of docs/parity.md, in the form of row.cpp: for the rows that are measured by running the program and fastai."""
 import json
 import math
 import pathlib
@@ -24,11 +24,11 @@ def read_lines(file):
 
 
 def read(file):
-    """The rows of a file by their ids; the last of an id counts."""
+    """The rows of a file by their ids; the last one per id counts."""
     return {r["id"]: r for r in read_lines(file)}
 
 
 def commit():
-    """What this tree is called."""
+    """The name of this tree's version."""
     described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=pathlib.Path(__file__).parent, stdout=subprocess.PIPE, text=True)
     return described.stdout.strip() or "unknown"

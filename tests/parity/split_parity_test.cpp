@@ -7,7 +7,7 @@
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"
 
-// RandomSplitter, index for index. make_split.py says what is stored of each split.
+// RandomSplitter, index for index. make_split.py says what is stored per split.
 namespace mirilla::parity {
 namespace {
 
@@ -23,7 +23,7 @@ bool is_stored(const Indices& part, const nlohmann::json& stored) {
          fmt::format("{:016x}", test::fnv1a64(bytes)) == stored["digest"];
 }
 
-/// Compares the stored splits whose share of validation is the course's, or is not.
+/// Compares the stored splits whose validation share is that of the course, or is not.
 void report_splits(const std::string& id, const std::string& what, bool usual_share, int least) {
   const auto oracle = nlohmann::json::parse(std::ifstream(MIRILLA_SOURCE_DIR "/tests/oracle/split/split.json"));
   int differ = 0, compared = 0;

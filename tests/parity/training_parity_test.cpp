@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What moves the weights, against fastai's own Learner: schedules, Adam, the scaler of mixed precision. tests/oracle/make_training.py says
-// what the files hold.
+// What changes the weights, against fastai's Learner: schedules, Adam, the scaler of mixed precision. tests/oracle/make_training.py says
+// what is in the files.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -58,7 +58,7 @@ TEST(ScheduleParity, EveryRateAndMomentumOfFineTune) {
   }
 }
 
-/// A model that only lends its parameters: Conv2d, BatchNorm2d, Linear, BatchNorm1d, Linear.
+/// A model used only for its parameters: Conv2d, BatchNorm2d, Linear, BatchNorm1d, Linear.
 class Parameters final : public nn::Module {
  public:
   explicit Parameters(nn::Placement placement)
@@ -86,8 +86,8 @@ class AdamParity {
     for (nn::NamedTensor named : parameters_) named.tensor.copy_from(tensor_of(named.name, named.tensor.shape(), false));
   }
 
-  /// The largest distance of any parameter after any of the stored steps, and of the moments at the end, of the tensor's norm; infinite
-  /// where the counts of steps differ.
+  /// The largest distance of any parameter after any of the stored steps, and of the moments at the end, relative to the tensor's norm;
+  /// infinite where the counts of steps differ.
   double difference() {
     const std::span<const double> rates = oracle_.at("rates").values<double>(), momenta = oracle_.at("momenta").values<double>();
     double worst = 0;
@@ -165,7 +165,7 @@ nlohmann::json scaler_oracle() {
   return nlohmann::json::parse(file);
 }
 
-/// Runs written out: [value, how often], or [first value, how many, rising by one].
+/// Expands runs: [value, how often], or [first value, how many, rising by one].
 std::vector<double> written_out(const nlohmann::json& runs, double rise) {
   std::vector<double> values;
   for (const auto& run : runs)
@@ -173,7 +173,7 @@ std::vector<double> written_out(const nlohmann::json& runs, double rise) {
   return values;
 }
 
-/// How many of the steps' scales, streaks or decisions to leave a step out differ from fastai's in one fit.
+/// How many scales, streaks or decisions to skip a step differ from fastai's in one fit.
 int64_t scaler_differences(Device& device, int64_t interval, const nlohmann::json& fit) {
   const std::vector<int> skipped = fit["skipped"];
   const std::vector<double> scales = written_out(fit["scales"], 0), streaks = written_out(fit["streaks"], 1);

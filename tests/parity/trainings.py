@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Whole trainings on real photos, several seeds, beside fastai's: the same curves within their spread, epoch by epoch.
+"""Complete training runs on real photos, several seeds, against fastai's: the same curves within their spread, epoch by epoch.
 
     trainings.py --photos ZIP --weights PTH --reference CSV --program mirilla --rows FILE.jsonl [--test-accuracy A A A]
                   [--picture PNG] [--seeds 3] [--epochs N]
 
-CSV is what fastai gave: a line an epoch, "seed,phase,epoch,train_loss,valid_loss,accuracy", phase frozen or unfrozen; --test-accuracy says
-what its saved models reached on the photos' test part, a number a seed. The recipe is the course's at half size: Resize(128), 64 px,
-batches of 128, fine_tune(10, 1e-3). Finished runs are kept in --runs and used again by the same program. --epochs looks at the first N
-epochs only, and trains no more than it has to. Needs matplotlib for the picture.
+CSV has fastai's results: one line per epoch, "seed,phase,epoch,train_loss,valid_loss,accuracy", phase frozen or unfrozen; --test-accuracy
+has the accuracy of its saved models on the photos' test part, one number per seed. The recipe is the course's at half size: Resize(128), 64
+px, batches of 128, fine_tune(10, 1e-3). Finished runs are kept in --runs and reused by the same program. --epochs compares only the first N
+epochs, and trains no longer than needed. Needs matplotlib for the picture.
 """
 import argparse
 import csv
@@ -22,7 +22,7 @@ import sys
 from rows import row
 
 CURVES = {"train_loss": "training loss", "valid_loss": "validation loss", "accuracy": "validation accuracy"}
-# What three seeds of fastai leave open: half a percent of the epochs' means of two equal programs lie further apart.
+# The limit for three seeds of fastai: half a percent of the epochs' means of two equal programs lie further apart.
 STANDARD_ERRORS = 3.5
 RECIPE = ["--resize", "128", "--size", "64", "--batch-size", "128", "--epochs", "10", "--lr", "1e-3"]
 
@@ -53,7 +53,7 @@ def read_history(path):
 
 
 def train(options, seed):
-    """A run of the program: its epochs, and its accuracy on the test part (none where it stopped short)."""
+    """A run of the program: its epochs, and its accuracy on the test part (None if it stopped early)."""
     digest = hashlib.sha256(options.program.read_bytes()).hexdigest()[:16]
     folder = options.runs / f"{digest}-{seed}"
     done = folder / "test.json"
@@ -68,7 +68,7 @@ def train(options, seed):
 
 
 def first_epochs(options, seed):
-    """The frozen epoch alone: enough to see a wrong recipe."""
+    """Only the frozen epoch: enough to detect a wrong recipe."""
     folder = options.runs / f"short-{seed}"
     subprocess.run([options.program, "train", "--data", options.photos, "--weights", options.weights, *RECIPE[:-4], "--epochs", "1", "--lr",
                     "1e-3", "--seed", str(seed), "--out", folder], check=True, stdout=sys.stderr)
@@ -76,8 +76,8 @@ def first_epochs(options, seed):
 
 
 def distances(curve, theirs, ours, epochs):
-    """|difference of the means| in standard errors, an epoch each. The deviation is the frozen epoch's own, and for all epochs after it pooled,
-    since a few seeds say little about one."""
+    """|difference of the means| in standard errors, one per epoch. The deviation is the frozen epoch's own, and pooled for all epochs after
+    it, since a few seeds say little about one epoch."""
     def values(runs, epoch):
         return [run[epoch][curve] for run in runs if len(run) > epoch]
 

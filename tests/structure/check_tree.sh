@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# check_tree.sh ROOT: holds the tree to the rules of the house and prints what breaks them, a line each. Exits 1 if anything does.
+# check_tree.sh ROOT: checks the tree against its rules and prints each violation on one line. Exits 1 if there are any.
 #
-#   arrows     apps -> nn, data, weights -> engine -> kernels, and within a room from one folder to those below it (rooms_below); a device's
-#              kernels do not look at another device's, and only kernels/devices.cpp looks down at all of them
-#   folders    are known here: a new one gets its place in the order first
+#   arrows     apps -> nn, data, weights -> engine -> kernels, and within a top-level folder as folders_below says; a device's kernels do
+#              not include another device's, and only kernels/devices.cpp includes all of them
+#   folders    are known here: first give a new one its place in the order
 #   includes   are written from the tree's root and exist
 #   vendors    oneDNN only below kernels/cpu/onednn (and bench/onednn), CUDA only below kernels/cuda, cuDNN and cuBLAS only in its vendor/ (and
 #              their tests), LibTorch only in bench
-#   switches   no #if on CUDA, oneDNN, MPI or LibTorch outside those seams: an absent part is a stub file that CMake picks
+#   switches   no #if on CUDA, oneDNN, MPI or LibTorch outside those folders: an absent part is a stub file that CMake selects
 #   flags      of a command line stand in no text of the library: apps/flags.h adds them
 #   files      begin with the licence, headers have #pragma once, none is longer than 500 lines
 set -uo pipefail
@@ -20,7 +20,7 @@ violation() { printf '%s\n' "$*"; violations=$((violations + 1)); }
 
 sources() { find "$@" -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null | sort; }
 
-rooms_below() {  # ROOM: the rooms that a room's files may include
+rooms_below() {  # ROOM: the top-level folders that a top-level folder's files may include
   case $1 in
     kernels) echo kernels ;;
     engine) echo engine kernels ;;
@@ -65,7 +65,7 @@ folder_of() {  # FILE: its folder as folders_below names it, which for a device 
   echo "$folder"
 }
 
-device_of() {  # kernels/cpu/onednn/state.h -> cpu; nothing for what stands in kernels itself
+device_of() {  # kernels/cpu/onednn/state.h -> cpu; nothing for files in kernels itself
   [[ $1 =~ ^kernels/(reference|cpu|cuda|simt|ptx)/ ]] && echo "${BASH_REMATCH[1]}"
 }
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Plants one violation after another into a small clean tree and asks that check_tree.sh names each of them, and nothing in the clean one.
+# Plants one violation after another into a small clean tree and expects check_tree.sh to name each of them, and nothing in the clean tree.
 set -uo pipefail
 checker=$(cd "$(dirname "$0")" && pwd)/check_tree.sh
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 failures=0
 
-write() {  # FILE LINE...: a file that keeps the rules on its own
+write() {  # FILE LINE...: a file that obeys the rules
   mkdir -p "$tree/$(dirname "$1")"
   { echo '// SPDX-License-Identifier: MIT'; [[ $1 == *.h ]] && echo '#pragma once'; printf '%s\n' "${@:2}"; } >"$tree/$1"
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# cuda_build_test.sh PROGRAM: what a build with CUDA says of itself, with a GPU and without. PROGRAM is its mirilla.
+# cuda_build_test.sh PROGRAM: checks what a build with CUDA reports about itself, with a GPU and without. PROGRAM is its mirilla.
 set -uo pipefail
 program=$1
 failures=0

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tools/gpu-check on a machine that is said to have a GPU, with programs that are scripts: needs neither a GPU nor PyTorch."""
+"""tools/gpu-check on a machine that pretends to have a GPU, with scripts as programs: needs neither a GPU nor PyTorch."""
 import contextlib
 import io
 import json
@@ -21,7 +21,7 @@ from gpu_check import command, contender, profile, races, report, stages
 
 TRAIN = races.Race("train", 64, 128)
 CEILINGS = {"copy_bytes_per_s": 4e12, "half_flop_per_s": 8e14}
-# Stands for bench/torch_race.py and for `gpu_check serve`: what it answers to a race is its last argument.
+# Replaces bench/torch_race.py and `gpu_check serve`: its answer to a race is its last argument.
 SERVES = """
 import sys
 for line in sys.stdin:
@@ -37,7 +37,7 @@ def entry(*rounds, losses=(2.0, 1.9)):
 
 
 def field_of(**changes):
-    """Everybody trains 64 pictures in 8 ms, Mirilla in 5."""
+    """All contenders train 64 pictures in 8 ms, Mirilla in 5."""
     return {"Mirilla": entry([5, 5], [5, 5]), "PyTorch eager": entry([8, 8], [8, 8]), "LibTorch C++": entry([8, 8], [8, 8])} | changes
 
 
@@ -73,7 +73,7 @@ class Stages(unittest.TestCase):
         return f"#!{sys.executable}\nimport sys\nif '--help' in sys.argv: sys.exit(0)\nsys.argv.append('''{json.dumps(answer)}''')\n{SERVES}"
 
     def python(self, answer, facts=None):
-        """A Python with a PyTorch, which tells its facts when asked for a program and races when given a file."""
+        """A Python with a PyTorch, which prints its facts when given a program and races when given a file."""
         facts = json.dumps(facts or {"root": "/nowhere", "version": "0", "gpu": True, "libtorch": False, "libraries": []})
         text = f"#!{sys.executable}\nimport sys\nif sys.argv[1] == '-c':\n  print('''{facts}''')\n  sys.exit(0)\n"
         return str(self.script(self.path / "python", f"{text}sys.argv.append('''{json.dumps(answer)}''')\n{SERVES}"))
@@ -121,7 +121,7 @@ class Stages(unittest.TestCase):
         code, results = self.check(["ceilings"], python=self.python({}), gpu_check=gpu_check)
         facts = results["ceilings"]["facts"]
         self.assertEqual((code, facts["copy_bytes_per_s"], facts["half_flop_per_s"]), (0, 3e12, 1e14))
-        _, results = self.check(["ceilings"], gpu_check=gpu_check)  # without PyTorch our own stand alone
+        _, results = self.check(["ceilings"], gpu_check=gpu_check)  # without PyTorch there are only our own
         self.assertEqual(results["ceilings"]["result"], "failed" if "facts" not in results["ceilings"] else "ok")
         self.assertEqual(results["ceilings"]["facts"]["half_flop_per_s"], 1e13)
 
@@ -182,7 +182,7 @@ class Command(unittest.TestCase):
         self.assertEqual(done.returncode, 2)
 
     def test_all_usual_stages_together_are_nine_minutes_at_most(self):
-        self.assertLessEqual(sum(command.LIMITS_S.values()), 520)  # of 540: PyTorch takes its time to be asked what it is
+        self.assertLessEqual(sum(command.LIMITS_S.values()), 520)  # of 540: asking PyTorch for its facts takes time
         for limit in (*command.ASKED_FOR_S.values(), *command.ALONE_S.values()):
             self.assertLessEqual(limit, 540)
 
@@ -218,7 +218,7 @@ class Contenders(unittest.TestCase):
 
 
 class Fake:
-    """A contender that takes its time to get ready."""
+    """A contender that is slow to prepare."""
 
     def __init__(self, name, needs=0.0):
         self.name, self.needs, self.limits, self.visits = name, needs, [], 0
@@ -330,7 +330,7 @@ class Profiles(unittest.TestCase):
         self.assertEqual([(row["kernel"], row["calls"], row["ms"]) for row in profile.from_nsys(text)], [("void f<int, 2>(int)", 3, 3.0), ("g", 1, 2.0)])
 
     def looking(self, *answers):
-        """A check whose programs say these things in turn."""
+        """A check whose programs give these answers in turn."""
         said = iter(answers)
         return types.SimpleNamespace(programs=pathlib.Path("/nowhere"), device_name="cuda", limit=8, out=pathlib.Path("/nowhere"),
                                      call=lambda *command, **options: next(said))

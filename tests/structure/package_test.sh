@@ -61,6 +61,6 @@ END
 cmake -S "$work/parent" -B "$work/parent/build" -G Ninja >/dev/null
 [ ! -e "$work/parent/build/bin" ] || { say "a part of another project wrote into that project's build folder"; exit 1; }
 if ninja -C "$work/parent/build" -t targets all | grep -q test_engine; then say "a part of another project brings its tests"; exit 1; fi
-# Its libraries are this build's; to see the headers through add_subdirectory one object is enough.
+# Its libraries are this build's; to check the headers through add_subdirectory one object is enough.
 ninja -C "$work/parent/build" mirilla_headers CMakeFiles/small.dir/small.cpp.o >/dev/null
 say "installed, moved, found by CMake and pkg-config, and part of another project"

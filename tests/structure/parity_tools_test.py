@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tools/parity, tests/parity/*.py and tests/oracle/live.py, on numbers made up here: what is wrong must be named, what is right must pass."""
+"""tools/parity, tests/parity/*.py and tests/oracle/live.py, on invented numbers: errors must be named, correct numbers must pass."""
 import contextlib
 import importlib.machinery
 import importlib.util
@@ -77,13 +77,13 @@ class Mutations(WithFolder):
         mutate.build = lambda: seen.append((self.folder / "a.cpp").read_text()) or builds
         mutate.run_tests = lambda tests: {"adam.x": row} if row else {}
         result = mutate.try_mutation(self.mutation, {"adam.x": dict(test="T.t")}, None)
-        self.assertEqual((self.folder / "a.cpp").read_text(), text)  # put back, whatever came
+        self.assertEqual((self.folder / "a.cpp").read_text(), text)  # restored, whatever happened
         return result, seen
 
     def test_is_made_judged_and_taken_back(self):
         green = dict(green=True, measured=1.0, tolerance=2.0, unit="u")
         self.assertEqual(self.outcome("a one b", row=dict(green, green=False)), ("red", ["a two b"]))
-        self.assertEqual(self.outcome("a one b")[0], "red")  # the program did not get as far as its row
+        self.assertEqual(self.outcome("a one b")[0], "red")  # the program failed before its row
         self.assertTrue(self.outcome("a one b", row=green)[0].startswith("GREEN"))
 
     def test_one_that_does_not_fit_is_named(self):

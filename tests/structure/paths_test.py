@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: MIT
 """paths_test.py [ROOT]: each path of the tree that is named in a comment, a document or a script exists.
 
-A path is a word that begins with a room's name and a slash. A name without its ending stands for the file (kernels/cuda/relu for relu.cu), and what
-holds a placeholder (kernels/<device>/conv2d.cpp, data/*_write.h) for the files that fit it, one at least. Links in documents are looked up from
-the document. Left out: dated records (bench/results, docs/decisions), which speak of their day's tree. Without ROOT the check is tried on planted
-text first.
+A path is a word that begins with a top-level folder's name and a slash. A name without its ending means the file (kernels/cuda/relu for
+relu.cu), and a name with a placeholder (kernels/<device>/conv2d.cpp, data/*_write.h) the files that fit it, at least one. Links in
+documents are resolved from the document. Left out: dated records (bench/results, docs/decisions), which describe the tree of their day.
+Without ROOT the check is first tried on planted text.
 """
 import fnmatch
 import os
@@ -14,7 +14,7 @@ import re
 import sys
 
 ROOMS = "apps bench cmake data docs engine examples kernels nn tests tools weights".split()
-# What is no claim about this tree: a user's own files, what a build or an install makes, text that a test plants.
+# Paths that say nothing about this tree: a user's own files, files that a build or an install makes, text that a test plants.
 FOREIGN = re.compile(
     r"^(data/(sea|forest|train|valid|val|test|photos?|data)\b|tests/structure/check_tree_test\.sh$|docs/NNN|weights/resnet\d+\.pth)")
 LEFT_OUT = ("bench/results/", "docs/decisions/", "tests/structure/check_tree_test.sh", "tests/structure/paths_test.py", "tests/oracle/")
@@ -54,9 +54,9 @@ def exists(path, tree):
 def missing_in(name, text, tree):
     for number, line in enumerate(text.split("\n"), 1):
         if INCLUDE.match(line):
-            continue  # check_tree.sh has these
+            continue  # check_tree.sh checks these
         if name.endswith("CMakeLists.txt"):
-            line = line.partition("#")[2]  # its own paths count from its folder
+            line = line.partition("#")[2]  # its own paths are relative to its folder
         for path in PATH.findall(line):
             if FOREIGN.match(path):
                 continue

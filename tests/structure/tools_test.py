@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tools/ptxas-table, with a compiler's words that are made up here: needs no nvcc."""
+"""tools/ptxas-table, with invented compiler output: needs no nvcc."""
 import importlib.machinery
 import importlib.util
 import pathlib

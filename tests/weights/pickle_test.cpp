@@ -83,7 +83,7 @@ TEST(Unpickle, WhatATerminalWouldActUponIsNotShown) {
             "'test.pth' wants to build 'os.?[2Jsystem', and only tensors and plain containers are read");
 }
 
-// The rates of the groups after fine_tune, as numpy before 2.0 and since then pickles them.
+// The rates of the groups after fine_tune, as pickled by numpy before 2.0 and since.
 TEST(Unpickle, NumbersOfNumpyAreNumbers) {
   const std::string type =
       "cnumpy\ndtype\nX\x02\x00\x00\x00"

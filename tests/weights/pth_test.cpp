@@ -89,7 +89,7 @@ TEST(Pth, AFlippedBitIsAnErrorOrChangesNoTensor) {
     spill(folder / "damaged.pth", damaged);
     try {
       const StateDict state = read_pth(folder / "damaged.pth");
-      for (const auto& [name, array] : state) {  // what the flip did not reach is whole: the checksum saw to it
+      for (const auto& [name, array] : state) {  // the checksum ensures that the rest is undamaged
         ASSERT_TRUE(expected.contains(name));
         EXPECT_EQ(hex(array.bytes()), hex(expected.at(name).bytes())) << "bit " << bit;
       }

@@ -25,14 +25,14 @@ inline std::string slurp(const std::filesystem::path& path) {
 }
 
 inline void spill(const std::filesystem::path& path, std::string_view bytes) {
-  std::filesystem::remove(path);  // a file that is cut and filled again is flushed to the disk by some file systems: thousands take seconds
+  std::filesystem::remove(path);  // some file systems flush a file that is truncated and rewritten: thousands take seconds
   std::ofstream stream(path, std::ios::binary);
   stream.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 
 inline std::span<const std::byte> as_bytes(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
 
-/// A folder of its own for one test, gone afterwards.
+/// A folder for one test, removed afterwards.
 class Folder {
  public:
   Folder() {
@@ -55,7 +55,7 @@ class Folder {
   std::filesystem::path path_;
 };
 
-/// The sentence of the Error that `action` throws; a failure where it throws none or something else.
+/// The message of the Error that `action` throws; the test fails if it throws none or something else.
 template <class E = WeightsError, class F>
 std::string sentence_of(F&& action) {
   try {
@@ -76,7 +76,7 @@ inline std::string hex(std::span<const std::byte> bytes) {
   return text;
 }
 
-/// Holds what was read against what make_weights.py says PyTorch wrote: names, dtypes, shapes, every bit.
+/// Compares what was read with what PyTorch wrote according to make_weights.py: names, dtypes, shapes, every bit.
 inline void expect_as_written(const StateDict& state, const std::string& file) {
   const auto expected = nlohmann::json::parse(slurp(oracle("expected.json"))).at(file);
   EXPECT_EQ(state.size(), expected.size());

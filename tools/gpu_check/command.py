@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""tools/gpu-check's command line, and the stages one after the other."""
+"""tools/gpu-check's command line, which runs the stages one after another."""
 import argparse
 import ctypes
 import json
@@ -11,15 +11,15 @@ import time
 from gpu_check import contender, pack, profile, races, report, stages
 from gpu_check.pack import ROOT
 
-# Nine minutes, less what begins and ends.
+# Nine minutes, less the time to start and to finish.
 LIMITS_S = {"device": 10, "ceilings": 20, "tests": 140, "sanitize": 60, "steps": 85, "races": 205}
 ASKED_FOR_S = {"sweep": 480, "kernels": 200, "plans": 120}
-ALONE_S = {"races": 420}  # where stages are named, compilers had no time before
+ALONE_S = {"races": 420}  # if stages are named, compilers had no time to run before
 REHEARSED = ("ceilings", "races", "sweep")
 
 
 def no_gpu():
-    """Why there is no GPU, or nothing."""
+    """Why there is no GPU, or None."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -30,7 +30,7 @@ def no_gpu():
 
 
 class Checks(stages.Check):
-    """All stages by name. What one found, the ones after it may use."""
+    """All stages by name. Later stages may use the results of earlier ones."""
 
     def __init__(self, *arguments, rehearsal=False):
         super().__init__(*arguments)
@@ -38,10 +38,10 @@ class Checks(stages.Check):
         self.samples = {}
 
     def look_around(self, wanted):
-        """Before the first stage: what takes time and no GPU begins in the background."""
+        """Before the first stage: starts slow work that needs no GPU in the background."""
         self.libraries = contender.library_path(contender.torch_facts(self.python))
         if self.rehearsal:
-            self.libraries |= {"OMP_WAIT_POLICY": "passive"}  # a host has others to serve
+            self.libraries |= {"OMP_WAIT_POLICY": "passive"}  # other programs also run on a host
         if "races" in wanted:
             self.field = contender.Field(self, self.headlines())
 
@@ -84,7 +84,7 @@ def run_stage(checks, name, limit):
         result = {"result": "unavailable", "text": str(why)}
     except stages.Failed as why:
         result = {"result": "failed", "text": str(why) + " ", "facts": why.facts}
-    except Exception as error:  # of this script: no stage may stop another
+    except Exception as error:  # an error of this script: no stage may stop another
         result = {"result": "failed", "text": f"{type(error).__name__}: {error}"}
     result["seconds"] = time.monotonic() - start
     return result

@@ -9,15 +9,16 @@ namespace mirilla::gpu_check {
 
 using Json = nlohmann::ordered_json;
 
-/// The fastest that this device copies within its memory and multiplies halves (f32 on a host), as its programs see it: what a share of the
-/// roofline is a share of.
+/// The highest rates at which this device copies within its memory and multiplies halves (f32 on a host): the base for shares of the
+/// roofline.
 Json ceilings(const std::string& device);
 
-/// Mirilla in the races: answers on stdout, a line each, what is asked on stdin, as bench/torch_race.py says. Returns at its end.
+/// Mirilla's contender in the races: answers questions from stdin on stdout, one line each, as bench/torch_race.py says. Returns at the end
+/// of stdin.
 void serve(const std::string& device);
 
-/// The kernels of ten steps of a race, "train 128 128 fp16": {"kernels": [{"kernel", "calls", "ms"}, ...]}, the longest first. Throws
-/// DeviceError where nobody may look.
+/// The kernels of ten steps of a race, "train 128 128 fp16": {"kernels": [{"kernel", "calls", "ms"}, ...]}, longest first. Throws
+/// DeviceError where profiling is not permitted.
 Json kernels(const std::string& device, const std::string& race);
 
 }  // namespace mirilla::gpu_check

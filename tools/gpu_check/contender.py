@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who takes part in a race: a program that is asked a line and answers one, until it is told no more."""
+"""A contender in a race: a program that gets questions and answers, one line each, until its input ends."""
 import contextlib
 import functools
 import json
@@ -26,7 +26,7 @@ print(json.dumps({"root": str(root), "version": torch.__version__, "gpu": torch.
 
 @functools.cache
 def torch_facts(python, limit=30):
-    """What this Python's PyTorch is; {"error": why} where it has none."""
+    """Facts about this Python's PyTorch; {"error": why} if it has none."""
     try:
         done = subprocess.run([python, "-c", FACTS], capture_output=True, text=True, timeout=limit)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -37,7 +37,7 @@ def torch_facts(python, limit=30):
 
 
 def library_path(facts):
-    """The environment in which programs find the wheels' CUDA libraries behind the system's own."""
+    """The environment in which programs find the wheels' CUDA libraries after the system's own."""
     folders = [f for f in [os.environ.get("LD_LIBRARY_PATH", ""), *facts.get("libraries", [])] if f]
     return {"LD_LIBRARY_PATH": ":".join(folders)} if facts.get("libraries") else {}
 
@@ -57,7 +57,7 @@ class Contender:
         self.answers.put(None)
 
     def ask(self, question, limit):
-        """The answer, within `limit` seconds. Throws Unavailable; who did not answer in time, or died, is asked no more."""
+        """The answer, within `limit` seconds. Throws Unavailable; a contender that did not answer in time, or died, is not asked again."""
         if self.why:
             raise Unavailable(self.why)
         if limit <= 0:
@@ -83,14 +83,14 @@ class Contender:
             os.killpg(self.process.pid, 9)  # its compilers too; it is its own group
         self.process.wait()
         self.reader.join()
-        with contextlib.suppress(OSError):  # a question that nobody took
+        with contextlib.suppress(OSError):  # a question that was not read
             self.process.stdin.close()
         self.process.stdout.close()
         self.why = self.why or "it was ended"
 
 
 class Missing:
-    """In the place of one that cannot take part."""
+    """A placeholder for a contender that cannot take part."""
 
     def __init__(self, name, why):
         self.name, self.why = name, why
@@ -113,8 +113,8 @@ def libtorch_command(facts, out, device):
 
 
 class Field:
-    """All contenders. Compilers begin at once, in the background: LibTorch's, and torch.compile's in processes of their own, which fill its
-    cache on disk and end before the races, so that nothing that is chosen by timing is chosen while something else runs."""
+    """All contenders. Compilers start at once, in the background: LibTorch's, and torch.compile's in processes of their own, which fill its
+    cache on disk and end before the races, so that no choice by timing is made while something else runs."""
 
     def __init__(self, check, races):
         self.check, self.log = check, open(check.out / "contenders.txt", "w")
@@ -153,7 +153,7 @@ class Field:
         self.warmers = []
 
     def ready(self, limit):
-        """Mirilla first, then the rivals."""
+        """Mirilla first, then the other contenders."""
         self.wait_for_compilers(limit)
         mirilla = self._start("Mirilla", [self.check.programs / "gpu_check", "serve", "--device", self.check.device_name],
                               self.check.libraries)

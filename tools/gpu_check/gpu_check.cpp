@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What tools/gpu-check asks of a device. One JSON document on stdout (serve: a line an answer); exit code 1 where a promise is broken.
+// The measurements of tools/gpu-check on a device. One JSON document on stdout (serve: one line per answer); exit code 1 where a promise is
+// broken.
 //
-//   gpu_check device                              what the device says of itself, and what cuDNN can fuse there
+//   gpu_check device                              the device's properties, and what cuDNN can fuse on it
 //   gpu_check steps --device cuda --against cpu   the same steps on two devices
 //   gpu_check ceilings --device cuda              how fast it copies and multiplies
 //   gpu_check kernels --race "train 128 128 fp16" the time of every kernel
-//   gpu_check serve --device cuda                 Mirilla in the races
+//   gpu_check serve --device cuda                 Mirilla's contender in the races
 #include <algorithm>
 #include <CLI/CLI.hpp>
 #include <cmath>
@@ -33,10 +34,10 @@ namespace {
 
 struct Options {
   std::string device = "cuda", against = "cpu", precision = "f32", race = "train 128 128 fp16";
-  int steps = 20, batch = 8, size = 64;  // smaller ones make batch norms of so few values that rounding is all they see
+  int steps = 20, batch = 8, size = 64;  // with smaller ones, batch norms of so few values see only rounding errors
 };
 
-// bf16 has f32's range, so that no gradient needs a scale.
+// bf16 has f32's range, so gradients need no scale.
 DType dtype_of(const Options& options) {
   if (options.precision == "f32") return DType::f32;
   if (options.precision == "bf16") return DType::bf16;
@@ -62,7 +63,7 @@ Batch scenes(const Options& options, int step) {
   return batch;
 }
 
-// One network, its optimizer and where they live.
+// One network, its optimizer and their device.
 class Training {
  public:
   Training(std::string_view device, const Options& options)
@@ -71,7 +72,7 @@ class Training {
     model_.train();
   }
 
-  /// The loss, still on the device.
+  /// Takes a step; returns the loss, still on the device.
   Tensor step(const Batch& batch, uint32_t number) {
     model_.begin_step(1, number);
     const Tensor pictures = from_host(batch.pictures, {options_.batch, options_.size, options_.size, 3}, device_);
@@ -107,7 +108,7 @@ struct Losses {
   double largest = 0;  // relative difference
 };
 
-// From the same start; and, where `same_state`, from the same state before each step, so that differences cannot build up.
+// Both start equal; with `same_state` they also have the same state before each step, so that differences cannot accumulate.
 Losses compare(const Options& options, bool same_state) {
   Training ours(options.device, options), theirs(options.against, options);
   Losses losses;
@@ -123,8 +124,9 @@ Losses compare(const Options& options, bool same_state) {
   return losses;
 }
 
-// One step from one state differs by the rounding of sums: in f32 1e-4 is ten times what two orders of summation differ by on the host. In
-// bf16 activations are rounded at 2^-8 in each of 20 layers, and where two devices differ by a last bit they round apart.
+// One step from the same state differs by the rounding of sums: in f32, 1e-4 is ten times the difference between two orders of summation on
+// the host. In bf16 activations are rounded at 2^-8 in each of 20 layers, and where two devices differ in the last bit they may round
+// differently.
 double tolerance(const Options& options) { return dtype_of(options) == DType::f32 ? 1e-4 : 6e-2; }
 
 int steps(const Options& options, Json& document) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// CUPTI without its header: four functions, and of a kernel's record the three fields that have stood in the same place from CUDA 9's
+// CUPTI without its header: four functions, and the three fields of a kernel's record that have had the same offset from CUDA 9's
 // CUpti_ActivityKernel4 to CUDA 13's CUpti_ActivityKernel10.
 #include "tools/gpu_check/kernel_times.h"
 
@@ -68,7 +68,7 @@ void check(int result, const char* what) {
   throw DeviceError(fmt::format("CUPTI may not look: {} says {}", what, text ? text : std::to_string(result)));
 }
 
-// Filled on a thread of CUPTI's.
+// Filled by a thread of CUPTI.
 struct Recorded {
   std::mutex mutex;
   std::map<std::string, KernelTime> times;

@@ -13,12 +13,12 @@ struct KernelTime {
   double ms = 0;  // of all calls
 };
 
-/// Every kernel that this process starts on a GPU from now on, as CUPTI records it beside the run. One in a process.
+/// Every kernel that this process starts on a GPU from now on, as recorded by CUPTI during the run. Only one per process.
 class KernelRecorder {
  public:
-  /// Throws DeviceError with a sentence where CUPTI is not there or may not look.
+  /// Throws DeviceError with a sentence where CUPTI is missing or not permitted.
   KernelRecorder();
-  /// What was recorded, the longest first. The device is to be synchronized.
+  /// The recorded kernels, longest first. Synchronize the device before.
   std::vector<KernelTime> take();
 };
 

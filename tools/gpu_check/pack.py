@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The programs, made elsewhere and carried to the machine with the GPU, or built there."""
+"""The programs, built elsewhere and copied to the machine with the GPU, or built there."""
 import json
 import pathlib
 import re
@@ -10,7 +10,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = ("gpu_check", "test_cuda", "test_simt", "mirilla")
 PACK_LIMIT = 40 << 20
-# Part of every Linux, and not to be mixed with another's.
+# Part of every Linux; must not be mixed with another system's.
 OF_THE_SYSTEM = re.compile(r"^(ld-linux.*|libc|libm|libdl|librt|libpthread|linux-vdso|libcuda)\.so")
 
 
@@ -40,7 +40,7 @@ def wanted_glibc(files):
 
 
 def pack_sources(folder):
-    """The committed tree, for whoever has to build on the machine with the GPU."""
+    """The committed tree, for building on the machine with the GPU."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     archive = subprocess.run(["git", "-C", ROOT, "archive", "HEAD"], check=True, capture_output=True).stdout
@@ -49,7 +49,7 @@ def pack_sources(folder):
 
 def pack(folder, build):
     launcher = [f"-DCMAKE_{language}_COMPILER_LAUNCHER=ccache" for language in ("CXX", "CUDA")] if shutil.which("ccache") else []
-    run([ROOT / "tools/setup", "cuda"])  # the headers that cuDNN wants of a build
+    run([ROOT / "tools/setup", "cuda"])  # the headers that a build with cuDNN needs
     run(["cmake", "-S", ".", "-B", build, "-G", "Ninja", "--log-level=WARNING", "-DCMAKE_BUILD_TYPE=Release", "-DMIRILLA_CUDA=ON",
          "-DMIRILLA_ONEDNN_MODE=off", "-DMIRILLA_BENCH=OFF", "-DMIRILLA_TEST_ROOMS=cuda;simt", "-DCMAKE_BUILD_RPATH=$ORIGIN/../lib",
          "-DCMAKE_EXE_LINKER_FLAGS=-Wl,--disable-new-dtags", *launcher])  # so that libraries find libraries there too

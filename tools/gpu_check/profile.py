@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where the time goes: every kernel's time, and what was chosen for convolutions and products."""
+"""Where the time goes: every kernel's time, and the plans for convolutions and products."""
 import csv
 import io
 import json
@@ -33,7 +33,7 @@ def number(text):
 
 
 def sums_of(times):
-    """[{kernel, calls, ms}] of (kernel, milliseconds), the longest first."""
+    """[{kernel, calls, ms}] from (kernel, milliseconds), longest first."""
     sums = {}
     for name, ms in times:
         calls, total = sums.get(name, (0, 0.0))
@@ -43,14 +43,14 @@ def sums_of(times):
 
 
 def from_ncu(text):
-    """ncu --csv --metrics gpu__time_duration.sum: a row a launch."""
+    """ncu --csv --metrics gpu__time_duration.sum: one row per launch."""
     unit = {"ns": 1e-6, "nsecond": 1e-6, "us": 1e-3, "usecond": 1e-3, "ms": 1.0, "msecond": 1.0, "s": 1e3, "second": 1e3}
     rows = [row for row in rows_of(text, '"Kernel Name"') if row.get("Metric Name") == "gpu__time_duration.sum"]
     return sums_of([(row["Kernel Name"], number(row["Metric Value"]) * unit[row["Metric Unit"]]) for row in rows])
 
 
 def from_nsys(text):
-    """nsys stats --report cuda_gpu_kern_sum --format csv: a row a kernel, in nanoseconds."""
+    """nsys stats --report cuda_gpu_kern_sum --format csv: one row per kernel, in nanoseconds."""
     rows = [{"kernel": row["Name"][:120], "calls": int(number(row["Instances"])), "ms": round(1e-6 * number(row["Total Time (ns)"]), 4)}
             for row in rows_of(text, "Total Time (ns)") if number(row.get("Total Time (ns)")) is not None]
     return sorted(rows, key=lambda row: -row["ms"])
@@ -80,7 +80,7 @@ def with_nsys(check, race, tool):
 
 
 def kernels(check):
-    """By CUPTI in our own program, else by nsys, which both look from beside, so that times are those of the run; else by ncu, which runs
+    """By CUPTI in our own program, else by nsys, which both measure during a normal run; else by ncu, which runs
     each kernel alone."""
     tools = [("CUPTI", with_cupti, check.programs / "gpu_check"),
              *((name, look, tool) for name, look in (("nsys", with_nsys), ("ncu", with_ncu)) if (tool := found(name)))]
@@ -92,7 +92,7 @@ def kernels(check):
 
 
 def plans(check):
-    """From an empty store: how long the first start takes, what it chose, how long the second takes."""
+    """From an empty store: the time of the first start, its choices, the time of the second start."""
     store = check.out / "plans.json"
     store.unlink(missing_ok=True)
     report = {}

@@ -57,7 +57,7 @@ void fill(nn::ResNet& model) {
     if (auto* dropout = dynamic_cast<nn::Dropout*>(module)) dropout->set_p(0);
 }
 
-/// One network on one batch, again and again.
+/// One network that runs on one batch repeatedly.
 class Race {
  public:
   Race(Device& device, bool training, int64_t batch, int64_t size, amp::Precision precision)
@@ -128,7 +128,7 @@ class Race {
   int64_t number_ = 0;
 };
 
-/// All races that were asked for stay, so that coming back to one costs nothing.
+/// All requested races are kept, so that returning to one costs nothing.
 class Races {
  public:
   explicit Races(Device& device) : device_(device) {}
@@ -218,7 +218,7 @@ void serve(const std::string& device) {
     Json document;
     try {
       document = races.answer(line);
-    } catch (const std::exception& error) {  // the next question may go well
+    } catch (const std::exception& error) {  // the next question may succeed
       document = {{"error", error.what()}};
     }
     std::cout << "> " << document.dump(-1, ' ', false, Json::error_handler_t::replace) << std::endl;

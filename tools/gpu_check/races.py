@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How fast: Mirilla and its rivals in turns on the same work, and what the figures are worth."""
+"""Speed: Mirilla and other contenders in turns on the same work, and the validity of the figures."""
 import dataclasses
 import shutil
 import statistics
@@ -8,7 +8,7 @@ from gpu_check.stages import Failed, Unavailable
 
 INDISPENSABLE = ("Mirilla", "PyTorch eager")
 SLOWEST_TO_PREPARE = 0.4  # of the time that is left
-HOLDS = 0.97  # of its own best Python rate, or a rival's race is void
+HOLDS = 0.97  # of its own best rate in Python, or a rival's race is not counted
 # Losses follow each other this closely, as a share of the first: halves round at 2^-11 in each of 20 layers, and Adam's first steps go by
 # signs, which small gradients change.
 LOSSES_AGREE = {"fp32": 5e-3, "fp16": 5e-2, "bf16": 1e-1}
@@ -43,7 +43,7 @@ class Pace:
     each: int = 10  # steps between two waits
 
     def seconds_for(self, races, contenders):
-        """What the turns alone take, building and compiling left out."""
+        """The time of the turns alone, without building and compiling."""
         return races * contenders * self.rounds * (self.seconds + 0.5)
 
 
@@ -58,7 +58,7 @@ def clocks(check):
 
 
 def visit(contender, race, pace, limit, entry):
-    """One turn of one contender. Whoever cannot says why, and nobody else minds."""
+    """One turn of one contender. If it cannot run it says why, and the others continue."""
     try:
         answer = contender.ask(f"race {race.words} {pace.seconds} {pace.each}", limit)
         entry["times_ms"].append(answer["times_ms"])
@@ -79,7 +79,7 @@ def prepare(contender, race, limit, entry):
 def run_race(check, contenders, race, pace, races_left):
     entries = {c.name: {"times_ms": [], "losses": []} for c in contenders}
     for contender in contenders:
-        # A rival that is slow to get ready takes at most a part of what all turns leave, so that it does not take those of the others.
+        # A rival that is slow to prepare gets at most a part of the remaining time, so that it does not take the time of the others.
         if contender.name in INDISPENSABLE:
             limit = check.left() - pace.seconds_for(1, len(contenders))
         else:
@@ -99,7 +99,7 @@ def run_race(check, contenders, race, pace, races_left):
 
 
 def run_races(check, field, races, pace, ceilings):
-    """{race: what `judge` says}, and the samples: {race: {contender: [[ms, ...] a round]}}"""
+    """{race: the result of `judge`}, and the samples: {race: {contender: [[ms, ...] per round]}}"""
     contenders = field.ready(SLOWEST_TO_PREPARE * check.left())
     results, samples = {}, {}
     try:
@@ -116,31 +116,31 @@ def run_races(check, field, races, pace, ceilings):
 
 
 def rate_of(race, times):
-    """Pictures a second, at the median."""
+    """Pictures per second, at the median."""
     return 1e3 * race.batch / statistics.median(times)
 
 
 def spread_of(times):
-    """From the 10th to the 90th of a hundred, as a share of the median."""
+    """From the 10th to the 90th percentile, as a share of the median."""
     times = sorted(times)
     at = lambda share: times[min(int(share * len(times)), len(times) - 1)]
     return (at(0.9) - at(0.1)) / statistics.median(times)
 
 
 def floor_s(race, ceilings, nothing_fused=False):
-    """The least time a picture takes where the ceilings hold."""
+    """The shortest possible time per picture, given the ceilings."""
     flop, fused, unfused = (amount * (race.size / 128) ** 2 for amount in FLOORS[race.kind])
     return max(flop / ceilings["half_flop_per_s"], (unfused if nothing_fused else fused) / ceilings["copy_bytes_per_s"])
 
 
 def losses_differ(ours, theirs):
-    """The largest difference, as a share of the first loss; None where there is nothing to compare."""
+    """The largest difference, as a share of the first loss; None if there is nothing to compare."""
     pairs = list(zip(ours, theirs))
     return max(abs(a - b) for a, b in pairs) / max(abs(theirs[0]), 1e-12) if pairs else None
 
 
 def judge(race, entries, ceilings):
-    """A row a contender: its rate, its best round, why it does not count where it does not; and Mirilla beside the best that counts."""
+    """One row per contender: its rate, its best round, why it does not count if it does not; and Mirilla against the best that counts."""
     rows = {}
     for name, entry in entries.items():
         row = rows[name] = {"losses": entry["losses"]}
@@ -174,7 +174,7 @@ def counts(row):
 
 
 def void_what_does_not_hold(rows):
-    """A rival that in this race does not come near what its own Python reached in this run was hindered, and beating it says nothing."""
+    """A rival that is much slower in this race than its own Python in this run was disturbed, and beating it proves nothing."""
     for name, row in rows.items():
         if name == "Mirilla" or "images_per_s" not in row:
             continue
@@ -187,7 +187,7 @@ def void_what_does_not_hold(rows):
 
 
 def compare_losses(race, rows):
-    """Each beside eager PyTorch's, or where there is none the first rival's that has losses."""
+    """Each against eager PyTorch's losses or, without those, the first rival's that has losses."""
     names = ["PyTorch eager", *(n for n in rows if n not in ("PyTorch eager", "Mirilla"))]
     truth = next((rows[n]["losses"] for n in names if rows.get(n, {}).get("losses")), [])
     for row in rows.values():
@@ -199,7 +199,7 @@ def compare_losses(race, rows):
 
 
 def holds(results):
-    """Throws where Mirilla gave no rate, or other losses; that a rival wins is no failure of the check."""
+    """Throws if Mirilla gave no rate, or other losses; the check does not fail because a rival is faster."""
     wrong = [f"{race}: {row.get('unavailable') or row['void']}" for race, result in results.items()
              if not counts(row := result["rows"]["Mirilla"])]
     if wrong:

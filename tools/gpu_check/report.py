@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a reader sees: a line a stage, and a table a race."""
+"""The summary: one line per stage, and one table per race."""
 
 
 def percent(share):
@@ -62,7 +62,7 @@ def line_of(name, result):
     if facts:
         try:
             text = f"{text.strip()} {LINES[name](facts)}"
-        except (KeyError, TypeError, ValueError):  # a stage that failed half-way has half its facts, which results.json holds
+        except (KeyError, TypeError, ValueError):  # a stage that failed halfway has only some facts; they are in results.json
             pass
     return f"| {name} | {result['result']} | {result['seconds']:.0f} s | {text.strip()} |".replace("\n", " ")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Is it right: what the GPU is, its ceilings, the tests, the sanitizer, the same steps on two devices."""
+"""Correctness: the GPU's properties, its ceilings, the tests, the sanitizer, the same steps on two devices."""
 import json
 import os
 import pathlib
@@ -12,7 +12,7 @@ from gpu_check.pack import ROOT
 
 
 class Failed(Exception):
-    """A stage that did not hold, with what it found."""
+    """A failed stage, with its results."""
 
     def __init__(self, text, facts=None):
         super().__init__(text)
@@ -20,11 +20,11 @@ class Failed(Exception):
 
 
 class Unavailable(Exception):
-    """The machine does not let the stage happen."""
+    """The stage cannot run on this machine."""
 
 
 class Check:
-    """What the stages share: the programs, where results go, when time is up, and the device they ask ("cpu" in a rehearsal)."""
+    """Shared by the stages: the programs, the results' folder, the deadline, and the device ("cpu" in a rehearsal)."""
 
     def __init__(self, programs, out, python="python3", device="cuda"):
         self.programs, self.out, self.python, self.device_name = programs, out, python, device
@@ -34,7 +34,7 @@ class Check:
         self.end = 0.0
 
     def call(self, *command, env=None, limit=None, input=None):
-        """(exit code or None where its time ran out, output)"""
+        """(exit code, or None if its time ran out; output)"""
         left = min(self.end - time.monotonic(), limit or 1e9)
         command = [str(part) for part in command]
         self.log.write(f"\n$ {' '.join(command)}\n")
@@ -89,7 +89,7 @@ class Check:
     def tests(self):
         shards = max(1, min(8, os.cpu_count() or 1) // 2)
         processes, report = [], {"tests": 0, "failed": [], "skipped": []}
-        # All of it twice: convolutions and products by NVIDIA's libraries, and by our own kernels.
+        # Everything twice: convolutions and products by NVIDIA's libraries, and by our own kernels.
         parts = [(vendor, shard) for vendor in ("on", "off") for shard in range(shards)]
         for i, (vendor, shard) in enumerate(parts):
             env = os.environ | self.libraries | {"MIRILLA_REQUIRE": "cuda", "MIRILLA_VENDOR": vendor, "GTEST_TOTAL_SHARDS": str(shards),
@@ -139,7 +139,7 @@ class Check:
 
     def steps(self):
         report = {}
-        for precision, against in (("f32", "simt"), ("bf16", "cpu")):  # the executor is slow: one of the two is what time allows
+        for precision, against in (("f32", "simt"), ("bf16", "cpu")):  # the executor is slow: there is time for only one of the two
             report[precision], holds = self.document(self.programs / "gpu_check", "steps", "--precision", precision, "--against", against)
             if not holds:
                 raise Failed(f"{precision}: the GPU's steps are not the host's", report)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A convolution as sums of rows: the weights are turned so that the innermost extent is the one that is written, and each tap adds
-// one scaled row of them. No scratch picture, one thread a row of the output.
+// A convolution as sums of rows: the weights are transposed so that the innermost extent is that of the result, and each tap adds
+// one scaled row of them. No scratch picture; one thread per row of the output.
 #include <vector>
 
 #include "kernels/cpu/common.h"
@@ -11,7 +11,7 @@ namespace mirilla::cpu {
 
 namespace {
 
-/// Extents of one convolution and where its taps fall.
+/// Extents of one convolution and the positions of its taps.
 struct Geometry {
   int64_t pictures, height, width, channels, out_height, out_width, outputs, rows, columns;
   Conv2dSpec spec;
@@ -45,7 +45,7 @@ std::vector<float> outputs_innermost(const float* w, int64_t outputs, int64_t ta
   return turned;
 }
 
-/// What follows the sums of one row of pixels.
+/// Applied after the sums of one row of pixels: residual and ReLU.
 void finish_row(const Conv2dBiasAddRelu& call, int64_t at, int64_t count) {
   float* y = call.y.data<float>() + at;
   if (call.residual) loops().add(y, call.residual.data<float>() + at, y, count);
@@ -109,7 +109,7 @@ void Products::conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec&
   });
 }
 
-// One thread an output channel: no two write the same weights. A row of products is summed in float and rows are added in double.
+// One thread per output channel: no two write the same weights. A row of products is summed in float and rows are added in double.
 void Products::conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpec& spec, View dw) {
   const Geometry g(x.shape, dw.shape, dy.shape, spec);
   const auto* px = x.data<float>();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Convolutions and matrix products where the build found no oneDNN: right, threaded, and several times slower.
+// Convolutions and matrix products where the build found no oneDNN: correct, threaded, and several times slower.
 #include "kernels/cpu/products.h"
 
 #include <vector>
@@ -33,7 +33,7 @@ std::vector<float> transposed(const float* from, int64_t rows, int64_t columns) 
 
 }  // namespace
 
-// Both factors are brought to rows first; then each row of y is a sum of rows of b, which vectorises.
+// Both factors are converted to rows first; then each row of y is a sum of rows of b, which vectorises.
 void Products::matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) {
   const int64_t m = y.shape[0], n = y.shape[1], k = a.shape[spec.transpose_a ? 0 : 1];
   const std::vector<float> a_rows = spec.transpose_a ? transposed(a.data<float>(), k, m) : std::vector<float>();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Weights go in the layout that the primitive asks for. Activations stay as they lie, (N,H,W,C), where oneDNN is as fast on them as on its
+// Weights are given in the layout that the primitive asks for. Activations stay in (N,H,W,C), on which oneDNN is as fast as on its
 // own blocked layouts; the exception is worth_blocking().
 #include <algorithm>
 #include <cstring>
@@ -16,18 +16,18 @@ using Desc = dnnl::memory::desc;
 using Tag = dnnl::memory::format_tag;
 constexpr auto kF32 = dnnl::memory::data_type::f32;
 
-/// One convolution as oneDNN describes it: our layouts, and those it may choose from.
+/// One convolution as oneDNN describes it: our layouts, and the layouts offered to oneDNN.
 struct Problem {
   Desc x, w, y;                       // ours
-  Desc x_choice, w_choice, y_choice;  // what it is asked for; w is left to it
+  Desc x_choice, w_choice, y_choice;  // what oneDNN is asked for; it chooses the layout of w
   Desc bias;                          // empty where there is none
   dnnl::memory::dims stride, dilation, padding, padding_end;
   dnnl::primitive_attr attributes;
 };
 
 /// Many channels on few pixels: oneDNN's blocked kernels skip the padding, which is a third of the products of a 3x3 on 4x4 pixels, and its
-/// kernels for (N,H,W,C) do not. Measured on ResNet18's last stage: forward and dx take 2/3 of the time, in and out included; with a single
-/// picture the weights are all that counts and nothing is gained.
+/// kernels for (N,H,W,C) do not. Measured on ResNet18's last stage: forward and dx take 2/3 of the time, reorders included; with a single
+/// picture the time goes into the weights and nothing is gained.
 bool worth_blocking(const Shape& x, const Shape& w, const Shape& y, const Conv2dSpec& spec) {
   if (dnnl::get_effective_cpu_isa() < dnnl::cpu_isa::avx512_core) return false;  // not measured
   return spec.stride == 1 && w[1] * w[2] > 1 && y[1] * y[2] <= 49 && x[0] >= 8 && w[0] >= 256 && w[3] >= 256 && w[0] % 16 == 0 &&
@@ -46,14 +46,14 @@ Problem problem_of(const Shape& x, const Shape& w, const Shape& y, const Conv2dS
   p.x_choice = blocked ? Desc(p.x.get_dims(), kF32, Tag::nChw16c) : p.x;
   p.y_choice = blocked ? Desc(p.y.get_dims(), kF32, Tag::nChw16c) : p.y;
   p.stride = {spec.stride, spec.stride};
-  p.dilation = {spec.dilation - 1, spec.dilation - 1};  // oneDNN counts the gaps
+  p.dilation = {spec.dilation - 1, spec.dilation - 1};  // oneDNN counts the gaps between taps
   p.padding = {spec.padding, spec.padding};
-  const auto end = [&](int64_t in, int64_t kernel, int64_t out) {  // what makes the output's extent come out; rows left over need none
+  const auto end = [&](int64_t in, int64_t kernel, int64_t out) {  // padding at the end, for the output's extent; unused rows need none
     return (out - 1) * spec.stride + spec.dilation * (kernel - 1) + 1 - in - spec.padding;
   };
   p.padding_end = {end(x[1], w[1], y[1]), end(x[2], w[2], y[2])};
   p.attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
-  p.attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);  // whatever ONEDNN_DEFAULT_FPMATH_MODE says: f32 is f32
+  p.attributes.set_fpmath_mode(dnnl::fpmath_mode::strict);  // whatever ONEDNN_DEFAULT_FPMATH_MODE says, f32 stays f32
   return p;
 }
 
@@ -148,14 +148,14 @@ Operation make_backward_weight(const dnnl::engine& engine, const Problem& p) {
 
 constexpr double kFarFromOverflow = 0x1p100;
 
-/// Whether no sum of this call can be infinite or NaN, in whatever order and with whatever factors it is taken. oneDNN's ReLU is a maximum
-/// that gives 0 for a NaN on x86, so it is asked for only then. What comes out is bounded too, which tells it of the next convolution: x is
-/// read for it only where nothing is known of it, or where the bounds of many layers have grown too far.
+/// Whether no sum of this call can be infinite or NaN, in whatever order and with whatever factors it is computed. oneDNN's ReLU is a
+/// maximum that gives 0 for a NaN on x86, so it is used only then. The bound of the output is noted for the next convolution: x is read to
+/// bound it only where nothing is known about it, or where the bounds of many layers have grown too large.
 bool stays_finite(Magnitudes& magnitudes, const Conv2dBiasAddRelu& call) {
   const auto terms = static_cast<double>(call.w.numel() / std::max<int64_t>(1, call.w.shape[0]));
   const auto bound_by = [&](float (Magnitudes::*of)(const ConstView&)) {
     const auto each = [&](const ConstView& tensor) { return static_cast<double>((magnitudes.*of)(tensor)); };
-    return 1.01 * (terms * each(call.w) * each(call.x) + each(call.bias) + each(call.residual));  // 1.01: what rounding adds
+    return 1.01 * (terms * each(call.w) * each(call.x) + each(call.bias) + each(call.residual));  // 1.01: allows for rounding
   };
   double bound = bound_by(&Magnitudes::bound);
   if (!(bound < kFarFromOverflow)) bound = bound_by(&Magnitudes::largest);
@@ -179,7 +179,7 @@ void Products::conv2d(const Conv2dBiasAddRelu& call) {
     Key key = key_of(Kind::forward, call.x.shape, call.w.shape, call.spec, threads);
     key.bias = call.bias.present;
     key.residual = call.residual.present;
-    // Without a ReLU there is nothing to ask but for the bound, of a residual on its way, and that only where it is free.
+    // Without a ReLU only the bound is of use, for a residual block, and only where it costs nothing.
     const bool wanted = call.relu || (s.magnitudes.knows(call.x) && s.magnitudes.knows(call.residual));
     key.relu = wanted && stays_finite(s.magnitudes, call) && call.relu;
     const Operation& op = s.operation(

@@ -14,7 +14,7 @@ namespace mirilla::cpu {
 namespace {
 
 float find_largest(const float* x, int64_t n) {
-  constexpr int64_t kShare = int64_t{1} << 18;  // a second thread is worth its start from a megabyte on
+  constexpr int64_t kShare = int64_t{1} << 18;  // a second thread pays off from one megabyte on
   const auto kernel = loops().largest;
   std::atomic<float> all = 0;
   parallel_shares(n, kShare, [&](int64_t begin, int64_t end) {

@@ -9,19 +9,19 @@
 
 namespace mirilla::cpu {
 
-/// How large the elements of tensors of f32 are at most, by what was read or worked out before. Kept for one version of a tensor with a
-/// stamp; of one without a stamp nothing is kept. An absent tensor's bound is 0.
+/// Upper bounds of the magnitudes in f32 tensors, from earlier reads or computations. Kept for one version of a tensor with a stamp;
+/// nothing is kept for one without a stamp. The bound of an absent tensor is 0.
 class Magnitudes {
  public:
   /// max |x|, read if it is not known; infinity where an element is infinite or NaN.
   float largest(const ConstView& x);
-  /// Not less than max |x|: the last that was noted, or `largest`.
+  /// A bound, at least max |x|: the last noted one, or `largest`.
   float bound(const ConstView& x);
   /// Whether a bound is known without reading x.
   bool knows(const ConstView& x) const;
-  /// What is written to y now has no element beyond this.
+  /// Notes that no magnitude in the values now written to y exceeds `bound`.
   void note(const View& y, double bound);
-  /// Drops what is known of a storage.
+  /// Drops what is known about a storage.
   void forget(uint64_t storage_id);
 
  private:

@@ -23,7 +23,7 @@ using Arguments = std::unordered_map<int, dnnl::memory>;
 
 enum class Kind : int64_t { forward, backward_data, backward_weight, matmul };
 
-/// What tells one primitive from another. `threads` is part of it: oneDNN cuts the work when it makes the primitive.
+/// Identifies a primitive. `threads` is part of it: oneDNN divides the work when it makes the primitive.
 struct Key {
   Kind kind{};
   std::array<int64_t, 4> x{}, w{};  // extents
@@ -33,14 +33,14 @@ struct Key {
   auto operator<=>(const Key&) const = default;
 };
 
-/// One operand: as it lies in our memory, as the primitive wants it, and the way between them where they differ.
+/// One operand: its layout in our memory, the primitive's layout, and the reorder between them where they differ.
 struct Operand {
   dnnl::memory::desc ours, theirs;
   dnnl::reorder reorder;  // from ours to theirs for what is read, back for what is written
   bool reordered = false;
 };
 
-/// A primitive and its operands. x, w, y are what the operation is named by, whichever of them is the result.
+/// A primitive and its operands. x, w, y are those of the forward formula; any of them may be the result.
 struct Operation {
   dnnl::primitive primitive;
   Operand x, w, y;
@@ -49,7 +49,7 @@ struct Operation {
   bool adds_to_y = false;
 };
 
-/// Bytes that grow to the largest request and stay.
+/// A buffer that grows to the largest request and is kept.
 class GrowingMemory {
  public:
   GrowingMemory() = default;
@@ -79,9 +79,9 @@ void with_onednn(std::string_view operation, F&& f) {
   }
 }
 
-/// What a Products keeps: primitives by what they compute, reordered weights by whose values they are.
+/// The state of a Products: primitives, keyed by what they compute, and reordered weights, keyed by their storage.
 struct Products::State {
-  std::mutex mutex;  // guards all that follows
+  std::mutex mutex;  // guards everything below
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::map<Key, Operation> operations;
@@ -89,7 +89,7 @@ struct Products::State {
   Magnitudes magnitudes;
   int64_t reorders = 0;
 
-  /// Weights in one layout, as of one version.
+  /// Weights in one layout, of one version.
   struct Kept {
     uint64_t storage_id = 0;
     const void* address = nullptr;
@@ -108,7 +108,7 @@ struct Products::State {
     return operations.emplace(key, make()).first->second;
   }
 
-  /// Calls f(state, threads) where oneDNN gets the threads that it counts on, when it makes a primitive as when it runs one: fewer would
+  /// Calls f(state, threads) where oneDNN gets the threads that it expects, both to make a primitive and to run one: fewer would
   /// leave parts of the result uncomputed. One caller at a time.
   template <class F>
   void run(std::string_view operation, F&& f) {
@@ -117,14 +117,14 @@ struct Products::State {
   }
 
   dnnl::memory view(const dnnl::memory::desc& desc, const void* address) {
-    return dnnl::memory(desc, engine, const_cast<void*>(address));  // oneDNN has no memory that is only read
+    return dnnl::memory(desc, engine, const_cast<void*>(address));  // oneDNN has no read-only memory
   }
-  /// A result, or an operand of which nothing is kept: as it lies, or room for it as the primitive wants it. `put` fills that room.
+  /// Memory for a result or an operand that is not kept: the operand itself, or scratch in the primitive's layout. `put` also fills it.
   dnnl::memory room(const Operand& operand, const void* address, GrowingMemory& scratch);
   dnnl::memory put(const Operand& operand, const void* address, GrowingMemory& scratch);
-  /// Brings a result from room() home.
+  /// Copies a result from room() to its address.
   void fetch(const Operand& operand, const dnnl::memory& from, void* address);
-  /// Weights as the primitive wants them: as they lie, kept from an earlier call of the same version, or reordered now.
+  /// Weights in the primitive's layout: as they are, kept from an earlier call with the same version, or reordered now.
   dnnl::memory weights(const Operand& operand, const ConstView& w);
   void execute(const Operation& operation, Arguments arguments);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// One row of augmented pixels. The work is arithmetic and gathers: per tap about 30 operations in f64 to find the place, 4 gathers, 24
-// operations in f32 to blend three colours. Places are found in f64 because in f32 a place near pixel 255 is off by up to 1e-5 of a pixel
-// or more, and between a black and a white pixel that is the error of the result.
-constexpr int kAugmentChunk = 64;  // columns at a time, so that all of a chunk's numbers stay in the first-level cache
+// One row of augmented pixels. The work is arithmetic and gathers: per tap about 30 operations in f64 to find the position, 4 gathers, 24
+// operations in f32 to blend three colours. Positions are f64 because in f32 a position near pixel 255 is off by up to 1e-5 of a pixel
+// or more, and between a black and a white pixel this is the error of the result.
+constexpr int kAugmentChunk = 64;  // columns at a time, so that a chunk's data stays in the first-level cache
 static_assert(kAugmentChunk % kLanes == 0);
 
 struct AugmentChunk {
@@ -17,13 +17,13 @@ inline double rounded(double x) {
   return (x + kBig) - kBig;
 }
 
-// Mirrors x at 0 and last: a triangle wave of period 2 last, inv_period 0 where last is 0. NaN of what is not finite.
+// Mirrors x at 0 and last: a triangle wave of period 2 last, inv_period 0 where last is 0. NaN for a value that is not finite.
 inline double mirrored(double x, double last, double inv_period) {
   const double rest = __builtin_fabs(x - 2 * last * rounded(x * inv_period));
   return rest > last ? last : rest;
 }
 
-// Where tap (column position, y) of each output column comes from.
+// The source pixels of tap (column position, y) for each output column.
 inline void augment_places(const AugmentPicture& p, const int32_t* position, double y, int n, AugmentChunk& chunk) {
   const double* const m = p.map;
   const double ax = m[0], bx = m[1] * y + m[2], ay = m[3], by = m[4] * y + m[5], az = m[6], bz = m[7] * y + m[8];
@@ -36,8 +36,8 @@ inline void augment_places(const AugmentPicture& p, const int32_t* position, dou
     const double inv_z = 1 / (az * x + bz);
     const double sx = mirrored((ax * x + bx) * inv_z, last_x, inv_x), sy = mirrored((ay * x + by) * inv_z, last_y, inv_y);
     const int32_t cx = static_cast<int32_t>(sx), cy = static_cast<int32_t>(sy);
-    const int32_t x1 = cx < most_x ? cx : most_x, y1 = cy < most_y ? cy : most_y;  // on the last pixel the right one has all the weight
-    const int32_t x0 = x1 > 0 ? x1 : 0, y0 = y1 > 0 ? y1 : 0;                      // a NaN's place may be anything, its weight is NaN
+    const int32_t x1 = cx < most_x ? cx : most_x, y1 = cy < most_y ? cy : most_y;  // at the last pixel the right one has all the weight
+    const int32_t x0 = x1 > 0 ? x1 : 0, y0 = y1 > 0 ? y1 : 0;                      // for NaN any index will do: its weight is NaN
     chunk.at[i] = y0 * pitch + x0;
     chunk.right[i] = static_cast<float>(sx - x0);
     chunk.down[i] = static_cast<float>(sy - y0);
@@ -89,7 +89,7 @@ inline Floats quick_log(Floats x) {
 // e^x, to 2e-7 of itself; x is kept within -80 .. 80.                                                             [Cephes expf]
 inline Floats quick_exp(Floats x) {
   const Floats most = Floats{} + 80.f;
-  x = x > most ? most : x;  // written so that NaN passes
+  x = x > most ? most : x;  // written so that NaN stays NaN
   x = x < -most ? -most : x;
   constexpr float kBig = 0x1.8p23f;
   const Floats n = (x * 1.44269504088896341f + kBig) - kBig;
@@ -103,8 +103,8 @@ inline Floats quick_exp(Floats x) {
   return (q * r * r + r + 1.f) * reinterpret_cast<Floats>(exponent);
 }
 
-// sigmoid((logit(v) + shift) contrast), with both functions in one: 1 / (1 + e^((log((1-v)/v) - shift) contrast)). Whole vectors: what lies
-// behind the n values is changed too.
+// sigmoid((logit(v) + shift) contrast), with both functions in one: 1 / (1 + e^((log((1-v)/v) - shift) contrast)). Works on whole vectors:
+// data after the n values is changed too.
 inline void augment_light(float* v, float shift, float contrast, int n) {
   const Floats low = Floats{} + 1e-7f, high = Floats{} + (1.f - 1e-7f);
   for (int i = 0; i < n; i += kLanes) {
@@ -112,7 +112,7 @@ inline void augment_light(float* v, float shift, float contrast, int n) {
     Floats x = given > low ? given : low;
     x = x < high ? x : high;
     const Floats lit = 1.f / (1.f + quick_exp((quick_log((1.f - x) / x) - shift) * contrast));
-    store(v + i, given == given ? lit : given);  // NaN passes
+    store(v + i, given == given ? lit : given);  // NaN stays NaN
   }
 }
 

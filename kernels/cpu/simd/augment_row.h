@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Only C headers here, as in loops.h.
+// Include only C headers here, as in loops.h.
 #include <stdint.h>
 
 namespace mirilla::cpu {
 
-/// Which pixels of the warped picture an output coordinate takes along one axis, and how much of each: `count` of them for every one of
+/// Which pixels of the warped picture an output coordinate takes along one axis, and the weight of each: `count` of them for each of
 /// `extent` coordinates, position[k * extent + i] and weight[k * extent + i].
 struct AugmentTaps {
   int32_t count, extent;
@@ -14,7 +14,7 @@ struct AugmentTaps {
   const float* weight;
 };
 
-/// One picture's way through Backend::augment.
+/// What Backend::augment needs for one picture.
 struct AugmentPicture {
   const uint32_t* pixels;  // (height, width), red + 2^8 green + 2^16 blue
   int32_t height, width;

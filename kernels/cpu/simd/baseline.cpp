@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The loops for what every machine of this architecture has.
+// The loops for the instructions that every machine of this architecture has.
 #include "kernels/cpu/simd/loops.h"
 
 namespace mirilla::cpu {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Bandwidth loops: the compiler vectorises them as they stand.
+// Bandwidth loops: the compiler vectorises them as written.
 void add(const float* a, const float* b, float* y, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
@@ -17,12 +17,12 @@ void scale(const float* x, float factor, float* y, int64_t n) {
 
 void relu(const float* x, float* y, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] < 0.f ? 0.f : x[i];  // written so that NaN passes
+  for (int64_t i = 0; i < n; ++i) y[i] = x[i] < 0.f ? 0.f : x[i];  // written so that NaN stays NaN
 }
 
 void relu_backward(const float* dy, const float* y, float* dx, int64_t n) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) dx[i] = y[i] <= 0.f ? 0.f : dy[i];  // where y is NaN dy passes
+  for (int64_t i = 0; i < n; ++i) dx[i] = y[i] <= 0.f ? 0.f : dy[i];  // where y is NaN, dx = dy
 }
 
 void add_bias(const float* x, const float* bias, float* y, int64_t rows, int64_t channels) {
@@ -38,7 +38,7 @@ void accumulate(const float* x, float factor, float* y, int64_t n) {
 }
 
 float largest(const float* x, int64_t n) {
-  int32_t most = 0;  // magnitudes are ordered as their bits are, infinity and NaN behind all others
+  int32_t most = 0;  // magnitudes order like their bits; infinity and NaN come last
 #pragma omp simd reduction(max : most)
   for (int64_t i = 0; i < n; ++i) {
     int32_t bits;
@@ -86,7 +86,7 @@ void dropout(const DropoutChunk& spec, const float* x, float* y, int64_t first, 
     for (int64_t j = 0; j < count; ++j) {
       const bool keep = (words[j % 4][j / 4] >> 8) >= spec.threshold;
       const float value = x[first + i + j];
-      y[first + i + j] = keep ? value * spec.factor : value * 0.f + 0.f;  // 0; NaN of what is not finite
+      y[first + i + j] = keep ? value * spec.factor : value * 0.f + 0.f;  // 0; NaN for a value that is not finite
     }
   }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Only C headers here: files compiled for a wider instruction set include this one, and an inline function of the standard library
+// Include only C headers here: files compiled for a wider instruction set include this one, and an inline function of the standard library
 // emitted there could be linked into code that runs on every machine.
 #include <stdint.h>
 
@@ -16,7 +16,7 @@ struct PoolWindow {
   int64_t window, stride, padding;
 };
 
-/// One chunk of an Adam step; the numbers are already worked out for the tensor's step.
+/// One chunk of an Adam step; the factors are already computed for the tensor's step.
 struct AdamChunk {
   float* parameter;
   const float* gradient;
@@ -35,15 +35,15 @@ struct AdamChunk {
 /// Which elements of a dropout are kept: Philox words of (key, counter) at or above `threshold` after a shift by 8.
 struct DropoutChunk {
   uint32_t key[2];
-  uint32_t counter[3];  // item, step, purpose; the block's index stands before them
+  uint32_t counter[3];  // item, step, purpose; the block's index comes before them
   uint32_t threshold;   // ceil(p 2^24)
   float factor;
 };
 
-/// The inner loops of the host backend, compiled once for every instruction set: one thread's share each, no allocation, no library call.
-/// `channels` is the innermost extent, `rows` everything outside it. Unless said otherwise, arrays do not overlap.
+/// The inner loops of the host backend, compiled once per instruction set. A call does one thread's share, allocates nothing and calls no
+/// library. `channels` is the innermost extent, `rows` everything outside it. Arrays do not overlap unless a comment says so.
 struct Loops {
-  const char* name;   // "baseline", "avx2", "avx512": what MIRILLA_CPU_ISA calls it
+  const char* name;   // "baseline", "avx2", "avx512": its name in MIRILLA_CPU_ISA
   const char* title;  // "AVX-512"
 
   // y = a + b and so on, n elements; y may be an input.
@@ -53,17 +53,17 @@ struct Loops {
   void (*relu)(const float* x, float* y, int64_t n);
   void (*relu_backward)(const float* dy, const float* y, float* dx, int64_t n);
   void (*add_bias)(const float* x, const float* bias, float* y, int64_t rows, int64_t channels);
-  /// Elements first .. first + n of the tensor; x and y point at the tensor's beginning, first is a multiple of 4.
+  /// Elements first .. first + n of the tensor; x and y point to the start of the tensor, first is a multiple of 4.
   void (*dropout)(const DropoutChunk& spec, const float* x, float* y, int64_t first, int64_t n);
   void (*adam)(const AdamChunk& chunk);
 
   // Sums in double over blocks that were summed in float.
   double (*sum)(const float* x, int64_t n);
-  /// sum[c] += over rows of x[c]; `unused` is room for as many, and stays as it is.
+  /// sum[c] += over rows of x[c]; `unused` has the same size and is not changed.
   void (*sum_rows)(const float* x, int64_t rows, int64_t channels, double* sum, double* unused);
   /// sum[c] += over rows of (x[c] - shift[c]); square[c] likewise of its square.
   void (*moments)(const float* x, const float* shift, int64_t rows, int64_t channels, double* sum, double* square);
-  /// With g = dy, or 0 where y <= 0 if y: sum[c] += g, product[c] += g (x - mean).
+  /// With g = dy, but 0 where y <= 0 if y is given: sum[c] += g, product[c] += g (x - mean).
   void (*batch_norm_sums)(const float* dy, const float* x, const float* y, const float* mean, int64_t rows, int64_t channels, double* sum,
                           double* product);
 
@@ -93,7 +93,7 @@ struct Loops {
 };
 
 const Loops& baseline_loops();
-/// Null where the machine or the build has none.
+/// Null where the machine or the build lacks them.
 const Loops* wide_loops(const char* name);
 /// The best that this machine has.
 const Loops& best_loops();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// x - mean is taken before the scale: folding both into one scale and one shift would cancel digits where the mean is large.
+// x - mean is taken before the scale: folding both into one scale and one shift would lose digits where the mean is large.
 template <bool kResidual, bool kRelu, bool kNormalized>
 void batch_norm_apply_of(const float* __restrict__ x, const float* __restrict__ mean, const float* __restrict__ factor,
                          const float* __restrict__ bias, const float* __restrict__ residual, float* __restrict__ y,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The channels of a pixel are the vector; the taps of a window are the inner loop, so that the best so far stays in registers.
+// A vector holds channels of one pixel; the inner loop runs over the taps of a window, so that the best so far stays in registers.
 
-// Whether v takes the place of `best`: the first of equals stays, but of several NaN the last.
+// Whether v takes the place of `best`: the first of equal values stays; of several NaN the last stays.
 inline bool beats(float v, float best) { return v > best || v != v; }
 inline Ints beats(Floats v, Floats best) { return (v > best) | (v != v); }
 
@@ -10,7 +10,7 @@ struct Taps {
   int64_t r0, r1, s0, s1;
 };
 
-// kWindow is the window's extent where all of it lies inside and it is known here, so that the loops unroll; else 0.
+// kWindow is the window's extent where the window lies inside and the extent is known at compile time, so that the loops unroll; else 0.
 template <int kWindow>
 inline void max_pool_pixel(const PoolWindow& p, const float* corner, const Taps& taps, float* y, uint8_t* index) {
   const int64_t channels = p.channels, window = kWindow ? kWindow : p.window;
@@ -69,14 +69,15 @@ void max_pool(const PoolWindow& p, const float* x, float* y, uint8_t* index, int
   }
 }
 
-/// A window that covers a pixel of dx: where its results stand, and the pixel's place in it.
+/// A window that covers a pixel of dx: the address of its results, and the pixel's place in it.
 struct Covering {
   int64_t at;
   int32_t place;
 };
-constexpr int64_t kCoverings = 64;  // at a time: more are added up in turns
+constexpr int64_t kCoverings = 64;  // at a time; more are added in several rounds
 
-// to = (or +=, where `more`) the gradients of those windows that the pixel won; kCount is their number where it is known here, else 0.
+// to = (or +=, where `more`) the gradients of those windows that the pixel won; kCount is their number where it is known at compile time,
+// else 0.
 template <int kCount>
 inline void gather_pixel(const Covering* windows, int64_t count, bool more, const float* dy, const uint8_t* index, float* to,
                          int64_t channels) {
@@ -112,12 +113,12 @@ inline void gather(const Covering* windows, int64_t count, bool more, const floa
   }
 }
 
-// Gathers: each pixel of dx asks the windows that cover it whether it won, so no two threads write the same place.
+// Gathers: each pixel of dx checks in which windows it won, so no two threads write the same element.
 void max_pool_backward(const PoolWindow& p, const float* dy, const uint8_t* index, float* dx, int64_t begin, int64_t end) {
   Covering windows[kCoverings];
   for (int64_t h = begin; h < end; ++h) {
     const int64_t high = h + p.padding, i1 = least(p.out_height, high / p.stride + 1);
-    const int64_t i0 = most(0, (high - p.window + p.stride) / p.stride);  // the division truncates to 0 just where 0 is right
+    const int64_t i0 = most(0, (high - p.window + p.stride) / p.stride);  // where the division truncates to 0, 0 is right
     for (int64_t w = 0; w < p.width; ++w) {
       const int64_t wide = w + p.padding, j1 = least(p.out_width, wide / p.stride + 1);
       const int64_t j0 = most(0, (wide - p.window + p.stride) / p.stride);
@@ -148,7 +149,7 @@ void average_cell(const float* x, int64_t rows, int64_t columns, int64_t channel
     const int64_t n = least(channels - c0, kTile);
     float total[kTile] = {};
     for (int64_t r = 0; r < rows; ++r) {
-      float line[kTile] = {};  // a row by itself first: the error grows with rows + columns and not with their product
+      float line[kTile] = {};  // sum each row separately first: the error grows with rows + columns and not with their product
       for (int64_t s = 0; s < columns; ++s) {
         const float* const from = x + r * pitch + s * channels + c0;
 #pragma omp simd

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Sums run in float over a block that is short enough to lose no more than a few last places, and in double from block to block. The
-// order depends on the extents alone.
+// Sums run in float over a block that is short enough to lose only the last few digits, and in double from block to block. The
+// order depends only on the extents.
 constexpr int64_t kBlockRows = 64;
 double sum(const float* x, int64_t n) {
   constexpr int64_t kUnroll = 4;
@@ -19,9 +19,9 @@ double sum(const float* x, int64_t n) {
   return total;
 }
 
-// Two sums a channel over rows: term(at, c, first, second) adds what element `at` of channel c contributes, for a vector of channels or
-// for one. kVectors of them are summed side by side and stay in registers for a block of rows: sums kept in memory would be stored and
-// loaded at every row, and loads that look like a recent store by their low address bits wait for it.
+// Two sums per channel over rows: term(at, c, first, second) adds what element `at` of channel c contributes, for a vector of channels or
+// for one. kVectors vectors are summed side by side and stay in registers for a block of rows: sums in memory would be stored and
+// loaded at every row, and a load whose low address bits equal those of a recent store waits for that store.
 template <int kVectors, class Term>
 inline void sum_vectors(int64_t rows, int64_t channels, int64_t c0, const Term& term, double* __restrict__ first,
                         double* __restrict__ second) {
@@ -47,7 +47,7 @@ inline void sum_vectors(int64_t rows, int64_t channels, int64_t c0, const Term& 
 template <class Term>
 inline void sum_terms(int64_t rows, int64_t channels, const Term& term, double* first, double* second) {
   constexpr int kVectors = 4;
-  // A stretch of rows that stays in the second-level cache while its channels are taken in turns.
+  // As many rows as stay in the second-level cache while the groups of channels are processed in turn.
   const int64_t stretch = most(kBlockRows, 65536 / most(1, channels) / kBlockRows * kBlockRows);
   for (int64_t begin = 0; begin < rows; begin += stretch) {
     const int64_t count = least(rows - begin, stretch);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Included into namespace mirilla::cpu after kLanes is known. Everything is in an unnamed namespace: each instruction set has its own
-// copies and none can stand in for another.
+// Included into namespace mirilla::cpu after kLanes is defined. Everything is in an unnamed namespace: each instruction set has its own
+// copies and the linker cannot replace one by another.
 namespace {
 
 #include "kernels/cpu/simd/vector.inl"
-// These build on it.
+// These use the vectors above.
 #include "kernels/cpu/simd/augment.inl"
 #include "kernels/cpu/simd/elementwise.inl"
 #include "kernels/cpu/simd/normalization.inl"

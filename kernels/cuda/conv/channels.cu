@@ -9,7 +9,7 @@ namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
 
-// Bytes: reads rows channels_from, writes rows channels_to elements. Launch: 256 threads a block, an element of the result a thread,
+// Bytes: reads rows channels_from, writes rows channels_to elements. Launch: 256 threads per block, one element of the result per thread,
 // grid-stride.
 template <class Word>
 __global__ void copy_channels_kernel(const Word* __restrict__ from, int channels_from, Word* __restrict__ to, int channels_to, int64_t n) {
@@ -26,7 +26,7 @@ __global__ void convert_kernel(const From* __restrict__ from, To* __restrict__ t
   for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) to[i] = narrow<To>(widen(from[i]));
 }
 
-// Bytes: writes n elements. Launch: as above. The hash is MurmurHash3's last step, which turns any two numbers into unlike ones.
+// Bytes: writes n elements. Launch: as above. The hash is the last step of MurmurHash3, which maps similar inputs to unrelated outputs.
 template <class T>
 __global__ void fill_uniform_kernel(T* __restrict__ to, int64_t n, unsigned seed) {
   for (int64_t i = thread_in_grid(); i < n; i += threads_in_grid()) {
@@ -40,8 +40,8 @@ __global__ void fill_uniform_kernel(T* __restrict__ to, int64_t n, unsigned seed
 
 __device__ __forceinline__ bool is_finite(float x) { return fabsf(x) <= std::numeric_limits<float>::max(); }  // false for NaN
 
-// Bytes: reads both once. Not a kernel that speed asks for: it runs once a plan. Magnitudes are not negative, so their bits are in their
-// order, and a maximum is the same whoever comes first.
+// Bytes: reads both once. Speed does not matter here: it runs once per plan. Magnitudes are not negative, so they order like
+// their bits, and the maximum does not depend on the order of the threads.
 template <class T>
 __global__ void largest_and_apart_kernel(const T* __restrict__ ours, const T* __restrict__ theirs, int64_t n, int* __restrict__ result) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();

@@ -4,7 +4,7 @@
 #include "kernels/core/backend.h"
 #include "kernels/cuda/platform/platform.h"
 
-/// Our own convolutions, whether or not a library could do the call: what its results are held against.
+/// Our own convolutions, whether or not a library could do the call. A library's results are compared with theirs.
 namespace mirilla::MIRILLA_PLATFORM {
 
 void own_conv2d(Stream& stream, std::string_view operation, const Conv2dBiasAddRelu& call);

@@ -7,13 +7,13 @@
 
 #include "kernels/cuda/common.h"
 
-/// y[i] = f(x[i] ...) for tensors of n elements: one kernel for all operations of that form, which differ in f only.
+/// y[i] = f(x[i] ...) for tensors of n elements: one kernel for all operations of this form, which differ only in f.
 namespace mirilla::MIRILLA_PLATFORM {
 
-/// Whether one access of `bytes` may start at this address. A tensor's own memory is aligned to 256 bytes, a slice of it to its element.
+/// Whether one access of `bytes` may start at this address. A tensor's memory is aligned to 256 bytes, a slice of it to its element.
 inline bool is_aligned(const void* address, size_t bytes) { return reinterpret_cast<uintptr_t>(address) % bytes == 0; }
 
-/// load and store for addresses that may (Aligned) or may not be read and written in one access; then it is done element by element.
+/// load and store, in one access where the address allows it (Aligned), else element by element.
 template <class V, bool Aligned, class T>
 __device__ __forceinline__ V load_where(const T* address, int64_t count) {
   if constexpr (Aligned) return load<V>(address, count);
@@ -29,7 +29,7 @@ __device__ __forceinline__ void store_where(T* address, const V& v, int64_t coun
     if (i < count) address[i] = v[i];
 }
 
-inline constexpr int kVectorsAtOnce = 2;  // that a thread has on their way, a tensor
+inline constexpr int kVectorsAtOnce = 2;  // per thread and tensor
 
 /// f(i, x...) gives the Vector<Y, N> at element i, a multiple of N, from a Vector<X, N> of each input. An input may be y itself: each
 /// element is read by the thread that then writes it, so there is no __restrict__ here.
@@ -38,7 +38,7 @@ __global__ void map_kernel(F f, int64_t n, Y* y, const X*... x) {
   const int64_t step = static_cast<int64_t>(blockDim.x) * N;
   const int64_t first = (static_cast<int64_t>(blockIdx.x) * kVectorsAtOnce * blockDim.x + threadIdx.x) * N;
   for (int64_t i = first; i < n; i += gridDim.x * kVectorsAtOnce * step) {
-    if (Aligned && i + (kVectorsAtOnce - 1) * step + N <= n) {  // all of them whole: no branch stands between the loads
+    if (Aligned && i + (kVectorsAtOnce - 1) * step + N <= n) {  // all vectors are whole: no branch between the loads
       Vector<Y, N> values[kVectorsAtOnce];
 #pragma unroll
       for (int k = 0; k < kVectorsAtOnce; ++k) values[k] = f(i + k * step, load<Vector<X, N>>(x + i + k * step)...);
@@ -51,7 +51,7 @@ __global__ void map_kernel(F f, int64_t n, Y* y, const X*... x) {
   }
 }
 
-/// Runs it: the widest element of y and the inputs fills 16 bytes an access.
+/// Runs the kernel: the widest type among y and the inputs fills 16 bytes per access.
 template <class F, class Y, class... X>
 void map(Stream& stream, int64_t n, const F& f, Y* y, const X*... x) {
   if (n == 0) return;

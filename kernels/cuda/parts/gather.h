@@ -11,14 +11,14 @@ namespace mirilla::MIRILLA_PLATFORM {
 ///
 ///   pictures(n, origin_h + i stride + r step_h, origin_w + j stride + s step_w, c)      pixel = (n, i, j), tap = (r, s, c)
 ///
-/// and zero where that lies outside the picture. For a forward pass the pictures are x, the pixels those of y, the taps the weights'; for
-/// the other two passes see there. kPixelsAlongK: whether pixels are what is summed over. Either way chunks run along the taps, whose c lie
-/// side by side. kWide: by chunks, which never leave a tap where chunks_fit(pictures, channels); else element by element.
+/// and zero where that lies outside the picture. For a forward pass the pictures are x, the pixels those of y, the taps those of the
+/// weights; for the other two passes see their files. kPixelsAlongK: whether the sum runs over pixels. Chunks always run along the taps,
+/// whose c are contiguous. kWide: load whole chunks, which never leave a tap where chunks_fit(pictures, channels); else element by element.
 template <class T, bool kPixelsAlongK, bool kWide>
 struct Gather {
   using Element = T;
   static constexpr bool kAlongK = !kPixelsAlongK;
-  static constexpr int kOutside = -(1 << 30);  // two of them still fit an int
+  static constexpr int kOutside = -(1 << 30);  // the sum of two still fits an int
 
   const T* pictures;
   int height, width;
@@ -30,7 +30,7 @@ struct Gather {
   int origin_h, origin_w, stride, step_h, step_w;
 
   struct Pixel {
-    int64_t picture;  // its first element
+    int64_t picture;  // offset of its first element
     int h, w;
   };
   struct Tap {
@@ -110,7 +110,7 @@ struct ConvSizes {
   int taps() const { return r * s * c; }
 };
 
-/// Throws DeviceError, naming the operation, where a size is beyond an int.
+/// Throws DeviceError, naming the operation, where a size does not fit an int.
 ConvSizes conv_sizes(std::string_view operation, const Shape& x, const Shape& weights, const Shape& y);
 
 /// x as seen from the pixels of y.

@@ -10,7 +10,7 @@
 /// The tensor cores: products of small matrices of f16 or bf16, summed in f32, by a whole warp at once. Each function here is one or a few
 /// instructions of PTX, with a body for the GPU and one for the executor, and must be called by all 32 lanes.
 ///
-/// ldmatrix.x4 loads four 8x8 matrices from shared memory. Lane 8 j + i brings the address of row i of matrix j, 8 elements, aligned to 16
+/// ldmatrix.x4 loads four 8x8 matrices from shared memory. Lane 8 j + i passes the address of row i of matrix j, 8 elements, aligned to 16
 /// bytes. Register j of lane 4 i + t then holds elements 2t (low half) and 2t + 1 of row i of matrix j; of column i, if kTransposed.
 ///
 /// mma.m16n8k16 adds the product of A (16,16) and B (16,8) to D (16,8). With g = lane / 4 and t = lane % 4, a lane holds, low half first,
@@ -19,9 +19,9 @@
 ///   b[0] B(2t.., g)   b[1] B(2t + 8.., g)                                                      each two neighbours of a column
 ///   d[0] D(g, 2t)     d[1] D(g, 2t + 1)     d[2] D(g + 8, 2t)     d[3] D(g + 8, 2t + 1)
 ///
-/// so that a is what ldmatrix gives for A's quarters, top before bottom, left before right; and b what it gives, not transposed, for the
-/// columns of B as rows.                                      [PTX ISA, "ldmatrix", "Matrix Fragments for mma.m16n8k16 with floating
-/// point"]
+/// so that a is what ldmatrix gives for the quarters of A, top before bottom, left before right; and b is what it gives, not transposed,
+/// for the columns of B as rows.
+///                                                           [PTX ISA, "ldmatrix", "Matrix Fragments for mma.m16n8k16 with floating point"]
 namespace mirilla::MIRILLA_PLATFORM {
 
 /// Four registers of two halves each.
@@ -61,8 +61,9 @@ __device__ __forceinline__ void mma(float (&d)[4], const Quad& a, uint32_t b0, u
                  : "r"(a.r[0]), "r"(a.r[1]), "r"(a.r[2]), "r"(a.r[3]), "r"(b0), "r"(b1));
 }
 
-/// kM x kN of them: sums[i][j] += A_i B_j. a_rows[i] is what ldmatrix wants of this lane for A_i; b_rows[j] for B_2j and B_2j+1, whose four
-/// halves come as first columns before last, upper before lower. kTransposeA: shared memory has A's columns as rows; kTransposeB: B's rows.
+/// kM x kN products: sums[i][j] += A_i B_j. a_rows[i] is this lane's address in ldmatrix for A_i; b_rows[j] that for B_2j and B_2j+1, whose
+/// four halves come as first columns before last, upper before lower. kTransposeA: shared memory holds A's columns as rows; kTransposeB:
+/// B's rows.
 template <class T, bool kTransposeA, bool kTransposeB, int kM, int kN>
 __device__ __forceinline__ void mma_all(float (&sums)[kM][kN][4], const T* const (&a_rows)[kM], const T* const (&b_rows)[kN / 2]) {
   Quad a[kM], b[kN / 2];
@@ -93,7 +94,7 @@ void add_product(const float (&a)[16][16], const float (&b)[16][kColumns], float
       for (int column = 0; column < kColumns; ++column) d[row][column] += a[row][k] * b[k][column];
 }
 
-// Where d[i] of a lane lies in D.
+// The position in D of a lane's d[i].
 inline int row_of(int lane, int i) { return lane / 4 + i / 2 * 8; }
 inline int column_of(int lane, int i) { return lane % 4 * 2 + i % 2; }
 
@@ -146,7 +147,7 @@ void mma(float (&d)[4], const Quad& a, uint32_t b0, uint32_t b1) {
   });
 }
 
-// In one meeting of the warp, where ldmatrix and mma one by one would cost kM + kN / 2 + kM kN of them. The same bits.
+// In one meeting of the warp instead of kM + kN / 2 + kM kN for single ldmatrix and mma. The same bits.
 template <class T, bool kTransposeA, bool kTransposeB, int kM, int kN>
 void mma_all(float (&sums)[kM][kN][4], const T* const (&a_rows)[kM], const T* const (&b_rows)[kN / 2]) {
   struct Products {

@@ -8,7 +8,7 @@ namespace mirilla::MIRILLA_PLATFORM {
 inline constexpr int kWarpSize = 32;
 inline constexpr unsigned kFullMask = 0xffffffffu;
 
-/// Sum over the warp's lanes, in every lane; in a fixed order, so the same to the bit from run to run. All 32 lanes must come.
+/// Sum over the warp's lanes, in every lane; in a fixed order, so with the same bits in every run. All 32 lanes must call it.
 template <class T>
 __device__ __forceinline__ T warp_sum(T value) {
   for (int lanes = kWarpSize / 2; lanes > 0; lanes /= 2) value += __shfl_xor_sync(kFullMask, value, lanes);
@@ -24,8 +24,8 @@ __device__ __forceinline__ T warp_max(T value) {
   return value;
 }
 
-/// Sum over a block of one dimension whose size is a multiple of 32, in every thread. `room` is shared memory for one T a warp; between
-/// this call and another use of it stands a barrier.
+/// Sum over a block of one dimension whose size is a multiple of 32, in every thread. `room` is shared memory for one T per warp; between
+/// this call and another use of it there must be a barrier.
 template <class T>
 __device__ __forceinline__ T block_sum(T value, T* room) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;

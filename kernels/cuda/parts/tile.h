@@ -13,21 +13,22 @@
 ///   first_depth(), last_depth()    the part [first, last) of K that this layer sums over
 ///   put(m, n, values)              takes sums (m, n..) of a Vector<float, 16 / sizeof(Element)>; m and n may lie outside
 ///
-/// A loader gives 16-byte chunks of its operand, along k (kAlongK) or along the rows (of A; the columns of B), whichever its memory has
-/// side by side, with zeros for what lies outside:
+/// A loader gives 16-byte chunks of its operand, along k (kAlongK) or along the rows (of A; the columns of B), whichever is contiguous
+/// in memory, with zeros outside the operand:
 ///
 ///   kAlongK
-///   Row row(index), Depth depth(k)  what can be worked out ahead, for the first element of a chunk
+///   Row row(index), Depth depth(k)  what can be computed ahead, for the first element of a chunk
 ///   load(Row, Depth)                the chunk
 ///
-/// A block owns a tile of Y. It walks along K in steps of 64 bytes: while its warps multiply one pair of tiles in shared memory, its
-/// threads fetch their chunks of the next pair into registers; two pairs take turns, so that a step needs one barrier.
+/// A block computes a tile of Y. It walks along K in steps of 64 bytes: while its warps multiply one pair of tiles in shared memory, its
+/// threads fetch their chunks of the next pair into registers; two buffers take turns, so that a step needs one barrier.
 ///
-/// Sums are taken in the order of k. Nothing depends on which block runs when.
+/// Sums are computed in the order of k. Nothing depends on the order of the blocks.
 namespace mirilla::MIRILLA_PLATFORM {
 
-/// A block's tile of Y, and a warp's part of it: kWarpM x 32. In f16 and bf16 at least kMinBlocks are to fit a multiprocessor, so that one
-/// computes while others wait: their registers are held to that. (f32 computes long enough on each tile, and would run out of registers.)
+/// A block's tile of Y, and a warp's part of it: kWarpM x 32. In f16 and bf16 at least kMinBlocks must fit on a multiprocessor, so that one
+/// computes while others wait: their registers are limited to allow this. (f32 computes long enough on each tile, and would run out of
+/// registers.)
 template <int kM_, int kN_, int kWarpM_, int kMinBlocks_>
 struct TileShape {
   static constexpr int kM = kM_, kN = kN_, kWarpM = kWarpM_, kMinBlocks = kMinBlocks_;
@@ -36,7 +37,7 @@ struct TileShape {
 };
 using LargeTile = TileShape<128, 128, 64, 2>;  // 256 threads
 using MediumTile = TileShape<64, 64, 32, 4>;   // 128
-using SmallTile = TileShape<16, 64, 16, 1>;    // 64; for a linear layer's batch or a last block's few pixels
+using SmallTile = TileShape<16, 64, 16, 1>;    // 64; for the batch of a linear layer or the few pixels of the last stage
 
 /// One thread's chunks of an operand: fetched from the operand, then put into a tile in shared memory.
 template <class Loader, int kRows, int kThreads>
@@ -118,7 +119,7 @@ __global__ void __launch_bounds__(Shape::kThreads, sizeof(typename Problem::Elem
     sums.add(tile_a, tile_b);
   }
 
-  // The sums lie scattered over the warp. A piece of 16 rows at a time goes through shared memory, so that the result is written in rows.
+  // The sums are spread over the warp. One piece of 16 rows at a time goes through shared memory, so that the result is written in rows.
   __syncthreads();
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int64_t m = m0 + warp / Shape::kWarpsN * Shape::kWarpM, n = n0 + warp % Shape::kWarpsN * kWarpN;
@@ -142,8 +143,8 @@ int64_t tiles_of(int64_t rows, int64_t columns) {
   return ceil_div(rows, Shape::kM) * ceil_div(columns, Shape::kN);
 }
 
-/// Calls f.template operator()<Shape>() with the tile that suits `layers` products of this size: large ones where they are enough to keep
-/// the device busy, small ones where larger would be mostly empty. Without 16-byte loads it is always the medium one.
+/// Calls f.template operator()<Shape>() with the tile that suits `layers` products of this size: large tiles where there are enough to keep
+/// the device busy, small tiles where larger ones would be mostly empty. Without 16-byte loads always the medium tile.
 template <bool kWide, class F>
 void with_tile(int64_t rows, int64_t columns, int64_t layers, F&& f) {
   if constexpr (kWide) {

@@ -7,14 +7,14 @@
 /// Operands and results of products by tiles (tile.h) that are plain matrices.
 namespace mirilla::MIRILLA_PLATFORM {
 
-/// Whether chunks of T may be read at once: lines of `extent` elements, one after the other, from this address on.
+/// Whether chunks of T may be read in one access: from lines of `extent` elements, one after the other, from this address on.
 template <class T>
 bool chunks_fit(const void* address, int64_t extent) {
   return reinterpret_cast<uintptr_t>(address) % 16 == 0 && extent % kChunk<T> == 0;
 }
 
-/// A dense matrix whose `rows` lines have its k side by side (kAlongK), or whose `depth` lines have its rows side by side. kWide: by
-/// chunks, where chunks_fit; else element by element.
+/// A dense matrix with `rows` lines along k (kAlongK), or with `depth` lines along its rows. kWide: load
+/// whole chunks, where chunks_fit; else element by element.
 template <class T, bool kAlongK_, bool kWide>
 struct MatrixOperand {
   using Element = T;
@@ -41,15 +41,15 @@ struct MatrixOperand {
   }
 };
 
-/// Where sums go: an array of T or, beside half inputs, of f32.
+/// The destination of the sums: an array of T or, with half inputs, of f32.
 template <class T>
 struct Result {
   using Values = Vector<float, kChunk<T>>;
   void* data;
   bool f32;
-  bool wide;  // 16 bytes may be written at once, wherever `count` is a whole chunk
+  bool wide;  // 16 bytes may be written at once if `count` is at least a whole chunk
 
-  /// The first `count` values, to element `offset` and on.
+  /// Writes the first `count` values from element `offset` on.
   __device__ __forceinline__ void put(int64_t offset, const Values& values, int64_t count) const {
     if (f32)
       put_as(static_cast<float*>(data) + offset, values, count);

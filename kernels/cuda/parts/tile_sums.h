@@ -8,17 +8,17 @@
 /// Tiles in shared memory, and a warp's part of their product: tensor cores for f16 and bf16, fused multiply-adds for f32.
 namespace mirilla::MIRILLA_PLATFORM {
 
-inline constexpr int kWarpN = 32;  // columns of Y that a warp works on
+inline constexpr int kWarpN = 32;  // columns of Y per warp
 
 template <class T>
-inline constexpr int kChunk = 16 / sizeof(T);  // elements that move at once
+inline constexpr int kChunk = 16 / sizeof(T);  // elements moved at once
 template <class T>
 inline constexpr int kTileDepth = 64 / sizeof(T);  // elements of a tile along k
-inline constexpr int kMaxDepth = 1 << 30;          // of a product: positions along k are ints
+inline constexpr int kMaxDepth = 1 << 30;          // limit of K: positions along k are ints
 
-/// Where the chunk at (row, k) of a tile lies; the coordinate that chunks run along is a multiple of kChunk. Lines of kRows or kTileDepth
-/// elements, in which chunks change places by a pattern that differs from line to line, so that 8 chunks in a row and 8 in a column alike
-/// lie in 8 different sixteenths of the banks' 128 bytes: neither put nor ldmatrix meets a bank twice.
+/// The position of the chunk at (row, k) of a tile; the coordinate that chunks run along is a multiple of kChunk. Lines of kRows or
+/// kTileDepth elements, in which chunks are permuted differently from line to line (a swizzle), so that 8 chunks in a row and 8 in a column
+/// both lie in different banks: neither put nor ldmatrix has a bank conflict.
 template <class T, int kRows, bool kAlongK>
 struct SharedTile {
   static __device__ __forceinline__ int offset(int row, int k) {
@@ -30,8 +30,8 @@ struct SharedTile {
   static __device__ __forceinline__ void put(T* tile, int row, int k, const Pack<T>& chunk) { store(tile + offset(row, k), chunk); }
 };
 
-/// In f32 a tile always has its rows side by side, whichever way the chunks run: 4 rows of one k are read at once. Groups of 8 rows change
-/// places, so that 4 chunks along k of 8 rows fall into 32 different banks.
+/// In f32 the rows of a tile are always contiguous, whichever way the chunks run: 4 rows of one k are read at once. Groups of 8 rows are
+/// permuted, so that 4 chunks along k of 8 rows fall into 32 different banks.
 template <int kRows, bool kAlongK>
 struct SharedTile<float, kRows, kAlongK> {
   static __device__ __forceinline__ int offset(int row, int k) { return k * kRows + (row ^ ((k / 4 * 8) & (kRows - 1) & 24)); }
@@ -47,8 +47,8 @@ struct SharedTile<float, kRows, kAlongK> {
 
 /// The sums of a warp's kWarpM x kWarpN part of a block's tile.
 ///   add(a, b)           adds the product of two tiles in shared memory
-///   stage(piece, room)  writes rows 16 piece .. 16 piece + 15 to the warp's room of kStageBytes, kStagePitch floats a row
-/// Both are called by the whole warp.
+///   stage(piece, room)  writes rows 16 piece .. 16 piece + 15 to the warp's room of kStageBytes, kStagePitch floats per row
+/// The whole warp calls both.
 template <class T, class Shape, bool kAlongKA, bool kAlongKB>
 class WarpSums {
   using TileA = SharedTile<T, Shape::kM, kAlongKA>;
@@ -60,7 +60,7 @@ class WarpSums {
 
   __device__ __forceinline__ void add(const T* a, const T* b) {
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
-    // This lane brings row `i` of matrix (low, high) of each ldmatrix.x4: rows of Y first in A, halves of k first in B.
+    // This lane passes row `i` of matrix (low, high) of each ldmatrix.x4: rows of Y first in A, halves of k first in B.
     const int i = lane % 8, low = lane / 8 % 2 * 8, high = lane / 16 * 8;
     const int m = warp / Shape::kWarpsN * Shape::kWarpM + low + (kAlongKA ? i : 0);
     const int n = warp % Shape::kWarpsN * kWarpN + high + (kAlongKB ? i : 0);
@@ -92,7 +92,7 @@ class WarpSums {
   float sums_[kPieces][kColumnPieces][4] = {};
 };
 
-/// In f32 a lane owns 4 x 4 of each piece of 16 x 32.
+/// In f32 a lane computes 4 x 4 sums of each piece of 16 x 32.
 template <class Shape, bool kAlongKA, bool kAlongKB>
 class WarpSums<float, Shape, kAlongKA, kAlongKB> {
   using TileA = SharedTile<float, Shape::kM, kAlongKA>;
@@ -105,7 +105,7 @@ class WarpSums<float, Shape, kAlongKA, kAlongKB> {
   __device__ __forceinline__ void add(const float* a, const float* b) {
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
     const int m = warp / Shape::kWarpsN * Shape::kWarpM + lane / 8 * 4, n = warp % Shape::kWarpsN * kWarpN + lane % 8 * 4;
-#pragma unroll 4  // all 16 at once would want more registers than there are
+#pragma unroll 4  // unrolling all 16 would need more registers than exist
     for (int k = 0; k < kTileDepth<float>; ++k) {
       const auto right = load<Pack<float>>(b + TileB::offset(n, k));
 #pragma unroll

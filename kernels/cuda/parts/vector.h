@@ -5,7 +5,7 @@
 
 namespace mirilla::MIRILLA_PLATFORM {
 
-/// N elements that are read or written in one access of N sizeof(T) bytes: 16 is what a GPU's thread moves best.
+/// N elements that are read or written in one access of N sizeof(T) bytes: 16 is the best size for a GPU's thread.
 template <class T, int N>
 struct alignas(sizeof(T) * N) Vector {
   static constexpr int size = N;
@@ -19,7 +19,7 @@ struct alignas(sizeof(T) * N) Vector {
   __host__ __device__ const T* end() const { return values + N; }
 };
 
-/// As many T as 16 bytes hold.
+/// As many T as fit in 16 bytes.
 template <class T>
 using Pack = Vector<T, 16 / sizeof(T)>;
 
@@ -33,8 +33,8 @@ __device__ __forceinline__ void store(T* address, const V& v) {
   *assume_aligned(reinterpret_cast<V*>(address)) = v;
 }
 
-/// The same for the first `count` of them, where a tensor's end cuts the last vector short. `count` may be larger than the vector. What is
-/// not there reads as T{} with all bits zero.
+/// The same for the first `count` elements, where the last vector reaches past the tensor's end. `count` may be larger than the vector.
+/// Missing elements read as T{} with all bits zero.
 template <class V, class T>
 __device__ __forceinline__ V load(const T* address, int64_t count) {
   if (count >= V::size) return load<V>(address);

@@ -11,7 +11,7 @@ namespace mirilla::MIRILLA_PLATFORM {
 
 enum class OfNans { first, last };
 
-/// A value and where it stands. As it is made it loses to every other.
+/// A value and its place. In its initial state it loses to every other.
 template <class Place, OfNans kNans>
 struct Candidate {
   float value = -std::numeric_limits<float>::infinity();

@@ -27,7 +27,7 @@ std::optional<BuiltArchitecture> parse(std::string_view name) {
   return built;
 }
 
-// What there is, where index is past it.
+// How many GPUs there are, for an index that is too large.
 std::string how_many(const DriverAnswer& answer) {
   const size_t count = answer.gpus.size();
   const std::string hidden = answer.visible ? fmt::format(" (CUDA_VISIBLE_DEVICES is '{}')", *answer.visible) : std::string();
@@ -107,7 +107,7 @@ std::string why_unavailable(const DriverAnswer& answer, const std::vector<BuiltA
     if (here != Runs::no) best = here;
   }
   if (best == Runs::no) return no_code_for(gpu, built);
-  // A driver translates PTX as new as itself.
+  // A driver translates PTX up to its own version.
   if (answer.driver_version < answer.runtime_version)
     return fmt::format(
         "that GPU, {}, is sm_{}{} and this build has code for {}, which the driver would have to translate; it supports CUDA "

@@ -38,14 +38,14 @@ std::string version_line() { return "simt: the CUDA kernels on the host"; }
 
 namespace {
 
-// What is pinned: a copy that a GPU could not make while the host does something else is refused.
+// The pinned memory. A copy from or to memory that is not pinned is refused, as a GPU could not run it asynchronously.
 class Pinned {
  public:
   void add(std::byte* address, size_t bytes) {
     const std::lock_guard lock(mutex_);
     living_.emplace(address, bytes);
   }
-  // How many bytes it had.
+  // Returns the number of its bytes.
   size_t remove(std::byte* address) {
     const std::lock_guard lock(mutex_);
     const auto found = living_.find(address);
@@ -73,7 +73,7 @@ class Pinned {
 };
 
 Pinned& pinned_memory() {
-  static Pinned& all = *new Pinned;  // as the tensors' memory, it may outlive any order of destruction
+  static Pinned& all = *new Pinned;  // never destroyed, like the tensors' memory
   return all;
 }
 
@@ -182,7 +182,7 @@ void Event::synchronize() const {
   if (stream_) stream_->advance(place_);
 }
 
-// Whoever looks has waited: there is no time to pass here.
+// Asking counts as waiting: no time passes here.
 bool Event::done() const {
   synchronize();
   return true;
@@ -215,7 +215,7 @@ void Replay::run(Stream& stream) const {
 
 Scratch::Scratch(Stream& stream, size_t bytes) : stream_(stream), address_(allocate_guarded(bytes)) {}
 
-// What was recorded still uses the memory, so it goes where the record goes.
+// Recorded work still uses the memory, so the record keeps it.
 Scratch::~Scratch() {
   if (!stream_.recording_here()) {
     release_guarded(address_);

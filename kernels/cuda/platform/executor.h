@@ -21,28 +21,28 @@
 #include "kernels/simt/language.h"
 #include "kernels/simt/memory.h"
 
-/// The host's side of the seam: everything is done when the call returns, so streams and events only keep the order they are given, and a
-/// replay is a list of calls. A second stream, which on a GPU is at work beside the first, does its work as late as anybody may count on
-/// it: whoever forgets to wait reads what was there before, every time.
+/// The host's side of the platform: every call is finished when it returns, so streams and events only keep the given order, and a
+/// replay is a list of calls. A second stream, which on a GPU runs beside the first, does its work at the last allowed
+/// moment: code that forgets to wait always reads the old contents.
 namespace mirilla::simt {
 
 inline constexpr std::string_view kDeviceName = "simt";
 inline constexpr bool kGpu = false;
 
 const DeviceFacts& facts();
-/// Empty, or why that device cannot be used.
+/// Empty, or why the device cannot be used.
 std::string unavailable(int index);
-/// One line for people.
+/// One line for the user.
 std::string describe_device(int index);
 
-/// Which GPU this thread's calls go to. Here there is one.
+/// Selects the GPU for this thread's calls. Here there is one.
 inline void choose(int) {}
 
 inline void* allocate(size_t bytes) { return allocate_guarded(bytes); }
 inline void release(void* address) noexcept { release_guarded(address); }
 inline size_t free_bytes() { return 0; }
 
-/// Memory that copies from and to pinned memory are held to.
+/// Pinned memory; copies that need it check that they got it.
 void* allocate_pinned(size_t bytes);
 void release_pinned(void* address) noexcept;
 
@@ -53,13 +53,13 @@ inline void pop_range() {}
 
 class Event;
 
-/// Work in order. While a replay records, work is written down and not done. Several threads may give a stream work, each in an order of
-/// its own; DeviceError where another one than theirs records.
+/// Work in order. While a replay records, work is recorded and not run. Several threads may give a stream work, each in an order of
+/// its own; throws DeviceError where another thread records.
 class Stream {
  public:
   enum class Pace {
     at_once,         // each call is done when it returns
-    when_waited_for  // as late as an Event or synchronize() wants it: the second stream
+    when_waited_for  // not before an Event or synchronize() needs it: the second stream
   };
   explicit Stream(int index = 0, Pace pace = Pace::at_once) : pace_(pace) { static_cast<void>(index); }
   Stream(const Stream&) = delete;
@@ -73,7 +73,7 @@ class Stream {
   void fill_bytes(void* to, int value, size_t bytes);
   void synchronize();
   void submit(std::function<void()> work);
-  /// What comes now is done after the event.
+  /// Work submitted from now on runs after the event.
   void wait_for(const Event& event);
   bool recording() const { return recording_ != nullptr; }
 
@@ -85,14 +85,14 @@ class Stream {
   bool recording_here() const { return recording() && recorder_ == std::this_thread::get_id(); }
 
   Pace pace_;
-  mutable std::recursive_mutex mutex_;  // guards what follows, and is held while waiting work is done
+  mutable std::recursive_mutex mutex_;  // guards the members below; held while waiting work runs
   std::deque<std::function<void()>> waiting_;
   uint64_t submitted_ = 0, done_ = 0;  // pieces of work
   std::atomic<std::vector<std::function<void()>>*> recording_ = nullptr;
   std::thread::id recorder_;
 };
 
-/// A place in a stream, which must outlive it.
+/// A position in a stream; the stream must outlive it.
 class Event {
  public:
   enum class Timed : bool { no, yes };
@@ -110,10 +110,10 @@ class Event {
   uint64_t place_ = 0;
 };
 
-/// What a stream was given, to be done again with the same addresses.
+/// Recorded work of a stream, to be run again with the same addresses.
 class Replay {
  public:
-  /// Records what f puts on the stream, without doing it. Waiting is an error meanwhile, and so is running a replay.
+  /// Records the work that f puts on the stream, without running it. Meanwhile, waiting is an error, and so is running a replay.
   static Replay record(Stream& stream, const std::function<void()>& f);
   void run(Stream& stream) const;
   size_t size() const { return work_.size(); }
@@ -122,7 +122,7 @@ class Replay {
   std::vector<std::function<void()>> work_;
 };
 
-/// Memory for a launcher's intermediate results; the next user of the memory comes after in the stream. Kept by a replay that records it.
+/// Memory for a launcher's intermediate results; the next user of the memory comes later in the stream. A replay that records it keeps it.
 class Scratch {
  public:
   Scratch(Stream& stream, size_t bytes);
@@ -166,7 +166,7 @@ struct Launch<Kernel> {
 };
 }  // namespace detail
 
-/// Starts a kernel. Throws DeviceError naming it where the launch is not possible, or, here, where a thread of it failed.
+/// Starts a kernel. Throws DeviceError naming it where the launch is not possible, or, on the executor, where one of its threads failed.
 template <auto Kernel, class... Args>
 void launch(Stream& stream, const LaunchShape& shape, Args&&... args) {
   detail::Launch<Kernel>::on(stream, shape, std::forward<Args>(args)...);
@@ -185,7 +185,7 @@ T narrow(float x) {
   return T(x);
 }
 
-/// Checks, before a vector access, that the address suits it.
+/// Checks that the address is aligned for a vector access.
 template <class T>
 const T* assume_aligned(const T* address) {
   check_aligned(address, alignof(T));

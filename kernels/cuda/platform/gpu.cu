@@ -14,7 +14,7 @@ namespace mirilla::cuda {
 
 namespace {
 
-// An error met where nothing can be thrown.
+// An error that occurred where nothing can be thrown.
 class Later {
  public:
   void keep(std::string text) noexcept {
@@ -45,7 +45,7 @@ std::string sentence(cudaError_t status, std::string_view call, std::string_view
                      text_of(status));
 }
 
-// "kernels/cuda/platform/gpu.cu:103", wherever the tree was built.
+// "kernels/cuda/platform/gpu.cu:103", relative to the source tree.
 std::string place_of(const std::source_location& where) {
   const std::string_view file = where.file_name();
   const size_t start = file.rfind("kernels/cuda/");
@@ -62,7 +62,7 @@ bool waits_after_launches() {
   return waits;
 }
 
-// What a kernel did wrong is told by whatever call comes next, which is not to blame.
+// An error in a kernel is reported by a later call, which is not its cause.
 std::string_view hint_for(cudaError_t status) {
   constexpr std::array kOfKernels{
       cudaErrorIllegalAddress,     cudaErrorMisalignedAddress, cudaErrorLaunchFailure, cudaErrorInvalidAddressSpace,
@@ -84,12 +84,12 @@ namespace detail {
 
 void check(cudaError_t status, std::string_view call, std::string_view purpose, const std::source_location& where) {
   if (status == cudaSuccess) return;
-  cudaGetLastError();  // else the next launch would report it again
+  cudaGetLastError();  // clear it, or the next launch would report it again
   throw DeviceError(sentence(status, call, purpose, place_of(where)), hint_for(status));
 }
 
 void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept {
-  if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;  // the latter: the program ends, and its memory with it
+  if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;  // the latter: the program ends, which frees its memory
   cudaGetLastError();
   later().keep(sentence(status, call, purpose));
 }
@@ -125,14 +125,14 @@ void library_called(Stream& stream, std::string_view purpose) {
 }  // namespace detail
 
 namespace {
-thread_local int chosen_index = -1;  // none yet: CUDA begins at 0
+thread_local int chosen_index = -1;  // none yet: CUDA starts with 0
 std::atomic<int> recording_count{0};
 }  // namespace
 
 int detail::recordings() { return recording_count; }
 
 bool ranges_wanted() {
-  // The variable by which a tool names the library that NVTX is to load.
+  // The variable with which a tool names the library that NVTX loads.
   static const bool wanted = is_on("MIRILLA_NVTX") || std::getenv("NVTX_INJECTION64_PATH");
   return wanted;
 }
@@ -149,7 +149,7 @@ int chosen() { return std::max(chosen_index, 0); }
 
 Stream::Stream(int index, Pace) : index_(index) {
   choose(index);
-  // Without the flag it would wait for, and hold up, whatever a library puts on the default stream.
+  // Without the flag it would synchronise with work that a library puts on the default stream.
   detail::check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags", "make a stream");
 }
 Stream::~Stream() { detail::keep_for_later(cudaStreamDestroy(stream_), "cudaStreamDestroy", "end a stream"); }
@@ -158,7 +158,7 @@ void Stream::copy_from_host(void* to, const void* from, size_t bytes) {
   if (recording_) throw DeviceError("a copy from the host was started while a replay records");
   if (bytes == 0) return;
   detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_), "cudaMemcpyAsync", "copy from the host");
-  // CUDA has read pageable memory when it returns; pinned memory it reads later.
+  // CUDA has read pageable memory when the call returns; it reads pinned memory later.
   cudaPointerAttributes attributes{};
   detail::check(cudaPointerGetAttributes(&attributes, from), "cudaPointerGetAttributes", "ask whether memory is pinned");
   if (attributes.type != cudaMemoryTypeUnregistered) wait_until_done(stream_, "wait for a copy from pinned memory");
@@ -205,7 +205,7 @@ Event::Event(Timed timed) {
 Event::~Event() { detail::keep_for_later(cudaEventDestroy(event_), "cudaEventDestroy", "end an event"); }
 
 void Event::record(Stream& stream) {
-  // A plain record would only order the graph's own work; an external one is done each time the graph runs.
+  // A plain record would only order the graph's own work; an external one is recorded each time the graph runs.
   const unsigned flags = stream.recording() ? cudaEventRecordExternal : cudaEventRecordDefault;
   detail::check(cudaEventRecordWithFlags(event_, stream.native(), flags), "cudaEventRecordWithFlags", "record an event");
 }
@@ -234,7 +234,7 @@ void Replay::Destroy::operator()(cudaGraphExec_t graph) const noexcept {
 
 Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   if (stream.recording_) throw DeviceError("a replay was started while another one records");
-  // Relaxed: an allocation while it records is an allocation, as it is on the executor.
+  // Relaxed: an allocation during recording is a normal allocation, as on the executor.
   detail::check(cudaStreamBeginCapture(stream.stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture", "record a replay");
   const auto set_recording = [&](bool on) {
     stream.recording_ = on;
@@ -246,7 +246,7 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
     f();
   } catch (...) {
     set_recording(false);
-    cudaStreamEndCapture(stream.stream_, &recorded);  // its status adds nothing to the error under way
+    cudaStreamEndCapture(stream.stream_, &recorded);  // ignore its status: another error is being thrown
     if (recorded) cudaGraphDestroy(recorded);
     cudaGetLastError();
     throw;

@@ -20,42 +20,42 @@
 #include "kernels/cuda/platform/facts.h"
 #include "kernels/cuda/platform/kernel_name.h"
 
-/// The GPU's side of the seam: CUDA's runtime. GPUs are counted as CUDA counts them (CUDA_VISIBLE_DEVICES says which there are and in what
-/// order); each thread's calls go to the one it chose last, at first to number 0. Calls return while the GPU works; only copy_to_host and
-/// synchronize wait. Each status of CUDA is checked and becomes a DeviceError.
+/// The GPU's side of the platform: CUDA's runtime. GPUs are counted in CUDA's order (CUDA_VISIBLE_DEVICES says which exist and in what
+/// order); each thread's calls go to the GPU it chose last, initially to number 0. Calls return while the GPU works; only copy_to_host and
+/// synchronize wait. Each CUDA status is checked; an error becomes a DeviceError.
 ///
-/// A kernel that fails while it runs is noticed by a later call. With MIRILLA_CUDA_SYNC=1 in the environment each launch waits, so that the
-/// error names the kernel.
+/// A kernel that fails while it runs is reported by a later call. With MIRILLA_CUDA_SYNC=1 in the environment each launch waits, so that
+/// the error names the kernel.
 namespace mirilla::cuda {
 
 inline constexpr std::string_view kDeviceName = "cuda";
 inline constexpr bool kGpu = true;
 
-/// Of a GPU; where there is none, only what needs none.
+/// The facts about a GPU; without a GPU, only those that need none.
 const DeviceFacts& facts(int index);
-/// Empty, or why that GPU cannot be used. Never throws, and works where no driver is installed.
+/// Empty, or why this GPU cannot be used. Never throws, and works where no driver is installed.
 std::string unavailable(int index);
-/// One line for people.
+/// One line for the user.
 std::string describe_device(int index);
 
-/// The GPU that this thread's calls go to. Costs nothing where it is that one already.
+/// Selects the GPU for this thread's calls. Costs nothing where it is selected already.
 void choose(int index);
 int chosen();
-/// Of the chosen one.
+/// The facts about the chosen GPU.
 inline const DeviceFacts& facts() { return facts(chosen()); }
 
-/// On the chosen GPU. Throws DeviceError that says how much was wanted, is held and is free.
+/// Allocates on the chosen GPU. Throws DeviceError with the bytes requested, held and free.
 void* allocate(size_t bytes);
-/// Waits for work that may still use it.
+/// Waits for work that may still use the memory.
 void release(void* address) noexcept;
-/// Of the chosen GPU.
+/// Free memory of the chosen GPU.
 size_t free_bytes();
 
-/// Memory of the host that the GPU reaches by itself, and every GPU: cudaHostAlloc.
+/// Host memory that every GPU can access directly: cudaHostAlloc.
 void* allocate_pinned(size_t bytes);
 void release_pinned(void* address) noexcept;
 
-/// NVTX ranges, which Nsight shows. Wanted where a tool put its library into this process, or with MIRILLA_NVTX=1 in the environment.
+/// NVTX ranges, shown by Nsight. On where a tool has loaded its library into this process, or with MIRILLA_NVTX=1 in the environment.
 bool ranges_wanted();
 void push_range(std::string_view name);
 void pop_range();
@@ -69,36 +69,36 @@ void check(cudaError_t status, std::string_view call, std::string_view purpose,
            const std::source_location& where = std::source_location::current());
 /// For destructors, which may not throw: the error is thrown by the next call that waits for a stream.
 void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept;
-/// After a library put work on the stream: with MIRILLA_CUDA_SYNC=1 waits for it, so that what goes wrong there is said there.
+/// After a library put work on the stream: with MIRILLA_CUDA_SYNC=1 waits for it, so that an error is reported here.
 void library_called(Stream& stream, std::string_view purpose);
-/// How many replays record, on any thread.
+/// How many replays are recording, on any thread.
 int recordings();
 }  // namespace detail
 
 class Event;
 
-/// Work in order, and in no order with that of other streams. While a replay records, work is written down and not done.
+/// Work in order, and not ordered with work of other streams. While a replay records, work is recorded and not run.
 class Stream {
  public:
-  /// A GPU needs no help to be late: for the executor, which does.
+  /// Used only by the executor, which delays the work of one stream; a GPU ignores it.
   enum class Pace { at_once, when_waited_for };
-  /// On that GPU, whichever the thread chose.
+  /// On this GPU, whichever GPU the thread chose.
   explicit Stream(int index = 0, Pace pace = Pace::at_once);
   ~Stream();
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
-  /// Returns when `from` may be reused.
+  /// When it returns, the caller may reuse `from`.
   void copy_from_host(void* to, const void* from, size_t bytes);
-  /// Waits.
+  /// Waits until the copy is done.
   void copy_to_host(void* to, const void* from, size_t bytes);
-  /// These two never wait: the memory is the caller's again when a later event is done.
+  /// These two never wait: the caller may use the memory again when a later event is done.
   void copy_from_pinned(void* to, const void* pinned, size_t bytes);
   void copy_to_pinned(void* pinned, const void* from, size_t bytes);
   void copy(void* to, const void* from, size_t bytes);
   void fill_bytes(void* to, int value, size_t bytes);
   void synchronize();
-  /// What comes now is done after the event, which may be another stream's.
+  /// Work submitted from now on runs after the event, which may be of another stream.
   void wait_for(const Event& event);
 
   int index() const { return index_; }
@@ -114,7 +114,7 @@ class Stream {
 
 class Event {
  public:
-  /// One that tells no time costs less.
+  /// An event without timing costs less.
   enum class Timed : bool { no, yes };
   explicit Event(Timed timed = Timed::yes);
   ~Event();
@@ -132,10 +132,10 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-/// What a stream was given, to be done again with the same addresses: a CUDA graph.
+/// Recorded work of a stream, to be run again with the same addresses: a CUDA graph.
 class Replay {
  public:
-  /// Records what f puts on the stream, without doing it. Waiting is an error meanwhile, and so is running a replay.
+  /// Records the work that f puts on the stream, without running it. Meanwhile, waiting is an error, and so is running a replay.
   static Replay record(Stream& stream, const std::function<void()>& f);
   void run(Stream& stream) const;
   size_t size() const { return size_; }
@@ -148,7 +148,7 @@ class Replay {
   size_t size_ = 0;
 };
 
-/// Memory for a launcher's intermediate results; the next user of the memory comes after in the stream. Kept by a replay that records it.
+/// Memory for a launcher's intermediate results; the next user of the memory comes later in the stream. A replay that records it keeps it.
 class Scratch {
  public:
   Scratch(Stream& stream, size_t bytes);
@@ -186,7 +186,7 @@ template <class... P, void (*Kernel)(P...)>
 struct Launch<Kernel> {
   static void on(Stream& stream, const LaunchShape& shape, P... args) {
     const void* const kernel = reinterpret_cast<const void*>(Kernel);
-    static std::atomic<size_t> allowed{0};  // beyond 48 KB a kernel must be told; once is enough, and it costs a call
+    static std::atomic<size_t> allowed{0};  // more than 48 KB must be requested; once is enough, as it costs a call
     if (shape.shared_bytes > allowed.load(std::memory_order_relaxed)) {
       allow_shared_bytes(kernel, kernel_name<Kernel>(), shape.shared_bytes);
       allowed = shape.shared_bytes;
@@ -225,7 +225,7 @@ __host__ __device__ __forceinline__ T narrow(float x) {
   }
 }
 
-/// The executor checks here that the address suits a vector access; a GPU's own misaligned-address error does so there.
+/// The executor checks here that the address is aligned for a vector access; a GPU reports it as a misaligned address.
 template <class T>
 __host__ __device__ __forceinline__ T* assume_aligned(T* address) {
   return address;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What GPUs there are.
+// Which GPUs exist.
 #include <array>
 #include <cstdlib>
 #include <vector>
@@ -14,7 +14,7 @@ namespace mirilla::cuda {
 
 namespace {
 
-// CMake says what was built for; where it left that to nvcc ("native"), nvcc does.
+// CMake says which architectures were built; where it left that to nvcc ("native"), nvcc says it.
 const std::vector<BuiltArchitecture>& built() {
   static const std::vector<BuiltArchitecture> all = [] {
     std::vector<BuiltArchitecture> named = built_architectures(MIRILLA_BUILT_FOR);
@@ -27,7 +27,7 @@ const std::vector<BuiltArchitecture>& built() {
 }
 
 std::string text_and_forget(cudaError_t status) {
-  cudaGetLastError();  // what was asked is answered: no later call should report it again
+  cudaGetLastError();  // clear the error: no later call should report it again
   return cudaGetErrorString(status);
 }
 
@@ -49,7 +49,7 @@ DriverAnswer ask_driver() {
     answer.driver_version = 0;
   }
   if (const char* const visible = std::getenv("CUDA_VISIBLE_DEVICES")) answer.visible = visible;
-  // An older driver need not answer the rest: what it says then would be about that.
+  // Do not ask an older driver for the rest: its error would hide the real reason.
   if (answer.driver_version / 1000 < CUDART_VERSION / 1000) return answer;
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
@@ -86,7 +86,7 @@ DeviceFacts ask_facts(int index) {
 
 }  // namespace
 
-// Launchers ask for them again and again: they are asked of the driver once, for all GPUs.
+// Launchers ask for them often, so they are read from the driver once, for all GPUs.
 const DeviceFacts& facts(int index) {
   static const DeviceFacts none{.name = "no GPU", .runtime_version = CUDART_VERSION};
   static const std::vector<DeviceFacts> all = [] {

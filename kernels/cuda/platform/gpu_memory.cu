@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Memory: the GPU's, the host's that the GPU reaches, and what launchers need for a moment.
+// Memory: the GPU's, pinned host memory, and scratch memory for launchers.
 #include <algorithm>
 #include <cstdint>
 #include <map>
@@ -13,7 +13,7 @@ namespace mirilla::cuda {
 
 namespace {
 
-// What is allocated and on which GPU, for the message when memory runs out.
+// The allocations and their GPU, for the message when memory runs out.
 class Held {
  public:
   void add(void* address, int index, size_t bytes) {
@@ -21,7 +21,7 @@ class Held {
     blocks_[address] = {index, bytes};
     total_[index] += bytes;
   }
-  // Whether it was held.
+  // Returns whether it was held.
   bool remove(void* address) {
     const std::lock_guard lock(mutex_);
     const auto found = blocks_.find(address);
@@ -46,11 +46,11 @@ class Held {
 };
 
 Held& held() {
-  static Held& held = *std::make_unique<Held>().release();  // tensors in static objects are released after everything else
+  static Held& held = *std::make_unique<Held>().release();  // never destroyed: tensors in static objects are released last
   return held;
 }
 
-// What Scratch is cut from. It keeps what it has: giving memory back at each synchronize would cost more than all else Scratch does.
+// The pool of Scratch. It keeps its memory: giving it back at each synchronize would cost more than everything else Scratch does.
 cudaMemPool_t make_scratch_pool(int index) {
   cudaMemPool_t made = nullptr;
   uint64_t keep = UINT64_MAX;
@@ -71,11 +71,11 @@ cudaMemPool_t scratch_pool(int index) {
 [[noreturn]] void out_of_memory(size_t bytes) {
   size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
-  cudaGetLastError();  // the message is about the first error, whether or not this one came
+  cudaGetLastError();  // clear a second error: the message is about the first
   throw OutOfMemory("cuda", {.wanted = bytes, .held = held().total(chosen()), .free = free, .total = total});
 }
 
-// What Scratch keeps for its next use may be enough. Nobody may wait for a GPU while a replay of it records.
+// The memory kept by Scratch may be enough. While a replay records, waiting for its GPU is not allowed.
 cudaError_t try_with_less_scratch(void** address, size_t bytes) {
   if (detail::recordings() > 0) return cudaErrorMemoryAllocation;
   detail::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize", "wait for intermediate results that are still in use");

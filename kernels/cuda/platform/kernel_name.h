@@ -13,7 +13,7 @@ inline std::string_view kernel_in(std::string_view function) {
   if (start == std::string_view::npos) return function;
   std::string_view name = function.substr(start + kBefore.size());
   name = name.substr(0, name.find_first_of(";]"));
-  const size_t scope = name.substr(0, name.find('<')).rfind("::");  // namespaces, of which a file's own has a name of the compiler's making
+  const size_t scope = name.substr(0, name.find('<')).rfind("::");  // namespaces; the unnamed one has a name made by the compiler
   if (scope != std::string_view::npos) name.remove_prefix(scope + 2);
   return name;
 }

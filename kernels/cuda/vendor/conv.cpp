@@ -10,7 +10,7 @@
 #include "kernels/cuda/vendor/options.h"
 #include "kernels/cuda/vendor/vendor.h"
 
-// The table's convolutions as problems of cuDNN's.
+// The convolutions of the table of operations, given to cuDNN.
 namespace mirilla::cuda::vendor {
 
 namespace {
@@ -23,7 +23,7 @@ struct Convolutions {
   ConvPlans plans;  // what is chosen on this GPU outlasts the program
 };
 
-// Of each stream that ever computed one. Never destroyed: replays hold what is in it.
+// One entry per stream that has computed a convolution. Never destroyed: replays refer to its contents.
 struct AllConvolutions {
   std::mutex mutex;
   std::map<Stream*, Convolutions> by_stream;
@@ -35,13 +35,13 @@ AllConvolutions& all_convolutions() {
 }
 
 Convolutions& on(Stream& stream) {
-  choose(stream.index());  // the library computes on the thread's GPU
+  choose(stream.index());  // the library uses the thread's GPU
   AllConvolutions& all = all_convolutions();
   const std::lock_guard lock(all.mutex);
   return all.by_stream.try_emplace(&stream, stream).first->second;
 }
 
-// A copy with kFirstLayer channels, zeros in those that are new: a zero's products add nothing to a sum.
+// A copy with kFirstLayer channels, the added ones zero: products with zero add nothing to a sum.
 struct Padded {
   Padded(Stream& stream, const void* from, const Shape& shape, DType dtype)
       : rows(shape[0] * shape[1] * shape[2]), memory(stream, static_cast<size_t>(rows * kFirstLayer) * size_of(dtype)) {
@@ -105,7 +105,7 @@ PlanStore* conv_plan_store() {
   if (!unavailable(chosen()).empty() || !vendor::options().cudnn) return nullptr;
   try {
     return &vendor::plans_of(vendor::cudnn().name(), vendor::cudnn().version());
-  } catch (const DeviceError&) {  // no cuDNN: whoever computes a convolution is told
+  } catch (const DeviceError&) {  // no cuDNN: the next convolution reports it
     return nullptr;
   }
 }

@@ -10,7 +10,7 @@
 #include "kernels/core/error.h"
 #include "kernels/cuda/vendor/cudnn.h"
 
-// The only file that reads cudnn-frontend, half a minute of a compiler's time.
+// The only file that reads cudnn-frontend, which takes the compiler half a minute.
 namespace mirilla::cuda::vendor {
 
 namespace fe = cudnn_frontend;
@@ -19,7 +19,7 @@ namespace {
 
 using Tensor = std::shared_ptr<fe::graph::Tensor_attributes>;
 
-// The numbers that cuDNN knows the tensors by. Pointers are handed over in their order.
+// The numbers by which cuDNN identifies the tensors. Pointers are passed in this order.
 enum Uid : int64_t { kX = 1, kW, kY, kBias, kResidual, kScale, kShift, kSum, kSquares };
 
 void* address_of(const ConvBuffers& buffers, int64_t uid) {
@@ -58,7 +58,7 @@ Attributes spec_of(const Conv2dSpec& spec) {
   return Attributes().set_padding(padding).set_stride(stride).set_dilation(dilation);
 }
 
-// The graph class keeps its list of plans, and with it the notes on each, from its users but not from its heirs.
+// The list of plans and the notes on each plan are protected members of the graph class, hence this derived class.
 class Graph : public fe::graph::Graph {
  public:
   const fe::graph::Execution_plan_list& list() const { return plans; }
@@ -79,7 +79,7 @@ void add_forward(Graph& graph, const ConvProblem& p) {
     x->set_data_type(type_of(p.dtype));
   }
   Tensor y = graph.conv_fprop(x, w, spec_of<fe::graph::Conv_fprop_attributes>(p.spec));
-  // The residual first: in this order cuDNN has it ready-made (ConvBiasAct), in the other it compiles a kernel.
+  // The residual first: for this order cuDNN has a prebuilt kernel (ConvBiasAct), for the other it compiles one.
   if (p.residual)
     y = pointwise(graph, fe::PointwiseMode_t::ADD, y, graph.tensor(tensor("residual", kResidual, p.dtype, p.n, p.k, p.p, p.q)));
   if (p.bias) y = pointwise(graph, fe::PointwiseMode_t::ADD, y, graph.tensor(vector("bias", kBias, p.bias_dtype, p.k)));
@@ -120,7 +120,7 @@ bool has_note(const std::vector<fe::NumericalNote_t>& notes, fe::NumericalNote_t
   return std::find(notes.begin(), notes.end(), note) != notes.end();
 }
 
-// As PyTorch tells them apart: f32 through tensor cores is TF32. [aten/src/ATen/native/cudnn/Conv_v8.cpp]
+// PyTorch's rule: f32 on tensor cores is TF32. [aten/src/ATen/native/cudnn/Conv_v8.cpp]
 bool full_precision(const std::vector<fe::NumericalNote_t>& notes, DType dtype) {
   if (has_note(notes, fe::NumericalNote_t::DOWN_CONVERT_INPUTS) || has_note(notes, fe::NumericalNote_t::REDUCED_PRECISION_REDUCTION))
     return false;
@@ -144,7 +144,7 @@ std::string text_of(int64_t engine, const Knobs& knobs) {
   return text;
 }
 
-// The way back. False where the text is something else.
+// The inverse. False where the text does not have this format.
 bool read_plan(std::string_view text, int64_t& engine, Knobs& knobs) {
   const auto number = [&text](int64_t& value) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -168,12 +168,12 @@ bool read_plan(std::string_view text, int64_t& engine, Knobs& knobs) {
 }  // namespace
 
 struct ConvChip::Inside {
-  cudnnHandle_t handle = nullptr;                           // here
-  std::shared_ptr<const fe::DeviceProperties> description;  // described
+  cudnnHandle_t handle = nullptr;                           // of here()
+  std::shared_ptr<const fe::DeviceProperties> description;  // of described()
 };
 
 ConvChip ConvChip::here() {
-  cudnn();  // throws where there is none
+  cudnn();  // throws where cuDNN is missing
   auto inside = std::make_shared<Inside>();
   const cudnnStatus_t status = fe::detail::create_handle(&inside->handle);
   if (status != CUDNN_STATUS_SUCCESS)
@@ -204,7 +204,7 @@ struct ConvGraph::Inside {
   ConvProblem problem;
   ConvChip chip;
   Graph graph;
-  std::vector<int64_t> uids;  // in the order in which the graph wants pointers
+  std::vector<int64_t> uids;  // in the order in which the graph expects pointers
   int64_t built = -1;
 };
 
@@ -236,7 +236,7 @@ ConvGraph& ConvGraph::operator=(ConvGraph&&) noexcept = default;
 std::vector<ConvCandidate> ConvGraph::candidates() {
   Graph& graph = inside_->graph;
   const int64_t first = graph.get_execution_plan_count();
-  for (const auto mode : {fe::HeurMode_t::A, fe::HeurMode_t::B, fe::HeurMode_t::FALLBACK})  // each alone: one may have nothing to say
+  for (const auto mode : {fe::HeurMode_t::A, fe::HeurMode_t::B, fe::HeurMode_t::FALLBACK})  // each alone: a mode may have no answer
     if (auto status = graph.create_execution_plans({mode}); status.is_bad()) why_ = status.get_message();
   std::vector<ConvCandidate> found;
   std::set<std::string> seen;

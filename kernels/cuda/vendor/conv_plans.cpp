@@ -13,10 +13,10 @@ namespace {
 
 constexpr size_t kMostCandidates = 24;  // cuDNN names over a hundred, best first; building one can take a tenth of a second
 constexpr int kRuns = 5;
-constexpr double kHopeless = 2;  // times the best: not worth more than one run
+constexpr double kHopeless = 2;  // times the best time: not worth more than one run
 
-// Both results are right up to a rounding to their type, and sums of f32 in some order. Relative to the largest value, so that sums that
-// cancel do not count; of halves 4 steps of the last place at the largest value, of f32 what TF32 already breaks.
+// Both results are right up to one rounding to their type, with f32 sums in any order. Relative to the largest value, so that sums that
+// cancel do not matter; for halves 4 units in the last place of the largest value, for f32 a bound that TF32 already exceeds.
 double bound_of(DType result, DType read) {
   if (result == DType::f16) return 0x1p-9;
   if (result == DType::bf16) return 0x1p-6;
@@ -51,7 +51,7 @@ bool ConvPlans::run(const ConvProblem& problem, const ConvBuffers& buffers) {
   return true;
 }
 
-// From memory, or as it was kept; while the stream records, from memory only: loading a plan's code may wait.
+// From memory, or from the keeper; while the stream records, from memory only: loading a plan's code may wait.
 const ConvPlans::Chosen* ConvPlans::known(const ConvProblem& problem) {
   if (const auto found = chosen_.find(problem); found != chosen_.end()) return &found->second;
   if (tools_.recording() || !store_) return nullptr;
@@ -83,7 +83,7 @@ double ConvPlans::time(const std::function<void()>& work, double best) {
   return once > kHopeless * best ? once : tools_.milliseconds(work, kRuns);
 }
 
-// Those that keep to the rules and beat our own kernel, fastest first.
+// The candidates that obey the rules and are faster than our own kernel, fastest first.
 std::vector<ConvPlans::Timed> ConvPlans::timed(const ConvProblem& problem, const ConvBuffers& buffers, double own) {
   std::vector<Timed> all;
   double best = own;
@@ -98,7 +98,7 @@ std::vector<ConvPlans::Timed> ConvPlans::timed(const ConvProblem& problem, const
       const double milliseconds = time([&] { plan->run(buffers); }, best);
       best = std::min(best, milliseconds);
       if (milliseconds < own) all.push_back({std::move(plan), milliseconds});
-    } catch (const DeviceError&) {  // no memory for its workspace, say
+    } catch (const DeviceError&) {  // no memory for its workspace, for example
       ++counts_.failed;
     }
   }
@@ -106,7 +106,7 @@ std::vector<ConvPlans::Timed> ConvPlans::timed(const ConvProblem& problem, const
   return all;
 }
 
-// Holds its result against ours, which is in the sample.
+// Compares its result with ours, which is in the sample.
 bool ConvPlans::is_right(const ConvProblem& problem, const ConvSample& sample, ConvPlan& plan) {
   ConvBuffers ours = sample.buffers, theirs = sample.buffers;
   theirs.written(problem.kind) = sample.elsewhere;
@@ -119,8 +119,8 @@ bool ConvPlans::is_right(const ConvProblem& problem, const ConvSample& sample, C
     return false;
   }
   double bound = bound_of(plan.what().rounded ? problem.dtype : problem.result, problem.dtype);
-  if (rules_.tf32 && problem.dtype == DType::f32) bound = 0x1p-9;  // what was asked for
-  // False for NaN. A result of zeros, or of ours that is not finite, is no witness.
+  if (rules_.tf32 && problem.dtype == DType::f32) bound = 0x1p-9;  // TF32 was requested
+  // False for NaN. A result of zeros, or one of ours that is not finite, proves nothing.
   const bool right = distance.largest > 0 && std::isfinite(distance.largest) && distance.apart <= bound * distance.largest;
   if (!right) ++counts_.wrong;
   return right;
@@ -145,7 +145,7 @@ ConvPlans::Chosen ConvPlans::fastest_on(const ConvProblem& problem, const ConvSa
   const auto run_own = [&] { tools_.run_own(problem, sample.buffers); };
   const double own = time(run_own, std::numeric_limits<double>::infinity());
   std::vector<Timed> faster = timed(problem, sample.buffers, own);
-  if (!faster.empty()) run_own();  // the candidates wrote over it
+  if (!faster.empty()) run_own();  // the candidates overwrote its result
   for (Timed& candidate : faster)
     if (is_right(problem, sample, *candidate.plan))
       return {{candidate.plan->what().plan, candidate.milliseconds}, std::move(candidate.plan)};

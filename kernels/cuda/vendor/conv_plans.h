@@ -25,24 +25,24 @@ class ConvPlan {
   virtual ~ConvPlan() = default;
   virtual const ConvCandidate& what() const = 0;
   virtual size_t workspace_bytes() const = 0;
-  /// Puts it on the stream. Does not wait.
+  /// Starts it on the stream. Does not wait.
   virtual void run(const ConvBuffers& buffers) = 0;
 };
 
-/// How far two results lie apart.
+/// The difference of two results.
 struct Distance {
-  double largest = 0;  // magnitude of ours; not finite where any of ours is
-  double apart = 0;    // the largest difference; not finite where a value of the other's is not finite and ours is
+  double largest = 0;  // largest magnitude in ours; not finite where any value of ours is not
+  double apart = 0;    // the largest difference; not finite where a value of theirs is not finite and ours is
 };
 
-/// Tensors to try plans on: what is read is uniform in [-1,1), the same each time, so that neither a choice nor its check depends on what a
-/// training step happens to hold, an overflow, say, or a gradient of zeros.
+/// Tensors to try plans on: inputs are uniform in [-1,1), the same each time, so that neither a choice nor its check depends on the values
+/// of a training step, such as an overflow or a gradient of zeros.
 struct ConvSample {
   ConvBuffers buffers;
   void* elsewhere = nullptr;  // room for a second result
 };
 
-/// All that the choice asks of cuDNN and CUDA. Tests put a recorder here.
+/// Everything that the choice needs from cuDNN and CUDA. Tests replace it by a recorder.
 class ConvTools {
  public:
   virtual ~ConvTools() = default;
@@ -50,61 +50,61 @@ class ConvTools {
   virtual std::vector<ConvCandidate> candidates(const ConvProblem& problem) = 0;
   /// Null where the library does not know the plan, or cannot build it.
   virtual std::unique_ptr<ConvPlan> build(const ConvProblem& problem, const std::string& plan) = 0;
-  /// Our own kernel, on the stream. Does not wait.
+  /// Starts our own kernel on the stream. Does not wait.
   virtual void run_own(const ConvProblem& problem, const ConvBuffers& buffers) = 0;
-  /// Of one of `times` runs in a row, on the device's own clock. Waits.
+  /// The time of one of `times` runs in a row, by the device's clock. Waits.
   virtual double milliseconds(const std::function<void()>& work, int times) = 0;
-  /// Until done() is called. Throws DeviceError where the memory does not suffice.
+  /// Valid until done() is called. Throws DeviceError where there is not enough memory.
   virtual ConvSample sample(const ConvProblem& problem) = 0;
   virtual void done() = 0;
-  /// Between `count` elements of a type. Waits.
+  /// The difference between `count` elements of a type. Waits.
   virtual Distance distance(const void* ours, const void* theirs, DType dtype, int64_t count) = 0;
 };
 
-/// What a plan must keep to.
+/// Rules that a plan must obey.
 struct PlanRules {
   size_t workspace_bytes = size_t{1} << 30;
-  bool deterministic = false;  // adds in a fixed order, and is not chosen by timing, which is another at each run
+  bool deterministic = false;  // adds in a fixed order, and is not chosen by timing, which varies from run to run
   bool tf32 = false;           // may round f32 to TF32
 };
 
-/// Finds each problem its fastest plan, once, and runs it from then on.
+/// Finds the fastest plan for each problem, once, and runs it from then on.
 ///
-/// At a problem's first call: the plan that is kept for it, as long as the library still builds it within the rules. Else the candidates
-/// that keep to the rules are timed on a sample, and our own kernel with them; the fastest one's result is held against our own kernel's,
+/// At a problem's first call: take the plan kept for it, if the library still builds it within the rules. Else the candidates
+/// that obey the rules are timed on a sample, together with our own kernel; the result of the fastest is compared with our own kernel's,
 /// and it is chosen if
 ///
 ///   |theirs - ours| <= bound max |ours|      for each element; the bound by the result's dtype, see is_right
 ///
-/// or else passed over for the next. A candidate that fails is passed over. Where the rules want determinism nothing is timed, and the
-/// first candidate that is right is chosen. While the stream records nothing is timed, built or chosen: a problem that has no plan yet is
-/// our own kernel's.
+/// otherwise the next is tried. A candidate that fails is skipped. Where the rules ask for determinism nothing is timed, and the
+/// first candidate that is right is chosen. While the stream records nothing is timed, built or chosen: a problem that has no plan yet
+/// runs our own kernel.
 class ConvPlans {
  public:
   /// `store` is where choices outlast the program, not asked while a stream records; it may be null. Both outlive this.
   ConvPlans(ConvTools& tools, PlanStore* store, const PlanRules& rules) : tools_(tools), store_(store), rules_(rules) {}
 
-  /// Puts the whole problem on the stream and returns true; or returns false, and our own kernel is to run. Waits where it chooses, which
-  /// is once a problem and never while the stream records.
+  /// Starts the whole problem on the stream and returns true; or returns false, and the caller runs our own kernel. Waits where it chooses,
+  /// which is once per problem and never while the stream records.
   bool run(const ConvProblem& problem, const ConvBuffers& buffers);
 
-  /// False where run would return false for sure: for callers that have something to prepare.
+  /// False where run would certainly return false: for callers that have to prepare buffers.
   bool may_run(const ConvProblem& problem) const;
 
   /// All choices so far, by key.
   std::map<std::string, StoredPlan> chosen() const;
   struct Counts {
     int timed = 0;      // problems whose candidates were timed
-    int kept = 0;       // problems that took a plan that was kept
-    int stale = 0;      // such plans that the library did not build any more, or that broke the rules
-    int wrong = 0;      // plans whose result was not ours
+    int kept = 0;       // problems that took a kept plan
+    int stale = 0;      // kept plans that the library no longer builds, or that broke the rules
+    int wrong = 0;      // plans whose result differed from ours
     int failed = 0;     // plans that the library or the device refused to run
-    int untried = 0;    // problems left to our own kernel until the program ends: no memory for a sample
+    int untried = 0;    // problems that run our own kernel until the program ends: no memory for a sample
     int unplanned = 0;  // calls without a plan while the stream recorded
   };
   Counts counts() const;
 
-  /// Problem and rules: plans chosen under other rules are other plans.
+  /// Problem and rules: plans chosen under other rules have other keys.
   std::string key_of(const ConvProblem& problem) const;
 
  private:

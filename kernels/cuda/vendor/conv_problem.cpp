@@ -11,7 +11,7 @@ bool aligned(std::initializer_list<const void*> addresses) {
   return true;
 }
 
-void* read(const ConstView& view) { return const_cast<void*>(view.address); }  // cuDNN takes all addresses alike
+void* read(const ConstView& view) { return const_cast<void*>(view.address); }  // cuDNN takes const and other addresses alike
 
 ConvCall call_of(ConvKind kind, const ConstView& x, const ConstView& w, const ConstView& y, const Conv2dSpec& spec, DType dtype,
                  DType result) {

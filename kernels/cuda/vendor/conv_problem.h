@@ -12,17 +12,17 @@ namespace mirilla::cuda::vendor {
 /// Which of a convolution's three tensors is written. The other two are read.
 enum class ConvKind : uint8_t { forward, backward_data, backward_weight };
 
-/// One convolution as a library sees it: x (n,h,w,c), weights (k,r,s,c), y (n,p,q,k), all dense. Equal problems share a plan.
+/// One convolution as described to a library: x (n,h,w,c), weights (k,r,s,c), y (n,p,q,k), all dense. Equal problems share a plan.
 struct ConvProblem {
   ConvKind kind = ConvKind::forward;
-  DType dtype = DType::f16;   // of what is read
-  DType result = DType::f16;  // of what is written: dtype, or f32 for weights' gradients
+  DType dtype = DType::f16;   // of the tensors that are read
+  DType result = DType::f16;  // of the tensor that is written: dtype, or f32 for weights' gradients
   int64_t n = 0, h = 0, w = 0, c = 0;
   int64_t k = 0, r = 0, s = 0;
   int64_t p = 0, q = 0;
   Conv2dSpec spec;
 
-  // Forward only: y = max(conv2d(max(scale x + shift, 0), weights) + residual + bias, 0), each part where asked for, and the sums of y.
+  // Forward only: y = max(conv2d(max(scale x + shift, 0), weights) + residual + bias, 0), each part where requested, and the sums of y.
   bool scale_shift_relu = false;  // scale, shift (c), like x
   bool bias = false;
   DType bias_dtype = DType::f32;
@@ -33,10 +33,11 @@ struct ConvProblem {
   bool operator==(const ConvProblem&) const = default;
 };
 
-/// "forward f16 (128,32,32,64) * (64,3,3,64) stride 1 padding 1 dilation 1 + bias f32 + residual, relu": for people, and the key of a plan.
+/// "forward f16 (128,32,32,64) * (64,3,3,64) stride 1 padding 1 dilation 1 + bias f32 + residual, relu": for messages, and the key of a
+/// plan.
 std::string to_string(const ConvProblem& problem);
 
-/// Where a problem's tensors lie. x, w and y stand for themselves or for their gradients.
+/// The addresses of a problem's tensors. x, w and y are the tensors themselves or their gradients.
 struct ConvBuffers {
   void *x = nullptr, *w = nullptr, *y = nullptr;
   void *bias = nullptr, *residual = nullptr;
@@ -50,23 +51,23 @@ struct HashOfProblem {
   size_t operator()(const ConvProblem& problem) const noexcept;
 };
 
-/// How many elements the written one of x, w, y has.
+/// The number of elements of the tensor that is written.
 int64_t elements_written(const ConvProblem& problem);
 
-/// Empty, or why cuDNN is not asked: a dtype it is not used for, channels no multiple of 8 (4 for what is read of f32), an empty tensor.
+/// Empty, or why cuDNN is not asked: a dtype it is not used for, channels that are not a multiple of 8 (4 for f32 inputs), an empty tensor.
 std::string declined(const ConvProblem& problem);
 
-/// A call of the table as a problem.
+/// A call of the table of operations as a problem.
 struct ConvCall {
   ConvProblem problem;
   ConvBuffers buffers;
-  /// Pictures of less than kFirstLayer channels: problem.c is kFirstLayer, and the buffers x and w stand for tensors that the caller is to
-  /// make, with zeros in the channels that are new; a weights' gradient is that of the channels that are there.
+  /// Pictures of less than kFirstLayer channels: problem.c is kFirstLayer, and the caller replaces the buffers x and w by tensors that it
+  /// makes, with zeros in the added channels; a gradient of the weights keeps the original channels.
   bool first_layer = false;
 };
-inline constexpr int64_t kFirstLayer = 4;  // 8 bytes, for which cuDNN has kernels of their own
+inline constexpr int64_t kFirstLayer = 4;  // 8 bytes, for which cuDNN has special kernels
 
-/// Nothing where cuDNN is not asked: see declined(), and every address must be a multiple of 16.
+/// Empty where cuDNN is not asked: see declined(), and also where an address is not a multiple of 16.
 std::optional<ConvCall> forward_call(const Conv2dBiasAddRelu& call);
 std::optional<ConvCall> backward_data_call(const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx);
 std::optional<ConvCall> backward_weight_call(const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw);

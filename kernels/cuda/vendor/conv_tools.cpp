@@ -22,11 +22,11 @@ class CudnnPlan final : public ConvPlan {
   size_t bytes_;
 };
 
-constexpr std::string_view kRounded = "rounded ";  // before such a plan's words
+constexpr std::string_view kRounded = "rounded ";  // prefix of such a plan's text
 
-// cuDNN has few kernels that store f32 from halves or add a bias in f32 to them, and dozens that do it all in halves. This plan is one of
-// the latter with the bias rounded before or the gradient widened after it: one rounding more than ours, the one that PyTorch's mixed
-// precision has too.
+// cuDNN has few kernels that store f32 from halves or add a bias in f32 to them, and dozens that work in halves throughout. This plan is
+// one of the latter with the bias rounded before or the gradient widened after it: one rounding more than ours, as in PyTorch's mixed
+// precision.
 class RoundedPlan final : public ConvPlan {
  public:
   RoundedPlan(ConvGraph graph, const ConvProblem& problem, Stream& stream, Workspace& workspace)
@@ -68,7 +68,7 @@ ConvProblem in_halves(ConvProblem p) {
   return p;
 }
 
-// A graph that this cuDNN does not take has no plans.
+// A graph that this cuDNN does not accept has no plans.
 template <class F>
 auto unless_refused(F&& f) -> decltype(f()) {
   try {
@@ -143,7 +143,7 @@ ConvSample CudnnTools::sample(const ConvProblem& p) {
   const Shape shapes[] = {shape_of_x(p), shape_of_w(p), shape_of_y(p)};
   const int64_t elements[] = {
       shapes[0].numel(), shapes[1].numel(), shapes[2].numel(), p.bias ? p.k : 0, p.residual ? shapes[2].numel() : 0, elements_written(p)};
-  constexpr size_t kAlign = 256, kElement = sizeof(float);  // of the widest
+  constexpr size_t kAlign = 256, kElement = sizeof(float);  // size of the widest element
   const auto bytes_of = [](int64_t count) { return (static_cast<size_t>(count) * kElement + kAlign - 1) / kAlign * kAlign; };
   size_t bytes = 0;
   for (const int64_t count : elements) bytes += bytes_of(count);

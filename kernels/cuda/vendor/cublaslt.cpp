@@ -8,7 +8,7 @@ namespace mirilla::cuda::vendor {
 
 namespace {
 
-// All that is used here is as old as the major version.
+// Everything used here exists since the first release of the major version.
 LibraryWanted wanted() {
   return {.name = "cuBLASLt",
           .files = {fmt::format("libcublasLt.so.{}", CUBLAS_VER_MAJOR), "libcublasLt.so"},

@@ -9,7 +9,7 @@
 
 namespace mirilla::cuda::vendor {
 
-/// The functions of cuBLASLt that are used here: the library's, or a test's.
+/// The functions of cuBLASLt that are used here, from the library or from a test.
 struct CublasLt {
   decltype(&cublasLtCreate) create = nullptr;
   decltype(&cublasLtDestroy) destroy = nullptr;
@@ -30,7 +30,7 @@ struct CublasLt {
   void check(cublasStatus_t status, std::string_view call, std::string_view purpose) const;
 };
 
-/// The library, opened at its first use. Throws DeviceError each time it is asked where it is missing or of another major version.
+/// The library, opened at its first use. Throws DeviceError at each call where it is missing or of another major version.
 const Library& cublaslt_library();
 /// Its functions.
 const CublasLt& cublaslt();

@@ -6,7 +6,7 @@
 /// cuDNN, opened at its first use.
 namespace mirilla::cuda::vendor {
 
-/// Throws DeviceError each time it is asked where cuDNN is missing, of another major version, or older than the headers of this build.
+/// Throws DeviceError at each call where cuDNN is missing, of another major version, or older than the headers of this build.
 const Library& cudnn();
 
 }  // namespace mirilla::cuda::vendor

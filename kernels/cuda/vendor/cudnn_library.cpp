@@ -9,7 +9,7 @@ namespace mirilla::cuda::vendor {
 
 namespace {
 
-// cudnn-frontend asks the headers, when it is compiled, what cuDNN can do; so an older cuDNN than theirs will not do.
+// cudnn-frontend reads at compile time from the headers what cuDNN can do, so an older cuDNN than the headers is refused.
 LibraryWanted wanted() {
   return {.name = "cuDNN",
           .files = {fmt::format("libcudnn.so.{}", CUDNN_MAJOR), "libcudnn.so"},

@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/vendor/cudnn.h"
 
-// What cudnn-frontend calls, under the names that it was compiled with: each looks its function up once, in the library that was opened.
+// The functions that cudnn-frontend calls, under their original names: each looks up its function once, in the library that was opened.
 // cudnn-frontend's own way of opening cuDNN would open a second CUDA runtime beside ours.
 
 namespace {

@@ -15,7 +15,7 @@ namespace mirilla::cuda::vendor {
 
 namespace {
 
-constexpr int kGuesses = 8;  // of cuBLASLt's, best first, to time
+constexpr int kGuesses = 8;  // of cuBLASLt to time, best first
 constexpr int kRuns = 5;
 
 cudaDataType_t data_type(DType dtype) { return dtype == DType::f16 ? CUDA_R_16F : dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
@@ -31,7 +31,7 @@ cublasLtEpilogue_t epilogue_of(Epilogue epilogue) {
 
 bool adds_bias(Epilogue epilogue) { return epilogue == Epilogue::bias || epilogue == Epilogue::relu_bias; }
 
-// A plan is the library's 64 opaque bytes and the workspace they ask for: hexadecimal words, the workspace last.
+// A plan is the library's 64 opaque bytes and the workspace they need: hexadecimal words, the workspace last.
 constexpr size_t kWords = std::size(cublasLtMatmulAlgo_t{}.data);
 
 std::string text_of(const cublasLtMatmulHeuristicResult_t& choice) {
@@ -40,7 +40,7 @@ std::string text_of(const cublasLtMatmulHeuristicResult_t& choice) {
   return text + fmt::format("{:x}", choice.workspaceSize);
 }
 
-// False where it is not what text_of writes.
+// False where the text was not written by text_of.
 bool read_plan(const std::string& text, cublasLtMatmulHeuristicResult_t& choice) {
   const char* at = text.data();
   const char* const end = at + text.size();
@@ -73,13 +73,13 @@ std::string to_string(const Product& p) {
                      kEpilogues[static_cast<size_t>(p.epilogue)], p.alignment);
 }
 
-// cuBLAS counts columns first, so it sees each row-major matrix transposed, and is asked for
+// cuBLAS stores matrices by columns, so it sees each row-major matrix transposed, and is asked for
 //
 //   y' (N,M) = op(b)' op(a)'
 //
-// where a dash is what is in memory, read column by column: its A is our b, its B is our a, and each is transposed where ours is. A
-// row-major matrix of R rows and C columns is, to it, one of C rows, R columns and a leading dimension of C. A bias has an element a row of
-// y', which is a column of y.
+// where a dash marks the same memory read column by column: its A is our b, its B is our a, and each is transposed where ours is. A
+// row-major matrix of R rows and C columns is, to it, one of C rows, R columns and a leading dimension of C. A bias has one element per row
+// of y', which is a column of y.
 struct Gemm::Prepared {
   Prepared(const CublasLt& from, const Product& of) : library(from), product(of), purpose("compute " + to_string(of)) {
     check(library.operation_create(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
@@ -135,7 +135,7 @@ Gemm::~Gemm() {
   static_cast<void>(library_.destroy(handle_));
 }
 
-// Best first; none where it has no algorithm for the product.
+// Best first; empty where it has no algorithm for the product.
 std::vector<cublasLtMatmulHeuristicResult_t> Gemm::guesses(const Prepared& p) {
   cublasLtMatmulPreference_t preference = nullptr;
   p.check(library_.preference_create(&preference), "cublasLtMatmulPreferenceCreate");
@@ -145,7 +145,7 @@ std::vector<cublasLtMatmulHeuristicResult_t> Gemm::guesses(const Prepared& p) {
     p.check(library_.preference_set(preference, attribute, &value, sizeof value), "cublasLtMatmulPreferenceSetAttribute");
   };
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, static_cast<uint64_t>(most_workspace_));
-  // Parts of a sum that were rounded to halves in between would be rounded twice.
+  // Without this, partial sums could be rounded to halves and the result would be rounded twice.
   set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   for (const auto attribute : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                                CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
@@ -174,7 +174,7 @@ cublasStatus_t Gemm::start(const Prepared& p, const ProductBuffers& buffers, con
                          workspace, choice.workspaceSize, tools_.stream());
 }
 
-// The library itself says whether bytes that came from a file are an algorithm for this product.
+// The library checks whether the bytes from a file are an algorithm for this product.
 bool Gemm::take_stored(Prepared& p) {
   const auto stored = plans_.find(to_string(p.product));
   cublasLtMatmulHeuristicResult_t choice{}, checked{};
@@ -203,7 +203,7 @@ bool Gemm::choose(Prepared& p, const ProductBuffers& buffers) {
   }
   double best = std::numeric_limits<double>::infinity();
   for (const auto& guess : found) {
-    if (start(p, buffers, guess) != CUBLAS_STATUS_SUCCESS) continue;  // also warms up: kernels are loaded at their first run
+    if (start(p, buffers, guess) != CUBLAS_STATUS_SUCCESS) continue;  // this also warms up: kernels are loaded at their first run
     const double milliseconds = tools_.milliseconds([&] {
       for (int i = 0; i < kRuns; ++i) p.check(start(p, buffers, guess), "cublasLtMatmul");
     });

@@ -40,9 +40,9 @@ struct OnStream {
   Gemm gemm;
 };
 
-// One a stream, made at its first product and, like the stream of the device, never destroyed.
+// One per stream, made at its first product and, like the stream of the device, never destroyed.
 Gemm& gemm_on(Stream& stream) {
-  choose(stream.index());  // the library computes on the thread's GPU
+  choose(stream.index());  // the library uses the thread's GPU
   static std::mutex mutex;
   static auto& all = *std::make_unique<std::map<Stream*, std::unique_ptr<OnStream>>>().release();
   const std::lock_guard lock(mutex);

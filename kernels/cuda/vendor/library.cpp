@@ -19,7 +19,7 @@ std::string hint_for(const LibraryWanted& wanted) {
                      wanted.package, wanted.place_variable);
 }
 
-// Every name under which the library may be opened, in order; one without a slash is looked up by the loader.
+// Every name under which the library may be opened, in order; the loader looks up a name without a slash.
 std::vector<std::string> candidates(const LibraryWanted& wanted) {
   std::vector<std::string> all;
   const auto add_folder = [&](const fs::path& folder) {
@@ -39,15 +39,15 @@ std::vector<std::string> candidates(const LibraryWanted& wanted) {
   return all;
 }
 
-// Opened, or null where it is nowhere. A file that is there and does not open is an error: going on would hide the reason.
+// The opened library, or null where it was not found. A file that exists and does not open is an error: going on would hide the reason.
 void* open_first(const LibraryWanted& wanted) {
   for (const std::string& candidate : candidates(wanted)) {
     if (void* const handle = dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
     const char* const said = dlerror();
     const std::string reason = said ? said : "no reason was given";
     const bool by_loader = candidate.find('/') == std::string::npos;
-    // The loader says of a file that it did not find "NAME: cannot open shared object file"; of one whose own libraries are missing,
-    // theirs.
+    // For a file that it did not find the loader says "NAME: cannot open shared object file"; where the file's own libraries are missing,
+    // it names those.
     const bool absent = by_loader ? reason.rfind(candidate + ": cannot open", 0) == 0 : !fs::exists(candidate);
     if (!absent) throw DeviceError(fmt::format("{} could not be opened: {}", wanted.name, reason), hint_for(wanted));
   }

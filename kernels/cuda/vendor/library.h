@@ -12,7 +12,7 @@ namespace mirilla::cuda::vendor {
 using LibraryVersion = int;
 std::string version_text(LibraryVersion version);
 
-/// What is asked of a library before it is used.
+/// The requirements on a library, checked before it is used.
 struct LibraryWanted {
   std::string name;                                 // "cuDNN"
   std::vector<std::string> files;                   // "libcudnn.so.9", "libcudnn.so": tried in this order in each place
@@ -20,20 +20,20 @@ struct LibraryWanted {
   LibraryVersion oldest = 0;                        // same major, and not older
   std::string place_variable;                       // "MIRILLA_CUDNN_PATH": a folder, or the file itself
   std::vector<std::filesystem::path> folders = {};  // where to look after the loader's own path
-  std::string package;                              // what pip installs: "nvidia-cudnn-cu13"
+  std::string package;                              // the pip package: "nvidia-cudnn-cu13"
 };
 
-/// A shared library of NVIDIA's, opened when it is first needed, so that programs start without it; never closed.
+/// A shared library from NVIDIA, opened when it is first needed, so that programs start without it; never closed.
 class Library {
  public:
-  /// Looks where `place_variable` says, and only there if it is set; else in the loader's path (LD_LIBRARY_PATH, the system's folders),
-  /// then in `folders`. The first file that is there is taken. Throws DeviceError with one sentence where there is none, where it does not
-  /// open, or where its version is of another major or too old; the hint says what to install and how to do without.
+  /// Looks at the place that `place_variable` names, and only there if it is set; else in the loader's path (LD_LIBRARY_PATH, the system's
+  /// folders), then in `folders`. Takes the first file that exists. Throws DeviceError with one sentence where there is none, where it does
+  /// not open, or where its version is of another major or too old; the hint says what to install and how to run without it.
   static Library open(const LibraryWanted& wanted);
 
   const std::string& name() const { return name_; }
   LibraryVersion version() const { return version_; }
-  /// Where the loader found it.
+  /// The path at which the loader found it.
   const std::string& path() const { return path_; }
 
   /// Throws DeviceError naming the library, its version and the function it lacks.

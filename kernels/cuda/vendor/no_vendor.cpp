@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/vendor/vendor.h"
 
-// The executor has no libraries: our own kernels, which are what it is for, stand in.
+// The executor has no libraries; it exists to run our own kernels.
 namespace mirilla::MIRILLA_PLATFORM::vendor {
 
 bool matmul(Stream&, const ConstView&, const ConstView&, const MatmulSpec&, const View&) { return false; }

@@ -8,9 +8,9 @@ namespace mirilla::cuda::vendor {
 /// How NVIDIA's libraries are to be used. Read once from the environment:
 ///
 ///   MIRILLA_VENDOR         on (the default), off, cudnn or cublaslt: only that one; our own kernels do the rest
-///   MIRILLA_WORKSPACE      bytes that a call may take beside its operands, with K, M or G for the powers of 1024; 1G
-///   MIRILLA_DETERMINISTIC  1: only ways that give the same bits at each run
-///   MIRILLA_TF32           1: convolutions in f32 may round what they read to TF32, as PyTorch's do unless told otherwise
+///   MIRILLA_WORKSPACE      the most bytes a call may use beside its operands, with K, M or G for the powers of 1024; 1G
+///   MIRILLA_DETERMINISTIC  1: only algorithms that give the same bits in each run
+///   MIRILLA_TF32           1: convolutions in f32 may round their inputs to TF32, as PyTorch does by default
 struct Options {
   bool cudnn = true;
   bool cublaslt = true;
@@ -20,10 +20,10 @@ struct Options {
   bool operator==(const Options&) const = default;
 };
 
-/// What the environment says. Throws UsageError naming a variable that says something else.
+/// The options from the environment. Throws UsageError naming a variable with an invalid value.
 Options options_from_environment();
 
-/// Those in force: the environment's, until set_options is called. Not while a call is under way.
+/// The options in force: the environment's, until set_options is called. Do not set them during a call.
 const Options& options();
 void set_options(const Options& wanted);
 

@@ -4,12 +4,12 @@
 #include "kernels/core/backend.h"
 #include "kernels/cuda/platform/platform.h"
 
-/// NVIDIA's libraries behind the table of operations: cuDNN's convolutions and cuBLASLt's products.
+/// NVIDIA's libraries for the table of operations: cuDNN's convolutions and cuBLASLt's products.
 ///
-/// Each function either puts the whole call on the stream and returns true, or starts nothing and returns false, where the library has no
-/// good way for the call (an odd number of channels, an address that suits no vector) or the options leave it out; then our own kernels
-/// run. Arguments are those of the table. None waits for the device, except that the first call of a kind and size times its candidates,
-/// and that never while the stream records. Throws DeviceError where a library is missing, of another major version, or fails.
+/// Each function either starts the whole call on the stream and returns true, or starts nothing and returns false, where the library has no
+/// good algorithm for the call (an odd number of channels, an unaligned address) or the options exclude it; then our own kernels
+/// run. Arguments are those of the table of operations. None waits for the device, except that the first call of a kind and size times its
+/// candidates, but never while the stream records. Throws DeviceError where a library is missing, of another major version, or fails.
 ///
 /// On the executor, and in builds without the libraries, every function returns false.
 namespace mirilla::MIRILLA_PLATFORM::vendor {

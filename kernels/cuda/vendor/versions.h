@@ -3,7 +3,7 @@
 
 #include <string>
 
-/// "cuDNN 9.19.0", or in one sentence why there is none. None of these throws.
+/// "cuDNN 9.19.0", or one sentence that says why it is missing. None of these throws.
 namespace mirilla::cuda::vendor {
 
 std::string cudnn_version_text();

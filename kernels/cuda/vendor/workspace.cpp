@@ -12,7 +12,7 @@ Workspace::~Workspace() {
 void* Workspace::at_least(size_t bytes) {
   if (bytes == 0) return nullptr;
   if (bytes > bytes_) {
-    // While a replay records, nothing may be waited for, and giving memory back waits.
+    // While a replay records, waiting is not allowed, and freeing memory waits.
     void* const before = std::exchange(block_, nullptr);
     if (before && !recorded_ && !stream_.recording()) release(before);
     bytes_ = 0;

@@ -7,7 +7,7 @@
 
 namespace mirilla::cuda::vendor {
 
-/// Memory for what a library needs beside its operands: one block a stream, since its work is in order. It grows, and a block that a replay
+/// Memory that a library needs beside its operands: one block per stream, since its work is in order. It grows, and a block that a replay
 /// may have recorded is kept for as long as the program runs.
 class Workspace {
  public:

@@ -26,7 +26,7 @@ Stamp RaceWatch::stamp_of(const Warp& warp, const Instruction& i, const Access& 
   return stamp;
 }
 
-// Does what was stamped happen before anything that the lane does now?
+// Whether the stamped access happens before anything that the lane does now.
 bool RaceWatch::before(const Warp& warp, u32 lane, const Stamp& stamp) const {
   if (stamp.launch != launch_.launch) return true;
   if (stamp.block != block_.number) {
@@ -88,7 +88,7 @@ void RaceWatch::check(const Warp& warp, const Instruction& i, Cell& cell, const 
 
 void RaceWatch::touch(const Warp& warp, const Instruction& i, Page& page, u64 offset, const Access& access, const char* where) {
   if (page.cells.empty()) page.cells.resize(kPageBytes / 4);
-  if (!page.fine && (access.bytes < 4 || offset % 4 != 0)) {  // from a cell per word to a cell per byte
+  if (!page.fine && (access.bytes < 4 || offset % 4 != 0)) {  // change from one cell per word to one per byte
     std::vector<Cell> fine(kPageBytes);
     for (u32 k = 0; k < kPageBytes; ++k) {
       fine[k] = page.cells[k / 4];
@@ -103,7 +103,7 @@ void RaceWatch::touch(const Warp& warp, const Instruction& i, Page& page, u64 of
 
 void RaceWatch::global(const Warp& warp, const Instruction& i, Allocation& allocation, const Access& access) {
   if (!allocation.races) allocation.races = std::make_unique<RaceShadow>();
-  // Pages by address and not by offset: an access is aligned, so it never spans two.
+  // Pages are found by address and not by offset: an access is aligned, so it never spans two pages.
   touch(warp, i, allocation.races->pages[access.address / kPageBytes], access.address % kPageBytes, access, "global");
 }
 
@@ -134,7 +134,7 @@ void RaceWatch::arrive(const Warp& warp, u32 barrier, u32 lanes) {
   arrived_[barrier].push_back(warp.index);
 }
 
-// Lanes of a warp that wait at the barrier meet as well, whatever part of the warp arrived first.
+// Lanes of one warp that wait at the barrier are ordered by it too, whichever lanes arrived first.
 void RaceWatch::release(const Block& block, u32 barrier) {
   for (u32 w : arrived_[barrier]) {
     for (size_t k = 0; k < warps_.size(); ++k) warps_[w].warps[k] = std::max(warps_[w].warps[k], joint_[barrier][k]);

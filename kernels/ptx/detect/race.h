@@ -11,15 +11,15 @@
 
 namespace mirilla::ptx {
 
-// Two accesses race if they touch the same byte, one of them writes, not both are atomic or volatile, and nothing orders them. What orders:
-// barriers (of a block, of a warp), and across blocks a fence before an atomic (or volatile, or relaxed) write that an atomic of the other
-// block then sees. Order is kept in clocks: each lane has one and knows how far it has seen those of the other lanes of its warp; each warp
-// has one and knows how far it has seen the other warps of the block; each block has one and knows the others' from atomics. Where a single
-// lane releases or acquires, its whole warp or block counts as having done so: a race may be missed then, but none is invented. Two writes
-// of the same value, and a plain read beside an atomic update, are let pass.
+// Two accesses race if they touch the same byte, one of them writes, not both are atomic or volatile, and nothing orders them. They are
+// ordered by barriers (of a block, of a warp), and across blocks a fence before an atomic (or volatile, or relaxed) write that an atomic of
+// the other block then sees. Order is tracked with vector clocks: each lane has one and knows the last clock it has seen of each lane of
+// its warp; each warp has one and knows the last clock it has seen of each warp of the block; each block has one and learns the others'
+// from atomics. Where a single lane releases or acquires, its whole warp or block counts as having done so: a race may then be missed, but
+// none is reported falsely. Two writes of the same value, and a plain read beside an atomic update, are allowed.
 
 struct Stamp {
-  u32 launch = 0;  // 0: nobody was there
+  u32 launch = 0;  // 0: no access yet
   u32 block = 0;
   u32 block_clock = 0;
   u32 warp_clock = 0;
@@ -27,17 +27,17 @@ struct Stamp {
   u32 info = 0;
   u16 thread = 0;  // in its block
   bool strong = false;
-  bool many = false;  // of a read: several threads, of which this is the last
+  bool many = false;  // for a read: several threads read, this one last
 };
 
 struct Cell {
   Stamp write, read;
-  Stamp other;                // an earlier read that `read` is in no order with
+  Stamp other;                // an earlier read that is not ordered with `read`
   std::array<u8, 4> value{};  // what `write` wrote
   bool valued = false;
 };
 
-/// Cells of a piece of memory: one per 4 bytes, or one per byte once something smaller was accessed there.
+/// Cells of a piece of memory: one per 4 bytes, or one per byte once a smaller access has happened there.
 struct Page {
   bool fine = false;
   std::vector<Cell> cells;
@@ -48,7 +48,7 @@ struct RaceShadow {
   std::unordered_map<u64, Page> pages;
 };
 
-/// What the blocks of a launch know of one another.
+/// What the blocks of a launch know about one another.
 struct LaunchRaces {
   u32 launch = 0;
   std::unordered_map<u64, std::map<u32, u32>> released;  // address -> block -> clock
@@ -61,8 +61,8 @@ struct Access {
   bool store = false;
   bool strong = false;
   bool whole_warp = false;
-  const u8* now = nullptr;    // what is there
-  const u8* fresh = nullptr;  // what a store writes; nullptr: not known
+  const u8* now = nullptr;    // the bytes in memory
+  const u8* fresh = nullptr;  // the bytes that a store writes; nullptr: unknown
 };
 
 /// Watches one block.
@@ -75,13 +75,13 @@ struct RaceWatch {
   void arrive(const Warp& warp, u32 barrier, u32 lanes);
   void release(const Block& block, u32 barrier);
   void fence();
-  /// An atomic or volatile access of a lane: it publishes what the block fenced before, and learns what others published there.
+  /// An atomic or volatile access of a lane: it publishes what the block has fenced so far, and learns what others published there.
   void synchronise(const Warp& warp, const Instruction& i, u64 address, bool writes);
 
  private:
   struct WarpClocks {
     std::array<std::array<u32, kLanes>, kLanes> seen{};  // seen[l][k]: how far lane l has seen lane k
-    std::vector<u32> warps;                              // how far it has seen the others
+    std::vector<u32> warps;                              // the last clock seen of each other warp
     u32 clock = 1;
   };
   bool before(const Warp& warp, u32 lane, const Stamp& stamp) const;
@@ -94,10 +94,10 @@ struct RaceWatch {
   std::vector<WarpClocks> warps_;
   RaceShadow shared_;
   std::array<std::vector<u32>, 16> joint_;            // of each barrier: the clocks of all who arrived
-  std::array<std::vector<u32>, 16> arrived_;          // warps
-  std::unordered_map<u64, std::vector<u32>> inside_;  // of an address with atomics: the warps' clocks
+  std::array<std::vector<u32>, 16> arrived_;          // warps that arrived
+  std::unordered_map<u64, std::vector<u32>> inside_;  // the warps' clocks for each address with atomics
   u32 clock_ = 1, fenced_ = 0;
-  std::map<u32, u32> blocks_;  // how far it has seen other blocks
+  std::map<u32, u32> blocks_;  // the last clock seen of each other block
 };
 
 }  // namespace mirilla::ptx

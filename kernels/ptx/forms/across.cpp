@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-// PTX ISA 9.7.9.6 and 9.7.13: shfl, vote, match, redux, elect. The schedule has brought all lanes of the member mask here.
+// PTX ISA 9.7.9.6 and 9.7.13: shfl, vote, match, redux, elect. The schedule runs these only when all lanes of the member mask are here.
 
 namespace mirilla::ptx {
 
@@ -171,7 +171,7 @@ void redux(Form& form) {
   if (mode == 5) form.sets([](const Instruction& i, Warp& w) { reduce<u32>(i, w, [](u32 a, u32 b) { return a ^ b; }); });
 }
 
-// Places: d, p, members. The ISA leaves open who is elected; the first lane is.
+// Places: d, p, members. The ISA leaves open which lane is elected; here it is the first.
 void run_elect(const Instruction& i, Warp& warp) {
   const u32 leader = first_lane(warp.mask);
   write_lanes<u32>(warp, i.place[0], [&](u32) { return leader; });

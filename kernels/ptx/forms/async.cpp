@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-// PTX ISA 9.7.9.25, cp.async. A copy happens as late as it may: when its thread waits for it, or ends.
+// PTX ISA 9.7.9.25, cp.async. A copy happens as late as allowed: when its thread waits for it, or ends.
 
 namespace mirilla::ptx {
 
@@ -105,7 +105,7 @@ void copy_form(Form& form) {
   if (bytes != 4 && bytes != 8 && bytes != 16) form.wrong("4, 8 or 16 bytes can be copied");
   if (cache == 1 && bytes != 16) form.wrong(".cg copies 16 bytes");
   out.bytes = static_cast<u8>(bytes);
-  form.address(form.operand(1), Space::kGlobal);  // its place is moved behind that of the target, below
+  form.address(form.operand(1), Space::kGlobal);  // its place is moved after that of the target, below
   const s64 source_offset = out.offset;
   if (out.address_bytes != 8) form.wrong("the source's address has 64 bits");
   form.address(form.operand(0), Space::kShared);

@@ -8,7 +8,7 @@
 
 #include <algorithm>
 
-// PTX ISA 9.7.13, atom and red. Lanes follow one another; blocks on other host threads meet the processor's own atomics.
+// PTX ISA 9.7.13, atom and red. Lanes run one after another; between blocks on different host threads the processor's atomics are used.
 
 namespace mirilla::ptx {
 

@@ -7,7 +7,7 @@
 
 #include <atomic>
 
-// PTX ISA 9.7.13: bar, barrier, bar.warp, membar, fence. What the schedule does not do itself.
+// PTX ISA 9.7.13: bar, barrier, bar.warp, membar, fence. The parts that the schedule does not do itself.
 
 namespace mirilla::ptx {
 

@@ -41,7 +41,7 @@ struct Cnot {
     return a == 0 ? 1 : 0;
   }
 };
-// A shift by the width or more empties the register, or fills it with the sign.
+// A shift by the width or more gives 0, or copies of the sign.
 struct Shl {
   template <class T>
   static T of(T a, u32 b) {
@@ -59,7 +59,7 @@ struct Shr {
   }
 };
 template <bool kLeft, bool kWrap>
-struct Shf {  // of the 64 bits b:a the upper half of a left shift, or the lower half of a right one
+struct Shf {  // the upper half of b:a (64 bits) shifted left, or the lower half shifted right
   static u32 of(u32 a, u32 b, u32 c) {
     const u32 n = kWrap ? c & 31u : (c > 32 ? 32u : c);
     const u64 both = u64{b} << 32 | a;
@@ -106,13 +106,13 @@ struct Bfe {  // PTX ISA: position and length are 8 bits; beyond the top come co
     if (length == 0) return 0;
     const bool sign = std::is_signed_v<T> && ((value >> (position + length - 1 < top ? position + length - 1 : top)) & 1u);
     U result = position > top ? 0 : static_cast<U>(value >> position);
-    const u32 have = position > top ? 0 : std::min(length, top - position + 1);  // bits that are really there
+    const u32 have = position > top ? 0 : std::min(length, top - position + 1);  // bits that exist
     const U kept = have > top ? static_cast<U>(~U(0)) : static_cast<U>((U(1) << have) - 1);
     result &= kept;
     return static_cast<T>(sign ? result | static_cast<U>(~kept) : result);
   }
 };
-struct Bfi {  // a's low bits into b
+struct Bfi {  // inserts a's low bits into b
   template <class T>
   static T of(T a, T b, u32 c, u32 d) {
     const u32 position = c & 255u, length = d & 255u, width = 8 * sizeof(T);
@@ -132,7 +132,7 @@ struct Bmsk {  // b ones from bit a on
   }
 };
 template <class T, bool kWrap>
-struct Szext {  // the low b bits with their sign
+struct Szext {  // the low b bits, sign-extended
   static T of(T a, u32 b) {
     if (kWrap) b &= 31u;
     if (b > 31) return a;

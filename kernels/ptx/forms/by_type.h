@@ -5,14 +5,14 @@
 
 #include <type_traits>
 
-// From a type's name to a handler for it. `make` is a lambda with one type parameter that gives a Handler.
+// From a type to its handler. `make` is a lambda with one type parameter that returns a Handler.
 
 namespace mirilla::ptx {
 
 template <class T>
 using Unsigned = std::make_unsigned_t<T>;
 
-/// u16, u32, u64, s16, s32, s64; nullptr for another.
+/// u16, u32, u64, s16, s32, s64; nullptr for any other type.
 template <class F>
 Handler by_integer(Type type, F make) {
   switch (type) {
@@ -26,7 +26,7 @@ Handler by_integer(Type type, F make) {
   }
 }
 
-/// By size alone: b16, b32, b64 and whatever is as large.
+/// By size only: b16, b32, b64 and all types of the same size.
 template <class F>
 Handler by_bits(Type type, F make) {
   switch (bytes_of(type)) {

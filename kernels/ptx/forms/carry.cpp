@@ -3,7 +3,7 @@
 #include "kernels/ptx/forms/form.h"
 #include "kernels/ptx/forms/lanes.h"
 
-// PTX ISA 9.7.2, arithmetic with the carry flag CC.CF, which each thread has one of. For subtraction it is the borrow.
+// PTX ISA 9.7.2, arithmetic with the carry flag CC.CF, one per thread. For subtraction it is the borrow.
 
 namespace mirilla::ptx {
 
@@ -80,7 +80,7 @@ void decode(Form& form, Operation operation, u32 lookup) {
   form.sets(bytes_of(type) == 8 ? handler<u64>(operation, is_signed(type)) : handler<u32>(operation, is_signed(type)));
 }
 
-void with_flag(Form& form) {  // addc, subc, madc: with .cc they write the flag too
+void with_flag(Form& form) {  // addc, subc, madc: with .cc they also write the flag
   const u32 lookup = form.take("cc") ? 3 : 1;
   if (form.base() == "addc") return decode(form, Operation::kAdd, lookup);
   if (form.base() == "subc") return decode(form, Operation::kSub, lookup);

@@ -22,7 +22,7 @@ struct How {
     if constexpr (kHow == Compare::kLe) return a <= b;
     if constexpr (kHow == Compare::kGt) return a > b;
     if constexpr (kHow == Compare::kGe) return a >= b;
-    // ...u: true where one is a NaN
+    // ...u: true where an operand is NaN
     if constexpr (kHow == Compare::kEqu) return !(a < b || a > b);
     if constexpr (kHow == Compare::kNeu) return a != b;
     if constexpr (kHow == Compare::kLtu) return !(a >= b);
@@ -60,14 +60,14 @@ struct Reading {
 
 using Comparison = u32 (*)(const Instruction&, const Warp&, u32);
 
-// Places: p, q, c, a, b of setp; d, c, a, b of set. `first` is that of a.
+// Places: p, q, c, a, b of setp; d, c, a, b of set. `first` is the place number of a.
 template <class Read, Compare kHow>
 u32 compared(const Instruction& i, const Warp& warp, u32 first) {
   using T = typename Read::Register;
   return compare_lanes<Reading<Read, kHow>>(warp.at<const T>(i.place[first]), warp.at<const T>(i.place[first + 1]));
 }
 
-// lookup: 0 none, 1 and, 2 or, 3 xor with c.
+// lookup: 0 nothing, 1 and, 2 or, 3 xor with c.
 u32 combined(const Instruction& i, const Warp& warp, u32 result, u32 c_place, u32* other) {
   const u32 c = i.flag ? ~warp.predicate(c_place) : warp.predicate(c_place);
   const auto with = [&](u32 bits) { return i.lookup == 1 ? bits & c : i.lookup == 2 ? bits | c : i.lookup == 3 ? bits ^ c : bits; };
@@ -152,7 +152,7 @@ Handler of_type(Type type, Compare how, Kind kind, bool ftz) {
 Compare take_compare(Form& form, Type* unsigned_order) {
   const int how = form.take_one({"eq", "ne", "lt", "le", "gt", "ge", "equ", "neu", "ltu", "leu", "gtu", "geu", "num", "nan"});
   if (how >= 0) return static_cast<Compare>(how);
-  const int order = form.take_one({"lo", "ls", "hi", "hs"});  // of unsigned integers
+  const int order = form.take_one({"lo", "ls", "hi", "hs"});  // for unsigned integers
   if (order < 0) form.unknown("the comparison");
   *unsigned_order = Type::kU32;
   constexpr Compare kOrders[]{Compare::kLt, Compare::kLe, Compare::kGt, Compare::kGe};

@@ -5,7 +5,7 @@
 #include "kernels/ptx/forms/print.h"
 #include "kernels/ptx/parser.h"
 
-// PTX ISA 9.7.12 and 9.7.19: bra, brx.idx, call, ret, exit, trap, nanosleep; the functions that CUDA's library of the device brings.
+// PTX ISA 9.7.12 and 9.7.19: bra, brx.idx, call, ret, exit, trap, nanosleep; the functions of CUDA's device library.
 
 namespace mirilla::ptx {
 
@@ -104,7 +104,7 @@ void call(Form& form) {
   form.body.calls.push_back({form.out.target, static_cast<u32>(given), static_cast<u32>(wanted)});
 }
 
-void ignored(Form& form) {  // nanosleep, pmevent: nothing to be seen
+void ignored(Form& form) {  // nanosleep, pmevent: no visible effect
   const bool time = form.base() == "nanosleep";
   if (time) form.take_type();
   form.wants_operands(1, 1);

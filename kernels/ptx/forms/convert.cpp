@@ -5,7 +5,8 @@
 
 #include <algorithm>
 
-// PTX ISA 9.7.9.21, cvt. One general road by way of the exact number, lane by lane, and short ones for what compilers write all the time.
+// PTX ISA 9.7.9.21, cvt. One general path through the exact number, lane by lane, and fast paths for the conversions that compilers emit
+// often.
 
 namespace mirilla::ptx {
 
@@ -109,7 +110,7 @@ void general_pair(const Instruction& i, Warp& warp) {  // the first source becom
   write_lanes<u32>(warp, i.place[0], [&](u32 l) { return convert(c, b[l]) | convert(c, a[l]) << 16; });
 }
 
-// The short roads.
+// The fast paths.
 template <class Format16>
 struct Widen {
   static f32 of(u16 a) { return Format16::wide(a); }
@@ -130,7 +131,7 @@ struct Cast {
   }
 };
 template <class To, class Part>
-struct CastPart {  // by way of a narrower type
+struct CastPart {  // through a narrower type
   template <class T>
   static To of(T a) {
     return static_cast<To>(static_cast<Part>(a));
@@ -185,13 +186,13 @@ Handler from_integer(Type from) {
 }
 
 template <class To>
-Handler truncates(Type from) {  // bits of an integer register as large as its type, or 8 bits of it
+Handler truncates(Type from) {  // an integer register of its type's size, or 8 bits of it
   if (from == Type::kU8) return Lanewise<CastPart<To, u8>, To, u16>::run;
   if (from == Type::kS8) return Lanewise<CastPart<To, s8>, To, u16>::run;
   return from_integer<To>(from);
 }
 
-/// A short road for registers of the natural sizes; nullptr where there is none.
+/// A fast path for registers of the natural sizes; nullptr where there is none.
 Handler short_road(const Conversion& c) {
   const bool nearest = c.rounding == Rounding::kNearest || c.rounding == Rounding::kNone;
   if (c.ftz || c.relu || c.finite) return nullptr;
@@ -277,7 +278,7 @@ void cvt(Form& form) {
   if (quick && !c.to_integral && !is_integer(c.to)) round_with(form, c.rounding);
 }
 
-// cvt.pack.sat.s16.s32 d, a, b and cvt.pack.sat.s8.s32.b32 d, a, b, c: two clamped integers, then the rest of c.
+// cvt.pack.sat.s16.s32 d, a, b and cvt.pack.sat.s8.s32.b32 d, a, b, c: two clamped integers, then the remaining bits of c.
 void run_pack(const Instruction& i, Warp& warp) {
   const u32 *a = warp.in<u32>(i, 1), *b = warp.in<u32>(i, 2), *c = warp.in<u32>(i, 3);
   const u32 bytes = bytes_of(i.type);

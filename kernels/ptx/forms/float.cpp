@@ -8,8 +8,8 @@
 #include <cfenv>
 #include <cmath>
 
-// PTX ISA 9.7.3, floating point. Rounded as IEEE 754 says; the .approx forms are correctly rounded or the host's own functions, which is
-// within what the ISA allows and is not what a GPU gives to the bit.
+// PTX ISA 9.7.3, floating point. Rounded as IEEE 754 says; the .approx forms are correctly rounded or computed by the host's functions:
+// this satisfies the ISA but does not give the same bits as a GPU.
 
 namespace mirilla::ptx {
 
@@ -98,7 +98,7 @@ using BitsOf = std::conditional_t<sizeof(T) == 4, u32, u64>;
 template <class T>
 constexpr BitsOf<T> kSign = BitsOf<T>(1) << (8 * sizeof(T) - 1);
 
-// -0 is less than +0; of a number and a NaN the number.
+// -0 is less than +0; of a number and a NaN, the number is the result.
 struct Min {
   template <class T>
   static T of(T a, T b) {
@@ -170,7 +170,7 @@ struct Single {
   }
 };
 template <class Operation>
-struct Plain {  // abs, neg, copysign: bits pass as they are
+struct Plain {  // abs, neg, copysign: other bits are unchanged
   template <class... T>
   static auto of(T... operands) {
     return Operation::of(operands...);

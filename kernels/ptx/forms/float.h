@@ -7,11 +7,11 @@ namespace mirilla::ptx {
 
 enum class Rounding : u8 { kNone, kNearest, kZero, kDown, kUp, kNearestAway };
 
-/// What can stand between a float instruction's name and its type.
+/// The modifiers between a float instruction's name and its type.
 struct FloatModifiers {
   Rounding rounding = Rounding::kNone;
   bool ftz = false;  // subnormal operands and results become zeros of their sign
-  bool sat = false;  // to [0, 1], NaN to 0
+  bool sat = false;  // clamp to [0, 1], NaN to 0
   bool approx = false, full = false;
   bool nan = false;      // min, max: NaN wins
   bool xorsign = false;  // min, max: of the magnitudes, with the product's sign
@@ -23,9 +23,9 @@ FloatModifiers take_float_modifiers(Form& form, bool sat);
 
 /// add, sub, mul, mad, fma, div, min, max, abs, neg of f16, bf16, their pairs, f32 and f64.
 void float_arithmetic(Form& form, Type type, const FloatModifiers& modifiers);
-/// The same for halves; false where the form is none of theirs.
+/// The same for halves; false where the form is not one of these.
 bool half_arithmetic(Form& form, Type type, const FloatModifiers& modifiers);
-/// Runs what `form.out.run` is with the processor's rounding set.
+/// Makes `form.out.run` run with the processor set to this rounding.
 void round_with(Form& form, Rounding rounding);
 
 void add_with_carry(Form& form);            // add.cc, sub.cc

@@ -48,8 +48,8 @@ int special_of(std::string_view name) {
 
 u32 register_bytes(Type type) { return type == Type::kPred ? 0 : std::max(2u, bytes_of(type)); }
 
-// A float that is written where an integer register of its size would do, and the other way round, are bits. A decimal or 0d number is
-// rounded where an f32 is wanted.
+// A float constant for an integer register of its size gives its bits, and the reverse. A decimal or 0d number is
+// rounded where an f32 is needed.
 u64 bits_of(const Operand& number, Type type) {
   if (number.number == Token::Kind::kF64 && bytes_of(type) == 4) {
     return std::bit_cast<u32>(static_cast<float>(std::bit_cast<double>(number.value)));

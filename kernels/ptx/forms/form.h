@@ -13,8 +13,8 @@
 
 namespace mirilla::ptx {
 
-/// One instruction while it is decoded. A family's decoder takes the modifiers it knows, says which operand is what, and sets the handler;
-/// a modifier that nobody took is an error.
+/// One instruction during decoding. A family's decoder takes the modifiers it knows, says which operand is what, and sets the handler;
+/// a modifier that was not taken is an error.
 class Form {
  public:
   Form(Body& body, const Statement& statement, Instruction& out);
@@ -28,7 +28,7 @@ class Form {
   /// Takes the next modifier that is a type. Throws where there is none.
   Type take_type();
   std::optional<Type> take_type_if_any();
-  /// Drops .sem, .scope, cache operators and hints, which change no result here; notes what the race detector wants of them.
+  /// Drops .sem, .scope, cache operators and hints, which change no result here; records what the race detector needs.
   void take_memory_order();
   void take_cache_hints();
   /// Throws if a modifier is left.
@@ -40,7 +40,7 @@ class Form {
   void wants_operands(size_t least, size_t most) const;
   bool is_vector(size_t k) const { return operand(k).kind == Operand::Kind::kVector; }
 
-  /// Adds the place of an operand to the instruction's list.
+  /// Adds the place of a destination operand to the instruction's list.
   void to(size_t k, Type type) { to(operand(k), type); }
   void from(size_t k, Type type) { from(operand(k), type); }
   void to(const Operand& operand, Type type);
@@ -51,15 +51,15 @@ class Form {
   /// A predicate; `negated` is set for "!p". Where the operand may be missing, -1 gives all true.
   void from_predicate(const Operand& operand, bool* negated = nullptr);
   void to_predicate(const Operand& operand);
-  void from_value(u64 value, Type type);  // a constant as if it were written there
-  void to_nowhere(Type type);             // a result that nobody wants
+  void from_value(u64 value, Type type);  // a constant, as if it were the operand
+  void to_nowhere(Type type);             // a result that is not used
   void address(size_t k) { address(operand(k), space); }
   void address(const Operand& operand, Space where);                                   // adds the place; sets offset and address_bytes
   void call_room(int variable) { add(static_cast<u32>(variable) | kRegisterTag, 0); }  // a variable in .param space
   void swap_last_two();
   bool is_predicate(size_t k) const;
-  void keeps_destination() { keeps_ = true; }  // writes part of its lanes: not a definition for the allocation of registers
-  /// A number that must be written there.
+  void keeps_destination() { keeps_ = true; }  // it writes only some lanes: no definition for register allocation
+  /// The operand's value; it must be a number.
   s64 literal(size_t k) const;
 
   void sets(Handler handler) { out.run = handler; }
@@ -73,7 +73,7 @@ class Form {
 
  private:
   void add(u32 place, u8 role);
-  void dynamic(u64 offset, u32 bytes);  // the last place is an address that is known later
+  void dynamic(u64 offset, u32 bytes);  // the last place is an address that becomes known later
   const Statement& statement_;
   std::string base_;
   std::vector<std::string_view> modifiers_;

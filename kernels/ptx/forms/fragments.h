@@ -29,7 +29,7 @@ f32 float_of(u32 bits) {
   else if constexpr (kElement == Element::kBf16)
     return f32_of_bf16(static_cast<u16>(bits));
   else
-    return std::bit_cast<f32>(bits & 0xffffe000u);  // tf32: the lower 13 bits do not count
+    return std::bit_cast<f32>(bits & 0xffffe000u);  // tf32: the lower 13 bits are ignored
 }
 
 inline s32 integer_of_element(Element e, u32 bits) {

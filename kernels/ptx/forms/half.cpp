@@ -11,8 +11,8 @@ namespace {
 
 f32 flush_half(f32 x) { return std::fabs(x) < 0x1p-14f ? std::copysign(0.0f, x) : x; }
 
-// add, sub and mul of two halves are rounded rightly by way of f32, which has more than twice their bits; a fused product and sum is
-// formed in f64 and rounded once.
+// add, sub and mul of two halves are computed in f32, which has more than twice their bits, and so rounded correctly; an fma is
+// computed in f64 and rounded once.
 struct Add {
   static f32 of(f32 a, f32 b) { return a + b; }
 };
@@ -85,7 +85,7 @@ struct Two {
   }
 };
 
-struct Signs {  // abs, neg: of bits
+struct Signs {  // abs, neg: on the bits
   static u32 abs(u32 a) { return a & 0x7fff7fffu; }
   static u32 neg(u32 a) { return a ^ 0x80008000u; }
 };
@@ -140,7 +140,7 @@ bool half_arithmetic(Form& form, Type type, const FloatModifiers& m) {
   form.to(0, type);
   for (size_t k = 1; k < form.operands(); ++k) form.from(k, type);
   FloatModifiers kept = m;
-  if (one && is_brain(type)) kept.ftz = false;  // ex2.approx.ftz.bf16: it has the range of f32
+  if (one && is_brain(type)) kept.ftz = false;  // ex2.approx.ftz.bf16: bf16 has the range of f32
   if (base == "add") form.sets(handler<Add, u16, u16>(type, m));
   if (base == "sub") form.sets(handler<Sub, u16, u16>(type, m));
   if (base == "mul") form.sets(handler<Mul, u16, u16>(type, m));

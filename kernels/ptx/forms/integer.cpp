@@ -16,7 +16,7 @@ template <class T>
 using Wide = std::conditional_t<sizeof(T) == 2, std::conditional_t<std::is_signed_v<T>, s32, u32>,
                                 std::conditional_t<std::is_signed_v<T>, s64, u64>>;
 
-// Arithmetic that cannot overflow in C++'s eyes: 16 bits are widened to int before they are multiplied.
+// Arithmetic without C++'s undefined overflow: 16 bits are widened to int before they are multiplied.
 template <class T>
 constexpr T wrap(u64 value) {
   return static_cast<T>(value);
@@ -82,7 +82,7 @@ struct MadHighSat {
   static s32 of(s32 a, s32 b, s32 c) { return clamp32(s64{MulHigh::of(a, b)} + c); }
 };
 
-// Division by zero gives all ones on a GPU (the ISA leaves it open), the remainder the dividend; -2^31 / -1 wraps.
+// Division by zero gives all ones on a GPU (the ISA leaves it open), and the remainder is the dividend; -2^31 / -1 wraps.
 struct Div {
   template <class T>
   static T of(T a, T b) {

@@ -7,12 +7,12 @@
 #include <type_traits>
 #include <utility>
 
-// How most instructions run: a loop over 32 lanes that the compiler turns into vector instructions. All lanes are computed, those that the
-// mask names are kept: an operation must give something for any operand.
+// How most instructions run: a loop over 32 lanes that the compiler turns into vector instructions. All lanes are computed and those in the
+// mask are kept, so an operation must be defined for any operand.
 
 namespace mirilla::ptx {
 
-/// The lanes of `fresh` that the mask names, into `kept`.
+/// Copies the lanes of `fresh` in the mask into `kept`.
 template <class T>
 inline void keep(T* kept, const T* fresh, u32 mask) {
   if constexpr (sizeof(T) == 4 || sizeof(T) == 8) {
@@ -46,7 +46,7 @@ struct Lanewise {
   }
 };
 
-/// A bit of each lane's byte, 0 or 1.
+/// One bit from each lane's byte, which is 0 or 1.
 inline u32 gather_bits(const u8* bytes) {
   u32 bits = 0;
   for (u32 part = 0; part < 4; ++part) {
@@ -57,7 +57,7 @@ inline u32 gather_bits(const u8* bytes) {
   return bits;
 }
 
-/// A comparison's bits, one per lane.
+/// The results of a comparison, one bit per lane.
 template <class Operation, class T>
 inline u32 compare_lanes(const T* a, const T* b) {
   alignas(64) u8 result[kLanes];
@@ -65,7 +65,7 @@ inline u32 compare_lanes(const T* a, const T* b) {
   return gather_bits(result);
 }
 
-/// Writes a value per lane, those of the mask.
+/// Writes one value per lane, in the lanes of the mask.
 template <class T, class F>
 inline void write_lanes(const Warp& warp, u32 place, F value) {
   T* d = warp.at<T>(place);

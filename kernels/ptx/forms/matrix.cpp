@@ -8,14 +8,14 @@
 #include <algorithm>
 #include <limits>
 
-// PTX ISA 9.7.14: ldmatrix, stmatrix, movmatrix, mma. The sums of a tensor core are in single precision here, a product after the other,
-// each rounded once; a GPU's own order and rounding are not documented.
+// PTX ISA 9.7.14: ldmatrix, stmatrix, movmatrix, mma. The sums of a tensor core are computed here in single precision, one product after
+// another, each rounded once; a GPU's order and rounding are not documented.
 
 namespace mirilla::ptx {
 
 namespace {
 
-// ---- matrices of 8x8 halves: the lane l holds the elements 2*(l%4) and the next of row l/4 ----
+// ---- matrices of 8x8 halves: lane l holds elements 2*(l%4) and 2*(l%4)+1 of row l/4 ----
 
 template <bool kTransposed>
 void ldmatrix(const Instruction& i, Warp& warp) {  // places: d..., address
@@ -129,7 +129,7 @@ void move_matrix(Form& form) {
 
 constexpr u32 kMostK = 64;
 
-// Eight columns at once, four rows side by side: the processor adds while it waits for the row before.
+// Eight columns at once, four rows side by side: the additions of one row overlap with those of the others.
 typedef f32 Row __attribute__((vector_size(32)));
 
 template <u32 kK>
@@ -150,7 +150,7 @@ void multiply_add(const f32 (&a)[16][kK], const f32 (&b)[kK][8], f32 (&c)[16][8]
   }
 }
 
-/// f(lane, its group g, its place in the group t)
+/// f(lane, its group g, its index in the group t)
 template <class F>
 inline void each_place(F f) {
   for (u32 g = 0; g < 8; ++g) {

@@ -12,7 +12,7 @@ namespace mirilla::ptx {
 
 namespace {
 
-// The 64 bits are nobody else's business: arrivals to come, arrivals of a phase, bytes to come, the phase's parity.
+// The ISA leaves the 64 bits to the implementation. Here: pending arrivals, arrivals per phase, pending bytes, the phase's parity.
 struct State {
   u64 pending, expected, parity;
   s64 bytes;
@@ -22,7 +22,7 @@ u64 pack(const State& s) { return s.pending | s.expected << 20 | (static_cast<u6
 
 enum class What : u8 { kInit, kInvalidate, kArrive, kDrop, kExpect, kTest, kTestParity, kCopies, kCopiesNoIncrease };
 
-// Places: result, address, operand. extend: .expect_tx, the operand is a number of bytes; lookup: the state before is the result.
+// Places: result, address, operand. extend: .expect_tx, the operand is a number of bytes; lookup: the result is the state before.
 template <What kWhat>
 void step(const Instruction& i, Warp& warp, u32 l, u8* at, u32* done) {
   u64 word = 0;
@@ -42,7 +42,7 @@ void step(const Instruction& i, Warp& warp, u32 l, u8* at, u32* done) {
   if constexpr (kWhat == What::kTestParity) *done |= u32{(operand & 1) != state.parity} << l;
   if constexpr (kWhat == What::kCopies || kWhat == What::kCopiesNoIncrease) {
     finish_late_copies(warp, 1u << l);
-    arrivals = kWhat == What::kCopies ? 0 : 1;  // without .noinc the arrival is one more than expected: they cancel
+    arrivals = kWhat == What::kCopies ? 0 : 1;  // without .noinc the expected count also grows by one: they cancel
   }
   if (arrivals > state.pending)
     fail(warp, i, l, Fault::Kind::kOther, fmt::format("{} arrivals at an mbarrier that waits for {}", arrivals, state.pending));
@@ -95,7 +95,7 @@ void common(Form& form) {
 void test(Form& form) {
   const bool parity = form.take("parity");
   common(form);
-  form.wants_operands(3, 4);  // the fourth is a hint of time
+  form.wants_operands(3, 4);  // the fourth is a time hint
   form.to_predicate(form.operand(0));
   form.address(1);
   form.from(2, parity ? Type::kU32 : Type::kB64);

@@ -6,7 +6,7 @@
 namespace mirilla::ptx {
 
 void mbarrier_form(Form& form);
-/// cp.async.mbarrier.arrive: an arrival once the thread's copies are there.
+/// cp.async.mbarrier.arrive: arrives once the thread's copies are complete.
 void arrive_when_copied(Form& form, bool no_increase);
 
 }  // namespace mirilla::ptx

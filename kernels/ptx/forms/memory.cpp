@@ -22,7 +22,7 @@ AccessKind kind_of(const Instruction& i) {
   return kind;
 }
 
-/// Are the 32 addresses one row, element after element?
+/// Whether the 32 addresses are contiguous, element after element.
 bool in_a_row(const Addresses& a, u32 bytes) {
   u64 differs = 0;
   for (u32 l = 0; l < kLanes; ++l) differs |= a[l] ^ (a[0] + l * bytes);
@@ -95,7 +95,7 @@ void load_parameter(const Instruction& i, Warp& warp) {
   const Block& block = *warp.block;
   const u64 at = warp.in<u64>(i, 0)[0] + static_cast<u64>(i.offset);
   const u32 bytes = u32{i.bytes} * i.count;
-  if (at + bytes > block.parameter_bytes || at % bytes) return load<Element, Register>(i, warp);  // which says what is wrong
+  if (at + bytes > block.parameter_bytes || at % bytes) return load<Element, Register>(i, warp);  // which reports what is wrong
   for (u32 k = 0; k < i.count; ++k) {
     Element value;
     std::memcpy(&value, block.parameters + at + k * sizeof(Element), sizeof(Element));
@@ -105,7 +105,7 @@ void load_parameter(const Instruction& i, Warp& warp) {
   }
 }
 
-/// A parameter of a call: place[0] is its room in the registers, offset the byte inside; lookup the bytes between two lanes.
+/// A parameter of a call: place[0] is its position in the registers, offset the byte inside it, lookup the bytes from lane to lane.
 template <class Element, class Register>
 void call_parameter(const Instruction& i, Warp& warp) {
   for (u32 k = 0; k < i.count; ++k) {

@@ -17,18 +17,18 @@ Addresses addresses_of(const Instruction& i, const Warp& warp, int operand);
 struct AccessKind {
   u32 bytes = 0;  // per lane, all elements together
   bool store = false;
-  bool load = true;           // both: an atomic
+  bool load = true;           // both set: an atomic
   bool strong = false;        // volatile, relaxed ...; atomics
   bool constant = false;      // .nc
-  bool whole_warp = false;    // what each lane reads, all lanes get
+  bool whole_warp = false;    // each lane reads what all lanes receive
   const u8* fresh = nullptr;  // what is stored, kMostBytes per lane, where the race detector should know
 };
 
-/// Checks the addresses of lanes in a space (not generic) and gives where their bytes lie in the host's memory. Throws Fault for what is
-/// outside, freed, misaligned or read-only; tells the detectors, and counts.
+/// Checks the addresses of lanes in a space (not generic) and returns the host addresses of their bytes. Throws Fault for memory that is
+/// outside, freed, misaligned or read-only; informs the detectors, and counts.
 Pointers reach(const Instruction& i, Warp& warp, Space space, const Addresses& addresses, u32 mask, const AccessKind& kind);
 
-/// The space of a generic address, which loses its window.
+/// The space of a generic address; converts the address to one within that space.
 Space space_of(u64* address);
 
 /// Splits a generic access by space: f(space, addresses, mask) for each that occurs.

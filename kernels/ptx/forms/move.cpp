@@ -35,7 +35,7 @@ void pack(const Instruction& i, Warp& warp) {
 }
 template <class Part, class Whole>
 void unpack(const Instruction& i, Warp& warp) {
-  Whole whole[kLanes];  // a part may be the same register as the whole
+  Whole whole[kLanes];  // a part may be in the same register as the whole
   std::memcpy(whole, warp.at<Whole>(i.place[0]), sizeof whole);
   for (u32 k = 0; k < sizeof(Whole) / sizeof(Part); ++k) {
     Part* d = warp.at<Part>(i.place[1 + k]);
@@ -76,7 +76,7 @@ void pack_or_unpack(Form& form, Type type, bool packs) {
   }
 }
 
-// %clock and %globaltimer: a count that grows. It says nothing about a GPU's time.
+// %clock and %globaltimer: a growing count. It says nothing about time on a GPU.
 u64 ticks(const Warp& warp) {
   static_cast<void>(warp);
   return static_cast<u64>(std::chrono::steady_clock::now().time_since_epoch().count());

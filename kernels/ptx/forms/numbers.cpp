@@ -87,7 +87,7 @@ Exact integral(const Exact& number, Rounding rounding) {
 
 u64 integer_of(const Exact& number, Rounding rounding, u32 bytes, bool is_signed_type) {
   const u64 most = is_signed_type ? (u64{1} << (8 * bytes - 1)) - 1 : bytes == 8 ? ~u64{0} : (u64{1} << (8 * bytes)) - 1;
-  const u64 least = is_signed_type ? most + 1 : 0;  // its magnitude
+  const u64 least = is_signed_type ? most + 1 : 0;  // the magnitude of the least value
   const u64 limit = number.negative ? least : most;
   u64 magnitude = limit;
   const Exact whole = integral(number, rounding);

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <limits>
 
-// The formats of numbers and the roads between them.
+// The formats of numbers and the conversions between them.
 
 namespace mirilla::ptx {
 
@@ -17,7 +17,7 @@ constexpr u16 kNanHalf = 0x7fffu;     // of f16 and bf16
 
 inline f32 nan_f32() { return std::bit_cast<f32>(kNanF32); }
 
-/// A NaN becomes the GPU's. f64 keeps what it has, as on a GPU.
+/// A NaN becomes the GPU's NaN. An f64 NaN keeps its bits, as on a GPU.
 inline f32 canonical(f32 x) { return x == x ? x : nan_f32(); }
 inline f64 canonical(f64 x) { return x; }
 
@@ -58,7 +58,7 @@ inline u16 bf16_of_f32(f32 value) {  // to nearest even
   return static_cast<u16>((bits & 0x7fffffffu) > 0x7f800000u ? u32{kNanHalf} : rounded);
 }
 
-/// A double to a single such that rounding that further to at most 22 bits gives what rounding the double at once would.
+/// A double to a float, such that rounding the float to at most 22 bits gives what rounding the double directly would.
 inline f32 to_odd(f64 value) {
   f32 nearest = static_cast<f32>(value);
   if (static_cast<f64>(nearest) == value || value != value) return nearest;
@@ -93,12 +93,12 @@ struct Exact {
 
 Exact exact_of(u64 bits, Format format);
 Exact exact_of_integer(u64 bits, bool is_signed_type);
-/// The bits of the nearest number of the format, in the way of rounding; the GPU's NaN for a NaN. Beyond the largest: infinity, or the
-/// largest where the way of rounding does not go there.
+/// The bits of the nearest number of the format in the given rounding mode; the GPU's NaN for a NaN. Beyond the largest number: infinity,
+/// or the largest where the rounding mode does not reach infinity.
 u64 round_to(const Exact& number, Format format, Rounding rounding);
-/// The integer nearest in the way of rounding, clamped to the type's range. Not for a NaN.
+/// The number rounded to an integer in the given mode and clamped to the type's range. Not for a NaN.
 u64 integer_of(const Exact& number, Rounding rounding, u32 bytes, bool is_signed_type);
-/// Rounded to an integer that stays a number.
+/// Rounds to an integral value.
 Exact integral(const Exact& number, Rounding rounding);
 
 }  // namespace mirilla::ptx

@@ -78,7 +78,7 @@ std::string formatted(const Instruction& i, const Warp& warp, u32 lane, u64 form
     }
     const size_t begin = k++;
     std::string spec = "%";
-    const auto number = [&] {  // digits, or a * that stands for an argument
+    const auto number = [&] {  // digits, or a * that takes an argument
       if (k < pattern.size() && pattern[k] == '*') spec += std::to_string(values.next<s32>()), ++k;
       while (k < pattern.size() && std::isdigit(static_cast<unsigned char>(pattern[k]))) spec += pattern[k++];
     };
@@ -107,7 +107,7 @@ std::string formatted(const Instruction& i, const Warp& warp, u32 lane, u64 form
     else if (kind != '\0' && std::string_view("fFeEgGaA").find(kind) != std::string_view::npos)
       text += printed(spec + kind, values.next<f64>());
     else
-      text += pattern.substr(begin, k - begin + 1);  // not known to printf either
+      text += pattern.substr(begin, k - begin + 1);  // unknown to printf too
   }
   return text;
 }

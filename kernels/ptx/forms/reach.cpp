@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-// From an address to the host's memory, with every check on the way.
+// Translates an address to host memory, with all checks.
 
 namespace mirilla::ptx {
 
@@ -200,7 +200,7 @@ Pointers reach_parameters(const Instruction& i, Warp& warp, const Addresses& add
       fail(warp, i, l, Fault::Kind::kOutside,
            fmt::format("it reads {} bytes at byte {} of {} bytes of parameters", kind.bytes, addresses[l], block.parameter_bytes));
     }
-    pointers[l] = const_cast<u8*>(block.parameters) + addresses[l];  // only read, see above
+    pointers[l] = const_cast<u8*>(block.parameters) + addresses[l];  // it is only read, see above
   });
   return pointers;
 }

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <limits>
 
-// PTX ISA 9.7.14.4, wmma. Which lane holds which element is the machine's own affair: with n = rows*columns/32, the lane l holds the
+// PTX ISA 9.7.14.4, wmma. The ISA leaves open which lane holds which element. Here, with n = rows*columns/32, lane l holds the
 // elements l*n to l*n+n-1 of the matrix, row after row; registers beyond n elements repeat them.
 
 namespace mirilla::ptx {
@@ -30,7 +30,7 @@ struct Fragment {
   u32 each() const { return register_bits() / bits_of(element); }
   u32 per_lane() const { return rows * columns / kLanes; }
   u32 registers() const {
-    const bool doubled = element == Element::kF16 && repeats;  // A and B of f16 have 8 registers whatever the shape
+    const bool doubled = element == Element::kF16 && repeats;  // A and B of f16 have 8 registers for every shape
     return doubled ? 8 : std::max(1u, per_lane() / each());
   }
   bool repeats = false;
@@ -62,7 +62,7 @@ void set_element(const Warp& warp, const u32* place, const Fragment& f, u32 flat
   }
 }
 
-// Places: registers, address, stride. flag: the matrix lies column after column; lookup: the fragment.
+// Places: registers, address, stride. flag: the matrix is stored by columns; lookup: the fragment.
 template <bool kStores>
 void move_fragment(const Instruction& i, Warp& warp) {
   const Fragment f = Fragment::of(i.lookup);
@@ -128,7 +128,7 @@ u64 sum_of(const Warp& warp, const Product& p, const u32* a, const u32* b, const
   return p.d.element == Element::kF16 ? half_of_f32(sum) : std::bit_cast<u32>(canonical(sum));
 }
 
-// The shape in lookup, the elements of d, a, b, c in offset, a byte each.
+// The shape is in lookup, the element kinds of d, a, b, c in offset, one byte each.
 Product product_of(const Instruction& i) {
   const Shape shape = kShapes[i.lookup];
   const auto element = [&](int k) { return static_cast<Element>(i.offset >> (8 * k) & 255); };

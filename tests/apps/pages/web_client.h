@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-/// A client that says exactly what a test wants said, well-formed or not.
+/// A client that sends exactly the given bytes, well-formed or not.
 namespace mirilla::test {
 
 class Connection {
@@ -51,7 +51,7 @@ class Connection {
 };
 
 struct Answer {
-  int status = 0;  // 0: none came
+  int status = 0;  // 0: no answer came
   std::string head, body;
 };
 

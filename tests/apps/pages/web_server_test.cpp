@@ -143,7 +143,7 @@ TEST_F(WebServer, WhatIsNoPictureIsRefusedWithASentence) {
   expect_error(test::post(port, "/api/photos", "just text, and a lot of it"), 400, "the photo");
   expect_error(test::post(port, "/api/photos", good.substr(0, good.size() / 2)), 400, "the photo");
   expect_error(test::post(port, "/api/photos", "\xFF\xD8\xFF\xE0 a JPEG that ends too early"), 400, "the photo");
-  std::string bomb = good;  // says that it is 10000 x 10000
+  std::string bomb = good;  // its header says 10000 x 10000
   bomb.replace(16, 8, std::string("\0\0\x27\x10\0\0\x27\x10", 8));
   expect_error(test::post(port, "/api/photos", bomb), 400, "million");
   expect_error(test::post(port, "/api/photos", png_of(1100, 1000)), 400, "million");
@@ -154,7 +154,7 @@ TEST_F(WebServer, TooLargeABodyIsRefusedBeforeItIsKept) {
       test::ask(port, "POST /api/photos HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 9000000000\r\n\r\n");
   EXPECT_TRUE(announced.status == 413 || announced.status == 408) << announced.head;
   const Answer sent = test::post(port, "/api/photos", std::string((1 << 20) + 5000, 'x'));
-  EXPECT_TRUE(sent.status == 413 || sent.status == 0) << sent.head;  // 0: it hung up while we still sent
+  EXPECT_TRUE(sent.status == 413 || sent.status == 0) << sent.head;  // 0: it closed the connection while we still sent
 }
 
 TEST_F(WebServer, QuestionsThatMakeNoSenseAreRefused) {

@@ -123,7 +123,7 @@ TEST(CanvasText, DrawsEachPrintableCharacterOnItsOwn) {
     Canvas canvas(5, 9, {0, 0, 0});
     canvas.text(std::string_view(&c, 1), 0, 0, {1, 1, 1});
     const Picture picture = canvas.to_picture();
-    if (c == '0' || c == 'O') continue;  // one oval serves both
+    if (c == '0' || c == 'O') continue;  // both look the same
     for (const Picture& other : seen) EXPECT_NE(picture, other) << c;
     seen.push_back(picture);
   }

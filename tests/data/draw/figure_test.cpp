@@ -24,7 +24,7 @@ struct Expected {
   Rgb8 rgb;
 };
 
-// matplotlib blends in 8 bits and rounds twice, so one step either way is its own rounding.
+// matplotlib blends in 8 bits and rounds twice, so one step either way is its rounding.
 void expect_near(const Picture& picture, const std::vector<Expected>& expected) {
   for (const Expected& e : expected) {
     for (int c = 0; c < 3; ++c) EXPECT_NEAR(picture.at(e.x, e.y)[c], e.rgb[static_cast<size_t>(c)], 1) << e.x << ' ' << e.y << ' ' << c;
@@ -34,7 +34,7 @@ void expect_near(const Picture& picture, const std::vector<Expected>& expected) 
 constexpr float kMap[6] = {-1.0f, 0.5f, 2.0f, 3.0f, 0.0f, 1.0f};
 
 TEST(Overlay, GivesMatplotlibsPixels) {
-  // imshow(picture, extent=(0, 12, 8, 0)); imshow(map, alpha=.6, extent=(0, 12, 8, 0), interpolation='bilinear', cmap='magma'), 1 pixel a
+  // imshow(picture, extent=(0, 12, 8, 0)); imshow(map, alpha=.6, extent=(0, 12, 8, 0), interpolation='bilinear', cmap='magma'), 1 pixel per
   // unit, matplotlib 3.11
   expect_near(overlay(counting_picture(12, 8), kMap, 2, 3), {{0, 0, {0, 2, 7}},
                                                              {5, 1, {106, 61, 123}},

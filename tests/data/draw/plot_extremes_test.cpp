@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Whatever the values, a plot is made, with few ticks at places inside it.
+// For any values a plot is made, with few ticks, all inside it.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -154,7 +154,7 @@ TEST(Canvas, DrawsNothingOfAShapeThatIsNowhere) {
 }
 
 TEST(Shortened, TakesALongNameInOneGo) {
-  const std::string name(4'000'000, 'a');  // a name is as long as whoever wrote the file likes
+  const std::string name(4'000'000, 'a');  // a name from a file may have any length
   EXPECT_EQ(shortened(name, 100, 1), std::string(13, 'a') + "...");
   EXPECT_EQ(shortened("abc", 100, 1), "abc");
   EXPECT_EQ(shortened("abcdefgh", 30, 1), "ab...");

@@ -107,7 +107,7 @@ TEST(Plot, PutsItsLegendWhereItCoversLeast) {
   Series rising{.name = "loss"};
   for (int i = 0; i < 100; ++i) rising.x.push_back(i), rising.y.push_back(i);
   const Picture picture = plot(std::vector{rising});
-  // The line's last tenth lies where the legend would be otherwise.
+  // The line's last tenth lies where the legend would otherwise be.
   const auto blue = blue_pixels(picture);
   EXPECT_TRUE(std::any_of(blue.begin(), blue.end(),
                           [&](auto p) { return p.first > picture.width * 88 / 100 && p.second < picture.height * 16 / 100; }));
@@ -119,7 +119,7 @@ TEST(Plot, LeavesAGapWhereAValueIsNotFinite) {
   parted.y[2] = kNan;
   const auto all = blue_pixels(plot(std::array{whole})).size();
   const auto some = blue_pixels(plot(std::array{parted})).size();
-  EXPECT_NEAR(static_cast<double>(some) / static_cast<double>(all), 0.6, 0.02);  // two of five pieces are gone
+  EXPECT_NEAR(static_cast<double>(some) / static_cast<double>(all), 0.6, 0.02);  // two of five pieces are missing
 }
 
 TEST(Plot, TakesASeriesWithoutPoints) {

@@ -36,7 +36,7 @@ uint64_t fnv1a(std::span<const uint8_t> bytes) {
   return hash;
 }
 
-// Softmax regression on a few numbers a picture, by gradient descent to a standstill: what colour alone can tell.
+// Softmax regression on a few numbers per picture, by gradient descent until it converges: what colour alone can show.
 class LinearModel {
  public:
   using Features = std::array<double, 4>;  // the last one is 1
@@ -103,7 +103,7 @@ ColorSet mean_colors(uint32_t first, uint32_t count) {
 }
 
 TEST(Scenes, AreTheSameBytesOnEveryMachine) {
-  // Drawn once on x86-64 with GCC; any other machine, compiler or level of optimisation has to give these.
+  // Drawn once on x86-64 with GCC; any other machine, compiler or optimisation level must give the same.
   const std::array<uint64_t, kClasses> expected = {982186148086071664u, 6424394856108304597u, 7025335833232401350u,
                                                    951027195242123943u, 2642175023258593486u, 9282951929913648193u};
   for (int c = 0; c < kClasses; ++c) {
@@ -147,7 +147,7 @@ TEST(Scenes, AreNotToldByTheirMeanColour) {
   model.fit(train.x, train.y);
   EXPECT_LT(model.accuracy(test.x, test.y), 0.60);
 
-  // The model itself can learn: with each class moved to its own colour it does.
+  // The model is able to learn: it does when each class has its own colour.
   const auto tinted = [](ColorSet set) {
     for (size_t i = 0; i < set.x.size(); ++i) {
       set.x[i][0] += 12.0 * (set.y[i] % 3);
@@ -162,7 +162,7 @@ TEST(Scenes, AreNotToldByTheirMeanColour) {
 }
 
 TEST(PaintedOver, PicturesThatDifferOnlyInTheirExhibitBecomeEqual) {
-  // So nothing outside the evidence tells the class: not the stage, not the box, not the light.
+  // So nothing outside the evidence shows the class: not the stage, the box or the light.
   for (const int size : {48, 64, 96, 100, 128, 224}) {
     for (uint32_t i = 0; i < (size > 100 ? 15u : 40u); ++i) {
       const Scene first = compose_scene(class_at(0), stage_key(i), size);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the table of operations promises at its edges, asked of every device with numbers written down here: ties, NaN, infinities, empty
+// What the table of operations promises in edge cases, checked on every device with numbers written here: ties, NaN, infinities, empty
 // tensors. The bulk of the arithmetic is compared in tests/engine.
 #include "kernels/core/backend.h"
 
@@ -21,7 +21,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 using Floats = std::vector<float>;
 
-// Equal to the bit, but a NaN equals any NaN.
+// Equal bits, except that a NaN equals any NaN.
 void expect_same(const Floats& got, const Floats& expected) {
   ASSERT_EQ(got.size(), expected.size());
   for (size_t i = 0; i < got.size(); ++i) {
@@ -245,7 +245,7 @@ TEST_P(EveryBackend, FindsWhatIsNotFiniteWhereverItStands) {
   for (const size_t n : {size_t{1}, size_t{33}, size_t{70001}})
     for (const size_t at : {size_t{0}, n / 2, n - 1})
       for (const float bad : {kNaN, kInfinity, -kInfinity, 3e38f, -1e-40f}) {
-        Floats values(n, 3e38f);  // their sum would overflow, and each is finite
+        Floats values(n, 3e38f);  // each is finite, but their sum would overflow
         values[at] = bad;
         auto second = floats({static_cast<int64_t>(n)}, values), empty = floats({0}, {});
         const std::vector<ConstView> gradients{first, empty, second};

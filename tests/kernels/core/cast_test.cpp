@@ -74,7 +74,7 @@ TEST_P(EveryCast, CutsFloatsTowardsZero) {
 INSTANTIATE_TEST_SUITE_P(Here, EveryCast, ::testing::ValuesIn(device_names()), [](const auto& which) { return which.param; });
 
 TEST(ReferenceCast, RoundsDoublesOnceAndNotTwice) {
-  // Just above the midpoint of 2048 and 2050, by less than a float can tell: through a float it would become the tie, and go to even.
+  // Just above the midpoint of 2048 and 2050, by less than a float can represent: through a float it would become a tie and round to even.
   const double above = 2049 + 0x1p-40, below = 2051 - 0x1p-40;
   const std::vector<Half> halves = cast<Half>(open_device("reference"), std::vector<double>{above, below, -above, 2049.0});
   EXPECT_EQ(static_cast<float>(halves[0]), 2050);

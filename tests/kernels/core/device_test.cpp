@@ -15,14 +15,14 @@
 #include "kernels/host/threads.h"
 #include "tests/kernels/buffer.h"
 
-// The address sanitizer ends a program that asks for too much, where the plain allocator says no, which is what is tested below.
+// The address sanitizer ends a program that asks for too much, where the plain allocator fails, which is tested below.
 extern "C" const char* __asan_default_options();
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
 
 namespace mirilla {
 namespace {
 
-// One suite, run for every device that is here.
+// One suite, run for every device of this machine.
 class EveryDevice : public ::testing::TestWithParam<std::string> {
  protected:
   Device& device_ = open_device(GetParam());
@@ -181,7 +181,7 @@ TEST_P(EveryDevice, HasWhatWasSentAheadOnceItFollowed) {
   device_.follow(*arrived);
   device_.copy(b.there(), a.there(), 4096);
   const auto used = device_.mark();
-  arrived->wait();  // the pinned memory is ours again
+  arrived->wait();  // the pinned memory may be reused
   a.fill_pinned(2);
   const auto again = device_.send_ahead(a.there(), a.pinned(), 4096, used.get());
   EXPECT_TRUE(b.is(1));

@@ -12,7 +12,7 @@
 namespace mirilla {
 namespace {
 
-// Rounding as the standard words it, in double, with none of the bit tricks of half.h: scale so that the last kept bit is worth one, round
+// Rounding as the standard defines it, in double, without the bit tricks of half.h: scale so that the last kept bit is worth one, round
 // to nearest even, scale back.
 struct Format {
   int precision;     // bits of the significand, the hidden one included
@@ -131,7 +131,7 @@ TYPED_TEST(Halves, OverflowToInfinityExactlyWhereRoundingDoes) {
 }
 
 TYPED_TEST(Halves, KeepEveryNaNANaN) {
-  // The payload's upper bits may all be zero, which would make an infinity of a careless cut.
+  // The payload's upper bits may all be zero, so that plain truncation would give an infinity.
   for (const uint32_t bits : {0x7f800001u, 0x7fc00000u, 0x7fffffffu, 0xff800001u, 0xffc01234u})
     EXPECT_TRUE(std::isnan(static_cast<float>(TypeParam(std::bit_cast<float>(bits))))) << std::hex << bits;
 }

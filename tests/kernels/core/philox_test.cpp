@@ -10,7 +10,7 @@ namespace {
 
 using Block = std::array<uint32_t, 4>;
 
-// The three published ones: kat_vectors of Random123 1.14, "philox4x32 10".
+// The three published vectors: kat_vectors of Random123 1.14, "philox4x32 10".
 TEST(Philox, GivesThePublishedAnswers) {
   EXPECT_EQ(philox4x32({0, 0, 0, 0}, {0, 0}), (Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(philox4x32({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, {0xffffffff, 0xffffffff}),
@@ -55,7 +55,7 @@ TEST(ToUnit, FillsTheIntervalEvenly) {
   constexpr uint32_t kDraws = 160'000, kCells = 16;
   std::array<uint32_t, kCells> counts{};
   for (uint32_t i = 0; i < kDraws; ++i) ++counts[static_cast<size_t>(to_unit(key.bits(i)) * kCells)];
-  // A cell's count has a standard deviation of 97; five of them.
+  // A cell's count has a standard deviation of 97; allow five of them.
   for (const uint32_t count : counts) EXPECT_NEAR(count, kDraws / kCells, 485);
 }
 

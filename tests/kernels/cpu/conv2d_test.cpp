@@ -6,7 +6,7 @@ namespace mirilla::test {
 namespace {
 
 class CpuProducts : public CpuTest {};
-// The loops of other instruction sets take part only where oneDNN is absent; the sweep is the same.
+// The loops of other instruction sets matter only without oneDNN; the sweep is the same.
 INSTANTIATE_TEST_SUITE_P(EveryWay, CpuProducts, every_way(), case_name);
 
 /// One convolution: (N,H,W,C) with (K,R,R,C).
@@ -35,7 +35,7 @@ std::vector<Case> cases() {
       {2, 10, 16, 1, 1, {.stride = 1, .padding = 0, .dilation = 1}},
       {1, 5, 1, 1, 5, {.stride = 1, .padding = 0, .dilation = 1}},
       {2, 12, 8, 16, 3, {.stride = 3, .padding = 0, .dilation = 1}},
-      {8, 3, 256, 272, 3, same},  // few pixels, many channels: oneDNN's own layouts inside
+      {8, 3, 256, 272, 3, same},  // few pixels, many channels: oneDNN uses its blocked layouts
       {0, 8, 4, 6, 3, same},
   };
 }

@@ -100,7 +100,7 @@ struct Operands {
   }
 };
 
-/// What the reference makes of it, step by step.
+/// The reference's result, step by step.
 Doubles reference_apply(ReferenceBackend& reference, const Operands& o, bool residual, bool relu) {
   const Doubles x = widened(o.x), mean = widened(o.mean), inv_std = widened(o.inv_std), weight = widened(o.weight), bias = widened(o.bias);
   Doubles y(o.x.shape);
@@ -187,7 +187,7 @@ void expect_reference_gradients(ReferenceBackend& reference, const Operands& o, 
                                  .dweight = dweight.view(),
                                  .dbias = dbias.view()});
   const Doubles sizes_of = magnitudes(g);
-  reference.sum_rows(sizes_of.view(), scale.view());  // of dbias' terms; those of dweight are at most 4 times as large
+  reference.sum_rows(sizes_of.view(), scale.view());  // sizes of dbias' terms; those of dweight are at most 4 times larger
   expect_close(got.dbias, dbias, 1e-6, &scale);
   for (double& s : scale.values) s *= 4;
   expect_close(got.dweight, dweight, 1e-6, &scale);

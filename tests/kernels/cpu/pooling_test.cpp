@@ -9,7 +9,7 @@ INSTANTIATE_TEST_SUITE_P(EveryWay, CpuPooling, every_way(), case_name);
 
 int64_t pooled(int64_t extent, const Pool2dSpec& spec) { return (extent + 2 * spec.padding - spec.window) / spec.stride + 1; }
 
-/// Pictures with ties (few different values) and a NaN here and there.
+/// Pictures with ties (few different values) and some NaN.
 Floats tied(const Shape& shape, uint64_t seed) {
   Floats x = random(shape, seed, -4.f, 4.f);
   for (size_t i = 0; i < x.values.size(); ++i) x.values[i] = i % 97 == 5 ? std::nanf("") : std::round(x.values[i]);
@@ -39,7 +39,7 @@ TEST_P(CpuPooling, MaxPoolAndItsGradientAgreeWithTheReference) {
   }
 }
 
-/// Shapes of x and of the cells, those that divide and those that overlap.
+/// Shapes of x and numbers of cells: cells that divide the picture, and cells that overlap.
 std::vector<std::pair<Shape, Shape>> adaptive_cases() {
   std::vector<std::pair<Shape, Shape>> cases;
   for (const Shape& x : {Shape{0, 4, 4, 8}, Shape{1, 1, 1, 3}, Shape{2, 4, 4, 512}, Shape{3, 7, 7, 33}, Shape{2, 10, 13, 17}}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What a training step needs beside the layers: loss and optimizer.
+// The other operations of a training step: loss and optimizer.
 #include "tests/kernels/cpu/support.h"
 
 namespace mirilla::test {
@@ -52,7 +52,7 @@ struct Parameters {
       gradient.emplace_back(p.shape);
       m.emplace_back(p.shape);
       v.emplace_back(p.shape);
-      steps.emplace_back(Shape{1}, static_cast<int64_t>(steps.size()));  // each at a step of its own
+      steps.emplace_back(Shape{1}, static_cast<int64_t>(steps.size()));  // each at a different step
     }
   }
   void step(Backend& backend, int64_t t) {

@@ -40,7 +40,7 @@ inline Floats random(const Shape& shape, uint64_t seed, float low = -1.f, float 
   return a;
 }
 
-/// An array whose every element would be noticed if it were left: what a kernel writes into.
+/// An output for a kernel: every element that stays unwritten is found.
 inline Floats poisoned(const Shape& shape) { return Floats(shape, std::nanf("")); }
 
 inline Doubles widened(const Floats& a) {
@@ -55,7 +55,7 @@ inline Doubles magnitudes(const Doubles& a) {
   return d;
 }
 
-/// Each got within relative * scale of want, where scale is the element's own magnitude or what `scale` says: the sum of the magnitudes of
+/// Each got within relative * scale of want, where scale is the magnitude of the element, or `scale`: the sum of the magnitudes of
 /// its terms. A NaN equals a NaN.
 inline void expect_close(const Floats& got, const Doubles& want, double relative, const Doubles* scale = nullptr) {
   ASSERT_EQ(got.shape, want.shape);
@@ -99,7 +99,7 @@ inline std::string case_name(const testing::TestParamInfo<std::tuple<std::string
 
 inline auto every_way() { return testing::Combine(testing::ValuesIn(cpu::loop_names()), testing::Values(1, 2)); }
 
-/// Numbers of elements around the widths of vectors and the shares of threads.
+/// Numbers of elements near the widths of vectors and the shares of threads.
 inline std::vector<int64_t> sizes() { return {0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 1000, 16383, 16384, 16385, 70001}; }
 
 }  // namespace mirilla::test

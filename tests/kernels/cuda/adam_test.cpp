@@ -14,7 +14,7 @@ constexpr double kRate = 1e-2;
 Values number(double value, DType kind) { return {{1}, {value}, kind}; }
 Values scaler(double scale, double overflow) { return {{kScalerState}, {scale, 1 / scale, overflow, 3}, DType::f32}; }
 
-// A step of tensors of these sizes. Inputs: the scaler's state, then gradients; outputs: parameter, m, v, t and the half copy of each.
+// A step over tensors of these sizes. Inputs: the scaler's state, then gradients; outputs: parameter, m, v, t and the half copy of each.
 struct Step {
   std::vector<int64_t> sizes;
   double scale = 1, overflow = 0;
@@ -40,8 +40,8 @@ struct Step {
       auto magnitudes = want;
       for (size_t o = 0; o < want.size(); ++o)
         for (double& x : magnitudes[o]) x = o % 5 == 0 ? std::abs(x) + kRate : o % 5 == 1 ? 1 : std::abs(x);
-      // The copy is the parameter rounded (CopiesTheParameterRounded holds it to that). Where f32 and f64 fall on two sides of a tie, it is
-      // one step of its type apart.
+      // The copy is the rounded parameter (CopiesTheParameterRounded checks this). Where f32 and f64 lie on two sides of a tie, it is
+      // one unit of its type apart.
       for (size_t o = 4; o < want.size(); o += 5)
         for (double& x : magnitudes[o]) x = 1e5 * step_of_copy * std::abs(x);
       return magnitudes;
@@ -95,7 +95,7 @@ TEST(CudaAdam, TakesMoreTensorsThanALaunchHolds) {
 
 TEST(CudaAdam, OfNothingIsNoStep) { EXPECT_NO_THROW(device_under_test().backend().adam({}, kSpec, {})); }
 
-// No decay, no moments, no count, no copy: every bit stays.
+// No decay, no moments, no count, no copy: no bit changes.
 TEST(CudaAdam, SkipsEverythingAfterAnOverflow) {
   const Case c = Step{.sizes = {1, 33, 4099}, .scale = 2, .overflow = 1}.as_case("overflow");
   const auto after = run_on(device_under_test(), c, DType::f32);

@@ -63,7 +63,7 @@ Case largest_backward(const Pooling& p, DType type) {
   return c;
 }
 
-// The reference has the parts only, and joins them here.
+// The reference has only the parts; they are joined here.
 struct Host {
   std::vector<double> values;
   View view;

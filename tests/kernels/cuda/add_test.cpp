@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// add, multiply, scale and add_bias: one operation in f32 and one rounding, so nothing but that rounding is allowed.
+// add, multiply, scale and add_bias: one operation in f32 and one rounding, so only that rounding is allowed.
 #include "tests/kernels/cuda/order.h"
 
 namespace mirilla::test {
@@ -68,7 +68,7 @@ TEST_P(CudaAdd, MultipliesInPlace) {
 }
 
 TEST_P(CudaAdd, ScalesAtEverySizeAndInPlace) {
-  // A power of two, so that the factor in f32 is the factor; 1/3 is not, and may cost a rounding more.
+  // A power of two, so that the factor in f32 is the factor; 1/3 is not exact and may cost one more rounding.
   for (int64_t n : awkward_sizes())
     expect_equal_to_reference({.name = "scale " + std::to_string(n),
                                .in = {uniform({n}, 1)},

@@ -17,7 +17,7 @@ namespace mirilla::test {
 namespace {
 
 constexpr std::array<float, 3> kMean{0.485f, 0.456f, 0.406f}, kStd{0.229f, 0.224f, 0.225f};
-constexpr std::array<float, 20> kIdentity{1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1};  // but for the crop
+constexpr std::array<float, 20> kIdentity{1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1};  // without the crop
 
 struct Batch {
   int64_t n = 0, height = 0, width = 0, out_height = 0, out_width = 0;
@@ -27,7 +27,7 @@ struct Batch {
   std::array<float, 3> mean = kMean, std = kStd;
 };
 
-/// The result, widened. Its room is full of NaN before.
+/// The result, widened. Its memory is full of NaN before.
 template <class T>
 std::vector<double> run(Device& device, const Batch& batch, ConstView pictures, ConstView places) {
   const Buffer<float> rows(device, {batch.n, kAugmentParameters}, batch.rows);
@@ -68,8 +68,8 @@ std::vector<double> run(const Batch& batch, DType type = DType::f32) {
 
 double unit(DType type) { return type == DType::f32 ? 0 : type == DType::f16 ? 0x1p-11 : 0x1p-8; }
 
-/// Within 1e-5 and one rounding to a half. Places are exact to 1e-13 of a pixel, so what is left is f32: some ten roundings of values up to
-/// 1, divided by a standard deviation of 0.225, are 3e-6; the rest is for the logarithm near 0 and 1.
+/// Within 1e-5 and one rounding to a half. Positions are exact to 1e-13 of a pixel, so the error is that of f32: about ten roundings of
+/// values up to 1, divided by a standard deviation of 0.225, are 3e-6; the rest is for the logarithm near 0 and 1.
 template <class Wanted>
 void expect_near(const std::vector<double>& got, const std::vector<Wanted>& want, DType type = DType::f32) {
   ASSERT_EQ(got.size(), want.size());
@@ -88,7 +88,7 @@ std::vector<float> row_of(const std::array<float, 20>& start, float left, float 
   return row;
 }
 
-/// Pixels of 0 to 255 beside each other, rotated, zoomed and warped, each picture in its own way and with its own crop.
+/// Neighbouring pixels from 0 to 255, rotated, zoomed and warped, each picture in its own way and with its own crop.
 Batch hard_batch(int64_t n, int64_t height, int64_t width, int64_t out_height, int64_t out_width) {
   Batch batch{n, height, width, out_height, out_width, {}, {}};
   batch.lighting = true;
@@ -130,9 +130,9 @@ TEST_P(CudaAugment, GivesFastaisNumbers) {
 TEST_P(CudaAugment, EqualsTheReference) {
   const std::vector<Batch> batches = {
       hard_batch(2, 100, 90, 48, 64), hard_batch(3, 64, 97, 31, 17), hard_batch(2, 130, 150, 20, 31),  // the last is averaged first
-      hard_batch(2, 130, 33, 16, 16),  // only its rows would be, so it is not
+      hard_batch(2, 130, 33, 16, 16),  // averaging would apply only to its rows, so it does not apply
       hard_batch(2, 20, 20, 65, 130), hard_batch(2, 1, 9, 5, 4),     hard_batch(2, 9, 1, 1, 1),
-      hard_batch(1, 1, 1, 3, 3),      hard_batch(2, 2, 2, 4, 4),     hard_batch(5, 16, 16, 16, 16),  // a picture a block
+      hard_batch(1, 1, 1, 3, 3),      hard_batch(2, 2, 2, 4, 4),     hard_batch(5, 16, 16, 16, 16),  // one picture per block
       hard_batch(2, 16, 16, 1, 257)};
   for (const Batch& batch : batches) {
     SCOPED_TRACE(fmt::format("{}x{} to {}x{}", batch.height, batch.width, batch.out_height, batch.out_width));
@@ -195,7 +195,7 @@ TEST(CudaAugmentGeometry, PixelsBeyondTheBorderAreMirroredAtTheOutermostMiddles)
 }
 
 TEST(CudaAugmentGeometry, ACropOfMoreThanTwiceTheOutputIsAveragedFirst) {
-  // 12 to 3: d = 2, so cells of 2x2; the samples stand at cells 0, 2.5 and 5, whose middles are pixels 0.5, 5.5 and 10.5.
+  // 12 to 3: d = 2, so cells of 2x2; the samples are at cells 0, 2.5 and 5, whose centres are pixels 0.5, 5.5 and 10.5.
   const auto y = run(numbered(12, 12, 3, 3, row_of(kIdentity, 0, 0, 12, 12)));
   for (size_t i = 0; i < 3; ++i)
     for (size_t j = 0; j < 3; ++j) {

@@ -15,7 +15,7 @@ class CudaBatchNormBackward : public testing::TestWithParam<DType> {};
 INSTANTIATE_TEST_SUITE_P(, CudaBatchNormBackward, testing::ValuesIn(float_types()),
                          [](const auto& i) { return std::string(name_of(i.param)); });
 
-/// Where not y <= 0, as batch_norm_apply leaves it.
+/// Bits set where not y <= 0, as batch_norm_apply writes them.
 Values mask_of(const Values& y) {
   Values mask{{(y.shape.numel() + 7) / 8}, std::vector<double>((y.values.size() + 7) / 8), DType::u8};
   for (size_t i = 0; i < y.values.size(); ++i)
@@ -64,7 +64,7 @@ std::vector<std::vector<double>> sizes_of(const std::vector<Values>& in, bool re
   return {dx, std::vector<double>(n), dweight, dbias};
 }
 
-/// On the reference dresidual takes g first, and the plain form then goes on from it.
+/// On the reference dresidual receives g first, and the plain form then continues from it.
 Case backward_case(const Shape& shape, Relu relu, bool training) {
   const std::vector<Values> in = operands(shape);
   const int64_t c = shape[-1];
@@ -120,7 +120,7 @@ TEST_P(CudaBatchNormBackward, OfNoRowsIsZero) {
   }
 }
 
-// Given statistics, dx is no matter of x: an infinity there stays where it is.
+// With given statistics, dx does not depend on x: an infinity in x has no effect.
 TEST_P(CudaBatchNormBackward, GivenStatisticsNeedNoXForDx) {
   Case c = without(backward_case({40, 24}, Relu::by_y, false), {2, 3});
   const auto want = run_on(device_under_test(), c, GetParam());
@@ -145,7 +145,7 @@ TEST_P(CudaBatchNormBackward, OnASliceThatSuitsNoVector) {
   const auto want = run_on(device_under_test(), aligned, GetParam()), got = run_on(device_under_test(), c, GetParam());
   EXPECT_EQ(std::vector(got[1].begin() + 1, got[1].end()), want[1]);
   EXPECT_TRUE(std::isnan(got[0][0]) && std::isnan(got[1][0])) << "written before the slice";
-  // Sums are taken in another order here, so dx may differ by what the order costs.
+  // Sums are computed in another order here, so dx may differ by rounding.
   const auto sizes = sizes_of(aligned.in, true, true);
   const double unit = GetParam() == DType::f32 ? 0x1p-24 : GetParam() == DType::f16 ? 0x1p-11 : 0x1p-8;
   for (size_t i = 0; i < want[0].size(); ++i)
@@ -154,7 +154,7 @@ TEST_P(CudaBatchNormBackward, OnASliceThatSuitsNoVector) {
 
 // --- Order -------------------------------------------------------------------------------------------------------------------------------
 
-// Whatever the order in which threads and blocks run: a race would show.
+// In any order of threads and blocks: a race would be found.
 TEST_P(CudaBatchNormBackward, AnyScheduleGivesTheSameBits) {
   for (const Shape& shape : {Shape{300, 16}, Shape{90, 5}}) {
     const int64_t c = shape[-1];

@@ -8,10 +8,10 @@
 
 #include "tests/kernels/cuda/support.h"
 
-/// What the tests of batch norm's ways forward and back share.
+/// Shared by the tests of batch norm's forward and backward passes.
 namespace mirilla::test::batch_norm {
 
-/// Odd channels, octets, one row, more rows than the grid takes in one turn, more channels than a block is wide (64 threads of 8 or 1).
+/// Odd channels, octets, one row, more rows than the grid covers in one turn, more channels than a block is wide (64 threads of 8 or 1).
 inline const std::vector<Shape>& shapes() {
   static const std::vector<Shape> all{{2, 1},        {1, 3},         {2, 3},   {33, 5},    {31, 33},
                                       {1, 1, 1, 8},  {3, 5, 7, 16},  {7, 130}, {5, 520},   {2, 3, 3, 24},
@@ -19,7 +19,7 @@ inline const std::vector<Shape>& shapes() {
   return all;
 }
 
-/// The view one element further: a slice whose address suits no vector. Its tensor is flat_and_one.
+/// The view one element further: a slice whose address is aligned for no vector. Its tensor is flat_and_one.
 template <class V>
 V one_further(V view, const Shape& shape) {
   using Byte = std::conditional_t<std::is_same_v<V, View>, std::byte, const std::byte>;
@@ -34,7 +34,7 @@ inline Values moved_by_one(Values values) {
   return values;
 }
 
-/// The case with some outputs absent: their room stays as poisoned as it was.
+/// The case with some outputs absent: their memory stays poisoned.
 inline Case without(Case c, std::initializer_list<size_t> outputs) {
   c.run = [run = c.run, absent = std::vector(outputs)](Backend& b, std::span<const ConstView> in, std::span<const View> out) {
     std::vector<View> left(out.begin(), out.end());

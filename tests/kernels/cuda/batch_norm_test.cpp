@@ -34,7 +34,7 @@ std::vector<double> each_channel(const Shape& shape, F&& f) {
 Values running(int64_t c, double value) { return {{c}, std::vector<double>(static_cast<size_t>(c), value), DType::f32}; }
 
 /// The sums are of x minus a value of the channel, so the mean is as exact as the deviation is small: 4 deviations count as the size of a
-/// term. Variances are sums of what is not negative: 1e-5 of themselves.
+/// term. Variances are sums of values that are not negative: 1e-5 of themselves.
 Case statistics_case(const std::string& name, const Values& x, double eps = 1e-5) {
   const int64_t c = channels(x.shape);
   return {.name = name + to_string(x.shape),
@@ -100,11 +100,11 @@ TEST_P(CudaBatchNorm, WhatIsNotFiniteStaysInItsChannel) {
   }
 }
 
-// So many rows that several blocks have parts to merge, whose squares pass the range of f32.
+// Enough rows for several blocks, whose merged squares exceed the range of f32.
 TEST(CudaBatchNormStatistics, AVarianceBeyondF32IsSummedAgainInF64) {
   for (const int64_t c : {int64_t{16}, int64_t{5}}) {
     Values x = uniform({20000, c}, 6);
-    for (size_t i = 0; i < x.values.size(); i += static_cast<size_t>(c)) x.values[i] *= 1e25;  // of channel 0 alone
+    for (size_t i = 0; i < x.values.size(); i += static_cast<size_t>(c)) x.values[i] *= 1e25;  // channel 0 only
     const Case huge = statistics_case("huge", x);
     const auto got = run_on(device_under_test(), huge, DType::f32), want = run_on(open_device("reference"), huge, DType::f64);
     for (size_t i = 0; i < static_cast<size_t>(c); ++i) {
@@ -115,7 +115,8 @@ TEST(CudaBatchNormStatistics, AVarianceBeyondF32IsSummedAgainInF64) {
   }
 }
 
-// At 1000 f32 steps by 6e-5: of E[x^2] - E[x]^2 no digit would be left of a variance of 1e-4. The bounds are those of every other case.
+// Near 1000 the spacing of f32 is 6e-5: E[x^2] - E[x]^2 would leave no digit of a variance of 1e-4. The bounds are those of the other
+// cases.
 TEST(CudaBatchNormStatistics, AMeanFarFromZeroCostsNoDigits) {
   for (const Shape& shape : {Shape{16, 9, 9, 33}, Shape{16, 16, 16, 32}, Shape{9, 1}}) {
     const double deviation = 1e-2;
@@ -165,7 +166,7 @@ BatchNormApply apply_call(std::span<const ConstView> in, bool residual, bool rel
           .mask = {}};
 }
 
-/// In one call where the device has it, else in the three steps that it stands for. An absent `normalized` is skipped.
+/// In one call if the device has it, else in the three steps that it replaces. An absent `normalized` is skipped.
 void apply(Backend& b, BatchNormApply call) {
   if (b.has(Fused::batch_norm_add_relu)) return b.batch_norm_apply(call);
   const ConstView residual = std::exchange(call.residual, {});
@@ -214,7 +215,7 @@ TEST_P(CudaBatchNorm, WatchingChangesNoBitAndSeesTheValueBeforeTheResidual) {
   }
 }
 
-/// y and the mask that came with it.
+/// y and its mask.
 std::vector<std::vector<double>> masked(const Shape& shape, std::vector<Values> in, bool residual, DType type) {
   const Case c{.name = {},
                .in = std::move(in),
@@ -230,7 +231,7 @@ std::vector<std::vector<double>> masked(const Shape& shape, std::vector<Values> 
 void expect_bits_of(const std::vector<double>& y, const std::vector<double>& mask) {
   ASSERT_EQ(mask.size(), (y.size() + 7) / 8);
   for (size_t i = 0; i < mask.size() * 8; ++i) {
-    const bool want = i < y.size() && !(y[i] <= 0);  // bits behind the end are 0
+    const bool want = i < y.size() && !(y[i] <= 0);  // bits past the end are 0
     ASSERT_EQ(static_cast<unsigned>(mask[i / 8]) >> i % 8 & 1u, want ? 1u : 0u) << "element " << i << " of " << y.size();
   }
 }
@@ -244,7 +245,7 @@ TEST_P(CudaBatchNorm, TheMaskHasABitForEachPositiveElement) {
     }
 }
 
-// A bias that makes whatever is read as 0 positive.
+// With this bias, elements that are read as 0 become positive.
 TEST_P(CudaBatchNorm, TheMaskHasNoBitBehindTheEnd) {
   for (const Shape& shape : {Shape{3, 3}, Shape{2, 1}, Shape{5, 5}}) {
     std::vector<Values> in = operands(shape);
@@ -261,7 +262,7 @@ TEST_P(CudaBatchNorm, TheMaskIsOfWhatIsStored) {
     Values x{{3, c}, {}, DType::f64}, zero{{c}, std::vector<double>(n, 0), DType::f32}, one{{c}, std::vector<double>(n, 1), DType::f32};
     for (size_t i = 0; i < 3 * n; ++i) x.values.push_back(std::array{tiny, -tiny, nan, 0.0, -0.0, 1.0, -1.0}[i % 7]);
     Values weight = one;
-    weight.values.assign(n, 1e-8);  // of x = 1 in f16: below its least
+    weight.values.assign(n, 1e-8);  // times x = 1 in f16: below the smallest half
     for (const Values& w : {one, weight}) {
       const auto got = masked({3, c}, {x, zero, one, w, zero, x}, false, GetParam());
       expect_bits_of(got[0], got[1]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Casts between all types that a GPU has, to the bit as the reference does them; and fill.
+// Casts between all types of a GPU, with the same bits as the reference; and fill.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -16,7 +16,7 @@ const std::vector<DType> kTypes{DType::f32, DType::f16, DType::bf16, DType::u8, 
 template <class T>
 constexpr bool kIsFloat = is_float(kDTypeOf<T>);
 
-// What goes wrong in casts: ties, ends of ranges, subnormals, what is not finite; then ordinary numbers.
+// Hard values for casts: ties, ends of ranges, subnormals, values that are not finite; then ordinary numbers.
 template <class T>
 std::vector<T> difficult() {
   std::vector<T> values;

@@ -89,8 +89,8 @@ TEST(FillUniform, FillsEvenlyAndTheSameEachTime) {
     ++tenths[static_cast<size_t>((values[i] + 1) * 10)];
     apart += static_cast<double>(values[i]) * others[i];
   }
-  for (const int count : tenths) EXPECT_NEAR(count, 2000, 250);         // six deviations
-  EXPECT_NEAR(apart / kCount, 0, 6.0 / 3 / std::sqrt(double{kCount}));  // two seeds have nothing to do with each other
+  for (const int count : tenths) EXPECT_NEAR(count, 2000, 250);         // six standard deviations
+  EXPECT_NEAR(apart / kCount, 0, 6.0 / 3 / std::sqrt(double{kCount}));  // two seeds are unrelated
 }
 
 std::vector<float> compare(std::vector<float> ours, std::vector<float> theirs) {

@@ -10,7 +10,7 @@ INSTANTIATE_TEST_SUITE_P(, CudaConcat, testing::ValuesIn(float_types()), [](cons
 struct Widths {
   int64_t a, b;
 };
-// Words of 16, 8, 4 and 2 bytes, in f16 and in f32; a row of nothing.
+// Words of 16, 8, 4 and 2 bytes, in f16 and in f32; an empty row.
 const std::vector<Widths> kWidths{{1, 1}, {1, 2}, {2, 6}, {4, 4}, {8, 16}, {3, 5}, {33, 31}, {64, 64}, {32, 257}, {0, 5}, {5, 0}};
 
 Shape widened(std::vector<int64_t> extents, int64_t last) {

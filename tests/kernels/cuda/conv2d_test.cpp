@@ -10,7 +10,7 @@ namespace {
 class CudaConv2d : public testing::TestWithParam<DType> {};
 INSTANTIATE_TEST_SUITE_P(, CudaConv2d, testing::ValuesIn(float_types()), [](const auto& i) { return std::string(name_of(i.param)); });
 
-// Square pictures and filters, but for `wider`, which the pictures are wider than high.
+// Square pictures and filters; `wider` is how much wider than high the pictures are.
 struct Layer {
   int64_t n, h, c, k, r;
   Conv2dSpec spec;
@@ -98,7 +98,7 @@ TEST_P(CudaConv2d, OfAnEmptyBatchIsEmptyAndMovesNoWeight) {
     for (Pass pass : kPasses) expect_equal_to_reference(conv(z, pass, GetParam()), GetParam());
 }
 
-// A pixel that no output reads has no gradient, and not whatever its memory held: here every odd row and column, and the last.
+// A pixel that no output reads has gradient 0, and not the old contents of its memory: here every odd row and column, and the last.
 TEST_P(CudaConv2d, LeavesUnreadPixelsWithoutGradient) {
   const Layer z{1, 6, 8, 8, 1, {2, 0, 1}};
   const auto dx = run_on(device_under_test(), conv(z, Pass::data, GetParam()), GetParam())[0];
@@ -124,7 +124,7 @@ TEST_P(CudaConv2d, AddsBiasAndResidualAndEndsInRelu) {
                if (b.has(Fused::conv2d_bias_add_relu))
                  return b.conv2d_bias_add_relu(
                      {.x = in[0], .w = in[1], .bias = bias, .residual = residual, .relu = relu, .spec = z.spec, .y = out[0]});
-               b.conv2d(in[0], in[1], bias, z.spec, out[0]);  // the reference has the parts only, and the formula is theirs
+               b.conv2d(in[0], in[1], bias, z.spec, out[0]);  // the reference has only the parts, with the same formula
                if (residual) b.add(out[0], residual, out[0]);
                if (relu) b.relu(out[0], out[0]);
              }};
@@ -145,8 +145,8 @@ TEST_P(CudaConv2d, PassesNanThroughTheRelu) {
   for (size_t i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i == 11) << i;
 }
 
-// The sums are taken in one order, whichever thread, block or part of the pixels comes first.
-// What fills up the last step of a sum must be nothing, and not something times 0.
+// The order of the sums is fixed, whichever thread, block or part of the pixels comes first.
+// Padding in the last step of a sum must be 0, and not a value times 0.
 TEST_P(CudaConv2d, LetsANanReachOnlyWhatSeesIt) {
   for (const Layer& z : {Layer{1, 9, 3, 4, 3, {1, 1, 1}}, Layer{1, 9, 1, 8, 3, {1, 0, 1}}, Layer{1, 9, 8, 8, 3, {1, 1, 1}}}) {
     for (Pass pass : kPasses) {
@@ -175,7 +175,7 @@ TEST_P(CudaConv2d, DoesNotDependOnTheScheduleNorOnChance) {
     }
 }
 
-// Offsets of pixels and taps are 32 bits wide; no memory is touched before that is known to be enough.
+// Offsets of pixels and taps are 32 bits wide; no memory is touched before this is known to be enough.
 TEST(CudaConv2dLimits, SaysWhatIsTooMany) {
   Device& device = device_under_test();
   const DeviceTensor dot(device, room({1}), DType::f32);

@@ -62,7 +62,7 @@ TEST(CudaDevice, SaysHowMuchIsFreeOfMemoryOfItsOwn) {
   EXPECT_EQ(free > 0, !device_under_test().host_addressable());
 }
 
-// The engine's allocator hands out blocks as they were asked for where the device watches what lies beside them.
+// The engine's allocator gives out blocks of exactly the requested size where the device checks the memory beside them.
 TEST(CudaDevice, IsExactAboutItsMemoryWhereItWatches) {
   Device& device = device_under_test();
   EXPECT_EQ(device.exact_blocks(), device.name() == "simt");
@@ -111,7 +111,7 @@ struct Place {
 
 TEST(CudaReplay, TakesNoWorkOfAnotherThreadWhileItRecords) {
   Device& device = device_under_test();
-  if (device.name() != "simt") return;  // on a GPU the driver has rules of its own
+  if (device.name() != "simt") return;  // on a GPU the driver has its own rules
   Place place(64);
   std::string message;
   device.record([&] {
@@ -159,7 +159,7 @@ TEST(CudaReplay, RefusesWhatItCouldNotDoAgain) {
     EXPECT_THAT(error_of([&] { device.record(calls[i]); }), HasSubstr("records")) << "call " << i;
     EXPECT_FALSE(device.recording()) << "call " << i;
   }
-  device.synchronize();  // and all is well again
+  device.synchronize();  // and the stream works again
 }
 
 TEST(CudaStreams, SendAheadOnlyOnceTheMemoryIsFree) {
@@ -170,7 +170,7 @@ TEST(CudaStreams, SendAheadOnlyOnceTheMemoryIsFree) {
   device.mark()->wait();
   device.copy(b.there, a.there, 256);
   std::memset(a.pinned, 2, 256);
-  const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);  // after the copy to b, without being told
+  const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);  // after the copy to b, without a mark
   device.copy(b.there, a.there, 0);
   EXPECT_EQ(b.value(), 1);
   arrived->wait();
@@ -191,7 +191,7 @@ TEST(CudaStreams, SendAheadAfterAMarkOfTheMainStream) {
   const auto first = device.send_ahead(a.there, a.pinned, 256, used_up.get());
   first->wait();
   std::memset(a.pinned, 3, 256);
-  const auto second = device.send_ahead(a.there, a.pinned, 256, first.get());  // which may be the second stream's own
+  const auto second = device.send_ahead(a.there, a.pinned, 256, first.get());  // a mark of the second stream is allowed
   device.follow(*second);
   EXPECT_EQ(a.value(), 3);
   EXPECT_EQ(b.value(), 1);
@@ -204,7 +204,7 @@ TEST(CudaStreams, SettleMemoryThatARecordingFreesAndThatIsGone) {
   const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);
   device.record([&] { device.settle(a.there, 256); });  // at once: the recording cannot wait for it
   EXPECT_EQ(a.value(), 4);
-  if (device.name() != "simt") return;  // below, memory is released under what is being sent to it, which the executor sees
+  if (device.name() != "simt") return;  // below, memory is released during a send to it, which the executor detects
   void* const gone = device.allocate(256);
   const auto never = device.send_ahead(gone, a.pinned, 256, nullptr);
   device.release(gone, 256);
@@ -221,14 +221,14 @@ TEST(CudaRanges, CostNothingWhereNobodyLooks) {
   }
 }
 
-// The engine gives memory out again in the order of the main stream; what is still under way to it must not come after the next user.
+// The engine gives memory out again in the order of the main stream; a pending send must not arrive after the next user.
 TEST(CudaStreams, SettleMemoryBeforeSomebodyElseGetsIt) {
   Device& device = device_under_test();
   Place a(256), next(256);
   std::memset(a.pinned, 1, 256);
   std::memset(next.pinned, 2, 256);
   const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);
-  device.settle(a.there, 256);  // the owner forgot to follow
+  device.settle(a.there, 256);  // the owner did not call follow
   device.copy_from_pinned(a.there, next.pinned, 256);
   arrived->wait();
   EXPECT_EQ(a.value(), 2) << "what was sent came after the next user's own";

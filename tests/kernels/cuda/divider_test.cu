@@ -6,7 +6,7 @@
 namespace mirilla::simt {
 namespace {
 
-// Around each multiple where a quotient steps, up to the largest number that it promises.
+// Around each multiple where a quotient steps, up to the largest supported number.
 TEST(Divider, DividesAsTheProcessorDoes) {
   constexpr unsigned kEnd = 1u << 31;
   for (const int by : {1, 2, 3, 5, 7, 8, 9, 31, 32, 33, 49, 64, 100, 147, 512, 4608, 65535, 65537, 1000003, (1 << 30) - 1, 1 << 30}) {

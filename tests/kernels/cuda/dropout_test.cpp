@@ -16,14 +16,14 @@ Case dropout(int64_t n, double p) {
           .run = [spec](Backend& b, auto in, auto out) { b.dropout(in[0], spec, out[0]); }};
 }
 
-// 1 / (1 - p) is a power of two, so one rounding is all: an element dropped by one device and kept by the other would be off by 0.5 or
-// more.
+// 1 / (1 - p) is a power of two, so there is only one rounding: an element dropped by one device and kept by the other would be off by 0.5
+// or more.
 TEST_P(CudaDropout, KeepsWhatTheReferenceKeepsAtEverySize) {
   for (int64_t n : awkward_sizes())
     for (double p : {0.0, 0.5, 0.75}) expect_equal_to_reference(dropout(n, p), GetParam());
 }
 
-// The scale is rounded to f32 before it is used: half a step of f32 more.
+// The scale is rounded to f32 before it is used: half a unit of f32 more.
 TEST_P(CudaDropout, KeepsThemAtAProbabilityThatF32DoesNotHold) {
   for (double p : {0.1, 0.3, 1e-9, 1 - 1e-9}) {
     Case c = dropout(4099, p);
@@ -32,7 +32,7 @@ TEST_P(CudaDropout, KeepsThemAtAProbabilityThatF32DoesNotHold) {
   }
 }
 
-// A draw that is p to the last bit keeps its element.
+// A draw equal to p keeps its element.
 TEST_P(CudaDropout, KeepsADrawThatIsExactlyP) {
   const RandomKey key{.seed = 0x123456789abcdef, .purpose = Purpose::kDropout, .step = 3, .item = 2};
   for (uint32_t i : {0u, 3u, 6u}) {

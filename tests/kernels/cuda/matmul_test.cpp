@@ -25,7 +25,7 @@ Case product(const Sizes& z, const MatmulSpec& spec, DType type, DType y_kind = 
 
 constexpr MatmulSpec kSpecs[] = {{false, false}, {false, true}, {true, false}, {true, true}};
 
-// Every size alone and beside others, on both sides of each tile: 16, 64 and 128 rows, 64 and 128 columns, 16 and 32 along k.
+// Every size alone and combined with others, on both sides of each tile: 16, 64 and 128 rows, 64 and 128 columns, 16 and 32 along k.
 TEST_P(CudaMatmul, EqualsTheReferenceAtEverySize) {
   const Sizes sizes[] = {{1, 1, 1},    {2, 31, 33},  {31, 2, 1},   {33, 33, 2},    {17, 200, 31}, {200, 1, 64},
                          {8, 200, 32}, {64, 64, 48}, {65, 72, 40}, {1, 1024, 512}, {32, 24, 200}, {129, 63, 200}};
@@ -47,7 +47,7 @@ TEST_P(CudaMatmul, OfNothingIsNothingAndOverNothingIsZero) {
     expect_equal_to_reference(product(z, {}, GetParam()), GetParam());
 }
 
-// Memory that starts at any element, as a slice's does: nothing there may be read 16 bytes at once.
+// Memory that starts at any element, like a slice: it must not be read 16 bytes at once.
 TEST_P(CudaMatmul, TakesSlices) {
   constexpr int64_t kM = 9, kN = 16, kK = 32;
   Case c{.name = "matmul of slices",
@@ -79,7 +79,7 @@ TEST_P(CudaMatmul, DoesNotDependOnTheScheduleNorOnChance) {
   }
 }
 
-// One infinity or NaN reaches the row it stands in, and no other: what a tile is padded with takes part in no sum.
+// One infinity or NaN affects its own row and no other: the padding of a tile takes part in no sum.
 TEST_P(CudaMatmul, KeepsWhatIsNotFiniteInItsRow) {
   Case c = product({5, 7, 19}, {}, GetParam());
   c.in[0].values[2 * 19 + 3] = std::numeric_limits<double>::infinity();

@@ -25,7 +25,7 @@ Case pool(const Shape& x, const Pool2dSpec& spec) {
           .run = [spec](Backend& b, auto in, auto out) { b.max_pool2d(in[0], spec, out[0], out[1]); }};
 }
 
-// The forward pass on the reference says who won.
+// The forward pass on the reference gives the winners.
 Case pool_backward(const Shape& x, const Pool2dSpec& spec, DType type) {
   const Shape y = pooled(x, spec);
   const Values index{y, run_on(open_device("reference"), pool(x, spec), DType::f64)[1], DType::u8};
@@ -60,7 +60,7 @@ TEST_P(CudaMaxPool2d, PoolsAsTheNetworkDoes) {
   expect_same_in_any_order(pool_backward({1, 9, 9, 64}, spec, GetParam()), GetParam());
 }
 
-// A picture's row wider than a block, and more rows than a grid is high.
+// A row of a picture that is wider than a block, and more rows than a grid is high.
 TEST_P(CudaMaxPool2d, PoolsLongAndHighPictures) {
   const Pool2dSpec spec{.window = 2, .stride = 1};
   for (const Shape& x : {Shape{1, 2, 700, 1}, Shape{1, 65539, 2, 1}, Shape{65537, 2, 2, 1}}) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The tensor cores' instructions as the executor does them, each against the layout that the PTX ISA gives, element by element. Compiled
+// The tensor cores' instructions as implemented by the executor, against the layouts of the PTX ISA, element by element. Compiled
 // for the executor, as the kernels' sources are for 'simt'.
 #include <gtest/gtest.h>
 
@@ -47,7 +47,7 @@ class MmaOf : public testing::Test {};
 using Halves = testing::Types<Half, BFloat16>;
 TYPED_TEST_SUITE(MmaOf, Halves);
 
-// Small integers: every product and sum is exact, so any order of summing gives these bits, a GPU's too.
+// Small integers: every product and sum is exact, so any order of summation gives these bits, also on a GPU.
 TYPED_TEST(MmaOf, MultipliesByTheLayoutOfThePtxIsa) {
   using T = TypeParam;
   int a[16][16], b[16][8], d[16][8];
@@ -84,7 +84,7 @@ TYPED_TEST(MmaOf, MultipliesByTheLayoutOfThePtxIsa) {
     }
 }
 
-// mma_all is on a GPU what this composes: the two instructions, in this order.
+// On a GPU mma_all is what this composes: the two instructions, in this order.
 template <class T, bool kTransposeA, bool kTransposeB>
 void expect_all_as_one_by_one() {
   constexpr int kM = 2, kN = 4;

@@ -8,7 +8,7 @@
 
 namespace mirilla::test {
 
-/// Runs the case with the threads and blocks in their natural order and in three shuffled ones, and wants the same bits: a kernel whose
+/// Runs the case with the threads and blocks in their natural order and in three shuffled ones, and expects the same bits: a kernel whose
 /// result depends on the order has a race. On a GPU, which chooses its own order, it runs it four times.
 inline void expect_same_in_any_order(const Case& c, DType type) {
   SCOPED_TRACE(c.name + " in " + std::string(name_of(type)));
@@ -24,7 +24,7 @@ inline void expect_same_in_any_order(const Case& c, DType type) {
   }
 }
 
-/// Without its first element, so that it starts where no vector may: what a slice of a tensor can look like.
+/// The view without its first element, so that it is not aligned for vectors, like some slices of tensors.
 template <class V>
 V tail(V x) {
   using Byte = std::conditional_t<std::is_same_v<V, View>, std::byte, const std::byte>;
@@ -45,7 +45,7 @@ V without_first_row(V x) {
   return x;
 }
 
-/// For an operation of one or two roundings in f32: by its own size.
+/// For an operation of one or two roundings in f32: relative to the result.
 inline std::vector<std::vector<double>> magnitudes_of_results(const std::vector<std::vector<double>>& want) {
   auto magnitudes = want;
   for (auto& output : magnitudes)

@@ -44,7 +44,7 @@ TEST_P(CudaLoss, TakesTheSoftmaxOfRowsOfAnyLength) {
 
 TEST_P(CudaLoss, TakesTheSoftmaxOfWhatIsLargeOrNotFinite) {
   expect_equal_to_reference(softmax({{3, 3}, {30000, 30000, -30000, -kInfinity, 0, -kInfinity, 1, 2, kInfinity}}), GetParam());
-  // The reference's own maximum is at a loss among NaN; what is promised is that none is hidden.
+  // The reference's own maximum is at a loss among NaN; the promise is that none is hidden.
   const auto got = run_on(device_under_test(), softmax({{2, 2}, {kNaN, 1, 1, kNaN}}), GetParam());
   for (const double y : got[0]) EXPECT_TRUE(std::isnan(y));
 }

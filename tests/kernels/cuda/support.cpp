@@ -65,7 +65,7 @@ struct OnDevice {
     for (const Values& values : c.in) in.push_back(add(device, values, type, case_type).const_view());
     for (const Values& values : c.out) out.push_back(add(device, values, type, case_type).view());
   }
-  // Both devices get the numbers that the case's type can hold.
+  // Both devices get numbers that the case's type can represent.
   const DeviceTensor& add(Device& device, Values values, DType type, DType case_type) {
     for (double& x : values.values) x = rounded(x, type_of(values, case_type));
     owned.push_back(std::make_unique<DeviceTensor>(device, values, type));

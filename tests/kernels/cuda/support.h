@@ -11,14 +11,15 @@
 #include "kernels/core/backend.h"
 #include "kernels/core/device.h"
 
-/// How the tests of kernels/cuda compare: one call of the table, on the device under test in f32, f16 or bf16, and on the reference in f64
-/// from the very same numbers.
+/// How the tests of kernels/cuda compare: one call of the table of operations, on the device under test in f32, f16 or bf16, and on the
+/// reference in f64 from the same numbers.
 namespace mirilla::test {
 
 /// 'cuda' where there is a GPU, else 'simt': the same kernels. MIRILLA_REQUIRE=cuda makes a missing GPU a failure.
 Device& device_under_test();
 
-/// Values and what they are. Floats are rounded to the dtype of the case before either device sees them, so that the inputs are equal.
+/// Values with their shape and kind. Floats are rounded to the dtype of the case before either device sees them, so that the inputs are
+/// equal.
 struct Values {
   Shape shape;
   std::vector<double> values;
@@ -27,10 +28,10 @@ struct Values {
 
 /// Uniform in [low, high), drawn by Philox from the seed.
 Values uniform(const Shape& shape, uint64_t seed, double low = -1, double high = 1);
-/// The same, and f32 whatever the case's type: statistics, biases, moments.
+/// The same, in f32 whatever the case's type: for statistics, biases, moments.
 Values uniform_f32(const Shape& shape, uint64_t seed, double low = -1, double high = 1);
 Values integers(const Shape& shape, uint64_t seed, int64_t below, DType kind = DType::i64);
-/// Room for an output: shape and kind, no values.
+/// An output: shape and kind, no values.
 Values room(const Shape& shape, DType kind = DType::f64);
 
 /// A tensor in a device's memory, freed with it. Fresh memory is full of 0xFF bytes: NaN in each float type.
@@ -51,15 +52,15 @@ class DeviceTensor {
   View view_;
 };
 
-/// What `run` gets: inputs, outputs, in the order of the case; an absent one is an empty view. An output may be read and written in place:
-/// give it values.
+/// The arguments of `run`: inputs, outputs, in the order of the case; an absent one is an empty view. For an output that is read and
+/// written in place, give it values.
 using Call = std::function<void(Backend& backend, std::span<const ConstView> in, std::span<const View> out)>;
 
 struct Case {
   std::string name;
   std::vector<Values> in, out;
   Call run;
-  /// Sums of absolute terms, an element an output, by which errors of accumulation are measured. Empty: 0 each, so that only one rounding
+  /// Sums of absolute terms, one per output element, by which accumulation errors are measured. Empty: all 0, so that only one rounding
   /// to the output's type is allowed. Usually magnitudes_by_reference.
   std::function<std::vector<std::vector<double>>(const std::vector<std::vector<double>>& want)> magnitudes = {};
 };
@@ -74,12 +75,12 @@ std::function<std::vector<std::vector<double>>(const std::vector<std::vector<dou
 ///
 ///   |got - want| <= unit |want| + accumulation magnitude + least
 ///
-/// unit: half a step of the output's type, one rounding (f32 2^-24, f16 2^-11, bf16 2^-8; 0 for integers). accumulation: 1e-5, the
-/// allowance of the whole project for sums taken in f32. least: half the smallest step of the type (f16 2^-25). A NaN equals a NaN, an
-/// infinity itself; where |want| is past the type's range an infinity is right.
+/// unit: half a unit of the output's type, one rounding (f32 2^-24, f16 2^-11, bf16 2^-8; 0 for integers). accumulation: 1e-5, the
+/// tolerance of the whole project for sums in f32. least: half the smallest step of the type (f16 2^-25). A NaN equals a NaN, an
+/// infinity itself; where |want| is beyond the type's range an infinity is right.
 void expect_equal_to_reference(const Case& c, DType type, double accumulation = 1e-5);
 
-/// The device's own result, for tests of other promises.
+/// The device's result, for tests of other promises.
 std::vector<std::vector<double>> run_on(Device& device, const Case& c, DType type);
 
 inline const std::vector<DType>& float_types() {
@@ -87,7 +88,7 @@ inline const std::vector<DType>& float_types() {
   return types;
 }
 
-/// Sizes at which kernels go wrong: around the warp, the block and the vector.
+/// Sizes at which kernels may fail: around the warp, the block and the vector.
 inline const std::vector<int64_t>& awkward_sizes() {
   static const std::vector<int64_t> sizes{1, 2, 3, 7, 8, 9, 31, 32, 33, 63, 65, 127, 255, 256, 257, 1023, 1025, 4099};
   return sizes;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Fewer threads than were asked for: OpenMP may give a region as many as it likes, and oneDNN computes only the parts of those that come.
+// Fewer threads than requested: OpenMP may give a region fewer, and oneDNN then computes only the parts of the existing threads.
 #include <fmt/ranges.h>
 #include <gtest/gtest.h>
 #include <omp.h>
@@ -34,7 +34,7 @@ Floats numbers(const Shape& shape, int seed) {
   return values;
 }
 
-// What a training step asks of a backend: products as oneDNN cuts them in different ways, and loops of ours.
+// The work of a training step: products that oneDNN divides in different ways, and our own loops.
 Floats step(Backend& backend) {
   Device& device = open_device(backend.name());
   Floats all;
@@ -69,7 +69,7 @@ Floats step(Backend& backend) {
   return all;
 }
 
-/// A place to compute in: calls the work there, maybe several times and at once.
+/// A place to compute in: calls the work there, possibly several times and concurrently.
 struct Place {
   const char* name;
   std::function<void(const Work&)> in;
@@ -180,7 +180,7 @@ TEST_P(HostTeams, StepsOfBackendsOfTheirOwnDoSoToo) {
     for (const Floats& got : all_in(place, compute)) EXPECT_TRUE(same_bytes(got, want)) << place.name;
 }
 
-// The CUDA kernels on the executor, a small layer of them: it is slow.
+// The CUDA kernels on the executor, with a small layer, since it is slow.
 TEST(SimtThreads, SeveralAtOnceGetTheBytesOfOneAlone) {
   Device& simt = open_device("simt");
   const auto compute = [&] {
@@ -305,14 +305,14 @@ TEST(HostThreads, ThreadsThatTheSystemDoesNotLetRunAreAnError) {
     }
   }).join();
   EXPECT_EQ(message, "2 threads are to compute here and the system lets 1 of them run");
-  setenv("OMP_STACKSIZE", "20k", 1);  // a stack on which nothing can be computed
+  setenv("OMP_STACKSIZE", "20k", 1);  // a stack too small for any computation
   EXPECT_EQ(startable_threads(2), 0);
   before != nullptr ? setenv("OMP_STACKSIZE", kept.c_str(), 1) : unsetenv("OMP_STACKSIZE");
   EXPECT_EQ(startable_threads(2), 2);
   set_host_threads(0);
 }
 
-#if !defined(__SANITIZE_ADDRESS__)  // which needs memory for itself
+#if !defined(__SANITIZE_ADDRESS__)  // the sanitizer needs memory itself
 TEST(HostThreads, WorkThatIsSharedOutDoesWithTheThreadsThereAre) {
   std::atomic<int> ran = 0;
   for (std::thread& thread : start_threads(3, [&] { ++ran; })) thread.join();
@@ -326,7 +326,7 @@ TEST(HostThreads, WorkThatIsSharedOutDoesWithTheThreadsThereAre) {
   ASSERT_EQ(setrlimit(RLIMIT_AS, &none), 0);
   size_t started = 0;
   try {
-    std::vector<std::thread> threads = start_threads(40, [] {});  // the first may get stacks of threads that ended
+    std::vector<std::thread> threads = start_threads(40, [] {});  // the first may reuse stacks of ended threads
     started = threads.size();
     for (std::thread& thread : threads) thread.join();
   } catch (const DeviceError& error) {

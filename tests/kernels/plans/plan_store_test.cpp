@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 const PlanOwner kOwner{"NVIDIA H200", "13.0", "cuDNN", "9.19.0"};
 
-// A folder of its own for each test, gone with it.
+// A folder for each test, removed with it.
 class PlanStoreTest : public ::testing::Test {
  protected:
   PlanStoreTest() {
@@ -37,7 +37,7 @@ class PlanStoreTest : public ::testing::Test {
     text << std::ifstream(file(), std::ios::binary).rdbuf();
     return text.str();
   }
-  // Of a store that was opened on `file()` as it is: one note with all these words; then a put makes the file good again.
+  // A store opened on `file()` gives one note with all these words; then a put repairs the file.
   void expect_built_anew(const std::vector<std::string>& words) const {
     PlanStore store(file(), kOwner);
     EXPECT_EQ(store.size(), 0u);

@@ -12,7 +12,7 @@
 #include <limits>
 
 // cvt and the arithmetic of halves, against PTX ISA 9.7.4 and 9.7.9. Roundings are found here by search: the two neighbours in the narrow
-// format, and which of them the way of rounding names.
+// format, and the rounding mode chooses one of them.
 
 namespace mirilla::ptx {
 namespace {

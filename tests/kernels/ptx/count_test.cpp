@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-// Counts of kernels whose counts can be told by hand.
+// Counts of kernels that can be verified by hand.
 
 namespace mirilla::ptx {
 namespace {
@@ -39,7 +39,7 @@ TEST(PtxCount, WarpAndLaneInstructions) {
   EXPECT_EQ(at_line(kernel, body, "setp.lt").lane_instructions, 144u);
   EXPECT_EQ(at_line(kernel, body, "add.u32 %r1").lane_instructions, 3u * (27 + 16));
   EXPECT_EQ(at_line(kernel, body, "@%p1 bra").divergent_branches, 3u);
-  EXPECT_EQ(at_line(kernel, body, "mov.u32 %r1, 0").lane_instructions, 144u);  // met again
+  EXPECT_EQ(at_line(kernel, body, "mov.u32 %r1, 0").lane_instructions, 144u);  // lanes together again
   EXPECT_EQ(at_line(kernel, body, "mov.u32 %r1, 0").warp_instructions, 6u);
   EXPECT_EQ(kernel.total.by_class[static_cast<size_t>(InstructionClass::kFloat)], 6u);
   EXPECT_EQ(kernel.total.by_class[static_cast<size_t>(InstructionClass::kControl)], 12u);  // bra and ret
@@ -52,12 +52,12 @@ TEST(PtxCount, InstructionsThatNeverRan) {
 }
 
 TEST(PtxCount, SectorsAskedForAndNeeded) {
-  // A row of 128 bytes is 4 sectors; every other word takes 8 and needs 4; a column takes 32 and needs 4; all the same word takes 1.
+  // A row of 128 bytes takes 4 sectors; every second word takes 8 and needs 4; a column takes 32 and needs 4; one common word takes 1.
   const auto sectors = [](std::string_view body) {
     const Count count = of(body, "ld.global");
     return std::pair(count.sectors, count.sectors_needed);
   };
-  const std::string align = "add.s64 %rd5, %rd0, 127;\nand.b64 %rd5, %rd5, -128;\n";  // a place that 128 bytes are aligned at
+  const std::string align = "add.s64 %rd5, %rd0, 127;\nand.b64 %rd5, %rd5, -128;\n";  // an address aligned to 128 bytes
   EXPECT_EQ(sectors(align + "add.s64 %rd6, %rd5, %rd2;\nld.global.u32 %r1, [%rd6];"), std::pair(u64{4}, u64{4}));
   EXPECT_EQ(sectors(align + "mad.wide.u32 %rd6, %r0, 8, %rd5;\nld.global.u32 %r1, [%rd6];"), std::pair(u64{8}, u64{4}));
   EXPECT_EQ(sectors(align + "mad.wide.u32 %rd6, %r0, 128, %rd5;\nld.global.u32 %r1, [%rd6];"), std::pair(u64{32}, u64{4}));
@@ -80,7 +80,7 @@ TEST(PtxCount, PassesOfSharedMemory) {
   EXPECT_EQ(passes("0"), std::pair(u64{1}, u64{0}));                                                 // a broadcast
   EXPECT_EQ(passes("16", "ld.shared.v4.u32 {%r5,%r6,%r7,%r8}, [%r4];"), std::pair(u64{4}, u64{0}));  // four quarters
   EXPECT_EQ(passes("64", "ld.shared.v4.u32 {%r5,%r6,%r7,%r8}, [%r4];"),
-            std::pair(u64{16}, u64{12}));  // each quarter on two groups of banks
+            std::pair(u64{16}, u64{12}));  // each quarter uses two groups of banks
 }
 
 TEST(PtxCount, AtomicsAndTensorProducts) {
@@ -99,10 +99,10 @@ TEST(PtxCount, LinesOfTheSourceAreAddedUp) {
   run_words(".loc 1 10 1\nmov.u32 %r1, 1;\nmov.u32 %r2, 1;\n.loc 1 11 1\nmov.u32 %r3, 1;\n.loc 1 10 7\nmov.u32 %r4, 1;", {0}, 1, {32},
             options, ".file 1 \"a.cu\"\n");
   const auto& lines = counts.kernels.at("k").lines;
-  ASSERT_EQ(lines.size(), 3u);  // and what comes before the first .loc
+  ASSERT_EQ(lines.size(), 3u);  // and the code before the first .loc
   EXPECT_EQ(lines[1].source.file, "a.cu");
   EXPECT_EQ(lines[1].source.line, 10u);
-  EXPECT_EQ(lines[1].count.warp_instructions, 4u);  // two, one, and the ret behind it
+  EXPECT_EQ(lines[1].count.warp_instructions, 4u);  // two, one, and the ret after it
   EXPECT_EQ(lines[2].count.warp_instructions, 1u);
 }
 

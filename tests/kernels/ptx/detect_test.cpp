@@ -6,7 +6,7 @@
 
 #include <optional>
 
-// What the machine sees: each detector with a planted fault and the same kernel mended.
+// Each detector of the machine, with a planted fault and with the same kernel repaired.
 
 namespace mirilla::ptx {
 namespace {
@@ -23,7 +23,7 @@ struct Planted {
   Dim grid{};
 };
 
-// in: 64 words, out: 256 words of which nobody wrote one; shared memory `s` of 1024 bytes, local memory `l` of 16. %rd2 is 4*t, %rd3 out +
+// in: 64 words, out: 256 unwritten words; shared memory `s` of 1024 bytes, local memory `l` of 16. %rd2 is 4*t, %rd3 out +
 // 4*t.
 std::optional<Fault> outcome(const Planted& planted, const std::string& body, u64 seed, Detectors detect = kAll) {
   Memory memory;
@@ -51,7 +51,7 @@ class PtxDetects : public testing::TestWithParam<Planted> {};
 
 TEST_P(PtxDetects, ThePlantedFaultAndNothingInItsMendedTwin) {
   for (u64 seed : {0, 1, 2}) {
-    const Detectors races{.races = true};  // what races may also be read before it is written
+    const Detectors races{.races = true};  // racing memory may also be read before it is written
     const auto fault = outcome(GetParam(), GetParam().faulty, seed, GetParam().kind == Fault::Kind::kRace ? races : kAll);
     ASSERT_TRUE(fault) << "seed " << seed;
     EXPECT_EQ(fault->kind, GetParam().kind) << fault->what();
@@ -62,8 +62,8 @@ TEST_P(PtxDetects, ThePlantedFaultAndNothingInItsMendedTwin) {
   }
 }
 
-const std::string kNeighbour = "xor.b32 %r6, %r4, 4;\n";    // the word of the lane beside
-const std::string kOtherWarp = "xor.b32 %r6, %r4, 128;\n";  // of the warp beside
+const std::string kNeighbour = "xor.b32 %r6, %r4, 4;\n";    // the neighbouring lane's word
+const std::string kOtherWarp = "xor.b32 %r6, %r4, 128;\n";  // a word of the neighbouring warp
 
 INSTANTIATE_TEST_SUITE_P(
     Faults, PtxDetects,

@@ -33,7 +33,7 @@ float rounded(int mode, F compute) {
   std::fesetround(FE_TONEAREST);
   return result;
 }
-volatile float hold;  // keeps the compiler from computing ahead of the rounding
+volatile float hold;  // prevents the compiler from computing before the rounding mode is set
 float held(float x) {
   hold = x;
   return hold;
@@ -163,7 +163,7 @@ struct Near {
   const char* name;
   const char* instruction;
   double (*expected)(double);
-  double error;  // relative to the result, as the ISA bounds it, or absolute for sin and cos
+  double error;  // relative to the result, as in the ISA, or absolute for sin and cos
 };
 class PtxApproximate : public testing::TestWithParam<Near> {};
 

@@ -8,7 +8,8 @@
 #include <functional>
 #include <limits>
 
-// Integer forms against PTX ISA 9.7.1, 9.7.2 and 9.7.8, over corners and rubbish. What is expected is written here by itself.
+// Integer forms against PTX ISA 9.7.1, 9.7.2 and 9.7.8, over corner cases and random values. Expected results are computed here
+// independently.
 
 namespace mirilla::ptx {
 namespace {
@@ -26,7 +27,7 @@ u32 mixed(u32 x) {
   return x ^ (x >> 16);
 }
 
-// Three operands per lane: corners first, then rubbish.
+// Three operands per lane: corner cases first, then random values.
 std::vector<u32> operands(u32 seed) {
   std::vector<u32> words;
   for (u32 l = 0; l < 32; ++l) {
@@ -68,7 +69,7 @@ u32 u(s64 x) { return static_cast<u32>(x); }
 s64 clamp32(s64 x) { return x > 2147483647 ? 2147483647 : x < -2147483648ll ? -2147483648ll : x; }
 s64 low24(u32 x) { return s(x << 8) >> 8; }
 
-u32 extracted(u32 a, u32 b, u32 c, bool sign_extends) {  // the loop of the ISA's text
+u32 extracted(u32 a, u32 b, u32 c, bool sign_extends) {  // the loop in the ISA
   const u32 pos = b & 0xff, len = c & 0xff, msb = 31;
   const bool sbit = (!sign_extends || len == 0) ? false : (a >> std::min(pos + len - 1, msb)) & 1;
   u32 d = 0;
@@ -93,7 +94,7 @@ u32 permuted(u32 a, u32 b, u32 c) {
   }
   return d;
 }
-u32 nth_set(u32 mask, u32 base, s32 offset) {  // the loop of the ISA's text
+u32 nth_set(u32 mask, u32 base, s32 offset) {  // the loop in the ISA
   if (offset == 0) return mask & (1u << base) ? base : 0xffffffff;
   s32 pos = s(base), count = offset > 0 ? offset - 1 : offset + 1;
   const s32 inc = offset > 0 ? 1 : -1;

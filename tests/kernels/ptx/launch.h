@@ -11,7 +11,7 @@
 
 namespace mirilla::ptx {
 
-/// Memory of the emulated device with some elements in it.
+/// Memory of the emulated device that holds some elements.
 template <class T>
 class Array {
  public:
@@ -61,7 +61,7 @@ inline std::string kernel_of(std::string_view body, std::string_view before = {}
          "\nret;\n}\n";
 }
 
-/// Runs such a kernel over 32-bit words and gives what it wrote to out.
+/// Runs such a kernel over 32-bit words and returns what it wrote to out.
 inline std::vector<u32> run_words(std::string_view body, std::vector<u32> in, size_t out_words = 32, Dim block = {32},
                                   const Options& options = {}, std::string_view before = {}, std::string_view declarations = {},
                                   size_t dynamic_shared = 0, Dim grid = {}) {

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <functional>
 
-// Fragments as the ISA's own formulas give them (9.7.14), written out per element and not per register.
+// Fragments by the ISA's formulas (9.7.14), written per element and not per register.
 
 namespace mirilla::ptx {
 namespace {
@@ -128,7 +128,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Case{"f16_k16", "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32", 16, 16, a16, b16, as_half},
                     Case{"bf16_k16", "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32", 16, 16, a16, b16, as_brain},
                     Case{"f16_k8", "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32", 8, 16, a16, b16,
-                         as_half},  // its elements are the first of k16
+                         as_half},  // its elements are the first ones of k16
                     Case{"f16_f16", "mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16", 16, 16, a16, b16, as_half, false, true},
                     Case{"tf32_k8", "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32", 8, 32, a32, b32, as_float},
                     Case{"tf32_k4", "mma.sync.aligned.m16n8k4.row.col.f32.tf32.tf32.f32", 4, 32, a32, b32, as_float},
@@ -198,7 +198,7 @@ struct WmmaCase {
 };
 class PtxWmma : public testing::TestWithParam<WmmaCase> {};
 
-// Which lane holds what is nobody's business: memory to memory.
+// The ISA does not say which lane holds which element, so this compares memory with memory.
 TEST_P(PtxWmma, MultipliesMatricesInMemory) {
   const WmmaCase& c = GetParam();
   const bool brain = std::string_view(c.a_type) == "bf16";

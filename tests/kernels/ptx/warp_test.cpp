@@ -105,7 +105,7 @@ $end:)",
                                          : 10u; });
 }
 
-TEST(PtxDivergence, SomeLanesMaySpinForOthersOfTheirWarp) {  // independent threads: the lock's holder gets its turn
+TEST(PtxDivergence, SomeLanesMaySpinForOthersOfTheirWarp) {  // lanes are independent: the lock's holder gets a turn
   const auto out = run_words(R"(
 $try: atom.global.cas.b32 %r2, [%rd0], 0, 1;
 setp.ne.s32 %p1, %r2, 0;

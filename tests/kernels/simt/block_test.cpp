@@ -103,7 +103,7 @@ TEST(SimtShared, IsFullOfNanWhenABlockStarts) {
   EXPECT_TRUE(std::isnan(out[0]));
 }
 
-// A race: without the barrier, what a thread finds depends on who came first.
+// A race: without the barrier, what a thread reads depends on which thread was first.
 template <bool kBarrier>
 __global__ void neighbour(int* out) {
   int* const room = dynamic_shared<int>();
@@ -176,7 +176,7 @@ TEST(SimtReplay, DoesWhatWasRecordedEachTimeItRuns) {
     launch<add_one>(stream, {1, 1}, x.data());
     launch<add_one>(stream, {1, 1}, x.data());
     stream.copy(copy.data(), x.data(), sizeof(int));
-    const Scratch scratch(stream, 4);  // outlives its scope, since the record uses it
+    const Scratch scratch(stream, 4);  // lives beyond its scope, since the record uses it
     stream.copy(scratch.as<int>(), x.data(), sizeof(int));
   });
   EXPECT_EQ(x[0], 0);
@@ -190,7 +190,7 @@ TEST(SimtReplay, DoesWhatWasRecordedEachTimeItRuns) {
 TEST(SimtReplay, RefusesToWaitWhileItRecords) {
   Stream stream;
   EXPECT_NE(error_of([&] { Replay::record(stream, [&] { stream.synchronize(); }); }).find("while a replay records"), std::string::npos);
-  EXPECT_NO_THROW(stream.synchronize());  // and the stream is well again
+  EXPECT_NO_THROW(stream.synchronize());  // and the stream works again
 }
 
 TEST(SimtReplay, RecordsOneAtATime) {

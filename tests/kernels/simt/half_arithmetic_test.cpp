@@ -58,7 +58,7 @@ TYPED_TEST(SimtHalfArithmetic, RoundsOnceToNearestEven) {
 }
 
 TEST(SimtHalf, FusesWhereTwoRoundingsWouldDiffer) {
-  // (1 + 2^-10)^2 = 1 + 2^-9 + 2^-20; less 1 + 2^-9 leaves 2^-20, which a rounded product has lost.
+  // (1 + 2^-10)^2 = 1 + 2^-9 + 2^-20; less 1 + 2^-9 leaves 2^-20, which a rounded product would lose.
   const Half a(1 + 0x1p-10f), c(-(1 + 0x1p-9f));
   EXPECT_EQ(static_cast<float>(__hfma(a, a, c)), 0x1p-20f);
   EXPECT_EQ(static_cast<float>(__hadd(__hmul(a, a), c)), 0.0f);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the executor does not let pass: each message names the kernel, the block and the thread.
+// What the executor refuses: each message names the kernel, the block and the thread.
 #include <gmock/gmock.h>
 
 #include "tests/kernels/simt/support.h"
@@ -15,7 +15,7 @@ __global__ void fill_ones(int* x, int n) {
   if (i < n) x[i] = 1;
 }
 
-// After an error the executor has to work as before.
+// Expects that the executor works as before after an error.
 void expect_well() {
   const Array<int> x(100, 0);
   Stream stream;
@@ -145,7 +145,7 @@ TEST(SimtRefuses, CopiesThatLeaveTheirAllocation) {
 
 __global__ void past_shared(int) { dynamic_shared<int>()[4 + threadIdx.x] = 1; }
 
-#if defined(__SANITIZE_ADDRESS__)  // which stops at the very access
+#if defined(__SANITIZE_ADDRESS__)  // which stops at the access itself
 TEST(SimtRefusesDeathTest, WritesBesideAnAllocation) {
   const Array<int> x(3, 0);
   EXPECT_DEATH(refused<fill_ones>({1, 32}, x.data(), 4), "use-after-poison");
@@ -171,7 +171,7 @@ TEST(SimtMemory, IsFullOfNanWhenItIsNew) {
   for (float value : x.values()) EXPECT_TRUE(std::isnan(value));
 }
 
-// One block's error stops the grid, whichever thread of the host ran it.
+// An error in one block stops the grid, whichever host thread ran it.
 __global__ void one_bad_block(int* ran) {
   atomicAdd(ran, 1);
   assert(blockIdx.x != 3);

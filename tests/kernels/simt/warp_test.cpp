@@ -13,7 +13,7 @@ __global__ void shuffles(int* out) {
   row[1] = __shfl_sync(kAll, t, lane + 1);  // wraps round
   row[2] = __shfl_sync(kAll, t, 2, 8);      // lane 2 of each group of 8
   row[3] = __shfl_xor_sync(kAll, t, 16);
-  row[4] = __shfl_up_sync(kAll, t, 3u);       // the first three keep their own
+  row[4] = __shfl_up_sync(kAll, t, 3u);       // the first three keep their own value
   row[5] = __shfl_down_sync(kAll, t, 3u);     // the last three
   row[6] = __shfl_down_sync(kAll, t, 1u, 4);  // the last of each group of 4
   row[7] = __shfl_up_sync(kAll, t, 1u, 4);
@@ -74,7 +74,7 @@ TEST(SimtWarp, Votes) {
   });
 }
 
-// Half a warp each, in branches of their own: two masks at work at once.
+// Two halves of a warp in different branches: two masks in use at the same time.
 __global__ void halves_of_a_warp(int* out) {
   const auto t = static_cast<int>(threadIdx.x);
   int sum = t;

@@ -11,8 +11,8 @@
 
 #include "tests/kernels/cuda/support.h"
 
-/// The sweep over the table of operations with values that are not finite or barely there: tests/oracle/make_special.py made its cases and
-/// says what is in them.
+/// The sweep over the table of operations with special values (not finite, zeros, subnormals): tests/oracle/make_special.py made its cases
+/// and describes them.
 namespace mirilla::test {
 
 /// One tensor of a case.
@@ -35,7 +35,7 @@ class OperationCall {
   const nlohmann::json& attributes() const { return attributes_; }
   bool flag(const char* name) const { return attributes_.at(name).get<bool>(); }
   int integer(const char* name) const { return attributes_.at(name).get<int>(); }
-  /// A number, or a special by its name.
+  /// A number, or a special value by its name.
   double number(const char* name) const;
 
   void add(const std::string& name, const Values& values);
@@ -44,7 +44,7 @@ class OperationCall {
   ConstView in(const std::string& name) const { return has(name) ? tensors_.at(name)->const_view() : ConstView{}; }
   View out(const std::string& name) const { return has(name) ? tensors_.at(name)->view() : View{}; }
   std::vector<double> read(const std::string& name) const { return tensors_.at(name)->read(); }
-  /// Room for a value on the way, or numbers that a row makes itself; gone with the call.
+  /// Memory for an intermediate value, or for numbers that a row makes itself; freed with the call.
   View scratch(const Shape& shape) { return keep({shape, {}, DType::f64}); }
   View keep(const Values& values);
   std::vector<double> read(const View& kept) const;
@@ -57,10 +57,11 @@ class OperationCall {
   std::vector<std::unique_ptr<DeviceTensor>> scratch_;
 };
 
-/// The special of this name in a type: nan, inf, -inf, -0, least (the smallest subnormal), subnormal, largest, overflow (the largest too).
+/// The special value of this name in a type: nan, inf, -inf, -0, least (the smallest subnormal), subnormal, largest, overflow (the largest
+/// too).
 double special_value(std::string_view name, DType type);
 
-/// How each operation of the table is called. What a device lacks of the fused ones is composed as engine/ops does it.
+/// How each operation of the table is called. Fused operations that a device lacks are composed as in engine/ops.
 const std::map<std::string, std::function<void(OperationCall&)>, std::less<>>& rows();
 
 }  // namespace mirilla::test

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Every operation of the table, on every device and with every instruction set of this machine, given a NaN, an infinity, a -0, a subnormal
-// or the largest number in each of its inputs in turn: against the reference device, element by element, and the reference against what
-// PyTorch made of it (tests/oracle/make_special.py). backend.h says what holds.
+// or the largest number in each of its inputs in turn: compared with the reference device, element by element, and the reference with the
+// results of PyTorch (tests/oracle/make_special.py). backend.h has the rules.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -78,12 +78,12 @@ Operand operand_of(const std::string& op, const nlohmann::json& spec) {
   return operand;
 }
 
-/// One run of a case: a special in one of its tensors.
+/// One run of a case: a special value in one of its tensors.
 struct Trial {
   const nlohmann::json& attributes;
   std::string op, special;
   std::vector<Operand> operands;
-  int into;  // -1: into none, it is an attribute
+  int into;  // -1: into no tensor, it is an attribute
   std::vector<size_t> at;
   DType type;
   bool exact;
@@ -126,7 +126,7 @@ struct Trial {
   }
 };
 
-/// What the reference makes of it: computed in f32 or, on integers, exactly, and rounded once.
+/// The reference's results: computed in f32 or, for integers, exactly, and rounded once.
 std::vector<std::vector<double>> wanted(const Trial& run) {
   std::vector<std::vector<double>> all = run.on(open_device("reference"), DType::f32);
   const std::vector<const Operand*> written = run.written();
@@ -142,7 +142,7 @@ char class_of(double x, bool exact) {
   return std::signbit(x) ? 'Z' : 'z';
 }
 
-/// PyTorch's classes of one output, an element each: several where its own kernels differ.
+/// PyTorch's classes of one output, one per element: several where its kernels differ.
 std::vector<std::string> classes_of(const std::string& text) {
   std::vector<std::string> all;
   size_t at = 0;
@@ -157,7 +157,7 @@ std::vector<std::string> classes_of(const std::string& text) {
   return all;
 }
 
-/// Calls f(run, PyTorch's strings or none) for all runs of an operation.
+/// Calls f(run, PyTorch's strings or none) for all runs of one operation.
 template <class F>
 void for_each_run(const std::string& op, const std::vector<DType>& types, F&& f) {
   constexpr std::array kTypes{DType::f32, DType::f16, DType::bf16};
@@ -178,14 +178,14 @@ void for_each_run(const std::string& op, const std::vector<DType>& types, F&& f)
   }
 }
 
-/// Whether the special is multiplied by the 0 that stands for what lies outside a picture.
+/// Whether the special value is multiplied by the 0 of the padding.
 bool meets_padding(const Trial& run) {
   if (!run.op.starts_with("conv2d") || run.attributes.at("padding") == 0 || std::isfinite(special_value(run.special, DType::f32)))
     return false;
   return run.operands[static_cast<size_t>(run.into)].name == (run.op == "conv2d_backward_weight" ? "dy" : "w");
 }
 
-/// Whether an element is as right as the reference's, by the rules of backend.h.
+/// Decides whether an element is correct, given the reference's, by the rules of backend.h.
 class Rules {
  public:
   Rules(const Trial& run, const std::vector<double>& want, DType type)
@@ -195,13 +195,13 @@ class Rules {
         stopped_(run.special == "overflow" && run.attributes.value("relu", false)) {
     for (const double x : want)
       if (std::isfinite(x) && std::fabs(x) < 1e4) scale_ = std::max(scale_, std::fabs(x));
-    unit_ = type == DType::f16 ? 0x1p-10 : type == DType::bf16 ? 0x1p-7 : 0x1p-23;  // both were rounded: a step of the type apart
+    unit_ = type == DType::f16 ? 0x1p-10 : type == DType::bf16 ? 0x1p-7 : 0x1p-23;  // both were rounded: one unit of the type apart
     least_ = 8 * special_value("least", type);
   }
 
   bool right(double got, double want) const {
-    if (far_ && !std::isfinite(got)) return true;  // the sum passed the range of f32 on its way
-    if (stopped_ && got == 0) return true;         // it did so downwards, and ReLU made 0 of it
+    if (far_ && !std::isfinite(got)) return true;  // the sum left the range of f32 on the way
+    if (stopped_ && got == 0) return true;         // it did so to -infinity, and the ReLU made it 0
     if (padded_ && std::isnan(got)) return true;   // 0 times what is not finite
     if (std::isnan(want)) return std::isnan(got);
     if (!std::isfinite(want) || !std::isfinite(got)) return got == want;
@@ -247,7 +247,7 @@ void compare_with_torch(const Trial& run, const nlohmann::json& strings) {
     int wrong = 0;
     for (size_t i = 0; i < got[o].size(); ++i) {
       const char own = class_of(got[o][i], run.exact);
-      // The reference adds in f64, and leaves out what padding adds. backend.h promises neither.
+      // The reference adds in f64, and leaves out the terms of the padding. backend.h promises neither.
       if (far && (own != 'f' || classes[i] != "f")) continue;
       if (padded && classes[i] == "n") continue;
       if (classes[i].find(own) == std::string::npos && ++wrong <= 3)
@@ -260,7 +260,7 @@ void compare_with_torch(const Trial& run, const nlohmann::json& strings) {
 // --- The tests ---------------------------------------------------------------------------------------------------------------------------
 
 struct Way {
-  std::string device, loops;  // no loops: the best
+  std::string device, loops;  // empty loops: the best
   std::vector<DType> types;
 };
 
@@ -354,7 +354,7 @@ TEST(SpecialValuesTable, HasEveryOperationOfTheBackend) {
     EXPECT_TRUE(rows().contains(name)) << name << " has no row in tests/kernels/special/rows.cpp";
     EXPECT_TRUE(tried.contains(name)) << name << " has no case in tests/oracle/make_special.py";
   }
-  // Which rows try them: the first three have their own or are batch_norm_apply and _backward, which try the mask too.
+  // Each is tried by a row: the first three have rows of their own or those of batch_norm_apply and _backward, which also try the mask.
   EXPECT_EQ(found_in(header, "enum class Fused \\{([^}]*)\\}"),
             std::set<std::string>{" batch_norm_add_relu, conv2d_bias_add_relu, adaptive_concat_pool2d, relu_mask "})
       << "a new fused operation: does a row here try it with all its parts?";

@@ -12,9 +12,9 @@
 #include "kernels/cuda/vendor/conv_probe.h"
 #include "tests/kernels/vendor/resnet18.h"
 
-// What can be known of cuDNN without a GPU: whether it takes each graph, and, from the properties that an H200 has by CUDA's documentation,
-// which plans it has for one. Kernels that cuDNN compiles when it makes a plan (fused graphs) want the driver's library, which only a
-// machine with a GPU has; those graphs are taken here and not planned.
+// What can be tested of cuDNN without a GPU: whether it accepts each graph and, with an H200's properties from CUDA's documentation,
+// which plans it has for it. Kernels that cuDNN compiles when it makes a plan (fused graphs) need the driver's library, which only a
+// machine with a GPU has; here those graphs are checked but not planned.
 namespace mirilla::cuda::vendor {
 namespace {
 
@@ -61,7 +61,7 @@ struct ConvGraphOnH200 : testing::Test {
   }
 };
 
-// The first candidate that keeps to f32 sums and a fixed order, and that builds.
+// The first candidate with f32 sums and a fixed order that can be built.
 std::string first_plan(ConvGraph& graph) {
   for (const ConvCandidate& candidate : graph.candidates())
     if (candidate.full_precision && candidate.deterministic && graph.build(candidate.plan)) return candidate.plan;
@@ -151,7 +151,7 @@ TEST_F(ConvGraphOnH200, TellsWhichPlansAddInAnyOrder) {
   EXPECT_TRUE(std::any_of(all.begin(), all.end(), [](const ConvCandidate& c) { return !c.deterministic; }));
 }
 
-// What is written in docs/vendor.md of sm_90: the sums' epilogue is there in f16, in every layer but the first.
+// As docs/vendor.md says of sm_90: the sums epilogue exists in f16, for every layer except the first.
 TEST_F(ConvGraphOnH200, HasTheSumsOfAResultInF16) {
   for (const Layer& layer : kLayers) {
     ConvProblem problem = layer.problem(ConvKind::forward, DType::f16);

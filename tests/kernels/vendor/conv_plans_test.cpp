@@ -16,7 +16,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::Not;
 
-// A library whose plans are names with a time, and which writes down what it was asked.
+// A library whose plans are names with a time, and which records its calls.
 class Recorder final : public ConvTools {
  public:
   struct Way {
@@ -24,7 +24,7 @@ class Recorder final : public ConvTools {
     double milliseconds = 1;
     size_t workspace = 0;
     bool deterministic = true, full_precision = true;
-    double apart = 0;  // of its result from ours
+    double apart = 0;  // difference of its result from ours
     bool builds = true;
     bool rounded = false;
     bool fails = false;
@@ -36,7 +36,7 @@ class Recorder final : public ConvTools {
   bool records = false, memory = true;
   std::vector<std::string> log;
   ConvBuffers last;       // what the last plan ran on
-  std::string last_plan;  // which wrote last
+  std::string last_plan;  // the plan that wrote last
 
   const Way* find(const std::string& plan) const {
     for (const Way& way : ways)
@@ -296,7 +296,7 @@ TEST_F(ConvPlansTest, AStalePlanIsChosenAnew) {
   }
 }
 
-// cuDNN's gradient in halves, widened: held against ours as halves are.
+// cuDNN's gradient in halves, widened: compared with ours by the bound for halves.
 TEST_F(ConvPlansTest, ARoundedPlanIsHeldToItsOwnRounding) {
   ConvProblem problem = kProblem;
   problem.dtype = DType::bf16;

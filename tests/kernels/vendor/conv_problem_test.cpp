@@ -8,7 +8,7 @@
 namespace mirilla::cuda::vendor {
 namespace {
 
-// Addresses are only looked at.
+// The addresses are never read from.
 void* at(uintptr_t address) { return reinterpret_cast<void*>(address); }
 View view(const Shape& shape, DType dtype, uintptr_t address) { return {at(address), shape, dtype, true}; }
 

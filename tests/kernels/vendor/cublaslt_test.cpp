@@ -7,7 +7,7 @@
 namespace mirilla::test {
 namespace {
 
-// The library itself, which opens without a GPU: where it is installed it has every function that is looked up in it.
+// The real library, which opens without a GPU: where it is installed, it has every function that we look up.
 TEST(CublasLtLibrary, HasEveryFunctionThatIsUsed) {
   try {
     cuda::vendor::cublaslt_library();

@@ -89,7 +89,7 @@ cublasStatus_t preference_set(cublasLtMatmulPreference_t handle, cublasLtMatmulP
   return CUBLAS_STATUS_SUCCESS;
 }
 
-// Sizes of op(A), op(B) and D must fit, and a leading dimension holds a column.
+// Sizes of op(A), op(B) and D must fit, and a leading dimension is at least a column.
 void expect_a_product(const Operation& operation, const Layout& a, const Layout& b, const Layout& c, const Layout& d) {
   const auto rows = [](const Layout& l, cublasOperation_t op) { return op == CUBLAS_OP_N ? l.rows : l.columns; };
   const auto columns = [](const Layout& l, cublasOperation_t op) { return op == CUBLAS_OP_N ? l.columns : l.rows; };
@@ -114,7 +114,7 @@ cublasStatus_t heuristic(cublasLtHandle_t, cublasLtMatmulDesc_t operation, cubla
     cublasLtMatmulHeuristicResult_t& result = results[(*count)++];
     result = {};
     result.algo.data[0] = guess.id;
-    result.algo.data[7] = ~guess.id;  // so that a plan that was stored in part is noticed
+    result.algo.data[7] = ~guess.id;  // so that a partly stored plan is detected
     result.workspaceSize = guess.workspace;
     result.state = CUBLAS_STATUS_SUCCESS;
   }
@@ -154,7 +154,7 @@ cublasStatus_t matmul(cublasLtHandle_t, cublasLtMatmulDesc_t handle, const void*
   current->last_scale = operation.scale;
   current->last_stream = stream;
   if (guess->matmul_status != CUBLAS_STATUS_SUCCESS) return guess->matmul_status;
-  // The pointer mode is the default, the host's, and the scale type f32. Where beta is 0, C is not read.
+  // The pointer mode is the default (host), and the scale type f32. Where beta is 0, C is not read.
   const float scale = *static_cast<const float*>(alpha);
   EXPECT_EQ(*static_cast<const float*>(beta), 0);
   const int64_t depth = operation.transpose_a == CUBLAS_OP_N ? la.columns : la.rows;

@@ -9,7 +9,7 @@
 
 namespace mirilla::test {
 
-/// cuBLASLt on the host, one at a time: it writes down what it is asked, fails the test where a request makes no sense, and computes the
+/// cuBLASLt on the host, one instance at a time: it records its calls, fails the test for an invalid request, and computes the
 /// product as cuBLAS defines it, column by column, in f32.
 struct FakeCublasLt {
   struct Guess {
@@ -28,12 +28,12 @@ struct FakeCublasLt {
 
   cuda::vendor::CublasLt table() const;
 
-  // What it answers.
+  // Its answers.
   std::vector<Guess> guesses{{.id = 1}};
   cublasStatus_t heuristic_status = CUBLAS_STATUS_SUCCESS;
   cublasStatus_t check_status = CUBLAS_STATUS_SUCCESS;
 
-  // What it was asked.
+  // The recorded calls.
   int heuristics = 0, checks = 0;
   std::vector<uint64_t> ran;  // the algorithms, in order
   Preference last_preference;

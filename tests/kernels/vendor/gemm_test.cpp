@@ -22,7 +22,7 @@ using cuda::vendor::Product;
 using cuda::vendor::product_of;
 using cuda::vendor::ProductBuffers;
 
-// Time as the test says it: what an algorithm takes.
+// Times that the test sets for each algorithm.
 class FakeTools final : public GemmTools {
  public:
   explicit FakeTools(FakeCublasLt& library) : library_(library) {}
@@ -115,7 +115,7 @@ TEST_F(GemmTest, AsksForTheProductThatTheReferenceComputes) {
       }
 }
 
-// The bias is an address in the operation, which calls with other biases share.
+// The bias is an address in the operation, and calls with other biases share the operation.
 TEST_F(GemmTest, TakesTheBiasOfEachCall) {
   const auto multiply = gemm();
   const Product product{.m = 2, .n = 4, .k = 3, .epilogue = Epilogue::bias, .alignment = 4};
@@ -132,7 +132,7 @@ TEST_F(GemmTest, WantsSumsInF32AndOneRounding) {
     Product product = kSmall;
     product.operands = product.result = dtype;
     product.alignment = 16;
-    std::vector<double> a(12), b(12), y(12);  // room for any of them
+    std::vector<double> a(12), b(12), y(12);  // large enough for each product
     ASSERT_TRUE(multiply->run(product, {a.data(), b.data(), nullptr, y.data()}));
     EXPECT_EQ(library_.last_compute, CUBLAS_COMPUTE_32F) << "TF32 and sums in halves are other compute types";
     EXPECT_EQ(library_.last_scale, CUDA_R_32F);
@@ -205,7 +205,7 @@ TEST_F(GemmTest, NeverTimesWhileAReplayRecordsAndDoesSoAfterwards) {
   tools_.is_recording = true;
   ASSERT_TRUE(run(*multiply));
   ASSERT_TRUE(run(*multiply));
-  EXPECT_EQ(library_.ran, (std::vector<uint64_t>{1, 1}));  // the first guess, once a call: what is recorded is done again
+  EXPECT_EQ(library_.ran, (std::vector<uint64_t>{1, 1}));  // the first guess, once per call: the recording runs again
   EXPECT_EQ(plans_.size(), 0u);
   EXPECT_EQ(library_.heuristics, 1);
   tools_.is_recording = false;
@@ -260,7 +260,7 @@ TEST_F(GemmTest, NamesTheProductThatFails) {
   EXPECT_NE(broken.message().find("cublasLtMatmulAlgoGetHeuristic"), std::string::npos) << broken.message();
 }
 
-// What the backend's call becomes, or none.
+// The product for the backend's call, or none.
 Product product(DType dtype, const Shape& a, const Shape& b, const Shape& y, MatmulSpec spec = {}, size_t address = 0x1000,
                 DType result = DType::f64) {
   const auto at = reinterpret_cast<void*>(address);

@@ -14,7 +14,7 @@ namespace {
 using cuda::vendor::Library;
 using cuda::vendor::LibraryWanted;
 
-// The fake of that version, in a folder of its own: tests/kernels/vendor/fakes.
+// The fake library of this version, in its own folder: tests/kernels/vendor/fakes.
 std::string folder_of(int version) { return fmt::format("{}/fake_{}", MIRILLA_FAKES, version); }
 
 LibraryWanted fake(std::vector<std::filesystem::path> folders = {}) {
@@ -31,7 +31,7 @@ void expect_all_in(const std::string& text, const std::vector<std::string>& part
   for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << "no '" << part << "' in: " << text;
 }
 
-// The hint of every failure says what to install, how to say where, and how to do without.
+// The hint of every failure says what to install, how to set its place, and how to run without it.
 void expect_helpful(const Error& error) {
   expect_all_in(error.hint(), {"pip install fake-cu13", "MIRILLA_FAKE_PATH=", "MIRILLA_VENDOR=off"});
 }

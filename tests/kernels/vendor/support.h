@@ -11,7 +11,7 @@
 
 namespace mirilla::test {
 
-/// A variable of the environment, set (or, for "", taken away) for as long as this lives.
+/// A variable of the environment, set (or, for "", removed) while this object lives.
 class Environment {
  public:
   Environment(const char* name, const std::string& value) : name_(name) {

@@ -107,7 +107,7 @@ TEST_F(Attributed, GuidedGradCamIsGuidedBackpropagationWhereTheMapIs) {
 }
 
 TEST_F(Attributed, OcclusionCoversThePictureToItsEdge) {
-  // Squares begin at 0, 9, 18 and 20: row 12 is covered by those at 9 alone, column 31 by those at 20.
+  // Squares begin at 0, 9, 18 and 20: row 12 is covered only by those at 9, column 31 by those at 20.
   const auto all = occlusion(model_, noise(2), target_, {.window = 12, .stride = 9, .fill = 0.25, .batch = {.batch_size = 4}});
   ASSERT_EQ(all[1].values.size(), static_cast<size_t>(kSide * kSide));
   const auto lost = [&](size_t top, size_t left) {
@@ -146,7 +146,7 @@ TEST(AttributionPictures, ShowNothingAsGreyAndAsBlack) {
 
 TEST(AttributionPictures, AddUpTheColoursWhateverTheirSigns) {
   const Attribution two{.height = 1, .width = 2, .channels = 3, .values = {-1, 2, -3, 1, 1, 1}};
-  const std::vector<float> sums = magnitude(two);  // of two the 99th percentile is the first by rank
+  const std::vector<float> sums = magnitude(two);  // of two values the 99th percentile is the first by rank
   EXPECT_FLOAT_EQ(sums[0], 1);
   EXPECT_FLOAT_EQ(sums[1], 1);
 }

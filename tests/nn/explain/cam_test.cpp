@@ -30,7 +30,7 @@ Tensor noise(int64_t n, uint32_t item = 0) {
   return from_host(values, {n, kSide, kSide, 3}, open_device("cpu"));
 }
 
-// Batch norms that have seen something.
+// A network whose batch norms have nontrivial statistics.
 class Explained : public testing::Test {
  protected:
   void SetUp() override {
@@ -87,7 +87,7 @@ TEST_F(Explained, GradCamOfHalvesIsSummedAndKeptInSingle) {
 
 TEST_F(Explained, ATargetOfNoWeightGivesZerosAndNotNaN) {
   for (const std::string& method : cam_methods()) {
-    if (method == "eigencam" || method == "scorecam") continue;  // know no gradient of the score
+    if (method == "eigencam" || method == "scorecam") continue;  // they use no gradient of the score
     const ExplainOptions options{.method = method, .targets = {Target{{{0, 0}}}}, .style = CamStyle::paper};
     EXPECT_THAT(map_of(options, noise(1)), Each(0.0f)) << method;
   }
@@ -224,7 +224,7 @@ TEST(PrincipalProjection, IsAlongTheDirectionThatVariesMost) {
 }
 
 TEST(PrincipalProjection, IsTheSameByPlacesAndByChannels) {
-  // Channels of zeros change nothing but which of the two Gram matrices is the smaller.
+  // Channels of zeros only change which of the two Gram matrices is smaller.
   constexpr size_t kPlaces = 6, kChannels = 4, kMore = 9;
   std::vector<double> rows, wider(kPlaces * kMore, 0.0);
   const RandomKey key{.seed = 8};

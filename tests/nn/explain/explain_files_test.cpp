@@ -29,7 +29,7 @@ ResNet& untrained() {
   return *model;
 }
 
-// A network without training, and a folder of small pictures that goes with the object.
+// A network without training, and a folder of small pictures that is removed with the object.
 class Fixture {
  public:
   Fixture() : folder_(fs::path(testing::TempDir()) / fmt::format("explain-files-{}", ::getpid())) { fs::create_directories(folder_); }

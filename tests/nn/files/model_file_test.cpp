@@ -21,7 +21,7 @@ Placement on_cpu() { return {.device = open_device("cpu")}; }
 
 ModelInfo info_of_three() { return {.vocabulary = {"forest", "sea \"salt\"", "straße"}, .resize = 96, .size = 64}; }
 
-// Gives the running statistics values of their own, so that a reader who forgets them is seen.
+// Sets unusual running statistics, so that a reader that forgets them is detected.
 void stir(ResNet& model) {
   double value = 0.5;
   for (NamedTensor& named : model.buffers()) named.tensor.fill(value += 0.01);

@@ -34,7 +34,7 @@ Tensor pictures(const ResNet& model, int64_t n = 1, amp::Precision precision = a
 }
 
 std::unique_ptr<ResNet> model_on(const char* device, ResNetSpec spec = {.classes = kClasses, .seed = 2}) {
-  set_host_threads(1);  // tests run side by side
+  set_host_threads(1);  // tests run in parallel
   auto model = std::make_unique<ResNet>(spec, Placement{.device = open_device(device)});
   model->evaluate();
   return model;
@@ -151,13 +151,13 @@ TEST(DiffOfTwoModels, MarksExactlyTheModuleWhoseWeightWasChanged) {
   EXPECT_FALSE(row_of(apart.modules, "layer3.0.relu", 1).value->equal()) << "the second call comes after conv2";
   EXPECT_TRUE(row_of(apart.modules, "layer3.0.relu", 0).value->equal()) << "and the first before it";
   EXPECT_FALSE(within(apart, 1e-5));
-  // Nothing parts in what the last linear layer sends back: it has the same weights on both sides.
+  // The gradient from the last linear layer is equal: it has the same weights on both sides.
   EXPECT_TRUE(row_of(apart.modules, "head.8").gradient->equal());
   EXPECT_TRUE(row_of(apart.modules, "head.7").gradient->equal());
 }
 
 TEST(DiffOfTwoModels, MarksTheFirstGradientOnTheWayBack) {
-  // Behind everything but the last weights, activations are the same and gradients part at the linear layer's input.
+  // Only the last weights differ, so activations before them are equal and gradients first differ at the linear layer's input.
   const auto a = model_on("cpu"), b = model_on("cpu");
   Tensor weight = b->at("head.8").own_parameters()[0].tensor;
   std::vector<float> values = weight.to_vector<float>();
@@ -274,7 +274,7 @@ TEST(Gates, ThatOpenOnOneSideAloneExplainWhatTheySentBackAndNoMore) {
   closed[7] = 0;  // 1 of 100, a tenth of the norm
   for (double& value : wrong) value = 1.3;
   wrong[7] = 0;
-  for (size_t i = 0; i < 30; ++i) shut[i] = 0;  // far too many for accidents
+  for (size_t i = 0; i < 30; ++i) shut[i] = 0;  // far too many to be chance
   const Diff gates = diff(gradients(all, all), gradients(closed, all));
   EXPECT_NEAR(gates.modules[0].gates, 0.1, 1e-12);
   EXPECT_EQ(gates.modules[1].gates, 0);
@@ -318,7 +318,7 @@ TEST(TraceFile, GivesBackWhatWasWritten) {
 TEST(TraceFile, OfAFastaiModelIsReadUnderTorchvisionsNamesAndOurOrder) {
   const auto model = model_on("cpu");
   const Trace once = trace(*model, pictures(*model));
-  weights::StateDict state;  // sorted as safetensors' Python does
+  weights::StateDict state;  // sorted as Python's safetensors does
   const auto array = [&](const char* name, size_t call = 0) {
     const auto found =
         std::find_if(once.modules.begin(), once.modules.end(), [&](const Traced& t) { return t.name == name && t.call == call; });

@@ -17,7 +17,7 @@ namespace {
 
 const std::vector<std::string> kNames{"a", "b", "c"};
 
-// One picture for each count of the matrix, losses in the order they come.
+// One picture for each count of the matrix, with increasing losses.
 Evaluation counted(int64_t classes, const std::vector<int64_t>& confusion) {
   std::vector<ItemResult> items;
   for (size_t cell = 0; cell < confusion.size(); ++cell)

@@ -30,7 +30,7 @@ ShownBatch show(const std::shared_ptr<const data::Dataset>& dataset, const ShowB
   return show_batch(dataset, kInfo, options, cpu());
 }
 
-/// The network's input that this picture was, within half of one of 255 levels.
+/// Expects the picture to show this network input, within half of one of 255 levels.
 void expect_shows(const data::Picture& picture, std::span<const double> input) {
   ASSERT_EQ(picture.pixels.size(), input.size());
   double most = 0;
@@ -93,7 +93,7 @@ TEST(ShowBatch, VariesTheFirstTrainingPictureUnderOneCrop) {
   }
   EXPECT_EQ(different.size(), 5u);
   EXPECT_EQ(places.size(), 5u);
-  // With nothing else drawn, two variants differ by Resize's crop alone.
+  // Without augmentation, two variants differ only by Resize's crop.
   const data::AugmentSpec crop_only{.p_flip = 0, .p_affine = 0, .p_lighting = 0, .min_scale = 1};
   const ShownBatch plain = show(dataset, {.variants = 5, .seed = 3, .augment = crop_only});
   std::set<std::vector<uint8_t>> crops;
@@ -113,7 +113,7 @@ TEST(Denormalized, GivesBackEveryByte) {
   std::vector<float> input;
   for (int v = 0; v < 256; ++v)
     for (size_t c = 0; c < 3; ++c) input.push_back((static_cast<float>(v) / 255 - kInfo.mean[c]) / kInfo.std[c]);
-  input.insert(input.end(), {-9, 9, 9});  // beyond both ends, as a warp of noise never is
+  input.insert(input.end(), {-9, 9, 9});  // beyond both ends of the range
   const auto pictures = denormalized(from_host(input, {1, 1, 257, 3}, open_device("cpu")), kInfo);
   ASSERT_EQ(pictures.size(), 1u);
   for (int v = 0; v < 256; ++v) EXPECT_EQ(pictures[0].at(v, 0)[v % 3], v);
@@ -138,7 +138,7 @@ TEST(FigureOf, IsFastaisGridOfWholePixels) {
   const data::Picture figure = figure_of(batch, *dataset);
   const data::Picture& picture = batch.pictures[0].picture;
   const int k = 256 / kSize, left = (figure.width - 256) / 2;
-  int top = 0;  // the picture's own pixels, each 8 by 8, somewhere below the title
+  int top = 0;  // the pixels of the picture, each 8 by 8, below the title
   const auto is_there = [&] {
     for (int y = 0; y < 256; ++y)
       for (int x = 0; x < 256; ++x)

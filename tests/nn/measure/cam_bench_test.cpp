@@ -85,7 +85,7 @@ TEST_F(Benched, EveryMeasureGivesEveryMethodANumber) {
       EXPECT_EQ(row.values.at(column.name).n, 2) << row.method << " " << column.name;
     }
   EXPECT_TRUE(model_.training()) << "the mode is put back";
-  // What never looks at the network cannot notice that its weights are gone.
+  // A method that does not use the network cannot react to random weights.
   for (const std::string& baseline : baseline_maps()) {
     EXPECT_NEAR(row_of(all, baseline).values.at("randomisation").value, 1, 1e-9) << baseline;
     EXPECT_TRUE(row_of(all, baseline).survives);

@@ -99,7 +99,7 @@ class ByTheOracle : public testing::TestWithParam<std::string> {
   double wanted(const std::string& key) const { return oracle().at(GetParam() + "." + key).get<double>(); }
   MeasuredMap map() const { return GetParam() == "noise" ? noise_map() : blob_map(); }
 };
-constexpr double kF32 = 1e-6;  // the package rounds what it measures to f32
+constexpr double kF32 = 1e-6;  // the package rounds its results to f32
 
 TEST_P(ByTheOracle, DropAndIncreaseAreThePackages) {
   const double whole = network(picture(), 1)[0], seen = network(seen_through(subject(), map()), 1)[0];
@@ -211,7 +211,7 @@ TEST(CamMeasures, ThePointIsAllowedFifteenPixelsOf224) {
   EXPECT_THROW(energy_inside(map, data::Picture(8, 8)), ShapeError);
 }
 
-// A network that counts how much of the evidence it sees.
+// A network whose confidence is the share of the evidence that it sees.
 Confidence sees(const std::vector<double>& whole) {
   return [&whole](std::span<const double> pictures, int64_t n) {
     std::vector<double> confidences;

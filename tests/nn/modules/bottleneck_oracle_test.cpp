@@ -44,7 +44,7 @@ class BottleneckOracle : public testing::Test {
     const std::unique_ptr<ResNet> network = model_of(arch);
     ResNet& model = *network;
     const Tensor picture = pictures(1);
-    // Maps are kept in f32, so their distance is that of a rounding; what they are made of is held closer below.
+    // Maps are stored in f32, so they differ by a rounding; their inputs are compared more closely below.
     const GradCam cam = grad_cam(model, picture, {"layer4", "layer3"}, 1, CamStyle::course);
     EXPECT_LE(apart(arch + ".eval.logits", cam.logits), kTolerance);
     for (const CamMap& map : cam.maps) {

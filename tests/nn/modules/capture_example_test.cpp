@@ -42,7 +42,7 @@ TEST(CaptureExample, RunsAsItIsWritten) {
   const nn::EvaluationMode mode(model);
   const tape::NoGrad no_grad;                // nothing is recorded but what is watched
   const Tensor logits = model(pictures);     // (2,classes)
-  tape::backward(logits, {.seed = targets});  // a one-hot row a picture: each its own class
+  tape::backward(logits, {.seed = targets});  // one one-hot row per picture: each its own class
 
   const std::vector<float> activation = layer4.activation().to_vector<float>();  // (2,h,w,512)
   const std::vector<float> gradient = layer4.gradient().to_vector<float>();      // like it

@@ -12,7 +12,7 @@
 #include "kernels/core/philox.h"
 #include "nn/modules/resnet.h"
 
-/// Networks small enough to be watched whole on every device, the executor too.
+/// Networks small enough to watch every module on every device, also on the executor.
 namespace mirilla::nn {
 
 constexpr int64_t kNoiseSide = 12;
@@ -25,7 +25,7 @@ inline Tensor noise(int64_t n, DType dtype, Device& device, int64_t side = kNois
   return from_host(values, {n, side, side, 3}, device).to(dtype);
 }
 
-/// A ResNet in small: conv1 bn1 relu, layer1 of two blocks (the second with a downsample), and a head: pool, flatten, linear, ReLU, norm,
+/// A small ResNet: conv1 bn1 relu, layer1 of two blocks (the second with a downsample), and a head: pool, flatten, linear, ReLU, norm,
 /// linear. Its norms' running statistics are not the initial ones, so that folding them changes values.
 class SmallNetwork final : public Module {
  public:
@@ -66,7 +66,7 @@ class SmallNetwork final : public Module {
   Sequential* head_;
 };
 
-/// Writes over what it gets, and gives it on.
+/// Overwrites its input and returns it.
 class Scribble final : public Module {
  public:
   std::string_view kind() const override { return "Scribble"; }
@@ -91,7 +91,7 @@ class Scribbling final : public Module {
   Tensor forward(const Tensor& x) override { return at("scribble")(at("conv")(x)); }
 };
 
-/// Runs another network twice, which is not its child.
+/// Runs another network twice; that network is not its child.
 class Student final : public Module {
  public:
   explicit Student(Module& teacher) : teacher_(teacher) {}
@@ -107,7 +107,7 @@ class Student final : public Module {
   Module& teacher_;
 };
 
-/// first, middle, last: three convolutions, of which the middle one's pass can break, on the way there or back.
+/// first, middle, last: three convolutions, whose middle one can fail, in the forward or the backward pass.
 class Fragile final : public Module {
  public:
   enum class Breaks { nowhere, forward, backward };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The sores of hooks that need a whole ResNet18 or a training run, each by name, and what Grad-CAM costs; the others are in
+// The known problems of hooks that need a whole ResNet18 or a training run, each by name, and the cost of Grad-CAM; the others are in
 // capture_test.cpp.
 #include <gtest/gtest.h>
 
@@ -58,7 +58,7 @@ class CapturedResNet : public testing::Test {
 };
 
 TEST_F(CapturedResNet, AllNegativeMap) {
-  // layer4 ends in a ReLU, so with -1 for every channel all it found speaks against every class.
+  // layer4 ends in a ReLU, so with weight -1 for every channel all features count against every class.
   set_last_layer(-1);
   const CamMap paper = grad_cam(model(), picture_, {"layer4"}, 1, CamStyle::paper).maps[0];
   EXPECT_EQ(paper.values, std::vector<float>(4, 0));
@@ -80,7 +80,7 @@ TEST_F(CapturedResNet, AllNegativeMap) {
 }
 
 TEST_F(CapturedResNet, LayerOfOneByOne) {
-  const Tensor small = noise(1, DType::f32, device_, 32);  // layer4 has one place left, and avgpool always has
+  const Tensor small = noise(1, DType::f32, device_, 32);  // layer4 has one position left, and avgpool always has one
   for (const auto& [picture, layer] : {std::pair{small, "layer4"}, std::pair{picture_, "avgpool"}, std::pair{picture_, "fc"}}) try {
       grad_cam(model(), picture, {"layer3", layer}, 0, CamStyle::course);
       FAIL() << layer;
@@ -89,7 +89,7 @@ TEST_F(CapturedResNet, LayerOfOneByOne) {
       EXPECT_NE(std::string(error.what()).find("places"), std::string::npos) << error.what();
     }
   EXPECT_FALSE(model().any_watched());
-  const Watch layer4 = model().watch("layer4");  // to watch it is no mistake
+  const Watch layer4 = model().watch("layer4");  // watching it is not an error
   tape::backward(pick(model()(small), 0));
   EXPECT_EQ(layer4.gradient().shape(), (Shape{1, 1, 1, 512}));
 }
@@ -98,7 +98,7 @@ TEST_F(CapturedResNet, GradCamAtLayer4AllocatesHardlyMoreThanTheForwardPassAlone
   const Tensor picture = noise(1, DType::f32, device_, 128);
   set_last_layer(1);
   const auto bytes_of = [&](const std::function<void()>& work) {
-    work();  // folds
+    work();  // folds the norms
     const uint64_t before = Allocator::of(device_).statistics().total;
     work();
     return static_cast<double>(Allocator::of(device_).statistics().total - before);
@@ -127,7 +127,7 @@ TEST_F(CapturedResNet, GradCamAtLayer4AllocatesHardlyMoreThanTheForwardPassAlone
 constexpr int kSize = 32, kPictures = 8;
 
 Learner learner(ResNet& model, amp::Precision precision) {
-  set_host_threads(1);  // tests run side by side
+  set_host_threads(1);  // tests run in parallel
   return Learner(model, std::make_unique<StripedBatches>(2 * kPictures, kPictures, kSize, kClasses),
                  std::make_unique<StripedBatches>(kPictures, kPictures, kSize, kClasses), small_info(kClasses, kSize),
                  {.augmentation = false, .precision = precision, .scaler = {.initial = 1024}});
@@ -192,8 +192,8 @@ TEST(CapturedTrainingIn, Fp16TrainedModel) {
     EXPECT_EQ(layer3.activation().dtype(), dtype);
     return std::pair(layer3.activation().to_doubles(), layer3.gradient());
   };
-  // A half that turns the sign of a ReLU's input changes a gradient much, and which ones turn depends on the processor: the middle one of
-  // several pictures says what halves cost.
+  // A rounding to half that flips the sign of a ReLU's input changes a gradient much, and which ones change sign depends on the processor:
+  // the median of several pictures shows the cost of half precision.
   std::vector<double> apart;
   for (int64_t i = 0; i < pictures.size(0); ++i) {
     const auto [activation, gradient] = watched(pictures.slice(i, i + 1), DType::f32, {});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Watching: what it shows, on every device, in every mode; that it changes nothing and leaves nothing; and the sores of hooks, each by
-// name.
+// Watching: what it shows, on every device, in every mode; that it changes nothing and leaves nothing; and the known problems of hooks,
+// each by name.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,7 +25,7 @@ double largest_of(const std::vector<double>& values) {
   return largest;
 }
 
-// The share of b's norm by which a lies off.
+// The distance of a from b, relative to b's norm.
 double distance(const Tensor& a, const Tensor& b) {
   const std::vector<double> x = a.to_doubles(), y = b.to_doubles();
   double difference = 0, norm = 0;
@@ -48,7 +48,7 @@ std::vector<Where> everywhere() {
 enum class Mode { training, evaluation, inference };  // inference: evaluation inside NoGrad, with folded batch norms
 constexpr Mode kModes[] = {Mode::training, Mode::evaluation, Mode::inference};
 
-/// One pass forward and back with every module watched, or none.
+/// One forward and backward pass with every module watched, or none.
 struct Pass {
   std::vector<double> logits;
   std::vector<Tensor> activations, gradients;  // of every call, in the order of modules()
@@ -88,8 +88,8 @@ class CaptureEverywhere : public testing::TestWithParam<Where> {
 INSTANTIATE_TEST_SUITE_P(Here, CaptureEverywhere, testing::ValuesIn(everywhere()),
                          [](const auto& which) { return which.param.device + "_" + std::string(name_of(which.param.precision)); });
 
-// f32: 1e-5 of the norm is some twenty roundings in a row. f16 rounds 2^13 times as coarsely; and where that turns the sign of a ReLU, as
-// it does in training here, a gradient is lost or won whole.
+// f32: 1e-5 of the norm is about twenty roundings in a row. f16 rounds 2^13 times as coarsely; and where this flips the sign of a ReLU's
+// input, as it does in training here, a gradient is lost or gained entirely.
 TEST_P(CaptureEverywhere, ShowsOfEveryCallOfEveryModuleWhatTheReferenceHasInDouble) {
   const bool half = precision_ == DType::f16;
   for (const Mode mode : kModes) {
@@ -216,7 +216,7 @@ TEST_F(Capturing, FrozenModel) {
 }
 
 TEST_F(Capturing, InPlaceReLU) {
-  // What hooks see of a norm whose ReLU writes in place is the ReLU's output. Here the two are even one operation.
+  // For a norm with an in-place ReLU, a hook sees the ReLU's output. Here the two are even one operation.
   for (const Mode mode : kModes) {
     SCOPED_TRACE(static_cast<int>(mode));
     model_.train(mode == Mode::training);
@@ -259,7 +259,7 @@ TEST_F(Capturing, RepeatedModule) {
 }
 
 TEST_F(Capturing, RepeatedModuleThatIsNoChildOfTheRoot) {
-  // A teacher runs inside its student's pass and is in nobody's tree: its calls must not pile up from pass to pass.
+  // A teacher runs inside its student's pass and belongs to no module tree: its calls must not accumulate from pass to pass.
   SmallNetwork teacher({.device = device_});
   Student student(teacher);
   const Watch layer1 = teacher.watch("layer1");
@@ -318,7 +318,7 @@ TEST_F(Capturing, ExceptionInTheMiddle) {
 
 // --- Cost --------------------------------------------------------------------------------------------------------------------------------
 
-// How often each operator stands on the tape behind a tensor.
+// How often each operator is on the tape of a tensor.
 std::map<std::string, int> tape_of(const Tensor& root) {
   std::map<std::string, int> count;
   std::set<const tape::Node*> seen;
@@ -349,7 +349,7 @@ TEST_F(Capturing, RecordsNothingBeforeTheEarliestWatchedModule) {
 
 TEST_F(Capturing, ComputesNoParametersGradientThatNobodyAskedFor) {
   const Watch layer1 = model_.watch("layer1.0");
-  const Tensor logits = model_(pictures_);  // with gradients on, all of it is on the tape
+  const Tensor logits = model_(pictures_);  // with gradients on, everything is on the tape
   backward_to({&layer1, 1}, logits, {.seed = full(logits.shape(), 1, DType::f32, device_)});
   EXPECT_GT(largest_of(layer1.gradient().to_doubles()), 0);
   for (const NamedTensor& parameter : model_.parameters()) EXPECT_FALSE(parameter.tensor.grad()) << parameter.name;
@@ -390,7 +390,7 @@ TEST_F(Capturing, ThousandCallsLeaveNothingBehind) {
     EXPECT_EQ(watches[0].gradient().shape(), watches[0].activation().shape());
     EXPECT_EQ(standing.calls(), 1u);
   };
-  for (int i = 0; i < 8; ++i) call();  // until the blocks that are given out, which may be larger than asked for, are the same ones
+  for (int i = 0; i < 8; ++i) call();  // until the same blocks are given out again; they may be larger than requested
   const MemoryStatistics before = memory_.statistics();
   for (int i = 0; i < 1000; ++i) call();
   const MemoryStatistics after = memory_.statistics();
@@ -419,7 +419,7 @@ TEST_F(Capturing, GoesWithTheHandleAndItsCopies) {
 }
 
 TEST_F(Capturing, AModuleThatPassesItsInputOnLeavesNoTraceOnIt) {
-  // Dropout in evaluation gives the tensor that came: what is kept of the dropout must not be kept of the caller's picture.
+  // Dropout in evaluation returns its input: watching the dropout must not keep a gradient on the caller's picture.
   const tape::NoGrad no_grad;
   Dropout dropout(0.5);
   dropout.evaluate();

@@ -23,7 +23,7 @@ Tensor noise(int64_t n, uint32_t item = 0) {
   return from_host(values, {n, kSide, kSide, 3}, open_device("cpu"));
 }
 
-// A network whose batch norms have seen something, so that folding them changes values.
+// A network whose batch norms have nontrivial statistics, so that folding them changes values.
 class WatchedResNet : public testing::Test {
  protected:
   void SetUp() override {
@@ -57,7 +57,7 @@ TEST_F(WatchedResNet, GivesActivationAndGradientOfAnyModule) {
 }
 
 TEST_F(WatchedResNet, TheGradientIsTheSlopeOfTheLogit) {
-  // Moving what comes out of layer4 along its gradient moves the logit by as much as the gradient says.
+  // Moving layer4's output along its gradient changes the logit as the gradient predicts.
   const Watch layer4 = model_.watch("layer4");
   const Tensor logits = model_(picture_);
   tape::backward(pick(logits, 2));
@@ -135,7 +135,7 @@ TEST_F(WatchedResNet, MemoryIsGoneWithTheHandle) {
     const Watch layer1 = model_.watch("layer1");
     model_(picture_);
   };
-  watched_pass();  // norms that are not folded keep 1 / sqrt(var + eps) from now on, as long as var stays
+  watched_pass();  // norms that are not folded keep 1 / sqrt(var + eps) from now on, as long as var does not change
   const Allocator& allocator = Allocator::of(open_device("cpu"));
   const size_t before = allocator.statistics().current;
   {

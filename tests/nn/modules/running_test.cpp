@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Who runs, for those who look on: a profiler's ranges, the check mode, and what is said when memory runs out.
+// Which module runs, for the profiler and the check mode, and the message when memory runs out.
 #include "engine/running.h"
 
 #include <gmock/gmock.h>
@@ -27,7 +27,7 @@ using testing::Not;
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// Never destroyed: its allocator, as every device's, lives as long as the program.
+// Never destroyed: its allocator lives as long as the program, like that of every device.
 SmallDevice& small() {
   static SmallDevice& device = *std::make_unique<SmallDevice>().release();
   return device;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Answers that are no numbers: which module wrote the first, and why.
+// Answers that are not finite: which module wrote the first such number, and why.
 #include "nn/run/finite.h"
 
 #include <gmock/gmock.h>
@@ -148,7 +148,7 @@ TEST_P(BrokenModel, AnInputThatIsNotFiniteIsNotTheNetworksFault) {
 
 INSTANTIATE_TEST_SUITE_P(On, BrokenModel, testing::Values("cpu", "reference", "simt"), [](const auto& which) { return which.param; });
 
-// In fp16 what is bright overflows behind bn1; what is dark becomes -infinity there, which the ReLU makes 0.
+// In fp16 bright pictures overflow after bn1; dark ones become -infinity there, which the ReLU makes 0.
 std::unique_ptr<ResNet> overflowing_when_bright(Device& device) {
   auto model = healthy(device);
   tensor_of(*model, "conv1.weight").fill(1);
@@ -223,7 +223,7 @@ TEST(AsItRuns, ChecksOnItsOwnThreadAloneAndTheSameOperations) {
   EXPECT_EQ(model(input).to_doubles(), usual) << "norms stay folded";
 }
 
-// --- Who asks ----------------------------------------------------------------------------------------------------------------------------
+// --- Callers ----------------------------------------------------------------------------------------------------------------------------
 
 class Asked : public testing::Test {
  protected:
@@ -265,7 +265,7 @@ TEST_F(Asked, PredictGivesTheAnswersThereAreAndNamesTheOthers) {
 }
 
 TEST_F(Asked, PredictEndsWhereNothingHasAnAnswer) {
-  constexpr int64_t kCentre = 4 * 512;  // of the 3x3: layer4 is one place here, whose other taps lie on padding and count for nothing
+  constexpr int64_t kCentre = 4 * 512;  // of the 3x3: layer4 has one position here; its other taps lie on padding and have no effect
   put(tensor_of(model_, "layer4.1.conv2.weight"), kCentre, kNaN);
   const std::vector<std::filesystem::path> files{picture("a.png", 10), picture("b.png", 200)};
   const NotFinite error = caught([&] { predict_files(model_, files, info_); });
@@ -311,7 +311,7 @@ TEST_F(Asked, ExplanationsEndAsPredictionsDo) {
 TEST_F(Asked, AMapWhoseGradientsOverflowIsNoAnswerEither) {
   const auto owned = healthy(device_);
   ResNet& model = *owned;
-  // On the way there 1e-37 keeps two factors of 1e30 in bounds; on the way back they meet first.
+  // In the forward pass 1e-37 keeps two factors of 1e30 in range; in the backward pass they are multiplied first.
   tensor_of(model, "head.2.weight").fill(1e-37);
   for (const char* name : {"head.6.weight", "head.8.weight"}) tensor_of(model, name).fill(1e30);
   for (const char* name : {"head.2.bias", "head.6.bias", "head.6.running_mean"}) tensor_of(model, name).fill(0);

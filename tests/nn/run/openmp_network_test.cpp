@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Networks from several threads at once, and from inside OpenMP regions: the bytes of one thread alone.
+// Networks from several threads at once, and from inside OpenMP regions: the same bytes as from one thread.
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -27,7 +27,7 @@ constexpr int kClasses = 4, kSize = 32;
 
 using Work = std::function<void(int caller)>;
 
-// Two callers at once, each way.
+// Two concurrent callers, in each form.
 void on_two_threads(const Work& work) {
   std::thread first([&] { work(0); }), second([&] { work(1); });
   first.join();
@@ -92,7 +92,7 @@ TEST_F(OpenmpNetworks, OfTheirOwnAnswerAsAlone) {
   }
 }
 
-// Folded norms and half copies are made while both run: a network nobody has run yet.
+// Folded norms and half copies are made while both run, since the network is new.
 TEST_F(OpenmpNetworks, OneAnswersSeveralCallersAsAlone) {
   for (const amp::Precision precision : {amp::Precision::fp32, amp::Precision::bf16}) {
     const std::vector<float> want[2] = {answer(*network(1), 0, precision), answer(*network(1), 1, precision)};
@@ -149,7 +149,7 @@ TEST(EvaluationModes, ThatOverlapEndWithTheLast) {
   EXPECT_TRUE(model->training());
 }
 
-// Says when it runs, and waits to be told to go on.
+// Signals that it runs, and waits for a signal to continue.
 class Pausing final : public Module {
  public:
   std::string_view kind() const override { return "Pausing"; }
@@ -183,7 +183,7 @@ TEST(WatchedNetworks, AreRefusedToASecondThreadWhileOneRunsThem) {
   EXPECT_EQ(message, "Pausing is watched, and two threads run it at once");
   EXPECT_EQ(watch.calls(), 1u);
   EXPECT_EQ(watch.activation().to_vector<float>(), (std::vector<float>{1, 1}));
-  module(full({2}, 3, DType::f32, open_device("cpu")));  // in turns they may
+  module(full({2}, 3, DType::f32, open_device("cpu")));  // one after the other is allowed
   EXPECT_EQ(watch.activation().to_vector<float>(), (std::vector<float>{3, 3}));
 }
 

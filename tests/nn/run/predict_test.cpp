@@ -124,7 +124,7 @@ TEST_F(PredictTest, GoesOnPastBadFilesHoweverManyThereAre) {
 }
 
 TEST_F(PredictTest, SeesAPhotoAsItIsStoredUnlessTheModelWantsItUpright) {
-  const auto file = std::filesystem::path(MIRILLA_SOURCE_DIR) / "tests/oracle/data/exif.jpg";  // says 6
+  const auto file = std::filesystem::path(MIRILLA_SOURCE_DIR) / "tests/oracle/data/exif.jpg";  // its EXIF orientation is 6
   for (const bool exif_rotate : {false, true}) {
     info_.exif_rotate = exif_rotate;
     const Predictions predictions = predict_files(model_, std::vector{file}, info_);

@@ -11,13 +11,13 @@
 #include "nn/train/freeze.h"
 #include "nn/train/training_step.h"
 
-/// A network of every kind of module that ResNet has, small enough for the executor, and its training as a test drives it.
+/// A network of every kind of module that ResNet has, small enough for the executor, and its training as the tests run it.
 namespace mirilla::nn::replaying {
 
 inline constexpr int kClasses = 5;
 inline constexpr int64_t kSide = 12, kBatch = 6;
 
-/// conv1 norm relu, a block with a shortcut, and fastai's head in small.
+/// conv1 norm relu, a block with a shortcut, and a small version of fastai's head.
 inline std::unique_ptr<Sequential> small_network(Placement placement) {
   auto model = std::make_unique<Sequential>();
   model->append(std::make_unique<Conv2d>(Conv2d::Spec{.in = 3, .out = 8, .conv = {.stride = 2, .padding = 1}}, placement));
@@ -51,7 +51,7 @@ inline std::vector<int64_t> labels(uint32_t step, int64_t n) {
   return all;
 }
 
-/// One-cycle's shape: rates of two groups that rise and fall, and a momentum that goes against them.
+/// The shape of one-cycle: rates of two groups that rise and fall, and a momentum that does the opposite.
 inline Rates rates(uint32_t step) {
   const double up = step < 6 ? step / 6.0 : (20.0 - step) / 14;
   return {.lr = {2e-4 * (0.1 + up), 2e-3 * (0.1 + up)}, .momentum = 0.95 - 0.1 * up};
@@ -86,7 +86,7 @@ class Training {
     for (NamedTensor& buffer : model->buffers()) all.push_back(std::move(buffer));
     return all;
   }
-  /// Those, and of the optimizer the moments and counts; all with names.
+  /// Those, and the optimizer's moments and counts; all with names.
   std::vector<NamedTensor> everything() const {
     std::vector<NamedTensor> all = model_values();
     for (const AdamSlot& slot : adam.state()) {

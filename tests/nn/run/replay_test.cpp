@@ -25,7 +25,7 @@ const ReplayOptions kOn{.mode = ReplayMode::on}, kOff{.mode = ReplayMode::off};
 
 Device& simt() { return open_device("simt"); }
 
-// What a fit may do in 20 steps: rates that move, a batch that is shorter, a freeze midway.
+// What may happen in 20 steps of a fit: changing rates, a shorter batch, a freeze midway.
 Tensor take(Training& run, uint32_t number) {
   if (number == kFrozenFrom) freeze(*run.model, run.adam);
   return run.take(number, number == kRagged ? kBatch - 2 : kBatch);
@@ -79,9 +79,9 @@ TEST_P(Replayed, TakesTwentyStepsToTheBitAsEagerStepsDo) {
   EXPECT_LT(overflows, static_cast<int>(kFrozenFrom));
 }
 
-// Each from the state that the replayed step before left: left to themselves, any two devices part. Adam's first step divides each gradient
-// by its own size, so that one that is all rounding error moves as far as any; the two are compared from the second on. In halves a sum of
-// what nearly cancels is rounding error for some steps more.
+// Each step starts from the state after the previous replayed step, since two devices diverge otherwise. Adam's first step divides each
+// gradient by its own size, so one that is only rounding error moves as far as any; the two are compared from the second step on. In halves
+// a sum of terms that nearly cancel is rounding error for a few steps more.
 TEST_P(Replayed, TakesTwentyStepsParameterByParameterAsTheReferenceDoes) {
   const double tolerance = GetParam() == amp::Precision::fp32 ? 2e-5 : 0.1;
   Training reference(open_device("reference"), GetParam(), kOff, kScale);
@@ -184,7 +184,7 @@ TEST(Replay, GoesOnFromAStateThatWasPutBack) {
   }
 }
 
-// And that alone: the optimizer's state stays.
+// And only that: the optimizer's state stays.
 TEST(Replay, LeavesAWeightAloneFromTheStepOnThatNobodyWantsItsGradientIn) {
   Training run(simt(), amp::Precision::fp32, kOn), eager(simt(), amp::Precision::fp32, kOff);
   for (uint32_t number = 0; number < 5; ++number) {
@@ -196,7 +196,7 @@ TEST(Replay, LeavesAWeightAloneFromTheStepOnThatNobodyWantsItsGradientIn) {
   }
 }
 
-// The half copy of a weight that somebody wrote to is made anew, in its place.
+// The half copy of a weight that was written to is made again, at the same address.
 TEST(Replay, SeesWeightsThatWereWrittenBetweenTwoSteps) {
   Training run(simt(), amp::Precision::fp16, kOn), eager(simt(), amp::Precision::fp16, kOff);
   for (uint32_t number = 0; number < 4; ++number) {
@@ -231,7 +231,7 @@ TEST(Replay, MovesTheVersionsOfWhatItWroteAndOfNothingElse) {
   }
 }
 
-// The optimizer writes the halves; a step in the middle of training casts no weight.
+// The optimizer writes the half copies; a step in the middle of training casts no weight.
 TEST(Replay, LeavesHalfCopiesThatNobodyHasToMakeAgain) {
   Training run(simt(), amp::Precision::fp16, kOn);
   for (uint32_t number = 0; number < 3; ++number) run.take(number);
@@ -297,7 +297,7 @@ TEST(Replay, IsEagerWhereEachOutputIsLookedAt) {
 TEST(Replay, IsRefusedWhereADeviceHasNone) {
   EXPECT_THROW(replays(ReplayMode::on, open_device("cpu")), DeviceError);
   EXPECT_FALSE(replays(ReplayMode::automatic, open_device("cpu")));
-  EXPECT_FALSE(replays(ReplayMode::automatic, simt()));  // it gains nothing there
+  EXPECT_FALSE(replays(ReplayMode::automatic, simt()));  // replay gains nothing there
   EXPECT_TRUE(replays(ReplayMode::on, simt()));
   EXPECT_FALSE(replays(ReplayMode::off, simt()));
   EXPECT_EQ(replay_mode_of("auto"), ReplayMode::automatic);
@@ -320,7 +320,7 @@ TEST(Replay, GivesTheLogitsOfEagerInferenceAndFoldsChangedWeightsAnew) {
       ASSERT_EQ(replayed(x).to_doubles(), eager(x).to_doubles()) << number;
     };
     for (uint32_t number = 0; number < 3; ++number) compare(number);
-    compare(3, 2);  // a short one
+    compare(3, 2);  // a shorter batch
     compare(4);
     EXPECT_EQ(replayed.counts().eager, 2);
     EXPECT_EQ(replayed.counts().recorded, 1);

@@ -124,7 +124,7 @@ TEST(EarlyStopping, StartsAnewWithEachFit) {
   EarlyStopping stopping(console, 2);
   EXPECT_EQ(stops_at(stopping, {0.1, 0.2}), -1);
   EXPECT_FALSE(stopping.stopped());
-  EXPECT_EQ(stops_at(stopping, {0.9, 0.95, 0.8}), -1);  // 0.9 is a best again, though 0.1 was better
+  EXPECT_EQ(stops_at(stopping, {0.9, 0.95, 0.8}), -1);  // 0.9 is a best again, although 0.1 was better
   EXPECT_THROW(EarlyStopping(console, 0), UsageError);
 }
 
@@ -135,7 +135,7 @@ class SaveBestTest : public testing::Test {
   std::ostringstream out_;
   Console console_{out_, false};
   SaveBest best_{console_, model_, small_info(2), folder_ / "model.safetensors"};
-  Tensor mark_ = model_.parameters().back().tensor;  // stands for the weights of an epoch
+  Tensor mark_ = model_.parameters().back().tensor;  // marks the weights of an epoch
 
   void epoch(int epoch, double weight, double valid_loss, int fit = 0) {
     mark_.fill(weight);

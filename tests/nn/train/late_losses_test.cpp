@@ -41,7 +41,7 @@ TEST(LateLosses, ComeInOrderAndAsTheyWereWhenTheyWereSent) {
   Tensor loss = loss_of(0, device);
   std::vector<double> values;
   for (int step = 0; step < 5; ++step) {
-    loss.fill(step * 0.5);  // the one place that every step's loss lies in
+    loss.fill(step * 0.5);  // the one address for the loss of every step
     losses.send(step, loss);
     for (const LateLosses::Loss& came : losses.arrived()) {
       EXPECT_EQ(came.step, static_cast<int64_t>(values.size()));

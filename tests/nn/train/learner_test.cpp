@@ -23,7 +23,7 @@ constexpr int kSize = 32;
 
 Placement on_cpu() { return {.device = open_device("cpu")}; }
 
-// One thread where nothing is said: tests run side by side, and threads that wait for each other spin.
+// One thread by default: tests run in parallel, and threads that wait for each other spin.
 ResNet small_model(int threads = 1) {
   set_host_threads(threads);
   return ResNet({.classes = kClasses, .seed = 3}, on_cpu());
@@ -39,7 +39,7 @@ void set_dropout(ResNet& model, double p) {
     if (auto* dropout = dynamic_cast<Dropout*>(module)) dropout->set_p(p);
 }
 
-// Does what it is told at an event.
+// Runs a given function at an event.
 class Probe final : public Callback {
  public:
   Order order() const override { return Order::show; }
@@ -207,7 +207,8 @@ TEST(Learner, NeedsNoMoreMemoryInLaterEpochsOrForARaggedBatch) {
   learner.add(probe);
   learner.fit_one_cycle(6, 1e-3);
   ASSERT_EQ(after.size(), 6u);
-  // A request may take a kept block up to twice its size, so what is in use wavers a little; what the device gave must not move at all.
+  // A request may take a kept block up to twice its size, so the memory in use varies a little; the memory taken from the device must not
+  // change at all.
   for (size_t epoch = 3; epoch < after.size(); ++epoch) {
     EXPECT_EQ(after[epoch].device_allocations, after[2].device_allocations) << epoch;
     EXPECT_EQ(after[epoch].current + after[epoch].cached, after[2].current + after[2].cached) << epoch;
@@ -244,7 +245,7 @@ TEST(Learner, StopsAtAnInterruptAndKeepsTheBestModel) {
   EXPECT_TRUE(values_of(model) == saved);
 }
 
-// A run under SaveBest and StopDiverged in which `spoil` is done to the model when batch `iteration` of epoch 1 is through.
+// A run under SaveBest and StopDiverged in which `spoil` changes the model after batch `iteration` of epoch 1.
 struct Spoiled {
   Spoiled(const std::function<void(ResNet&)>& spoil, int64_t iteration, const LearnerOptions& options = {}) {
     std::ostringstream out;
@@ -297,7 +298,7 @@ TEST(StopDiverged, EndsTheRunAtTheFirstBadLossWhereWeightsAreNotFiniteAndPutsThe
   EXPECT_TRUE(run.saved);
 }
 
-// Of an infinite variance validation's loss is finite too: the norm gives its bias.
+// With an infinite variance the validation loss is also finite: the norm gives its bias.
 TEST(StopDiverged, EndsItForRunningStatisticsThoughLossesAreFinite) {
   for (const float bad : {NAN, INFINITY}) {
     const Spoiled run([=](ResNet& model) { named(model, "layer3.0.bn1.running_var").fill(bad); }, 1);
@@ -351,7 +352,7 @@ TEST(Learner, SeesAnInterruptWhileItValidates) {
   learner.add(probe);
   EXPECT_THROW(learner.fit_one_cycle(2, 1e-3), Interrupted);
   EXPECT_TRUE(learner.recorder().epochs().empty());
-  EXPECT_TRUE(model.training());  // the mode was put back
+  EXPECT_TRUE(model.training());  // the mode was restored
 }
 
 TEST(Learner, RefusesATrainingPartWithoutABatch) {

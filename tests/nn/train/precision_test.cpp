@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Networks in half precision: they compute what f32 computes but for roundings, they learn, their weights stay f32, and a step that
-// overflowed never happened.
+// Networks in half precision: they compute the same as f32 up to rounding, they learn, their weights stay f32, and a step that
+// overflowed has no effect.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -33,7 +33,7 @@ std::string name_of_case(const testing::TestParamInfo<Where>& info) {
 /// A ResNet18 without dropout.
 struct SmallModel {
   explicit SmallModel(Device& device) : network({.classes = kClasses, .seed = 3}, {.device = device}) {
-    set_host_threads(1);  // tests run side by side
+    set_host_threads(1);  // tests run in parallel
     for (const auto& [path, module] : network.modules())
       if (auto* dropout = dynamic_cast<Dropout*>(module)) dropout->set_p(0);
   }
@@ -70,7 +70,7 @@ INSTANTIATE_TEST_SUITE_P(Here, Half,
                                          Where{"reference", amp::Precision::fp16}, Where{"reference", amp::Precision::bf16}),
                          name_of_case);
 
-/// What one pass through a network of its own leaves.
+/// The results of one pass through a new network.
 struct Pass {
   double loss = 0;
   Tensor layer4_gradient;
@@ -95,10 +95,10 @@ Pass pass(Device& device, amp::Precision precision, const Tensor& scale) {
   return result;
 }
 
-// The loss: 20 convolutions and the norm after each round what they store, 40 roundings in a row, at worst all in one direction; 3 to 9
-// units were measured. Gradients pass as many again, and ReLUs whose sign a rounding turned: with random weights that is most of their
-// error, and it grows towards the first layer and shrinks but slowly with the unit. Measured, fp16 and bf16: 0.016 and 0.13 in the last
-// layer, 0.09 and 0.35 at layer4, 0.24 and 0.75 at the worst; a scale that was left in would be 1023, a gradient that is lost 1.
+// The loss: 20 convolutions and the norm after each round their results, 40 roundings in a row, at worst all in one direction; 3 to 9
+// units were measured. Gradients have the same number of roundings again, and ReLUs whose sign a rounding flipped: with random weights that
+// is most of their error, it grows towards the first layer and shrinks only slowly with the unit. Measured, fp16 and bf16: 0.016 and 0.13
+// in the last layer, 0.09 and 0.35 at layer4, 0.24 and 0.75 at the worst; a remaining scale would give 1023, a lost gradient 1.
 TEST_P(Half, GivesTheLossAndTheGradientsOfF32ButForRoundings) {
   const amp::GradScaler scaler(device_, {.initial = 1024});
   const Pass want = pass(device_, amp::Precision::fp32, {});
@@ -135,7 +135,7 @@ TEST_P(Half, LearnsAndKeepsItsWeightsInF32WithHalfCopiesUpToDate) {
   for (const OptimizerSlot& slot : fits.optimizer().kept()) EXPECT_EQ(slot.tensors.at(0).dtype(), DType::f32) << slot.name;
 }
 
-// Through folded batch norms, which must be folded anew when the weights change.
+// With folded batch norms, which must be folded again when the weights change.
 TEST_P(Half, PredictsAndEvaluatesAsF32ButForRoundings) {
   SmallModel small(device_);
   ResNet& model = small.network;
@@ -163,7 +163,7 @@ TEST_P(Half, PredictsAndEvaluatesAsF32ButForRoundings) {
 class Overflow : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Here, Overflow, testing::ValuesIn(device_names()), [](const auto& which) { return which.param; });
 
-/// A layer, its optimizer and its scaler, trained in fp16 on the same numbers wherever it stands.
+/// A layer, its optimizer and its scaler, trained in fp16 on the same numbers on any device.
 struct Small {
   explicit Small(Device& on)
       : device(on),

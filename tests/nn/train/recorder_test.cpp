@@ -23,7 +23,7 @@ TEST(Recorder, SmoothsWithoutTheBiasOfAnAverageThatStartsAtZero) {
   EXPECT_NEAR(recorder.train_loss(), 1, 1e-14);
   recorder.add(recorder.begin_step(0, kRates), 2);
   EXPECT_NEAR(recorder.train_loss(), (0.98 * 0.02 * 1 + 0.02 * 2) / (1 - 0.98 * 0.98), 1e-14);
-  recorder.add(recorder.begin_step(1, kRates), 4);  // the next epoch goes on
+  recorder.add(recorder.begin_step(1, kRates), 4);  // the next epoch continues
   EXPECT_NEAR(recorder.train_loss(), (0.98 * (0.98 * 0.02 + 0.04) + 0.08) / (1 - 0.98 * 0.98 * 0.98), 1e-14);
 }
 
@@ -48,7 +48,7 @@ TEST(Recorder, GivesTheSameSmoothedLossesWhenTheyComeLateAndOutOfOrder) {
     late.begin_step(0, kRates);
   }
   late.add(1, 1);
-  EXPECT_TRUE(std::isnan(late.train_loss()));  // step 0 is awaited
+  EXPECT_TRUE(std::isnan(late.train_loss()));  // step 0 is pending
   late.add(0, 0);
   EXPECT_EQ(late.train_loss(), prompt.steps()[1].train_loss);
   late.add(3, 9);

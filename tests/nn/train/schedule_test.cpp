@@ -8,7 +8,7 @@
 namespace mirilla::nn {
 namespace {
 
-constexpr double kTight = 1e-12;  // relative: only double's own rounding
+constexpr double kTight = 1e-12;  // relative: only the rounding of double
 
 void expect_relative(double came, double wanted) { EXPECT_NEAR(came, wanted, std::abs(wanted) * kTight); }
 
@@ -49,7 +49,7 @@ TEST(OneCycle, GivesTheHeadTheRatesOfTheCourse) {
   expect_relative(cycle.at(0.15).lr[2], 3e-4);
   expect_relative(cycle.at(0.3).lr[2], 5e-4);
   expect_relative(cycle.at(0.65).lr[2], 2.500025e-4);
-  EXPECT_NEAR(cycle.at(1).lr[2], 5e-9, 1e-18);  // what is left of 5e-4 less itself
+  EXPECT_NEAR(cycle.at(1).lr[2], 5e-9, 1e-18);  // the rounding error of 5e-4 minus itself
 }
 
 TEST(OneCycle, MovesMomentumAgainstTheRates) {

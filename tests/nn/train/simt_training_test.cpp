@@ -14,13 +14,13 @@
 #include "nn/modules/resnet.h"
 #include "nn/train/adam.h"
 
-// ResNet18 trained by the CUDA kernels on the executor, beside the same steps on the other devices.
+// ResNet18 trained by the CUDA kernels on the executor, compared with the same steps on other devices.
 namespace mirilla::nn {
 namespace {
 
 constexpr int64_t kPictures = 8, kSide = 32;
 constexpr int kClasses = 6;
-#if defined(__SANITIZE_ADDRESS__)  // ten times slower, and after other things than numbers
+#if defined(__SANITIZE_ADDRESS__)  // ten times slower, and not meant to check numbers
 constexpr int kSteps = 2;
 #else
 constexpr int kSteps = 10;
@@ -54,7 +54,7 @@ struct TrainedOptions {
   uint64_t seed = 5;  // of the weights
 };
 
-// One network, its optimizer and where they live.
+// One network, its optimizer and their device.
 class Trained {
  public:
   explicit Trained(std::string_view device, const TrainedOptions& options = {})
@@ -108,8 +108,8 @@ double distance(const Trained& a, const Trained& b) {
   return std::sqrt(sum);
 }
 
-// Adam's very first step divides each gradient by its own size, and biases start at 0: where a gradient is all rounding error, so is the
-// bias after it. The cpu takes that step alone.
+// Adam's very first step divides each gradient by its own size, and biases start at 0: where a gradient is only rounding error, so is the
+// bias after it. Only the cpu takes that step.
 TEST(SimtTraining, TakesEachStepAsTheCpuDoesFromTheSameState) {
   constexpr double kTolerance = 1e-4;
   Trained cpu("cpu"), simt("simt");
@@ -138,9 +138,9 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// Left to itself, training in f32 leaves the exact path on every device. How far cpu strays from the reference in f64 is the measure, at a
-// rate where both still know where they are. A single ReLU whose input rounds to the other side of 0 is worth a hundred times all other
-// rounding, on any device and with any order of sums, so the typical one of several networks counts.
+// Without correction, training in f32 leaves the exact path on every device. The distance of cpu from the reference in f64 is the scale, at
+// a rate where both still stay close. A single ReLU whose input rounds to the other side of 0 changes the result a hundred times more than
+// all other rounding, on any device and with any order of sums, so the median of several networks counts.
 TEST(SimtTraining, StraysNoFurtherFromTheReferenceThanThreeTimesTheCpu) {
   constexpr double kRate = 1e-5;
   std::vector<double> cpu_losses, simt_losses, cpu_parameters, simt_parameters;

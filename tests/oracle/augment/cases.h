@@ -12,13 +12,13 @@
 
 namespace mirilla::test {
 
-/// One of fastai's draws for a picture, in make_augment.py's words.
+/// One of fastai's draws for a picture, with the names of make_augment.py.
 struct OracleDraw {
   bool flip;
   double degrees, zoom, zoom_x, zoom_y, warp_x, warp_y, brightness, contrast;
 };
 
-/// A batch of pictures, what happens to it, and what fastai made of it.
+/// A batch of pictures, its parameters, and fastai's results.
 struct AugmentCase {
   std::string name;
   int64_t n = 3, height = 0, width = 0, out_height = 0, out_width = 0;
@@ -29,7 +29,7 @@ struct AugmentCase {
   std::vector<uint8_t> pictures;  // (n,height,width,3)
   std::vector<float> expected;    // (n,out_height,out_width,3)
   bool expected_is_f64 = false;   // fastai's coordinates in f32 cost more than 5e-6 here, so these are its results in f64
-  double f32_error = 0;           // fastai's own: its f32 result against its f64 one
+  double f32_error = 0;           // of fastai: its f32 result against its f64 result
   std::string made_with;          // "fastai 2.8.12"
 };
 

@@ -8,9 +8,9 @@
 #include "data/dataset.h"
 #include "kernels/core/error.h"
 
-// What data/ makes of photos, for photos.py, which holds it against Pillow's and fastai's:
+// Mirilla's results on photos, for photos.py, which compares them with Pillow and fastai:
 //
-//   parity_data split ZIP SEED      the validation part of `mirilla train --seed SEED`'s split, a path a line
+//   parity_data split ZIP SEED      the validation part of `mirilla train --seed SEED`'s split, one path per line
 //   parity_data pixels ZIP RESIZE   every picture, train/ and then test/: its path and a newline, then its RESIZE * RESIZE * 3 bytes,
 //                                   resized as in validation
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// An architecture for which there is one set of loops: the compiler's own choice.
+// For architectures with only one set of loops, vectorised by the compiler.
 #include "kernels/cpu/simd/loops.h"
 
 namespace mirilla::cpu {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Compiled with AVX2 and FMA; nothing here may run, not even a constructor, before the machine was asked.
+// Compiled with AVX2 and FMA; nothing here may run, not even a constructor, before the processor was checked.
 #include "kernels/cpu/simd/x86/tables.h"
 
 namespace mirilla::cpu {

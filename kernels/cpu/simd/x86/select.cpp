@@ -7,7 +7,7 @@ namespace mirilla::cpu {
 
 namespace {
 
-// The compiler's question includes the operating system's part: whether it keeps the wide registers.
+// The compiler's built-in also checks that the operating system saves the wide registers.
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&

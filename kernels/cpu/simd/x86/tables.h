@@ -5,7 +5,7 @@
 
 namespace mirilla::cpu {
 
-/// Only for a machine that has them: see wide_loops().
+/// Only for a machine with these instructions: see wide_loops().
 const Loops& avx2_loops();
 const Loops& avx512_loops();
 

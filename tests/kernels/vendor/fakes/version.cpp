@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cstddef>
 
-// A library that knows its version and one number.
+// A library with a version function and one other function.
 extern "C" {
 size_t fake_version() { return FAKE_VERSION; }
 int fake_answer() { return 42; }
