@@ -118,7 +118,7 @@ struct Small {
   void step(float first) {
     weight.clear_grad();
     const Tensor seed = from_host(std::vector<float>{first, 0.25f, -1, 2, 0.5f, 2}, {2, 3}, weight.device());
-    tape::backward(tape::alias(weight), {.seed = seed, .scale = scaler.state()});
+    tape::backward(tape::alias(weight), {.seed = seed, .factor = scaler.factor()});
     sgd.step({.lr = {0.1}, .momentum = 0.9}, &scaler);
   }
   std::vector<std::vector<double>> state() const {
