@@ -127,6 +127,17 @@ TEST_P(CudaAugment, GivesFastaisNumbers) {
   }
 }
 
+TEST_P(CudaAugment, WithoutLightingItsParametersDoNotMatter) {
+  Batch without = hard_batch(3, 16, 20, 8, 9);
+  without.lighting = false;
+  Batch broken = without;
+  for (size_t row = 0; row < broken.rows.size(); row += kAugmentParameters) {
+    broken.rows[row + 18] = std::numeric_limits<float>::quiet_NaN();
+    broken.rows[row + 19] = std::numeric_limits<float>::infinity();
+  }
+  EXPECT_EQ(run(broken, GetParam()), run(without, GetParam()));
+}
+
 TEST_P(CudaAugment, EqualsTheReference) {
   const std::vector<Batch> batches = {
       hard_batch(2, 100, 90, 48, 64), hard_batch(3, 64, 97, 31, 17), hard_batch(2, 130, 150, 20, 31),  // the last is averaged first
