@@ -2,6 +2,7 @@
 #include "engine/ops/loss.h"
 
 #include "engine/amp/autocast.h"
+#include "engine/off_tape.h"
 #include "engine/ops/check.h"
 #include "engine/ops/reductions.h"
 #include "engine/tape.h"
@@ -48,24 +49,6 @@ namespace {
 
 // Plain arithmetic off the tape, each a core operation. "Rows" hold one value per picture: (C,N) has it in its last dimension.
 
-Tensor product(const Tensor& a, const Tensor& b) {  // b like a, or one element
-  Tensor y = empty_like(a);
-  a.backend().multiply(a, b, y);
-  return y;
-}
-
-Tensor sum_of(const Tensor& a, const Tensor& b) {
-  Tensor y = empty_like(a);
-  a.backend().add(a, b, y);
-  return y;
-}
-
-Tensor times(const Tensor& x, double factor) {
-  Tensor y = empty_like(x);
-  x.backend().scale(x, factor, y);
-  return y;
-}
-
 Tensor plus_rows(const Tensor& x, const Tensor& row) {  // x (A,B), row (B)
   Tensor y = empty_like(x);
   x.backend().add_bias(x, row, y);
@@ -103,18 +86,11 @@ Tensor one_hot(const Tensor& targets, int64_t classes, DType dtype) {
   return y.view({n, classes});
 }
 
-// x where `mask` is 1 and 0 where it is 0, whatever x is there: a product would make a NaN of an infinity.
-Tensor selected(const Tensor& x, const Tensor& mask) {
-  Tensor y = empty_like(x);
-  x.backend().relu_backward(x, mask, y);
-  return y;
-}
-
 // 1 / x for one x > 0: the inverse deviation of {x, -x}. The table has no division.
 Tensor inverse_of(const Tensor& x) {
   Tensor pair = empty({2, 1}, x.dtype(), x.device());
   pair.slice(0, 1).copy_from(x.view({1, 1}));
-  pair.slice(1, 2).copy_from(times(x, -1).view({1, 1}));
+  pair.slice(1, 2).copy_from(off_tape::times(x, -1).view({1, 1}));
   Tensor mean = empty({1}, x.dtype(), x.device()), inverse = empty({1}, x.dtype(), x.device());
   x.backend().batch_norm_statistics({.x = pair, .eps = 0, .mean = mean, .inv_std = inverse});
   return inverse;
@@ -136,18 +112,21 @@ struct Turned {
 
 // sum_c w[c] (-log p[n,c]), from the losses of the targets: -log p[c] = losses + logits[target] - logits[c].
 Tensor spread_losses(const Turned& turned, const Tensor& losses) {
-  const Tensor target_logits = column_sums(selected(turned.logits, turned.hot));
-  const Tensor below = plus_rows(times(turned.logits, -1), target_logits);
-  return column_sums(product(plus_rows(below, losses), turned.weights));
+  const Tensor target_logits = column_sums(off_tape::selected(turned.logits, turned.hot));
+  const Tensor below = plus_rows(off_tape::times(turned.logits, -1), target_logits);
+  return column_sums(off_tape::product(plus_rows(below, losses), turned.weights));
 }
 
 // (1 - e) w[t] (p - onehot) + e / C (p sum w - w), over sum w[t]: (N,C).
 Tensor gradient_of(const Tensor& x, const Turned& turned, const Tensor& weights, double smoothing, const Tensor& inverse_total) {
   const auto classes = static_cast<double>(x.size(1));
   const Tensor p = transposed(softmax(x));
-  Tensor g = product(times(repeated(turned.target_weights, x.size(1)), 1 - smoothing), sum_of(p, times(turned.hot, -1)));
-  if (smoothing > 0) g = sum_of(g, times(sum_of(product(p, total(weights)), times(turned.weights, -1)), smoothing / classes));
-  return transposed(product(g, inverse_total));
+  Tensor g = off_tape::product(off_tape::times(repeated(turned.target_weights, x.size(1)), 1 - smoothing),
+                               off_tape::sum(p, off_tape::times(turned.hot, -1)));
+  if (smoothing > 0)
+    g = off_tape::sum(
+        g, off_tape::times(off_tape::sum(off_tape::product(p, total(weights)), off_tape::times(turned.weights, -1)), smoothing / classes));
+  return transposed(off_tape::product(g, inverse_total));
 }
 
 }  // namespace
@@ -163,14 +142,14 @@ CrossEntropy cross_entropy(const Tensor& logits, const Tensor& targets, const Cr
                 .hot = transposed(one_hot(targets, classes, x.dtype())),
                 .weights = transposed(repeated(weights, n)),
                 .target_weights = {}};
-  turned.target_weights = column_sums(product(turned.hot, turned.weights));
+  turned.target_weights = column_sums(off_tape::product(turned.hot, turned.weights));
   Tensor hard = empty({n}, x.dtype(), x.device());
   x.backend().cross_entropy(x, targets, hard, {});
-  Tensor losses = times(product(hard, turned.target_weights), 1 - options.label_smoothing);
+  Tensor losses = off_tape::times(off_tape::product(hard, turned.target_weights), 1 - options.label_smoothing);
   if (options.label_smoothing > 0)
-    losses = sum_of(losses, times(spread_losses(turned, hard), options.label_smoothing / static_cast<double>(classes)));
+    losses = off_tape::sum(losses, off_tape::times(spread_losses(turned, hard), options.label_smoothing / static_cast<double>(classes)));
   const Tensor inverse_total = inverse_of(total(turned.target_weights));
-  const Tensor loss = product(total(losses), inverse_total);
+  const Tensor loss = off_tape::product(total(losses), inverse_total);
   const Tensor dlogits = tape::recording({logits}) ? gradient_of(x, turned, weights, options.label_smoothing, inverse_total) : Tensor();
   return {recorded(logits, loss, dlogits), losses, turned.target_weights};
 }

@@ -3,29 +3,12 @@
 
 #include "engine/amp/autocast.h"
 #include "engine/amp/grad_scaler.h"
+#include "engine/off_tape.h"
 #include "kernels/core/error.h"
 
 namespace mirilla::nn {
 
 namespace {
-
-Tensor product(const Tensor& a, const Tensor& one) {
-  Tensor y = empty_like(a);
-  a.backend().multiply(a, one, y);
-  return y;
-}
-
-Tensor sum(const Tensor& a, const Tensor& b) {
-  Tensor y = empty_like(a);
-  a.backend().add(a, b, y);
-  return y;
-}
-
-Tensor negative(const Tensor& x) {
-  Tensor y = empty_like(x);
-  x.backend().scale(x, -1, y);
-  return y;
-}
 
 // Each element of f64 (n) as a number of its own in `dtype`. A GPU's table reads f64 in one operation alone, as Adam's rates: a step from 0
 // along a gradient of -1 that remembers nothing ends at the rate, rounded as a value given by the host is.
@@ -55,19 +38,17 @@ struct Sgd::Factors {
 
   void leave_out_where(const Tensor& overflow, const Tensor& inverse_scale) {
     unscale = inverse_scale;
-    taken = sum(full({1}, 1, overflow.dtype(), overflow.device()), negative(overflow));
-    for (Tensor& lr : minus_lr) lr = product(lr, taken);
-    momentum = sum(product(momentum, taken), overflow);
-    decay = product(decay, taken);
+    taken = off_tape::sum(full({1}, 1, overflow.dtype(), overflow.device()), off_tape::times(overflow, -1));
+    for (Tensor& lr : minus_lr) lr = off_tape::product(lr, taken);
+    momentum = off_tape::sum(off_tape::product(momentum, taken), overflow);
+    decay = off_tape::product(decay, taken);
   }
 
   // The gradient as it is under no scale, and 0 where the step is left out: chosen and not multiplied, which would make NaN of an infinity.
   Tensor unscaled(const Tensor& gradient) const {
     if (!taken) return gradient;
-    const Tensor mask = product(full(gradient.shape(), 1, gradient.dtype(), gradient.device()), taken);
-    Tensor y = empty_like(gradient);
-    gradient.backend().relu_backward(product(gradient, unscale), mask, y);
-    return y;
+    const Tensor mask = off_tape::product(full(gradient.shape(), 1, gradient.dtype(), gradient.device()), taken);
+    return off_tape::selected(off_tape::product(gradient, unscale), mask);
   }
 };
 
@@ -93,7 +74,7 @@ void Sgd::step(const Rates& rates, amp::GradScaler* scaler) {
   const Tensor& like = moved[0].parameter;
   const auto number = [&](double value) { return full({1}, value, like.dtype(), like.device()); };
   Factors factors{.momentum = number(rates.momentum), .decay = number(options_.weight_decay)};
-  for (const double lr : rates.lr) factors.minus_lr.push_back(negative(number(lr)));
+  for (const double lr : rates.lr) factors.minus_lr.push_back(off_tape::times(number(lr), -1));
   run(moved, std::move(factors), scaler);
 }
 
@@ -112,7 +93,7 @@ void Sgd::step(const Tensor& rates, amp::GradScaler* scaler) {
   std::vector<Tensor> numbers = read_on_device(rates, like.dtype());
   Factors factors{.momentum = numbers.back(), .decay = full({1}, options_.weight_decay, like.dtype(), like.device())};
   numbers.pop_back();
-  for (const Tensor& lr : numbers) factors.minus_lr.push_back(negative(lr));
+  for (const Tensor& lr : numbers) factors.minus_lr.push_back(off_tape::times(lr, -1));
   run(moved, std::move(factors), scaler);
 }
 
@@ -148,11 +129,11 @@ void Sgd::move(const Moved& one, const Factors& factors) const {
   Tensor half = amp::current_half_copy(parameter);
   Backend& backend = parameter.backend();
   Tensor g = factors.unscaled(one.gradient);
-  if (options_.weight_decay != 0) g = sum(g, product(parameter, factors.decay));
+  if (options_.weight_decay != 0) g = off_tape::sum(g, off_tape::product(parameter, factors.decay));
   backend.multiply(buffer, factors.momentum, buffer);
   backend.add(buffer, g, buffer);
-  const Tensor along = options_.nesterov ? sum(g, product(buffer, factors.momentum)) : buffer;
-  backend.add(parameter, product(along, factors.minus_lr[one.group]), parameter);
+  const Tensor along = options_.nesterov ? off_tape::sum(g, off_tape::product(buffer, factors.momentum)) : buffer;
+  backend.add(parameter, off_tape::product(along, factors.minus_lr[one.group]), parameter);
   if (!half) return;
   backend.cast(parameter, half);
   amp::mark_half_copy_current(parameter);
