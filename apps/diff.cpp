@@ -227,7 +227,7 @@ Runs the pictures through A and B with every module watched, forward and back fr
 class's logit, and compares each module's output and its gradient:
   largest   max |a - b|             relative  ||a - b|| / ||a||             0: equal
 The first module whose relative difference (or max |a - b| / max |a|) is past the
-tolerance is marked, and on the way back the first gradient. A gradient that is past it
+tolerance is marked, and in the backward pass the first gradient. A gradient that is past it
 only because a ReLU or a maximum near its threshold opened on one side alone gets a ~
 and counts as within. With --parameters no batch norm is folded into its convolution; the
 last line compares the logits of unwatched inference, which folds. The tolerance, if not

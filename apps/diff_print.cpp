@@ -84,7 +84,7 @@ std::string table(const std::vector<DiffRow>& rows, const DiffReport& report, st
     if (gradients) line += fmt::format("  {:>8}  {:>9}", g[0], g[1]);
     line += not_finite(what, row->value) + not_finite("gradient", row->gradient);
     if (row == value) line += fmt::format("  <- first past {:g}", report.tolerance);
-    if (row == gradient) line += fmt::format("  <- first gradient past {:g}, on the way back", report.tolerance);
+    if (row == gradient) line += fmt::format("  <- first gradient past {:g}, in the backward pass", report.tolerance);
     text += trimmed(line);
   }
   return text;

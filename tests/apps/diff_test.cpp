@@ -123,7 +123,7 @@ TEST_F(DiffCommand, NamesTheModuleAndNotItsContainerOnTheWayBack) {
   EXPECT_EQ(outcome.code, 1) << outcome.err;
   expect_words(outcome.out, {"activations: part at conv1, ", "; all before is equal", "\ngradients: part at layer4.1.relu (call 2), ",
                              "only in A: head.0, ", "only in B: avgpool, fc\n"});
-  expect_words(line_of(outcome.out, "layer4.1.relu (call 2)"), {"<- first gradient past 1e-05, on the way back"});
+  expect_words(line_of(outcome.out, "layer4.1.relu (call 2)"), {"<- first gradient past 1e-05, in the backward pass"});
   EXPECT_EQ(outcome.out.find("all before within"), std::string::npos) << outcome.out;
 }
 

@@ -73,7 +73,7 @@ TEST_F(Tape, FreesWhatItHasUsed) {
     saved = y.storage();
     loss = sum(y);
   }
-  EXPECT_FALSE(saved.expired()) << "relu keeps its output for the way back";
+  EXPECT_FALSE(saved.expired()) << "relu keeps its output for the backward pass";
   tape::backward(loss);
   EXPECT_TRUE(saved.expired());
   EXPECT_EQ(x.grad().to_doubles(), (Doubles{1, 0, 1}));

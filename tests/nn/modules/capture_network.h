@@ -126,7 +126,7 @@ class Fragile final : public Module {
     if (when_ == Breaks::forward) throw Error("the middle broke");
     if (when_ == Breaks::backward)
       y = tape::record("breaks", {y}, y.detach(),
-                       [](const Tensor&) -> tape::Gradients { throw Error("the middle broke on the way back"); });
+                       [](const Tensor&) -> tape::Gradients { throw Error("the middle broke in the backward pass"); });
     return at("last")(y);
   }
 
