@@ -24,11 +24,11 @@
 #include "kernels/host/threads.h"
 
 // Pictures in, pictures out.
-#include "data/archive.h"
+#include "data/archive/archive.h"
 #include "data/dataset.h"
-#include "data/decode.h"
 #include "data/draw/figure.h"
 #include "data/photos.h"
+#include "data/pictures/decode.h"
 #include "data/write/png_write.h"
 
 // Networks: made of modules, read from files, run, trained, explained.

@@ -5,7 +5,7 @@
 
 #include <iostream>
 
-#include "data/names.h"
+#include "data/archive/names.h"
 
 namespace mirilla::apps {
 

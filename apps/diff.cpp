@@ -11,7 +11,7 @@
 #include "apps/numbers.h"
 #include "apps/outputs.h"
 #include "apps/pictures.h"
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "kernels/devices.h"
 #include "nn/run/evaluate.h"
 #include "nn/run/predict.h"

@@ -7,7 +7,7 @@
 #include "apps/data_text.h"
 #include "apps/numbers.h"
 #include "apps/pictures.h"
-#include "data/names.h"
+#include "data/archive/names.h"
 #include "kernels/devices.h"
 #include "kernels/host/threads.h"
 #include "nn/train/batch_hint.h"

@@ -5,8 +5,8 @@
 #include "apps/numbers.h"
 #include "apps/outputs.h"
 #include "apps/pictures.h"
-#include "data/decode.h"
-#include "data/names.h"
+#include "data/archive/names.h"
+#include "data/pictures/decode.h"
 #include "kernels/core/atomic_file.h"
 #include "nn/run/finite.h"
 

@@ -4,7 +4,7 @@
 #include <iostream>
 
 #include "apps/flags.h"
-#include "data/names.h"
+#include "data/archive/names.h"
 #include "nn/run/finite.h"
 #include "nn/train/callback.h"
 #include "weights/flaws.h"

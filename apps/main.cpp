@@ -12,7 +12,7 @@
 #include "apps/failure.h"
 #include "apps/signals.h"
 #include "apps/usage.h"
-#include "data/names.h"
+#include "data/archive/names.h"
 #include "kernels/core/system_reason.h"
 #include "kernels/plans/chosen_plans.h"
 

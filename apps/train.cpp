@@ -6,7 +6,7 @@
 #include "apps/pictures.h"
 #include "apps/run_folder.h"
 #include "apps/training.h"
-#include "data/names.h"
+#include "data/archive/names.h"
 #include "kernels/core/atomic_file.h"
 #include "kernels/host/threads.h"
 #include "nn/train/batch_hint.h"

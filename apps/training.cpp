@@ -7,7 +7,7 @@
 #include "apps/data_text.h"
 #include "apps/numbers.h"
 #include "apps/pictures.h"
-#include "data/names.h"
+#include "data/archive/names.h"
 #include "data/scenes/scenes.h"
 #include "kernels/host/threads.h"
 #include "weights/match.h"

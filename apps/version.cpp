@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "apps/command.h"
-#include "data/libraries.h"
+#include "data/pictures/libraries.h"
 #include "kernels/core/device.h"
 #include "kernels/cuda/device.h"
 #include "kernels/devices.h"

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "data/resize.h"
+#include "data/pictures/resize.h"
 #include "kernels/core/backend.h"
 
 namespace mirilla::data {

@@ -6,8 +6,8 @@
 #include <map>
 #include <set>
 
-#include "data/foreign.h"
-#include "data/names.h"
+#include "data/archive/foreign.h"
+#include "data/archive/names.h"
 #include "kernels/core/error.h"
 
 namespace mirilla::data {

@@ -3,8 +3,8 @@
 #include <map>
 #include <set>
 
+#include "data/archive/names.h"
 #include "data/class_folders.h"
-#include "data/names.h"
 #include "kernels/core/error.h"
 
 namespace mirilla::data {

@@ -16,8 +16,8 @@
 #include <thread>
 #include <utility>
 
-#include "data/decode.h"
-#include "data/names.h"
+#include "data/archive/names.h"
+#include "data/pictures/decode.h"
 #include "kernels/core/error.h"
 #include "kernels/host/threads.h"
 

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "data/archive.h"
+#include "data/archive/archive.h"
 #include "data/items.h"
-#include "data/picture.h"
-#include "data/resize.h"
+#include "data/pictures/picture.h"
+#include "data/pictures/resize.h"
 #include "data/split.h"
 #include "kernels/core/error.h"
 

@@ -7,11 +7,11 @@
 #include <set>
 #include <system_error>
 
+#include "data/archive/foreign.h"
+#include "data/archive/names.h"
+#include "data/archive/walk.h"
 #include "data/class_folders.h"
-#include "data/foreign.h"
-#include "data/names.h"
 #include "data/results.h"
-#include "data/walk.h"
 #include "kernels/core/error.h"
 
 namespace mirilla::data {

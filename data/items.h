@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/archive.h"
+#include "data/archive/archive.h"
 #include "data/parts.h"
 
 namespace mirilla::data {

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/archive.h"
+#include "data/archive/archive.h"
 
 namespace mirilla::data {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "data/photos.h"
 
-#include "data/archive.h"
+#include "data/archive/archive.h"
 #include "kernels/core/error.h"
 #include "kernels/host/threads.h"
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-#include "data/names.h"
+#include "data/archive/names.h"
 #include "kernels/core/error.h"
 
 namespace mirilla::data {

@@ -7,7 +7,7 @@
 #include <random>
 #include <unordered_map>
 
-#include "data/names.h"
+#include "data/archive/names.h"
 #include "kernels/core/error.h"
 
 namespace mirilla::data {

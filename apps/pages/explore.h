@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "nn/files/model_file.h"
 
 /// The computation of a network for one picture, as a page that a browser shows without a connection.

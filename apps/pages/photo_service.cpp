@@ -12,7 +12,7 @@
 
 #include "apps/pages/channel_images.h"
 #include "apps/pages/explore.h"
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "data/write/png_write.h"
 #include "nn/explain/explain_files.h"
 #include "nn/inspect/summary.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "nn/files/model_file.h"
 
 /// The answers of `mirilla serve`, without HTTP: photos are given as bytes, answers are JSON, PNG and HTML.

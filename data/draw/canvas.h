@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 /// A small software rasteriser: antialiased polygons, lines and ellipses, and text in a 5 x 7 font. Scenes, plots and figures are drawn
 /// with it.

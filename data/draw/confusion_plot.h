@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/draw/colormap.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 /// A confusion matrix as a picture.                                      [fastai ClassificationInterpretation.plot_confusion_matrix]
 namespace mirilla::data {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data/draw/colormap.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 /// Figures made of pictures: a map drawn over a picture, and panels side by side with their titles.
 namespace mirilla::data {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 /// Line plots, as a picture and as text for a terminal.
 namespace mirilla::data {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "kernels/core/philox.h"
 
 /// The procedural data set: pictures with a known reason for their class, drawn from a seed.
@@ -68,7 +68,7 @@ struct ScenesArchive {
 };
 
 /// A zip with train/<class>/<nnnn>.png and test/<class>/<nnnn>.png, and a mask (8-bit grey PNG) for each at masks/<the same path>. The same
-/// options give the same bytes, whatever the number of threads. In memory it can be opened with open_source() (data/archive.h).
+/// options give the same bytes, whatever the number of threads. In memory it can be opened with open_source() (data/archive/archive.h).
 ///
 /// Throws UsageError for counts or sizes that are not valid.
 ScenesArchive make_scenes(const ScenesOptions& options = {});

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 namespace mirilla::data {
 

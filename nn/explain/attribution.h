@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "nn/explain/explain_options.h"
 #include "nn/modules/module.h"
 

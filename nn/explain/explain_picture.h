@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "nn/explain/explain.h"
 #include "nn/files/classifier.h"
 

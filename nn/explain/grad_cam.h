@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "data/draw/figure.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "nn/modules/module.h"
 
 namespace mirilla::nn {

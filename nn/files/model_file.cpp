@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/names.h"
+#include "data/archive/names.h"
 #include "kernels/core/error.h"
 #include "kernels/plans/chosen_plans.h"
 #include "nn/files/model_tensors.h"

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "data/decode.h"
 #include "data/items.h"
+#include "data/pictures/decode.h"
 #include "nn/measure/cam_bench.h"
 #include "nn/measure/randomise.h"
 #include "nn/run/predict.h"

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "nn/measure/measured_map.h"
 
 /// How good a map is, for one picture: by a mask of the evidence, and by the network's confidence when pixels are removed. On the host in

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "data/decode.h"
 #include "data/items.h"
-#include "data/resize.h"
+#include "data/pictures/decode.h"
+#include "data/pictures/resize.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/run/finite.h"
 #include "nn/run/predict.h"

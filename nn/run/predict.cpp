@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <map>
 
-#include "data/decode.h"
-#include "data/names.h"
-#include "data/resize.h"
+#include "data/archive/names.h"
+#include "data/pictures/decode.h"
+#include "data/pictures/resize.h"
 #include "kernels/core/error.h"
 #include "nn/run/evaluate.h"
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "engine/amp/precision.h"
 #include "nn/files/classifier.h"
 #include "nn/files/model_file.h"
@@ -27,7 +27,7 @@ data::Picture resized_picture(const data::Picture& picture, const ModelInfo& inf
 struct Prediction {
   std::string file;
   size_t place = 0;     // of the file among the requested ones
-  int orientation = 1;  // from the file's EXIF (data/orientation.h); the picture was turned by it if ModelInfo::exif_rotate is set
+  int orientation = 1;  // from the file's EXIF (data/pictures/orientation.h); the picture was turned by it if ModelInfo::exif_rotate is set
   int64_t index = 0;    // the class with the largest probability
   std::vector<float> probabilities;
 };

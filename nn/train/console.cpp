@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "data/names.h"
+#include "data/archive/names.h"
 
 namespace mirilla::nn {
 

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "nn/train/learner.h"
 
 namespace mirilla::nn {

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "tests/apps/program.h"
 
 namespace mirilla::apps {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "data/archive.h"
+#include "data/archive/archive.h"
 #include "data/write/png_write.h"
 #include "tests/apps/program.h"
 #include "weights/safetensors.h"

@@ -9,8 +9,8 @@
 #include <numeric>
 #include <set>
 
-#include "data/archive.h"
-#include "data/decode.h"
+#include "data/archive/archive.h"
+#include "data/pictures/decode.h"
 #include "data/scenes/scenes.h"
 #include "tests/apps/program.h"
 

@@ -2,7 +2,7 @@
 // Thread settings in the environment change no byte of the results, or give a one-sentence error.
 #include <gtest/gtest.h>
 
-#include "data/archive.h"
+#include "data/archive/archive.h"
 #include "tests/apps/program.h"
 
 namespace mirilla::apps {

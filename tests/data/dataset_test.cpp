@@ -3,8 +3,8 @@
 
 #include <set>
 
-#include "data/decode.h"
-#include "data/orientation.h"
+#include "data/pictures/decode.h"
+#include "data/pictures/orientation.h"
 #include "tests/data/support.h"
 
 namespace mirilla::data {

@@ -6,7 +6,7 @@
 #include <set>
 #include <thread>
 
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "tests/data/support.h"
 
 namespace mirilla::data {

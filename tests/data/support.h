@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "kernels/core/error.h"
 
 namespace mirilla::data::test {

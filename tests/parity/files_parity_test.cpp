@@ -10,9 +10,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "data/archive.h"
+#include "data/archive/archive.h"
 #include "data/dataset.h"
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "data/write/png_write.h"
 #include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"

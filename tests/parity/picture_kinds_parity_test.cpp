@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "tests/data/support.h"
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"

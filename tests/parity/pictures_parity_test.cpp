@@ -4,7 +4,7 @@
 #include <set>
 
 #include "data/dataset.h"
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "tests/data/support.h"
 #include "tests/oracle/named_values.h"
 #include "tests/parity/row.h"

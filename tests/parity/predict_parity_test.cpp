@@ -6,7 +6,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "kernels/devices.h"
 #include "kernels/host/threads.h"
 #include "nn/run/predict.h"

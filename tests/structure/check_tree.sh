@@ -42,10 +42,12 @@ folders_below() {  # FOLDER: those of its room that its files may include; "-" i
     nn/explain) echo nn/explain nn/run nn/files nn/modules ;;
     nn/measure) echo nn/measure nn/explain nn/train nn/run nn/files nn/modules ;;
     nn/inspect) echo nn/inspect nn/explain nn/train nn/run nn/files nn/modules ;;
-    data) echo data ;;
-    data/write) echo data/write data ;;
-    data/draw) echo data/draw data/write data ;;
-    data/scenes) echo data/scenes data/draw data/write data ;;
+    data/archive) echo data/archive ;;
+    data/pictures) echo data/pictures data/archive ;;
+    data) echo data data/pictures data/archive ;;
+    data/write) echo data/write data data/pictures data/archive ;;
+    data/draw) echo data/draw data/write data data/pictures data/archive ;;
+    data/scenes) echo data/scenes data/draw data/write data data/pictures data/archive ;;
     weights) echo weights ;;
     engine) echo engine ;;
     engine/ops | engine/amp) echo engine engine/amp engine/ops ;;

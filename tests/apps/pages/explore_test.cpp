@@ -9,7 +9,7 @@
 #include <set>
 
 #include "apps/pages/channel_images.h"
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "engine/tape.h"
 #include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "data/write/png_write.h"
 #include "kernels/devices.h"
 #include "tests/apps/pages/web_client.h"

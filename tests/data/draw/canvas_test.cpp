@@ -8,8 +8,8 @@
 #include <cmath>
 #include <numeric>
 
-#include "data/decode.h"
 #include "data/draw/colormap.h"
+#include "data/pictures/decode.h"
 #include "data/write/png_write.h"
 #include "kernels/core/error.h"
 

@@ -13,8 +13,8 @@
 #include <set>
 #include <tuple>
 
-#include "data/archive.h"
-#include "data/decode.h"
+#include "data/archive/archive.h"
+#include "data/pictures/decode.h"
 #include "kernels/core/error.h"
 
 namespace mirilla::data {

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <memory>
 
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "data/write/png_write.h"
 #include "kernels/devices.h"
 #include "tests/oracle/named_values.h"

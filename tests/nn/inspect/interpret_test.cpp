@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "data/archive.h"
+#include "data/archive/archive.h"
 #include "data/write/png_write.h"
 #include "kernels/core/error.h"
 #include "kernels/devices.h"

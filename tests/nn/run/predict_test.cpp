@@ -6,8 +6,8 @@
 #include <fstream>
 #include <numeric>
 
-#include "data/decode.h"
-#include "data/resize.h"
+#include "data/pictures/decode.h"
+#include "data/pictures/resize.h"
 #include "data/write/png_write.h"
 #include "kernels/core/error.h"
 #include "kernels/devices.h"

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <sstream>
 
-#include "data/decode.h"
+#include "data/pictures/decode.h"
 #include "kernels/core/error.h"
 #include "kernels/devices.h"
 #include "tests/nn/synthetic.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
-#include "data/resize.h"
+#include "data/pictures/resize.h"
 #include "data/scenes/scenes.h"
 #include "kernels/devices.h"
 #include "nn/train/learner.h"
