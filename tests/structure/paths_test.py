@@ -16,8 +16,8 @@ import sys
 ROOMS = "apps bench cmake data docs engine examples kernels nn tests tools weights".split()
 # Paths that say nothing about this tree: a user's own files, files that a build or an install makes, text that a test plants.
 FOREIGN = re.compile(
-    r"^(data/(sea|forest|train|valid|val|test|photos?|data)\b|tests/structure/check_tree_test\.sh$|docs/NNN|weights/resnet\d+\.pth)")
-LEFT_OUT = ("bench/results/", "docs/decisions/", "tests/structure/check_tree_test.sh", "tests/structure/paths_test.py", "tests/oracle/")
+    r"^(data/(sea|forest|train|valid|val|test|photos?|data)\b|tests/structure/check_tree_test\.py$|docs/NNN|weights/resnet\d+\.pth)")
+LEFT_OUT = ("bench/results/", "docs/decisions/", "tests/structure/check_tree_test.py", "tests/structure/paths_test.py", "tests/oracle/")
 TEXT = {".h", ".cpp", ".cu", ".inl", ".md", ".py", ".sh", ".txt", ".cmake", ".tsv", ".js", ".html", ""}
 PATH = re.compile(r"(?<![\w./~$}\"'<-])(?:%s)/[\w*<>{},./-]*[\w*>}]" % "|".join(ROOMS))
 INCLUDE = re.compile(r"^\s*#\s*include")
@@ -54,7 +54,7 @@ def exists(path, tree):
 def missing_in(name, text, tree):
     for number, line in enumerate(text.split("\n"), 1):
         if INCLUDE.match(line):
-            continue  # check_tree.sh checks these
+            continue  # check_tree.py checks these
         if name.endswith("CMakeLists.txt"):
             line = line.partition("#")[2]  # its own paths are relative to its folder
         for path in PATH.findall(line):
