@@ -66,9 +66,9 @@ Case convolution(const char* direction, int64_t extent, int64_t channels, int64_
   const std::string kind = direction;
   const auto make = [=](Buffers& b, int64_t n) -> Work {
     const View x = b.add({n, extent, extent, channels}), w = b.add({outputs, kernel, kernel, channels}), y = b.add({n, out, out, outputs});
-    if (kind == "forward") return [=](Backend& backend) { backend.conv2d(x, w, {}, spec, y); };
-    if (kind == "data") return [=](Backend& backend) { backend.conv2d_backward_data(y, w, spec, x); };
-    return [=](Backend& backend) { backend.conv2d_backward_weight(x, y, spec, w); };
+    if (kind == "forward") return [=](Backend& backend) { backend.run(op::Conv2d{x, w, {}, spec, y}); };
+    if (kind == "data") return [=](Backend& backend) { backend.run(op::Conv2dBackwardData{y, w, spec, x}); };
+    return [=](Backend& backend) { backend.run(op::Conv2dBackwardWeight{x, y, spec, w}); };
   };
   const auto flops = 2.0 * static_cast<double>(out * out * outputs * kernel * kernel * channels);
   return {fmt::format("conv2d_{}/{}x{}x{}->{}/k{}s{}", kind, extent, extent, channels, outputs, kernel, stride), make, flops};
@@ -90,36 +90,36 @@ struct Norm {
 
 /// y = relu(norm(x) + residual), in one pass if the device can, else in three.
 void norm_add_relu(Backend& backend, const Norm& o, View residual) {
-  const bool fused = backend.has(Fused::batch_norm_add_relu);
-  backend.batch_norm_apply({.x = o.x,
-                            .mean = o.mean,
-                            .inv_std = o.inv_std,
-                            .weight = o.weight,
-                            .bias = o.bias,
-                            .residual = fused ? residual : ConstView{},
-                            .relu = fused,
-                            .y = o.y,
-                            .normalized = {}});
+  const bool fused = backend.has<op::BatchNormAddRelu>();
+  backend.run(op::BatchNormApply{.x = o.x,
+                                 .mean = o.mean,
+                                 .inv_std = o.inv_std,
+                                 .weight = o.weight,
+                                 .bias = o.bias,
+                                 .residual = fused ? residual : ConstView{},
+                                 .relu = fused,
+                                 .y = o.y,
+                                 .normalized = {}});
   if (fused) return;
-  backend.add(o.y, residual, o.y);
-  backend.relu(o.y, o.y);
+  backend.run(op::Add{o.y, residual, o.y});
+  backend.run(op::Relu{o.y, o.y});
 }
 
 void norm_add_relu_backward(Backend& backend, const Norm& o, View dx, View dresidual) {
-  const bool fused = backend.has(Fused::batch_norm_add_relu);
-  if (!fused) backend.relu_backward(o.dy, o.y, dresidual);
-  backend.batch_norm_backward({.dy = fused ? o.dy : dresidual,
-                               .x = o.x,
-                               .mean = o.mean,
-                               .inv_std = o.inv_std,
-                               .weight = o.weight,
-                               .y = fused ? ConstView(o.y) : ConstView{},
-                               .relu = fused,
-                               .training = true,
-                               .dx = dx,
-                               .dresidual = fused ? dresidual : View{},
-                               .dweight = {},
-                               .dbias = {}});
+  const bool fused = backend.has<op::BatchNormAddRelu>();
+  if (!fused) backend.run(op::ReluBackward{o.dy, o.y, dresidual});
+  backend.run(op::BatchNormBackward{.dy = fused ? o.dy : dresidual,
+                                    .x = o.x,
+                                    .mean = o.mean,
+                                    .inv_std = o.inv_std,
+                                    .weight = o.weight,
+                                    .y = fused ? ConstView(o.y) : ConstView{},
+                                    .relu = fused,
+                                    .training = true,
+                                    .dx = dx,
+                                    .dresidual = fused ? dresidual : View{},
+                                    .dweight = {},
+                                    .dbias = {}});
 }
 
 Case norm(const char* what, int64_t extent, int64_t c) {
@@ -128,7 +128,7 @@ Case norm(const char* what, int64_t extent, int64_t c) {
     const Norm o(b, n, extent, c);
     if (kind == "statistics") {
       return [=](Backend& backend) {
-        backend.batch_norm_statistics({.x = o.x, .mean = o.mean, .inv_std = o.inv_std, .running_mean = {}, .running_var = {}});
+        backend.run(op::BatchNormStatistics{.x = o.x, .mean = o.mean, .inv_std = o.inv_std, .running_mean = {}, .running_var = {}});
       };
     }
     const View residual = b.add({n, extent, extent, c});
@@ -147,9 +147,9 @@ Case max_pool(bool backward) {
   const Pool2dSpec spec{.window = 3, .stride = 2, .padding = 1};
   const auto make = [=](Buffers& b, int64_t n) -> Work {
     const View x = b.add({n, 64, 64, 64}), y = b.add({n, 32, 32, 64}), index = b.add_index({n, 32, 32, 64});
-    if (!backward) return [=](Backend& backend) { backend.max_pool2d(x, spec, y, index); };
-    CpuBackend().max_pool2d(x, spec, y, index);  // winners inside the picture
-    return [=](Backend& backend) { backend.max_pool2d_backward(y, index, spec, x); };
+    if (!backward) return [=](Backend& backend) { backend.run(op::MaxPool2d{x, spec, y, index}); };
+    CpuBackend().run(op::MaxPool2d{x, spec, y, index});  // winners inside the picture
+    return [=](Backend& backend) { backend.run(op::MaxPool2dBackward{y, index, spec, x}); };
   };
   constexpr double kBytes = 64 * 64 * 64 * sizeof(float) + 32 * 32 * 64 * (sizeof(float) + 1);
   return {backward ? "max_pool2d_backward/64x64x64" : "max_pool2d/64x64x64", make, 0, kBytes};
@@ -168,7 +168,7 @@ Case adam() {
     for (int64_t i = 0; i < t.v.numel(); ++i) v[i] = std::fabs(v[i]);
     const auto steps = std::make_shared<int64_t>(0);
     t.step = {steps.get(), {1}, DType::i64, true};
-    return [t, steps](Backend& backend) { backend.adam({&t, 1}, {}, {}); };
+    return [t, steps](Backend& backend) { backend.run(op::Adam{{&t, 1}, {}, {}}); };
   };
   return {"adam/11.2M", make, 0, 350000 * 7 * sizeof(float)};
 }

@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "bench/convolutions.h"
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/tape.h"
 #include "engine/tensor.h"
 #include "kernels/core/error.h"

@@ -20,7 +20,7 @@ struct FeedStatistics {
   uint64_t places = 0;  // pictures in batches, sent or kept
 };
 
-/// A Loader's batches with their pictures on a device, one batch ahead of the one in use: the same bytes, which Backend::augment gathers
+/// A Loader's batches with their pictures on a device, one batch ahead of the one in use: the same bytes, which op::Augment gathers
 /// from their places.
 ///
 /// Pictures whose crop cannot move (square ones, and all of them outside training) have the same bytes in every epoch. As far as

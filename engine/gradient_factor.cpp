@@ -8,7 +8,7 @@ namespace mirilla::tape {
 Tensor multiplied(const Tensor& x, const Tensor& factor, DType dtype) {
   const DType wide = x.dtype() == DType::f64 ? DType::f64 : DType::f32;
   Tensor y = empty(x.shape(), dtype, x.device());
-  x.backend().multiply(x.to(wide), factor.to(wide), y);
+  x.backend().run(op::Multiply{x.to(wide), factor.to(wide), y});
   return y;
 }
 
@@ -31,7 +31,7 @@ void accumulate(GradState& state, const Tensor& gradient, const std::shared_ptr<
   if (!same) before = factor ? multiplied(before, factor->value, gradient.dtype()) : before.to(gradient.dtype());
   state.clear();
   state.grad = empty_like(gradient);
-  state.grad.backend().add(before, gradient, state.grad);
+  state.grad.backend().run(op::Add{before, gradient, state.grad});
   state.factor = factor;
 }
 

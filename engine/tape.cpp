@@ -81,10 +81,10 @@ class Pending {
     if (!slot) {
       slot = std::move(gradient);
     } else if (slot.is_sole_owner()) {
-      slot.backend().add(slot, gradient, slot);
+      slot.backend().run(op::Add{slot, gradient, slot});
     } else {
       Tensor total = empty_like(slot);
-      slot.backend().add(slot, gradient, total);
+      slot.backend().run(op::Add{slot, gradient, total});
       slot = total;
     }
   }
@@ -120,7 +120,7 @@ Tensor seed_of(const Tensor& root, const BackwardOptions& options, const Factor*
                      "cross_entropy gives f32 for half logits");
   if (!options.seed && root.numel() == 1) return factor->value.view(root.shape());
   Tensor seed = empty_like(root);
-  seed.backend().multiply(plain_seed(root, options), factor->value, seed);
+  seed.backend().run(op::Multiply{plain_seed(root, options), factor->value, seed});
   return seed;
 }
 

@@ -77,10 +77,10 @@ void Tensor::copy_from(const Tensor& from) {
     throw ShapeError(fmt::format("a tensor {} cannot be copied into {}", to_string(from.shape()), to_string(shape())));
   if (from.dtype() != dtype()) {                                             // cast on the device of the values, then move
     Device& caster = from.dtype() == DType::f64 ? from.device() : device();  // f64 never leaves the reference device
-    if (&from.device() == &caster && &device() == &caster) return caster.backend().cast(from, *this);
+    if (&from.device() == &caster && &device() == &caster) return caster.backend().run(op::Cast{from, *this});
     if (&from.device() != &caster) return copy_from(from.to(caster));
     Tensor there = empty(shape(), dtype(), caster);
-    caster.backend().cast(from, there);
+    caster.backend().run(op::Cast{from, there});
     return copy_from(there);
   }
   const size_t bytes = static_cast<size_t>(numel()) * size_of(dtype());
@@ -101,7 +101,7 @@ void Tensor::copy_from(const Tensor& from) {
   }
 }
 
-void Tensor::fill(double value) { backend().fill(*this, value); }
+void Tensor::fill(double value) { backend().run(op::Fill{*this, value}); }
 
 void Tensor::read(void* to) const {
   const size_t bytes = static_cast<size_t>(numel()) * size_of(dtype());

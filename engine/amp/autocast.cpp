@@ -77,7 +77,7 @@ Tensor half_copy(const Tensor& w, DType half) {
   }
   if (kept.version != w.version()) {
     if (!kept.tensor.is_sole_owner()) kept.tensor = empty(w.shape(), half, w.device());  // a tape may still need the old values
-    w.backend().cast(w, kept.tensor);
+    w.backend().run(op::Cast{w, kept.tensor});
     kept.version = w.version();
   }
   return kept.tensor;

@@ -49,9 +49,9 @@ void GradScaler::step(std::span<const AdamTensor> tensors, const AdamSpec& spec)
   gradients.reserve(tensors.size());
   for (const AdamTensor& tensor : tensors) gradients.push_back(tensor.gradient);
   Backend& backend = state_.backend();
-  backend.check_finite(gradients, state_);
-  backend.adam(tensors, spec, state_);
-  backend.update_scale(state_, spec_);
+  backend.run(op::CheckFinite{gradients, state_});
+  backend.run(op::Adam{tensors, spec, state_});
+  backend.run(op::UpdateScale{state_, spec_});
 }
 
 }  // namespace mirilla::amp

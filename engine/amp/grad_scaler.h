@@ -38,8 +38,8 @@ class GradScaler {
 
   /// The same for an optimizer that is not Adam, in two parts: look_at() says in state()[2] whether a gradient is not finite, and where it
   /// says 1 the optimizer writes nothing; update() moves the scale. Neither waits.
-  void look_at(std::span<const ConstView> gradients) { state_.backend().check_finite(gradients, state_); }
-  void update() { state_.backend().update_scale(state_, spec_); }
+  void look_at(std::span<const ConstView> gradients) { state_.backend().run(op::CheckFinite{gradients, state_}); }
+  void update() { state_.backend().run(op::UpdateScale{state_, spec_}); }
 
   /// These read the state back and wait for the device.
   double scale() const { return state_.to_vector<float>()[0]; }

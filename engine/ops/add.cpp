@@ -11,7 +11,7 @@ Tensor add(const Tensor& first, const Tensor& second) {
   const auto [a, b] = amp::inputs("add", first, second);
   check::same("add", a, b);
   Tensor y = empty_like(a);
-  a.backend().add(a, b, y);
+  a.backend().run(op::Add{a, b, y});
   return tape::record("add", {a, b}, y, [](const Tensor& dy) { return tape::Gradients{dy, dy}; });
 }
 

@@ -51,13 +51,13 @@ Tensor evaluation_inv_std(BatchNormState& state) {
 Statistics statistics_of(const Tensor& x, BatchNormState& state, bool training) {
   if (!training) return {state.running_mean.clone(), evaluation_inv_std(state)};
   Statistics statistics{empty_like(state.running_mean), empty_like(state.running_var)};
-  x.backend().batch_norm_statistics({.x = x,
-                                     .eps = state.eps,
-                                     .momentum = state.momentum,
-                                     .mean = statistics.mean,
-                                     .inv_std = statistics.inv_std,
-                                     .running_mean = state.running_mean,
-                                     .running_var = state.running_var});
+  x.backend().run(op::BatchNormStatistics{.x = x,
+                                          .eps = state.eps,
+                                          .momentum = state.momentum,
+                                          .mean = statistics.mean,
+                                          .inv_std = statistics.inv_std,
+                                          .running_mean = state.running_mean,
+                                          .running_var = state.running_var});
   return statistics;
 }
 
@@ -79,7 +79,7 @@ struct SavedActivity {
 Tensor room_for_mask(const Tensor& x, const BatchNormState& state, const Tensor& residual, bool observe) {
   constexpr int64_t kBits = 8;
   const bool wanted = observe || tape::recording({x, residual, state.weight, state.bias});
-  if (!wanted || !x.backend().has(Fused::relu_mask)) return {};
+  if (!wanted || !x.backend().has<op::ReluMask>()) return {};
   return empty({(x.numel() + kBits - 1) / kBits}, DType::u8, x.device());
 }
 
@@ -89,16 +89,16 @@ BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tenso
   Tensor y = empty_like(x);
   Tensor normalized = observe ? empty_like(x) : Tensor();
   Tensor mask = room_for_mask(x, state, residual, observe);
-  x.backend().batch_norm_apply({.x = x,
-                                .mean = statistics.mean,
-                                .inv_std = statistics.inv_std,
-                                .weight = state.weight,
-                                .bias = state.bias,
-                                .residual = residual,
-                                .relu = true,
-                                .y = y,
-                                .normalized = normalized,
-                                .mask = mask});
+  x.backend().run(op::BatchNormApply{.x = x,
+                                     .mean = statistics.mean,
+                                     .inv_std = statistics.inv_std,
+                                     .weight = state.weight,
+                                     .bias = state.bias,
+                                     .residual = residual,
+                                     .relu = true,
+                                     .y = y,
+                                     .normalized = normalized,
+                                     .mask = mask});
   // The observed value is an input of the node: its gradient is that of the sum, which is also the residual's.
   if (normalized) tape::keep_gradient(normalized);
   auto backward = [x = tape::save(x), active = SavedActivity{mask ? tape::Saved() : tape::save(y), mask}, mean = statistics.mean,
@@ -108,19 +108,19 @@ BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tenso
     Tensor dx = needs[0] ? empty_like(dy) : Tensor();
     Tensor dsum = needs[1] || needs[4] ? empty_like(dy) : Tensor();
     auto [dweight, dbias] = room_for(weight.get(), needs, 2, 3);
-    dy.backend().batch_norm_backward({.dy = dy,
-                                      .x = x.get(),
-                                      .mean = mean,
-                                      .inv_std = inv_std,
-                                      .weight = weight.get(),
-                                      .y = active.y.get(),
-                                      .mask = active.mask,
-                                      .relu = true,
-                                      .training = training,
-                                      .dx = dx,
-                                      .dresidual = dsum,
-                                      .dweight = dweight,
-                                      .dbias = dbias});
+    dy.backend().run(op::BatchNormBackward{.dy = dy,
+                                           .x = x.get(),
+                                           .mean = mean,
+                                           .inv_std = inv_std,
+                                           .weight = weight.get(),
+                                           .y = active.y.get(),
+                                           .mask = active.mask,
+                                           .relu = true,
+                                           .training = training,
+                                           .dx = dx,
+                                           .dresidual = dsum,
+                                           .dweight = dweight,
+                                           .dbias = dbias});
     return tape::Gradients{dx, dsum, dweight, dbias, dsum};
   };
   y = tape::record("batch_norm_add_relu", {x, residual, state.weight, state.bias, normalized}, y, std::move(backward));
@@ -133,22 +133,22 @@ Tensor batch_norm(const Tensor& x, BatchNormState& state, bool training) {
   check_state(x, state, training);
   const Statistics statistics = statistics_of(x, state, training);
   Tensor y = empty_like(x);
-  x.backend().batch_norm_apply(
-      {.x = x, .mean = statistics.mean, .inv_std = statistics.inv_std, .weight = state.weight, .bias = state.bias, .y = y});
+  x.backend().run(op::BatchNormApply{
+      .x = x, .mean = statistics.mean, .inv_std = statistics.inv_std, .weight = state.weight, .bias = state.bias, .y = y});
   return tape::record("batch_norm", {x, state.weight, state.bias}, y,
                       [x = tape::save(x), mean = statistics.mean, inv_std = statistics.inv_std, weight = tape::save(state.weight),
                        training](const Tensor& dy, const tape::Needs& needs) {
                         Tensor dx = needs[0] ? empty_like(dy) : Tensor();
                         auto [dweight, dbias] = room_for(weight.get(), needs, 1, 2);
-                        dy.backend().batch_norm_backward({.dy = dy,
-                                                          .x = x.get(),
-                                                          .mean = mean,
-                                                          .inv_std = inv_std,
-                                                          .weight = weight.get(),
-                                                          .training = training,
-                                                          .dx = dx,
-                                                          .dweight = dweight,
-                                                          .dbias = dbias});
+                        dy.backend().run(op::BatchNormBackward{.dy = dy,
+                                                               .x = x.get(),
+                                                               .mean = mean,
+                                                               .inv_std = inv_std,
+                                                               .weight = weight.get(),
+                                                               .training = training,
+                                                               .dx = dx,
+                                                               .dweight = dweight,
+                                                               .dbias = dbias});
                         return tape::Gradients{dx, dweight, dbias};
                       });
 }
@@ -156,7 +156,7 @@ Tensor batch_norm(const Tensor& x, BatchNormState& state, bool training) {
 BatchNormAddReluResult batch_norm_add_relu(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training, bool observe) {
   check_state(x, state, training);
   if (residual) check::same("batch_norm_add_relu", x, residual);
-  if (x.backend().has(Fused::batch_norm_add_relu)) return fused(x, state, residual, training, observe);
+  if (x.backend().has<op::BatchNormAddRelu>()) return fused(x, state, residual, training, observe);
   Tensor normalized = batch_norm(x, state, training);
   if (observe) tape::keep_gradient(normalized);
   return {relu(residual ? add(normalized, residual) : normalized), observe ? normalized : Tensor()};

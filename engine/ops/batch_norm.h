@@ -26,7 +26,7 @@ struct BatchNormState {
 ///   x  (N,H,W,C) or (N,C), f32 (f64), f16, bf16;  y  like x; the state f32 where x is half
 ///
 /// Training: mean and (biased) variance of this batch, and running statistics moved by `momentum` towards them (variance unbiased).
-/// Evaluation: the running statistics. Backward: see BatchNormBackward in kernels/core/backend.h. Does not wait for the device. Throws
+/// Evaluation: the running statistics. Backward: see op::BatchNormBackward in kernels/core/backend.h. Does not wait for the device. Throws
 /// ShapeError where C differs, and in training for a single value per channel, as PyTorch does.
 Tensor batch_norm(const Tensor& x, BatchNormState& state, bool training);
 
@@ -35,7 +35,7 @@ struct BatchNormAddReluResult {
   Tensor normalized;  // like x, under tape::keep_gradient; no tensor unless requested
 };
 
-/// y = max(batch_norm(x) + residual, 0); the residual may be absent. One pass where the device has Fused::batch_norm_add_relu, else
+/// y = max(batch_norm(x) + residual, 0); the residual may be absent. One pass where the device has op::BatchNormAddRelu, else
 /// composed from batch_norm, add and relu, with the same tape either way.
 ///
 /// `observe` requests the value between the norm and the sum, for a watch: it comes from the same kernel, its gradient from the same

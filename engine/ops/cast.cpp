@@ -11,10 +11,10 @@ Tensor cast(const Tensor& x, DType dtype) {
     throw ShapeError(fmt::format("cast: goes between float dtypes and {} to {} was asked for", name_of(x.dtype()), name_of(dtype)),
                      "Tensor::to(dtype) converts values without a gradient");
   Tensor y = empty(x.shape(), dtype, x.device());
-  x.backend().cast(x, y);
+  x.backend().run(op::Cast{x, y});
   return tape::record("cast", {x}, y, [from = x.dtype()](const Tensor& dy) {
     Tensor dx = empty(dy.shape(), from, dy.device());
-    dy.backend().cast(dy, dx);
+    dy.backend().run(op::Cast{dy, dx});
     return tape::Gradients{dx};
   });
 }

@@ -49,15 +49,15 @@ struct SavedConvolution {
     Tensor dx, dw, dbias;
     if (needs_x) {
       dx = empty(x_shape, dy.dtype(), dy.device());
-      dy.backend().conv2d_backward_data(dy, w.get(), spec, dx);
+      dy.backend().run(op::Conv2dBackwardData{dy, w.get(), spec, dx});
     }
     if (needs_w) {
       dw = empty(w.get().shape(), parameters, dy.device());
-      dy.backend().conv2d_backward_weight(x.get(), dy, spec, dw);
+      dy.backend().run(op::Conv2dBackwardWeight{x.get(), dy, spec, dw});
     }
     if (needs_bias) {
       dbias = empty({dy.size(-1)}, is_half(dy.dtype()) ? DType::f32 : dy.dtype(), dy.device());
-      dy.backend().sum_rows(dy, dbias);
+      dy.backend().run(op::SumRows{dy, dbias});
     }
     return {dx, dw, dbias};
   }
@@ -71,11 +71,11 @@ struct SavedConvolution {
 // The operation in one pass, or composed.
 Tensor fused_or_composed(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool with_relu,
                          const Conv2dSpec& spec, Tensor y) {
-  if (x.backend().has(Fused::conv2d_bias_add_relu)) {
-    x.backend().conv2d_bias_add_relu({.x = x, .w = w, .bias = bias, .residual = residual, .relu = with_relu, .spec = spec, .y = y});
+  if (x.backend().has<op::Conv2dBiasAddRelu>()) {
+    x.backend().run(op::Conv2dBiasAddRelu{.x = x, .w = w, .bias = bias, .residual = residual, .relu = with_relu, .spec = spec, .y = y});
     return y;
   }
-  x.backend().conv2d(x, w, bias, spec, y);
+  x.backend().run(op::Conv2d{x, w, bias, spec, y});
   if (residual) y = add(y, residual.detach());  // y is not on the tape
   return with_relu ? relu(y) : y;
 }
@@ -85,7 +85,7 @@ Tensor fused_or_composed(const Tensor& x, const Tensor& w, const Tensor& bias, c
 Tensor conv2d(const Tensor& given, const Tensor& master, const Tensor& bias, const Conv2dSpec& spec) {
   const Tensor x = amp::input("conv2d", given), w = amp::weight("conv2d", master);
   Tensor y = empty(output_shape(x, w, bias, spec), x.dtype(), x.device());
-  x.backend().conv2d(x, w, bias, spec, y);
+  x.backend().run(op::Conv2d{x, w, bias, spec, y});
   return tape::record(
       "conv2d", {x, master, bias}, y,
       [saved = SavedConvolution(x, w, master, spec), has_bias = static_cast<bool>(bias)](const Tensor& dy, const tape::Needs& needs) {
@@ -108,7 +108,7 @@ Tensor conv2d_bias_add_relu(const Tensor& given, const Tensor& master, const Ten
                         Tensor dsum = dy;
                         if (y) {
                           dsum = empty_like(dy);
-                          dy.backend().relu_backward(arriving_at_relu(dy), y.get(), dsum);
+                          dy.backend().run(op::ReluBackward{arriving_at_relu(dy), y.get(), dsum});
                         }
                         tape::Gradients gradients = saved.gradients(dsum, needs[0], needs[1], has_bias && needs[2]);
                         gradients.push_back(dsum);

@@ -19,7 +19,7 @@ namespace mirilla {
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec);
 
 /// y = max(conv2d(x, w, bias) + residual, 0), the ReLU only if `relu`, the residual only if there is one: an inference step with the batch
-/// norm folded into w and bias. One pass where the device has Fused::conv2d_bias_add_relu, else composed, with the same tape either way.
+/// norm folded into w and bias. One pass where the device has op::Conv2dBiasAddRelu, else composed, with the same tape either way.
 ///
 /// `inside` is the value between the norm and the sum, for a watch: a tensor like y with the result of the norm, computed
 /// separately. y does not depend on it and no bit changes; the backward pass gives it the gradient at this place.

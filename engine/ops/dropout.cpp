@@ -18,10 +18,10 @@ Tensor dropout(const Tensor& x, const DropoutSpec& spec, const Tensor& step) {
   if (!(spec.p >= 0 && spec.p < 1)) throw ShapeError(fmt::format("dropout: p must be in [0,1) and is {}", spec.p));
   if (spec.p == 0) return x;
   Tensor y = empty_like(x);
-  x.backend().dropout(x, with_step(spec, step), y);
+  x.backend().run(op::Dropout{x, with_step(spec, step), y});
   return tape::record("dropout", {x}, y, [spec, step = tape::save(step)](const Tensor& dy) {
     Tensor dx = empty_like(dy);
-    dy.backend().dropout(dy, with_step(spec, step.get()), dx);
+    dy.backend().run(op::Dropout{dy, with_step(spec, step.get()), dx});
     return tape::Gradients{dx};
   });
 }

@@ -20,23 +20,23 @@ Tensor linear(const Tensor& given, const Tensor& master, const Tensor& bias) {
     check::vector_of("linear", "the bias", bias, w.size(0));
   }
   Tensor y = empty({x.size(0), w.size(0)}, x.dtype(), x.device());
-  x.backend().matmul(x, w, {.transpose_b = true}, y);
-  if (bias) x.backend().add_bias(y, bias, y);
+  x.backend().run(op::Matmul{x, w, {.transpose_b = true}, y});
+  if (bias) x.backend().run(op::AddBias{y, bias, y});
   return tape::record("linear", {x, master, bias}, y,
                       [x = tape::save(x), w = tape::save(w), dtype = master.dtype(), has_bias = static_cast<bool>(bias)](
                           const Tensor& dy, const tape::Needs& needs) {
                         Tensor dx, dw, dbias;
                         if (needs[0]) {
                           dx = empty_like(x.get());
-                          dy.backend().matmul(dy, w.get(), {}, dx);  // (N,O) (O,I)
+                          dy.backend().run(op::Matmul{dy, w.get(), {}, dx});  // (N,O) (O,I)
                         }
                         if (needs[1]) {
                           dw = empty(w.get().shape(), dtype, dy.device());
-                          dy.backend().matmul(dy, x.get(), {.transpose_a = true}, dw);  // (O,N) (N,I)
+                          dy.backend().run(op::Matmul{dy, x.get(), {.transpose_a = true}, dw});  // (O,N) (N,I)
                         }
                         if (has_bias && needs[2]) {
                           dbias = empty({dy.size(1)}, is_half(dy.dtype()) ? DType::f32 : dy.dtype(), dy.device());
-                          dy.backend().sum_rows(dy, dbias);
+                          dy.backend().run(op::SumRows{dy, dbias});
                         }
                         return tape::Gradients{dx, dw, dbias};
                       });

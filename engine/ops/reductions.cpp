@@ -13,14 +13,14 @@ namespace {
 Tensor spread(const Tensor& dy, double factor, const Shape& shape, DType dtype) {
   Tensor dx = full(shape, factor, dy.dtype(), dy.device());
   Tensor out = dtype == dy.dtype() ? dx : empty(shape, dtype, dy.device());
-  dy.backend().multiply(dx, dy, out);
+  dy.backend().run(op::Multiply{dx, dy, out});
   return out;
 }
 
 // The sum () of x, for the operator with this name.
 Tensor total_of(std::string_view op, const Tensor& x) {
   Tensor y = empty({}, amp::answers_in_f32(op, x) ? DType::f32 : x.dtype(), x.device());
-  x.backend().sum(x, y);
+  x.backend().run(op::Sum{x, y});
   return y;
 }
 
@@ -34,7 +34,7 @@ Tensor sum(const Tensor& x) {
 Tensor mean(const Tensor& x) {
   const double factor = 1.0 / static_cast<double>(x.numel());  // 0/0 = NaN for no elements, as in PyTorch
   Tensor y = total_of("mean", x);
-  x.backend().scale(y, factor, y);
+  x.backend().run(op::Scale{y, factor, y});
   return tape::record("mean", {x}, y, [shape = x.shape(), dtype = x.dtype(), factor](const Tensor& dy) {
     return tape::Gradients{spread(dy, factor, shape, dtype)};
   });
@@ -44,7 +44,7 @@ Tensor argmax(const Tensor& x) {
   check::rank("argmax", x, 2, "(N,C)");
   if (x.size(1) == 0) throw ShapeError(fmt::format("argmax: {} has rows without elements", to_string(x.shape())));
   Tensor y = empty({x.size(0)}, DType::i64, x.device());
-  x.backend().argmax(x, y);
+  x.backend().run(op::Argmax{x, y});
   return y;
 }
 

@@ -9,11 +9,11 @@ using namespace mirilla;
 /// y = a b, elementwise; same shape and dtype. Backward: da = dy b, db = dy a. On every device: the table has the products.
 Tensor product(const Tensor& a, const Tensor& b) {
   Tensor y = empty_like(a);
-  a.backend().multiply(a, b, y);
+  a.backend().run(op::Multiply{a, b, y});
   return tape::record("product", {a, b}, y, [a = tape::save(a), b = tape::save(b)](const Tensor& dy) {
     Tensor da = empty_like(dy), db = empty_like(dy);
-    dy.backend().multiply(dy, b.get(), da);
-    dy.backend().multiply(dy, a.get(), db);
+    dy.backend().run(op::Multiply{dy, b.get(), da});
+    dy.backend().run(op::Multiply{dy, a.get(), db});
     return tape::Gradients{da, db};
   });
 }

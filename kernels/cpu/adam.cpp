@@ -34,13 +34,14 @@ cpu::AdamChunk whole(const AdamTensor& t, const AdamSpec& spec, float unscale) {
 
 // Bytes: read 4 n, write 3 n. All tensors in one loop, cut into pieces of one size, so that a network of many small tensors and a few
 // large ones keeps every thread busy to the end.
-void CpuBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& given, ConstView scaler_state) {
-  const float* const state = cpu::floats(scaler_state);
+template <>
+void CpuBackend::execute(const op::Adam& call) {
+  const float* const state = cpu::floats(call.scaler_state);
   if (state && state[2] != 0) return;
-  AdamSpec spec = given;
-  if (given.momentum) spec.beta1 = *given.momentum.data<double>();
+  AdamSpec spec = call.spec;
+  if (call.spec.momentum) spec.beta1 = *call.spec.momentum.data<double>();
   std::vector<cpu::AdamChunk> pieces;
-  for (const AdamTensor& tensor : tensors) {
+  for (const AdamTensor& tensor : call.tensors) {
     cpu::want_f32("adam", {tensor.parameter, tensor.gradient, tensor.m, tensor.v});
     ++*tensor.step.data<int64_t>();
     const cpu::AdamChunk all = whole(tensor, spec, state ? state[1] : 1);
@@ -56,13 +57,14 @@ void CpuBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& given
   }
   const auto kernel = cpu::loops().adam;
   cpu::parallel_for(static_cast<int64_t>(pieces.size()), [&](int64_t i) { kernel(pieces[static_cast<size_t>(i)]); });
-  for (const AdamTensor& tensor : tensors)
-    if (tensor.copy) cast(tensor.parameter, tensor.copy);
+  for (const AdamTensor& tensor : call.tensors)
+    if (tensor.copy) execute(op::Cast{tensor.parameter, tensor.copy});
 }
 
-void CpuBackend::check_finite(std::span<const ConstView> gradients, View state) {
+template <>
+void CpuBackend::execute(const op::CheckFinite& call) {
   std::atomic<bool> finite = true;
-  for (const ConstView& gradient : gradients) {
+  for (const ConstView& gradient : call.gradients) {
     const float* const g = cpu::floats(gradient);
     cpu::parallel_shares(gradient.numel(), cpu::kGrain, [&](int64_t begin, int64_t end) {
       // x * 0 is 0 for a finite x and NaN for any other; summing these products needs no branch.
@@ -72,9 +74,12 @@ void CpuBackend::check_finite(std::span<const ConstView> gradients, View state) 
       if (sum != 0) finite = false;
     });
   }
-  cpu::floats(state)[2] = finite ? 0.0f : 1.0f;
+  cpu::floats(call.state)[2] = finite ? 0.0f : 1.0f;
 }
 
-void CpuBackend::update_scale(View state, const ScalerSpec& spec) { step_scaler(cpu::floats(state), spec); }
+template <>
+void CpuBackend::execute(const op::UpdateScale& call) {
+  step_scaler(cpu::floats(call.state), call.spec);
+}
 
 }  // namespace mirilla

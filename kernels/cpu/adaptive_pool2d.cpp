@@ -80,84 +80,62 @@ void scatter_max(const Cells& cells, int64_t n, const float* dy, int64_t pitch, 
 
 }  // namespace
 
-void CpuBackend::adaptive_avg_pool2d(ConstView x, View y) {
-  cpu::want_f32("adaptive_avg_pool2d", {x, y});
-  const Cells cells(x.shape, y.shape);
-  pool_cells(cells, x.data<float>(), {.max = nullptr, .index = nullptr, .average = y.data<float>(), .pitch = cells.channels});
+template <>
+void CpuBackend::execute(const op::AdaptiveAvgPool2d& call) {
+  cpu::want_f32("adaptive_avg_pool2d", {call.x, call.y});
+  const Cells cells(call.x.shape, call.y.shape);
+  pool_cells(cells, call.x.data<float>(), {.max = nullptr, .index = nullptr, .average = call.y.data<float>(), .pitch = cells.channels});
 }
 
-void CpuBackend::adaptive_avg_pool2d_backward(ConstView dy, View dx) {
-  cpu::want_f32("adaptive_avg_pool2d_backward", {dy, dx});
-  const Cells cells(dx.shape, dy.shape);
-  const auto* pdy = dy.data<float>();
-  auto* pdx = dx.data<float>();
+template <>
+void CpuBackend::execute(const op::AdaptiveAvgPool2dBackward& call) {
+  cpu::want_f32("adaptive_avg_pool2d_backward", {call.dy, call.dx});
+  const Cells cells(call.dx.shape, call.dy.shape);
+  const auto* pdy = call.dy.data<float>();
+  auto* pdx = call.dx.data<float>();
   cpu::parallel_for(cells.pictures, [&](int64_t n) { spread_average(cells, n, pdy, cells.channels, pdx); });
 }
 
-void CpuBackend::adaptive_max_pool2d(ConstView x, View y, View index) {
-  cpu::want_f32("adaptive_max_pool2d", {x, y});
-  const Cells cells(x.shape, y.shape);
-  pool_cells(cells, x.data<float>(), {.max = y.data<float>(), .index = index.data<int64_t>(), .average = nullptr, .pitch = cells.channels});
+template <>
+void CpuBackend::execute(const op::AdaptiveMaxPool2d& call) {
+  cpu::want_f32("adaptive_max_pool2d", {call.x, call.y});
+  const Cells cells(call.x.shape, call.y.shape);
+  pool_cells(cells, call.x.data<float>(),
+             {.max = call.y.data<float>(), .index = call.index.data<int64_t>(), .average = nullptr, .pitch = cells.channels});
 }
 
-void CpuBackend::adaptive_max_pool2d_backward(ConstView dy, ConstView index, View dx) {
-  cpu::want_f32("adaptive_max_pool2d_backward", {dy, dx});
-  const Cells cells(dx.shape, dy.shape);
-  const auto* pdy = dy.data<float>();
-  const auto* pi = index.data<int64_t>();
-  auto* pdx = dx.data<float>();
+template <>
+void CpuBackend::execute(const op::AdaptiveMaxPool2dBackward& call) {
+  cpu::want_f32("adaptive_max_pool2d_backward", {call.dy, call.dx});
+  const Cells cells(call.dx.shape, call.dy.shape);
+  const auto* pdy = call.dy.data<float>();
+  const auto* pi = call.index.data<int64_t>();
+  auto* pdx = call.dx.data<float>();
   cpu::parallel_for(cells.pictures, [&](int64_t n) {
     spread_average(cells, n, nullptr, 0, pdx);
     scatter_max(cells, n, pdy, cells.channels, pi, pdx);
   });
 }
 
-void CpuBackend::adaptive_concat_pool2d(ConstView x, View y, View index) {
-  cpu::want_f32("adaptive_concat_pool2d", {x, y});
-  const Cells cells(x.shape, y.shape);
-  auto* py = y.data<float>();
-  pool_cells(cells, x.data<float>(),
-             {.max = py, .index = index.data<int64_t>(), .average = py + cells.channels, .pitch = 2 * cells.channels});
+template <>
+void CpuBackend::execute(const op::AdaptiveConcatPool2d& call) {
+  cpu::want_f32("adaptive_concat_pool2d", {call.x, call.y});
+  const Cells cells(call.x.shape, call.y.shape);
+  auto* py = call.y.data<float>();
+  pool_cells(cells, call.x.data<float>(),
+             {.max = py, .index = call.index.data<int64_t>(), .average = py + cells.channels, .pitch = 2 * cells.channels});
 }
 
-void CpuBackend::adaptive_concat_pool2d_backward(ConstView dy, ConstView index, View dx) {
-  cpu::want_f32("adaptive_concat_pool2d_backward", {dy, dx});
-  const Cells cells(dx.shape, dy.shape);
-  const auto* pdy = dy.data<float>();
-  const auto* pi = index.data<int64_t>();
-  auto* pdx = dx.data<float>();
+template <>
+void CpuBackend::execute(const op::AdaptiveConcatPool2dBackward& call) {
+  cpu::want_f32("adaptive_concat_pool2d_backward", {call.dy, call.dx});
+  const Cells cells(call.dx.shape, call.dy.shape);
+  const auto* pdy = call.dy.data<float>();
+  const auto* pi = call.index.data<int64_t>();
+  auto* pdx = call.dx.data<float>();
   cpu::parallel_for(cells.pictures, [&](int64_t n) {
     spread_average(cells, n, pdy + cells.channels, 2 * cells.channels, pdx);
     scatter_max(cells, n, pdy, 2 * cells.channels, pi, pdx);
-  });
-}
-
-void CpuBackend::concat(ConstView a, ConstView b, View y) {
-  cpu::want_f32("concat", {a, b, y});
-  const int64_t left = cpu::channels_of(a), right = cpu::channels_of(b);
-  const auto* pa = a.data<float>();
-  const auto* pb = b.data<float>();
-  auto* py = y.data<float>();
-  cpu::parallel_rows(cpu::rows_of(y), left + right, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      std::copy_n(pa + r * left, left, py + r * (left + right));
-      std::copy_n(pb + r * right, right, py + r * (left + right) + left);
-    }
-  });
-}
-
-void CpuBackend::split(ConstView y, View a, View b) {
-  cpu::want_f32("split", {y, a, b});
-  const int64_t both = cpu::channels_of(y);
-  const int64_t left = a ? cpu::channels_of(a) : both - cpu::channels_of(b), right = both - left;
-  const auto* py = y.data<float>();
-  float* pa = cpu::floats(a);
-  float* pb = cpu::floats(b);
-  cpu::parallel_rows(cpu::rows_of(y), both, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      if (pa) std::copy_n(py + r * both, left, pa + r * left);
-      if (pb) std::copy_n(py + r * both + left, right, pb + r * right);
-    }
   });
 }
 

@@ -5,23 +5,25 @@
 
 namespace mirilla {
 
-void CpuBackend::add(ConstView a, ConstView b, View y) {
-  cpu::want_f32("add", {a, b, y});
-  const auto* pa = a.data<float>();
-  const auto* pb = b.data<float>();
-  auto* py = y.data<float>();
+template <>
+void CpuBackend::execute(const op::Add& call) {
+  cpu::want_f32("add", {call.a, call.b, call.y});
+  const auto* pa = call.a.data<float>();
+  const auto* pb = call.b.data<float>();
+  auto* py = call.y.data<float>();
   const auto kernel = cpu::loops().add;
-  cpu::parallel_shares(y.numel(), cpu::kGrain, [&](int64_t i, int64_t end) { kernel(pa + i, pb + i, py + i, end - i); });
+  cpu::parallel_shares(call.y.numel(), cpu::kGrain, [&](int64_t i, int64_t end) { kernel(pa + i, pb + i, py + i, end - i); });
 }
 
-void CpuBackend::multiply(ConstView a, ConstView b, View y) {
-  cpu::want_f32("multiply", {a, b, y});
-  const auto* pa = a.data<float>();
-  const auto* pb = b.data<float>();
-  auto* py = y.data<float>();
+template <>
+void CpuBackend::execute(const op::Multiply& call) {
+  cpu::want_f32("multiply", {call.a, call.b, call.y});
+  const auto* pa = call.a.data<float>();
+  const auto* pb = call.b.data<float>();
+  auto* py = call.y.data<float>();
   const cpu::Loops& loops = cpu::loops();
-  const bool single = b.numel() == 1 && y.numel() != 1;
-  cpu::parallel_shares(y.numel(), cpu::kGrain, [&](int64_t i, int64_t end) {
+  const bool single = call.b.numel() == 1 && call.y.numel() != 1;
+  cpu::parallel_shares(call.y.numel(), cpu::kGrain, [&](int64_t i, int64_t end) {
     if (single) {
       loops.scale(pa + i, *pb, py + i, end - i);
     } else {
@@ -30,23 +32,25 @@ void CpuBackend::multiply(ConstView a, ConstView b, View y) {
   });
 }
 
-void CpuBackend::scale(ConstView x, double factor, View y) {
-  cpu::want_f32("scale", {x, y});
-  const auto* px = x.data<float>();
-  auto* py = y.data<float>();
+template <>
+void CpuBackend::execute(const op::Scale& call) {
+  cpu::want_f32("scale", {call.x, call.y});
+  const auto* px = call.x.data<float>();
+  auto* py = call.y.data<float>();
   const auto kernel = cpu::loops().scale;
-  cpu::parallel_shares(y.numel(), cpu::kGrain,
-                       [&](int64_t i, int64_t end) { kernel(px + i, static_cast<float>(factor), py + i, end - i); });
+  cpu::parallel_shares(call.y.numel(), cpu::kGrain,
+                       [&](int64_t i, int64_t end) { kernel(px + i, static_cast<float>(call.factor), py + i, end - i); });
 }
 
-void CpuBackend::add_bias(ConstView x, ConstView bias, View y) {
-  cpu::want_f32("add_bias", {x, bias, y});
-  const int64_t channels = cpu::channels_of(x);
-  const auto* px = x.data<float>();
-  const auto* pb = bias.data<float>();
-  auto* py = y.data<float>();
+template <>
+void CpuBackend::execute(const op::AddBias& call) {
+  cpu::want_f32("add_bias", {call.x, call.bias, call.y});
+  const int64_t channels = cpu::channels_of(call.x);
+  const auto* px = call.x.data<float>();
+  const auto* pb = call.bias.data<float>();
+  auto* py = call.y.data<float>();
   const auto kernel = cpu::loops().add_bias;
-  cpu::parallel_rows(cpu::rows_of(x), channels,
+  cpu::parallel_rows(cpu::rows_of(call.x), channels,
                      [&](int64_t r, int64_t end) { kernel(px + r * channels, pb, py + r * channels, end - r, channels); });
 }
 

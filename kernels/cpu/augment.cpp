@@ -103,7 +103,7 @@ void widen(const uint8_t* from, int64_t pixels, uint32_t* to) {
 }
 
 /// Picture n of a call, dense, with four bytes per pixel.
-void widen_picture(const Augment& call, int64_t n, uint32_t* to) {
+void widen_picture(const op::Augment& call, int64_t n, uint32_t* to) {
   const int64_t height = call.pictures.shape[1], width = call.pictures.shape[2];
   const auto* const x = call.pictures.data<uint8_t>();
   if (!call.places) return widen(x + n * height * width * 3, height * width, to);
@@ -113,7 +113,7 @@ void widen_picture(const Augment& call, int64_t n, uint32_t* to) {
 
 /// All pictures of a call, ready for the row loop, except for their pixels.
 struct Job {
-  explicit Job(const Augment& call) : pictures(static_cast<size_t>(call.y.shape[0])) {
+  explicit Job(const op::Augment& call) : pictures(static_cast<size_t>(call.y.shape[0])) {
     const int64_t height = call.pictures.shape[1], width = call.pictures.shape[2];
     for (size_t n = 0; n < pictures.size(); ++n) {
       const float* const row = call.parameters.data<float>() + n * kAugmentParameters;
@@ -152,7 +152,8 @@ struct Job {
 
 }  // namespace
 
-void CpuBackend::augment(const Augment& call) {
+template <>
+void CpuBackend::execute(const op::Augment& call) {
   cpu::want_f32("augment", {call.parameters, call.y});
   const int64_t rows = call.y.shape[0] * call.y.shape[1], height = call.y.shape[1], width = call.y.shape[2];
   if (rows * width == 0) return;

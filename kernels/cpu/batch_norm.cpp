@@ -64,7 +64,8 @@ struct Moments {
 }  // namespace
 
 // Bytes: read n.
-void CpuBackend::batch_norm_statistics(const BatchNormStatistics& call) {
+template <>
+void CpuBackend::execute(const op::BatchNormStatistics& call) {
   cpu::want_f32("batch_norm_statistics", {call.x, call.mean, call.inv_std, call.running_mean, call.running_var});
   const int64_t rows = cpu::rows_of(call.x), channels = cpu::channels_of(call.x);
   const auto* x = call.x.data<float>();
@@ -97,8 +98,8 @@ void CpuBackend::batch_norm_statistics(const BatchNormStatistics& call) {
 }
 
 // Bytes: read n (2 n with a residual), write n (2 n when watched).
-void CpuBackend::batch_norm_apply(const BatchNormApply& call) {
-  if (call.mask) missing("batch_norm_apply with a mask");
+template <>
+void CpuBackend::execute(const op::BatchNormApply& call) {
   cpu::want_f32("batch_norm_apply", {call.x, call.mean, call.inv_std, call.weight, call.bias, call.residual, call.y, call.normalized});
   const int64_t rows = cpu::rows_of(call.x), channels = cpu::channels_of(call.x);
   std::vector<float> factor(static_cast<size_t>(channels));
@@ -118,8 +119,8 @@ void CpuBackend::batch_norm_apply(const BatchNormApply& call) {
 }
 
 // Bytes: read 2 n for the sums and 2 n again for dx (n more each with ReLU), write n (2 n with a residual).
-void CpuBackend::batch_norm_backward(const BatchNormBackward& call) {
-  if (call.relu && !call.y) missing("batch_norm_backward from a mask");
+template <>
+void CpuBackend::execute(const op::BatchNormBackward& call) {
   cpu::want_f32("batch_norm_backward",
                 {call.dy, call.x, call.mean, call.inv_std, call.weight, call.y, call.dx, call.dresidual, call.dweight, call.dbias});
   const int64_t rows = cpu::rows_of(call.dy), channels = cpu::channels_of(call.dy);

@@ -114,20 +114,22 @@ void dispatch_held(DType dtype, std::string_view what, F&& f) {
 
 }  // namespace
 
-void CpuBackend::fill(View y, double value) {
-  dispatch_held(y.dtype, "fill", [&]<class T>() {
-    auto* py = y.data<T>();
-    const T element = element_of<T>(value);
-    cpu::parallel_shares(y.numel(), cpu::kGrain, [&](int64_t i, int64_t end) { std::fill(py + i, py + end, element); });
+template <>
+void CpuBackend::execute(const op::Fill& call) {
+  dispatch_held(call.y.dtype, "fill", [&]<class T>() {
+    auto* py = call.y.data<T>();
+    const T element = element_of<T>(call.value);
+    cpu::parallel_shares(call.y.numel(), cpu::kGrain, [&](int64_t i, int64_t end) { std::fill(py + i, py + end, element); });
   });
 }
 
-void CpuBackend::cast(ConstView x, View y) {
-  dispatch_held(x.dtype, "cast", [&]<class From>() {
-    dispatch_held(y.dtype, "cast", [&]<class To>() {
-      const auto* px = x.data<From>();
-      auto* py = y.data<To>();
-      cpu::parallel_shares(y.numel(), cpu::kGrain, [&](int64_t i, int64_t end) { convert_all(px + i, py + i, end - i); });
+template <>
+void CpuBackend::execute(const op::Cast& call) {
+  dispatch_held(call.x.dtype, "cast", [&]<class From>() {
+    dispatch_held(call.y.dtype, "cast", [&]<class To>() {
+      const auto* px = call.x.data<From>();
+      auto* py = call.y.data<To>();
+      cpu::parallel_shares(call.y.numel(), cpu::kGrain, [&](int64_t i, int64_t end) { convert_all(px + i, py + i, end - i); });
     });
   });
 }

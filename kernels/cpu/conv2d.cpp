@@ -5,22 +5,26 @@
 
 namespace mirilla {
 
-void CpuBackend::conv2d(ConstView x, ConstView w, ConstView bias, const Conv2dSpec& spec, View y) {
-  cpu::want_f32("conv2d", {x, w, bias, y});
-  products_->conv2d({.x = x, .w = w, .bias = bias, .residual = {}, .relu = false, .spec = spec, .y = y});
+template <>
+void CpuBackend::execute(const op::Conv2d& call) {
+  cpu::want_f32("conv2d", {call.x, call.w, call.bias, call.y});
+  products_->conv2d({.x = call.x, .w = call.w, .bias = call.bias, .residual = {}, .relu = false, .spec = call.spec, .y = call.y});
 }
 
-void CpuBackend::conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec& spec, View dx) {
-  cpu::want_f32("conv2d_backward_data", {dy, w, dx});
-  products_->conv2d_backward_data(dy, w, spec, dx);
+template <>
+void CpuBackend::execute(const op::Conv2dBackwardData& call) {
+  cpu::want_f32("conv2d_backward_data", {call.dy, call.w, call.dx});
+  products_->conv2d_backward_data(call.dy, call.w, call.spec, call.dx);
 }
 
-void CpuBackend::conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpec& spec, View dw) {
-  cpu::want_f32("conv2d_backward_weight", {x, dy, dw});
-  products_->conv2d_backward_weight(x, dy, spec, dw);
+template <>
+void CpuBackend::execute(const op::Conv2dBackwardWeight& call) {
+  cpu::want_f32("conv2d_backward_weight", {call.x, call.dy, call.dw});
+  products_->conv2d_backward_weight(call.x, call.dy, call.spec, call.dw);
 }
 
-void CpuBackend::conv2d_bias_add_relu(const Conv2dBiasAddRelu& call) {
+template <>
+void CpuBackend::execute(const op::Conv2dBiasAddRelu& call) {
   cpu::want_f32("conv2d_bias_add_relu", {call.x, call.w, call.bias, call.residual, call.y});
   products_->conv2d(call);
 }

@@ -26,8 +26,6 @@ void want_f32(std::string_view operation, std::initializer_list<ConstView> views
 CpuBackend::CpuBackend() : products_(std::make_unique<cpu::Products>()) {}
 CpuBackend::~CpuBackend() = default;
 
-bool CpuBackend::has(Fused operation) const { return operation != Fused::relu_mask; }
-
 void CpuBackend::forget(uint64_t storage_id) { products_->forget(storage_id); }
 
 std::string cpu_description() {

@@ -5,14 +5,15 @@
 
 namespace mirilla {
 
-void CpuBackend::grad_cam(ConstView activation, ConstView gradient, View weights, View map) {
-  cpu::want_f32("grad_cam", {activation, gradient, weights, map});
-  const Shape& shape = activation.shape;
+template <>
+void CpuBackend::execute(const op::GradCam& call) {
+  cpu::want_f32("grad_cam", {call.activation, call.gradient, call.weights, call.map});
+  const Shape& shape = call.activation.shape;
   const int64_t height = shape[1], width = shape[2], channels = shape[3];
-  const auto* pa = activation.data<float>();
-  const auto* pg = gradient.data<float>();
-  auto* pw = weights.data<float>();
-  auto* pm = map.data<float>();
+  const auto* pa = call.activation.data<float>();
+  const auto* pg = call.gradient.data<float>();
+  auto* pw = call.weights.data<float>();
+  auto* pm = call.map.data<float>();
   const auto average = cpu::loops().average_cell;
   cpu::parallel_for(shape[0], [&](int64_t n) {
     const int64_t picture = n * height * width;

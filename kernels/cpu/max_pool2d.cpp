@@ -32,27 +32,29 @@ void parallel_picture_rows(int64_t pictures, int64_t height, int64_t row_element
 
 }  // namespace
 
-void CpuBackend::max_pool2d(ConstView x, const Pool2dSpec& spec, View y, View index) {
-  cpu::want_f32("max_pool2d", {x, y});
-  const cpu::PoolWindow pool = window_of(x.shape, y.shape, spec);
-  const auto* px = x.data<float>();
-  auto* py = y.data<float>();
-  auto* pi = index.data<uint8_t>();
+template <>
+void CpuBackend::execute(const op::MaxPool2d& call) {
+  cpu::want_f32("max_pool2d", {call.x, call.y});
+  const cpu::PoolWindow pool = window_of(call.x.shape, call.y.shape, call.spec);
+  const auto* px = call.x.data<float>();
+  auto* py = call.y.data<float>();
+  auto* pi = call.index.data<uint8_t>();
   const int64_t in = pool.height * pool.width * pool.channels, out = pool.out_height * pool.out_width * pool.channels;
   const auto kernel = cpu::loops().max_pool;
-  parallel_picture_rows(x.shape[0], pool.out_height, pool.out_width * pool.channels,
+  parallel_picture_rows(call.x.shape[0], pool.out_height, pool.out_width * pool.channels,
                         [&](int64_t n, int64_t begin, int64_t end) { kernel(pool, px + n * in, py + n * out, pi + n * out, begin, end); });
 }
 
-void CpuBackend::max_pool2d_backward(ConstView dy, ConstView index, const Pool2dSpec& spec, View dx) {
-  cpu::want_f32("max_pool2d_backward", {dy, dx});
-  const cpu::PoolWindow pool = window_of(dx.shape, dy.shape, spec);
-  const auto* pdy = dy.data<float>();
-  const auto* pi = index.data<uint8_t>();
-  auto* pdx = dx.data<float>();
+template <>
+void CpuBackend::execute(const op::MaxPool2dBackward& call) {
+  cpu::want_f32("max_pool2d_backward", {call.dy, call.dx});
+  const cpu::PoolWindow pool = window_of(call.dx.shape, call.dy.shape, call.spec);
+  const auto* pdy = call.dy.data<float>();
+  const auto* pi = call.index.data<uint8_t>();
+  auto* pdx = call.dx.data<float>();
   const int64_t in = pool.height * pool.width * pool.channels, out = pool.out_height * pool.out_width * pool.channels;
   const auto kernel = cpu::loops().max_pool_backward;
-  parallel_picture_rows(dx.shape[0], pool.height, pool.width * pool.channels, [&](int64_t n, int64_t begin, int64_t end) {
+  parallel_picture_rows(call.dx.shape[0], pool.height, pool.width * pool.channels, [&](int64_t n, int64_t begin, int64_t end) {
     kernel(pool, pdy + n * out, pi + n * out, pdx + n * in, begin, end);
   });
 }

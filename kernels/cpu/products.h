@@ -21,7 +21,7 @@ class Products {
 
   void matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y);
   /// bias and residual may be absent.
-  void conv2d(const Conv2dBiasAddRelu& call);
+  void conv2d(const op::Conv2dBiasAddRelu& call);
   void conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec& spec, View dx);
   void conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpec& spec, View dw);
 

@@ -9,12 +9,13 @@
 namespace mirilla {
 
 // The parts of a sum depend on the extent and not on the threads, so any number of threads gives the same bits.
-void CpuBackend::sum(ConstView x, View y) {
-  cpu::want_f32("sum", {x, y});
-  const int64_t n = x.numel();
+template <>
+void CpuBackend::execute(const op::Sum& call) {
+  cpu::want_f32("sum", {call.x, call.y});
+  const int64_t n = call.x.numel();
   const int64_t parts = std::clamp<int64_t>(n / cpu::kGrain, 1, 64);
   std::vector<double> part(static_cast<size_t>(parts));
-  const auto* px = x.data<float>();
+  const auto* px = call.x.data<float>();
   const auto kernel = cpu::loops().sum;
   cpu::parallel_for(parts, [&](int64_t i) {
     const int64_t begin = n * i / parts, end = n * (i + 1) / parts;
@@ -22,22 +23,23 @@ void CpuBackend::sum(ConstView x, View y) {
   });
   double total = 0;
   for (const double p : part) total += p;
-  *y.data<float>() = static_cast<float>(total);
+  *call.y.data<float>() = static_cast<float>(total);
 }
 
-void CpuBackend::sum_rows(ConstView x, View y) {
-  cpu::want_f32("sum_rows", {x, y});
-  const int64_t rows = cpu::rows_of(x), channels = cpu::channels_of(x);
+template <>
+void CpuBackend::execute(const op::SumRows& call) {
+  cpu::want_f32("sum_rows", {call.x, call.y});
+  const int64_t rows = cpu::rows_of(call.x), channels = cpu::channels_of(call.x);
   const int64_t parts = std::clamp<int64_t>(rows * channels / cpu::kGrain, 1, std::min<int64_t>(16, std::max<int64_t>(1, rows)));
   std::vector<double> part(static_cast<size_t>(parts * channels * 2));
-  const auto* px = x.data<float>();
+  const auto* px = call.x.data<float>();
   const auto kernel = cpu::loops().sum_rows;
   cpu::parallel_for(parts, [&](int64_t i) {
     const int64_t begin = rows * i / parts, end = rows * (i + 1) / parts;
     double* sums = part.data() + i * channels * 2;
     kernel(px + begin * channels, end - begin, channels, sums, sums + channels);
   });
-  auto* py = y.data<float>();
+  auto* py = call.y.data<float>();
   for (int64_t c = 0; c < channels; ++c) {
     double total = 0;
     for (int64_t i = 0; i < parts; ++i) total += part[static_cast<size_t>(i * channels * 2 + c)];
@@ -45,11 +47,12 @@ void CpuBackend::sum_rows(ConstView x, View y) {
   }
 }
 
-void CpuBackend::argmax(ConstView x, View y) {
-  cpu::want_f32("argmax", {x});
-  const int64_t rows = cpu::rows_of(x), channels = cpu::channels_of(x);
-  const auto* px = x.data<float>();
-  auto* py = y.data<int64_t>();
+template <>
+void CpuBackend::execute(const op::Argmax& call) {
+  cpu::want_f32("argmax", {call.x});
+  const int64_t rows = cpu::rows_of(call.x), channels = cpu::channels_of(call.x);
+  const auto* px = call.x.data<float>();
+  auto* py = call.y.data<int64_t>();
   cpu::parallel_rows(rows, channels, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* row = px + r * channels;

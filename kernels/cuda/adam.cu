@@ -222,15 +222,16 @@ Parameter entry_of(const AdamTensor& tensor) {
 
 }  // namespace
 
-void CudaBackend::check_finite(std::span<const ConstView> gradients, View state) {
-  auto* const flags = state.data<float>();
+template <>
+void CudaBackend::execute(const op::CheckFinite& call) {
+  auto* const flags = call.state.data<float>();
   launch<clear_overflow_kernel>(stream_, {1, 1}, flags);
   GradientTable table;
   const auto flush = [&] {
     if (table.blocks > 0) launch<check_finite_kernel>(stream_, {table.blocks, kBlock}, table, flags);
     table = {};
   };
-  for (const ConstView& gradient : gradients) {
+  for (const ConstView& gradient : call.gradients) {
     dispatch(gradient.dtype, "check_finite", [&]<class T>() {
       table.add({gradient.address, gradient.numel(), gradient.dtype, is_aligned(gradient.address, sizeof(T) * kWidth)}, gradient.numel());
     });
@@ -239,20 +240,22 @@ void CudaBackend::check_finite(std::span<const ConstView> gradients, View state)
   flush();
 }
 
-void CudaBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& spec, ConstView scaler_state) {
-  const float* const state = data_or_null<float>(scaler_state);
+template <>
+void CudaBackend::execute(const op::Adam& call) {
+  const float* const state = data_or_null<float>(call.scaler_state);
   ParameterTable table;
-  for (const AdamTensor& tensor : tensors) {
+  for (const AdamTensor& tensor : call.tensors) {
     table.add(entry_of(tensor), tensor.parameter.numel());
     if (!table.full()) continue;
-    step_all(stream_, table, spec, state);
+    step_all(stream_, table, call.spec, state);
     table = {};
   }
-  step_all(stream_, table, spec, state);
+  step_all(stream_, table, call.spec, state);
 }
 
-void CudaBackend::update_scale(View state, const ScalerSpec& spec) {
-  launch<update_scale_kernel>(stream_, {1, 1}, state.data<float>(), spec);
+template <>
+void CudaBackend::execute(const op::UpdateScale& call) {
+  launch<update_scale_kernel>(stream_, {1, 1}, call.state.data<float>(), call.spec);
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

@@ -168,21 +168,31 @@ void pool_backward(Stream& stream, std::string_view operation, const ConstView& 
 
 }  // namespace
 
-void CudaBackend::adaptive_avg_pool2d(ConstView x, View y) { pool<false, true>(stream_, "adaptive_avg_pool2d", x, y, {}); }
-void CudaBackend::adaptive_avg_pool2d_backward(ConstView dy, View dx) {
-  pool_backward<false, true>(stream_, "adaptive_avg_pool2d_backward", dy, {}, dx);
+template <>
+void CudaBackend::execute(const op::AdaptiveAvgPool2d& call) {
+  pool<false, true>(stream_, "adaptive_avg_pool2d", call.x, call.y, {});
+}
+template <>
+void CudaBackend::execute(const op::AdaptiveAvgPool2dBackward& call) {
+  pool_backward<false, true>(stream_, "adaptive_avg_pool2d_backward", call.dy, {}, call.dx);
 }
 
-void CudaBackend::adaptive_max_pool2d(ConstView x, View y, View index) { pool<true, false>(stream_, "adaptive_max_pool2d", x, y, index); }
-void CudaBackend::adaptive_max_pool2d_backward(ConstView dy, ConstView index, View dx) {
-  pool_backward<true, false>(stream_, "adaptive_max_pool2d_backward", dy, index, dx);
+template <>
+void CudaBackend::execute(const op::AdaptiveMaxPool2d& call) {
+  pool<true, false>(stream_, "adaptive_max_pool2d", call.x, call.y, call.index);
+}
+template <>
+void CudaBackend::execute(const op::AdaptiveMaxPool2dBackward& call) {
+  pool_backward<true, false>(stream_, "adaptive_max_pool2d_backward", call.dy, call.index, call.dx);
 }
 
-void CudaBackend::adaptive_concat_pool2d(ConstView x, View y, View index) {
-  pool<true, true>(stream_, "adaptive_concat_pool2d", x, y, index);
+template <>
+void CudaBackend::execute(const op::AdaptiveConcatPool2d& call) {
+  pool<true, true>(stream_, "adaptive_concat_pool2d", call.x, call.y, call.index);
 }
-void CudaBackend::adaptive_concat_pool2d_backward(ConstView dy, ConstView index, View dx) {
-  pool_backward<true, true>(stream_, "adaptive_concat_pool2d_backward", dy, index, dx);
+template <>
+void CudaBackend::execute(const op::AdaptiveConcatPool2dBackward& call) {
+  pool_backward<true, true>(stream_, "adaptive_concat_pool2d_backward", call.dy, call.index, call.dx);
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

@@ -94,36 +94,42 @@ void add_bias_as(Stream& stream, const ConstView& x, const ConstView& bias, cons
 
 }  // namespace
 
-void CudaBackend::add(ConstView a, ConstView b, View y) {
-  dispatch(y.dtype, "add", [&]<class T>() { map(stream_, y.numel(), Add<T>{}, y.data<T>(), a.data<T>(), b.data<T>()); });
+template <>
+void CudaBackend::execute(const op::Add& call) {
+  dispatch(call.y.dtype, "add",
+           [&]<class T>() { map(stream_, call.y.numel(), Add<T>{}, call.y.data<T>(), call.a.data<T>(), call.b.data<T>()); });
 }
 
-void CudaBackend::multiply(ConstView a, ConstView b, View y) {
-  const int64_t n = y.numel();
-  dispatch(y.dtype, "multiply", [&]<class T>() {
-    if (b.numel() != 1)
-      map(stream_, n, Multiply<T>{}, y.data<T>(), a.data<T>(), b.data<T>());
-    else if (a.dtype == y.dtype)
-      map(stream_, n, MultiplyByOne<T, T>{b.data<T>()}, y.data<T>(), a.data<T>());
+template <>
+void CudaBackend::execute(const op::Multiply& call) {
+  const int64_t n = call.y.numel();
+  dispatch(call.y.dtype, "multiply", [&]<class T>() {
+    if (call.b.numel() != 1)
+      map(stream_, n, Multiply<T>{}, call.y.data<T>(), call.a.data<T>(), call.b.data<T>());
+    else if (call.a.dtype == call.y.dtype)
+      map(stream_, n, MultiplyByOne<T, T>{call.b.data<T>()}, call.y.data<T>(), call.a.data<T>());
     else
-      map(stream_, n, MultiplyByOne<float, T>{b.data<float>()}, y.data<T>(), a.data<float>());
+      map(stream_, n, MultiplyByOne<float, T>{call.b.data<float>()}, call.y.data<T>(), call.a.data<float>());
   });
 }
 
-void CudaBackend::scale(ConstView x, double factor, View y) {
-  dispatch(y.dtype, "scale", [&]<class T>() { map(stream_, y.numel(), Scale<T>{static_cast<float>(factor)}, y.data<T>(), x.data<T>()); });
+template <>
+void CudaBackend::execute(const op::Scale& call) {
+  dispatch(call.y.dtype, "scale",
+           [&]<class T>() { map(stream_, call.y.numel(), Scale<T>{static_cast<float>(call.factor)}, call.y.data<T>(), call.x.data<T>()); });
 }
 
-void CudaBackend::add_bias(ConstView x, ConstView bias, View y) {
-  const bool small = x.numel() <= std::numeric_limits<int32_t>::max();
-  dispatch(y.dtype, "add_bias", [&]<class T>() {
+template <>
+void CudaBackend::execute(const op::AddBias& call) {
+  const bool small = call.x.numel() <= std::numeric_limits<int32_t>::max();
+  dispatch(call.y.dtype, "add_bias", [&]<class T>() {
     const auto with_bias = [&]<class B>() {
       if (small)
-        add_bias_as<T, B, uint32_t>(stream_, x, bias, y);
+        add_bias_as<T, B, uint32_t>(stream_, call.x, call.bias, call.y);
       else
-        add_bias_as<T, B, uint64_t>(stream_, x, bias, y);
+        add_bias_as<T, B, uint64_t>(stream_, call.x, call.bias, call.y);
     };
-    if (bias.dtype == y.dtype)
+    if (call.bias.dtype == call.y.dtype)
       with_bias.template operator()<T>();
     else
       with_bias.template operator()<float>();

@@ -188,7 +188,8 @@ __global__ void augment_kernel(const uint8_t* __restrict__ sources, const Pictur
 
 }  // namespace
 
-void CudaBackend::augment(const Augment& call) {
+template <>
+void CudaBackend::execute(const op::Augment& call) {
   if (call.y.numel() == 0) return;
   const int64_t count = call.y.shape[0];
   const auto extent = [](const Shape& shape, int d) { return static_cast<int>(shape[d]); };

@@ -101,7 +101,8 @@ __global__ void __launch_bounds__(kBlock) apply_flat_kernel(Apply<T> call) {
 
 }  // namespace
 
-void CudaBackend::batch_norm_apply(const BatchNormApply& call) {
+template <>
+void CudaBackend::execute(const op::BatchNormApply& call) {
   const int64_t n = call.x.numel();
   if (n == 0) return;
   dispatch(call.x.dtype, "batch_norm_apply", [&]<class T>() {

@@ -142,7 +142,7 @@ __global__ void gradients_kernel(const float* __restrict__ parts, int count, con
 }
 
 template <class T, Relu R>
-void find_sums(Stream& stream, const Upstream<T, R>& from, const BatchNormBackward& call, const Gradients& out) {
+void find_sums(Stream& stream, const Upstream<T, R>& from, const op::BatchNormBackward& call, const Gradients& out) {
   const T* const x = call.x.data<T>();
   const float *const mean = call.mean.data<float>(), *const inv_std = call.inv_std.data<float>();
   const int64_t rows = rows_of(call.x), channels = channels_of(call.x);
@@ -259,7 +259,7 @@ void go_back(Stream& stream, const Back<T, R>& back) {
 }
 
 template <class T, Relu R>
-void run_backward(Stream& stream, const BatchNormBackward& call) {
+void run_backward(Stream& stream, const op::BatchNormBackward& call) {
   const int64_t rows = rows_of(call.dy), channels = channels_of(call.dy);
   const bool through_statistics = call.training && call.dx;
   const Scratch scratch(stream, through_statistics ? 2 * static_cast<size_t>(channels) * sizeof(float) : 0);
@@ -287,7 +287,8 @@ void run_backward(Stream& stream, const BatchNormBackward& call) {
 
 }  // namespace
 
-void CudaBackend::batch_norm_backward(const BatchNormBackward& call) {
+template <>
+void CudaBackend::execute(const op::BatchNormBackward& call) {
   if (channels_of(call.dy) == 0) return;
   dispatch(call.dy.dtype, "batch_norm_backward", [&]<class T>() {
     if (!call.relu)

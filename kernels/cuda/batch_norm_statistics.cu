@@ -170,7 +170,8 @@ void find_statistics(Stream& stream, const T* x, int64_t rows, int64_t channels,
 
 }  // namespace
 
-void CudaBackend::batch_norm_statistics(const BatchNormStatistics& call) {
+template <>
+void CudaBackend::execute(const op::BatchNormStatistics& call) {
   const int64_t rows = rows_of(call.x), channels = channels_of(call.x);
   if (channels == 0) return;
   const auto n = static_cast<double>(rows);

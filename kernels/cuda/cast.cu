@@ -90,25 +90,27 @@ void dispatch_with_integers(DType dtype, std::string_view operation, F&& f) {
 
 }  // namespace
 
-void CudaBackend::fill(View y, double value) {
-  dispatch_with_integers(y.dtype, "fill", [&]<class T>() {
+template <>
+void CudaBackend::execute(const op::Fill& call) {
+  dispatch_with_integers(call.y.dtype, "fill", [&]<class T>() {
     T element{};
     if constexpr (kIsHalf<T>)
-      element = T(static_cast<float>(value));
+      element = T(static_cast<float>(call.value));
     else
-      element = static_cast<T>(value);
-    map(stream_, y.numel(), Fill<T>{element}, y.data<T>());
+      element = static_cast<T>(call.value);
+    map(stream_, call.y.numel(), Fill<T>{element}, call.y.data<T>());
   });
 }
 
-void CudaBackend::cast(ConstView x, View y) {
-  if (x.numel() == 0) return;
-  dispatch_with_integers(x.dtype, "cast", [&]<class From>() {
-    dispatch_with_integers(y.dtype, "cast", [&]<class To>() {
+template <>
+void CudaBackend::execute(const op::Cast& call) {
+  if (call.x.numel() == 0) return;
+  dispatch_with_integers(call.x.dtype, "cast", [&]<class From>() {
+    dispatch_with_integers(call.y.dtype, "cast", [&]<class To>() {
       if constexpr (std::is_same_v<From, To>)
-        stream_.copy(y.address, x.address, static_cast<size_t>(x.numel()) * sizeof(From));
+        stream_.copy(call.y.address, call.x.address, static_cast<size_t>(call.x.numel()) * sizeof(From));
       else
-        map(stream_, x.numel(), Convert<To>{}, y.data<To>(), x.data<From>());
+        map(stream_, call.x.numel(), Convert<To>{}, call.y.data<To>(), call.x.data<From>());
     });
   });
 }

@@ -79,23 +79,27 @@ int64_t row_bytes(const ConstView& x) { return channels_of(x) * static_cast<int6
 
 }  // namespace
 
-void CudaBackend::concat(ConstView a, ConstView b, View y) {
-  if (y.numel() == 0) return;
-  with_word({rows_of(y), row_bytes(a), row_bytes(b), a.address, b.address, y.address}, [&]<class Word, class Index>(RowsOfTwo<Index> rows) {
-    launch<concat_kernel<Word, Index>>(stream_, {blocks_for(static_cast<int64_t>(rows.words), kBlock), kBlock},
-                                       static_cast<const Word*>(a.address), static_cast<const Word*>(b.address), rows,
-                                       static_cast<Word*>(y.address));
-  });
+template <>
+void CudaBackend::execute(const op::Concat& call) {
+  if (call.y.numel() == 0) return;
+  with_word({rows_of(call.y), row_bytes(call.a), row_bytes(call.b), call.a.address, call.b.address, call.y.address},
+            [&]<class Word, class Index>(RowsOfTwo<Index> rows) {
+              launch<concat_kernel<Word, Index>>(stream_, {blocks_for(static_cast<int64_t>(rows.words), kBlock), kBlock},
+                                                 static_cast<const Word*>(call.a.address), static_cast<const Word*>(call.b.address), rows,
+                                                 static_cast<Word*>(call.y.address));
+            });
 }
 
-void CudaBackend::split(ConstView y, View a, View b) {
-  if (y.numel() == 0 || (!a && !b)) return;
-  const int64_t a_bytes = a ? row_bytes(a) : row_bytes(y) - row_bytes(b);
-  with_word({rows_of(y), a_bytes, row_bytes(y) - a_bytes, a ? a.address : nullptr, b ? b.address : nullptr, y.address},
+template <>
+void CudaBackend::execute(const op::Split& call) {
+  if (call.y.numel() == 0 || (!call.a && !call.b)) return;
+  const int64_t a_bytes = call.a ? row_bytes(call.a) : row_bytes(call.y) - row_bytes(call.b);
+  with_word({rows_of(call.y), a_bytes, row_bytes(call.y) - a_bytes, call.a ? call.a.address : nullptr, call.b ? call.b.address : nullptr,
+             call.y.address},
             [&]<class Word, class Index>(RowsOfTwo<Index> rows) {
-              launch<split_kernel<Word, Index>>(stream_, {blocks_for(static_cast<int64_t>(rows.words), kBlock), kBlock},
-                                                static_cast<const Word*>(y.address), rows, a ? static_cast<Word*>(a.address) : nullptr,
-                                                b ? static_cast<Word*>(b.address) : nullptr);
+              launch<split_kernel<Word, Index>>(
+                  stream_, {blocks_for(static_cast<int64_t>(rows.words), kBlock), kBlock}, static_cast<const Word*>(call.y.address), rows,
+                  call.a ? static_cast<Word*>(call.a.address) : nullptr, call.b ? static_cast<Word*>(call.b.address) : nullptr);
             });
 }
 

@@ -61,7 +61,7 @@ struct Conv2d {
 };
 
 template <class T, bool kWide>
-void run(Stream& stream, const Conv2dBiasAddRelu& call, const ConvSizes& z) {
+void run(Stream& stream, const op::Conv2dBiasAddRelu& call, const ConvSizes& z) {
   const Conv2d<T, kWide> problem{.a = gather_from<T, false, kWide>(call.x.data<T>(), z, call.spec),
                                  .b = {call.w.data<T>(), z.k, z.taps()},
                                  .rows = z.pixels_out(),
@@ -75,7 +75,7 @@ void run(Stream& stream, const Conv2dBiasAddRelu& call, const ConvSizes& z) {
 
 }  // namespace
 
-void own_conv2d(Stream& stream, std::string_view operation, const Conv2dBiasAddRelu& call) {
+void own_conv2d(Stream& stream, std::string_view operation, const op::Conv2dBiasAddRelu& call) {
   if (call.y.numel() == 0) return;
   const ConvSizes z = conv_sizes(operation, call.x.shape, call.w.shape, call.y.shape);
   dispatch(call.x.dtype, operation, [&]<class T>() {
@@ -97,12 +97,15 @@ ConvSizes conv_sizes(std::string_view operation, const Shape& x, const Shape& we
           narrow_to_int(weights[1]), narrow_to_int(weights[2]), narrow_to_int(y[1]), narrow_to_int(y[2])};
 }
 
-void CudaBackend::conv2d(ConstView x, ConstView w, ConstView bias, const Conv2dSpec& spec, View y) {
-  if (vendor::conv2d_forward(stream_, x, w, bias, spec, y)) return;
-  own_conv2d(stream_, "conv2d", {.x = x, .w = w, .bias = bias, .residual = {}, .relu = false, .spec = spec, .y = y});
+template <>
+void CudaBackend::execute(const op::Conv2d& call) {
+  if (vendor::conv2d_forward(stream_, call.x, call.w, call.bias, call.spec, call.y)) return;
+  own_conv2d(stream_, "conv2d",
+             {.x = call.x, .w = call.w, .bias = call.bias, .residual = {}, .relu = false, .spec = call.spec, .y = call.y});
 }
 
-void CudaBackend::conv2d_bias_add_relu(const Conv2dBiasAddRelu& call) {
+template <>
+void CudaBackend::execute(const op::Conv2dBiasAddRelu& call) {
   if (!vendor::conv2d_bias_add_relu(stream_, call)) own_conv2d(stream_, "conv2d_bias_add_relu", call);
 }
 

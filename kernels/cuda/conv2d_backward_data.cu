@@ -138,8 +138,10 @@ void own_conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstVi
   });
 }
 
-void CudaBackend::conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec& spec, View dx) {
-  if (!vendor::conv2d_backward_data(stream_, dy, w, spec, dx)) own_conv2d_backward_data(stream_, dy, w, spec, dx);
+template <>
+void CudaBackend::execute(const op::Conv2dBackwardData& call) {
+  if (!vendor::conv2d_backward_data(stream_, call.dy, call.w, call.spec, call.dx))
+    own_conv2d_backward_data(stream_, call.dy, call.w, call.spec, call.dx);
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

@@ -97,8 +97,10 @@ void own_conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstV
   });
 }
 
-void CudaBackend::conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpec& spec, View dw) {
-  if (!vendor::conv2d_backward_weight(stream_, x, dy, spec, dw)) own_conv2d_backward_weight(stream_, x, dy, spec, dw);
+template <>
+void CudaBackend::execute(const op::Conv2dBackwardWeight& call) {
+  if (!vendor::conv2d_backward_weight(stream_, call.x, call.dy, call.spec, call.dw))
+    own_conv2d_backward_weight(stream_, call.x, call.dy, call.spec, call.dw);
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

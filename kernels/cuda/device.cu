@@ -191,7 +191,7 @@ Device& device(int index) {
   return *slot;
 }
 
-bool CudaBackend::has(Fused) const { return true; }
+CudaBackend::CudaBackend(Stream& stream) : stream_(stream) {}
 
 void no_such(DType dtype, std::string_view operation) {
   throw DeviceError(fmt::format("the device '{}' has {} for f32, f16 and bf16 and got {}", kDeviceName, operation, name_of(dtype)),

@@ -39,11 +39,13 @@ struct Dropout {
 
 }  // namespace
 
-void CudaBackend::dropout(ConstView x, const DropoutSpec& spec, View y) {
-  const auto threshold = static_cast<uint32_t>(std::ceil(spec.p * 0x1p24));  // exact: multiplying by a power of two does not round
-  const auto kept_scale = static_cast<float>(1 / (1 - spec.p));
-  dispatch(y.dtype, "dropout", [&]<class T>() {
-    map(stream_, y.numel(), Dropout<T>{spec.key, data_or_null<int64_t>(spec.step), threshold, kept_scale}, y.data<T>(), x.data<T>());
+template <>
+void CudaBackend::execute(const op::Dropout& call) {
+  const auto threshold = static_cast<uint32_t>(std::ceil(call.spec.p * 0x1p24));  // exact: multiplying by a power of two does not round
+  const auto kept_scale = static_cast<float>(1 / (1 - call.spec.p));
+  dispatch(call.y.dtype, "dropout", [&]<class T>() {
+    map(stream_, call.y.numel(), Dropout<T>{call.spec.key, data_or_null<int64_t>(call.spec.step), threshold, kept_scale}, call.y.data<T>(),
+        call.x.data<T>());
   });
 }
 

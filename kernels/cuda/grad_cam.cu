@@ -48,18 +48,19 @@ __global__ void grad_cam_map_kernel(const T* __restrict__ activation, const floa
 
 }  // namespace
 
-void CudaBackend::grad_cam(ConstView activation, ConstView gradient, View weights, View map) {
-  const Pictures p = pictures(activation);
-  if (activation.numel() == 0) return;
-  dispatch(activation.dtype, "grad_cam", [&]<class T>() {
+template <>
+void CudaBackend::execute(const op::GradCam& call) {
+  const Pictures p = pictures(call.activation);
+  if (call.activation.numel() == 0) return;
+  dispatch(call.activation.dtype, "grad_cam", [&]<class T>() {
     const unsigned lanes = std::min(64u, std::bit_ceil(static_cast<unsigned>(p.channels)));
     const unsigned groups = std::min(kBlock / lanes, std::bit_ceil(static_cast<unsigned>(p.height * p.width)));
     const LaunchShape shape{{static_cast<unsigned>(p.count), static_cast<unsigned>(ceil_div(p.channels, lanes))}, {lanes, groups}};
-    launch<grad_cam_weights_kernel<T>>(stream_, shape, gradient.data<T>(), p, weights.data<float>());
-    const auto blocks = static_cast<unsigned>(ceil_div(map.numel(), kBlock / kWarpSize));
-    dispatch_vector<T>(p.channels, is_aligned(activation.address, 16), [&]<int N>() {
-      launch<grad_cam_map_kernel<T, N>>(stream_, {blocks, kBlock}, activation.data<T>(), static_cast<const float*>(weights.data<float>()),
-                                        p, map.data<float>());
+    launch<grad_cam_weights_kernel<T>>(stream_, shape, call.gradient.data<T>(), p, call.weights.data<float>());
+    const auto blocks = static_cast<unsigned>(ceil_div(call.map.numel(), kBlock / kWarpSize));
+    dispatch_vector<T>(p.channels, is_aligned(call.activation.address, 16), [&]<int N>() {
+      launch<grad_cam_map_kernel<T, N>>(stream_, {blocks, kBlock}, call.activation.data<T>(),
+                                        static_cast<const float*>(call.weights.data<float>()), p, call.map.data<float>());
     });
   });
 }

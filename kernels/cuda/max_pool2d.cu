@@ -78,25 +78,28 @@ bool vectors_fit(const ConstView& x, const ConstView& y, const ConstView& index)
 
 }  // namespace
 
-void CudaBackend::max_pool2d(ConstView x, const Pool2dSpec& spec, View y, View index) {
-  if (y.numel() == 0) return;
-  const Pooling p = pooling(x, y, spec);
-  dispatch(y.dtype, "max_pool2d", [&]<class T>() {
-    dispatch_vector<T>(p.y.channels, vectors_fit<T>(x, y, index), [&]<int N>() {
-      if (spec.window == 3)
-        launch<max_pool2d_kernel<T, N, 3>>(stream_, shape_for(p.y, N), x.data<T>(), p, y.data<T>(), index.data<uint8_t>());
+template <>
+void CudaBackend::execute(const op::MaxPool2d& call) {
+  if (call.y.numel() == 0) return;
+  const Pooling p = pooling(call.x, call.y, call.spec);
+  dispatch(call.y.dtype, "max_pool2d", [&]<class T>() {
+    dispatch_vector<T>(p.y.channels, vectors_fit<T>(call.x, call.y, call.index), [&]<int N>() {
+      if (call.spec.window == 3)
+        launch<max_pool2d_kernel<T, N, 3>>(stream_, shape_for(p.y, N), call.x.data<T>(), p, call.y.data<T>(), call.index.data<uint8_t>());
       else
-        launch<max_pool2d_kernel<T, N, 0>>(stream_, shape_for(p.y, N), x.data<T>(), p, y.data<T>(), index.data<uint8_t>());
+        launch<max_pool2d_kernel<T, N, 0>>(stream_, shape_for(p.y, N), call.x.data<T>(), p, call.y.data<T>(), call.index.data<uint8_t>());
     });
   });
 }
 
-void CudaBackend::max_pool2d_backward(ConstView dy, ConstView index, const Pool2dSpec& spec, View dx) {
-  if (dx.numel() == 0) return;
-  const Pooling p = pooling(dx, dy, spec);
-  dispatch(dx.dtype, "max_pool2d_backward", [&]<class T>() {
-    dispatch_vector<T>(p.x.channels, vectors_fit<T>(dx, dy, index), [&]<int N>() {
-      launch<max_pool2d_backward_kernel<T, N>>(stream_, shape_for(p.x, N), dy.data<T>(), index.data<uint8_t>(), p, dx.data<T>());
+template <>
+void CudaBackend::execute(const op::MaxPool2dBackward& call) {
+  if (call.dx.numel() == 0) return;
+  const Pooling p = pooling(call.dx, call.dy, call.spec);
+  dispatch(call.dx.dtype, "max_pool2d_backward", [&]<class T>() {
+    dispatch_vector<T>(p.x.channels, vectors_fit<T>(call.dx, call.dy, call.index), [&]<int N>() {
+      launch<max_pool2d_backward_kernel<T, N>>(stream_, shape_for(p.x, N), call.dy.data<T>(), call.index.data<uint8_t>(), p,
+                                               call.dx.data<T>());
     });
   });
 }

@@ -145,35 +145,38 @@ void dispatch_sum(const ConstView& x, const View& y, std::string_view operation,
 
 }  // namespace
 
-void CudaBackend::sum(ConstView x, View y) {
-  dispatch_sum(x, y, "sum", [&]<class T, class Y>() {
-    const int64_t n = x.numel();
+template <>
+void CudaBackend::execute(const op::Sum& call) {
+  dispatch_sum(call.x, call.y, "sum", [&]<class T, class Y>() {
+    const int64_t n = call.x.numel();
     const unsigned blocks = blocks_for(n, int64_t{kBlock} * Pack<T>::size * kLoadsAtOnce, 1);
-    if (blocks == 1) return launch_sum(stream_, 1, x.data<T>(), n, y.data<Y>());
+    if (blocks == 1) return launch_sum(stream_, 1, call.x.data<T>(), n, call.y.data<Y>());
     const Scratch partial(stream_, blocks * sizeof(float));
-    launch_sum(stream_, blocks, x.data<T>(), n, partial.as<float>());
-    launch_sum(stream_, 1, static_cast<const float*>(partial.as<float>()), blocks, y.data<Y>());
+    launch_sum(stream_, blocks, call.x.data<T>(), n, partial.as<float>());
+    launch_sum(stream_, 1, static_cast<const float*>(partial.as<float>()), blocks, call.y.data<Y>());
   });
 }
 
-void CudaBackend::sum_rows(ConstView x, View y) {
-  const int64_t rows = rows_of(x), channels = channels_of(x);
+template <>
+void CudaBackend::execute(const op::SumRows& call) {
+  const int64_t rows = rows_of(call.x), channels = channels_of(call.x);
   if (channels == 0) return;
-  dispatch_sum(x, y, "sum_rows", [&]<class T, class Y>() {
+  dispatch_sum(call.x, call.y, "sum_rows", [&]<class T, class Y>() {
     constexpr int kCount = Pack<T>::size;
-    if (channels % kCount == 0 && is_aligned(x.address, sizeof(Pack<T>)))
-      sum_rows_as<T, kCount>(stream_, x.data<T>(), rows, channels, y.data<Y>());
+    if (channels % kCount == 0 && is_aligned(call.x.address, sizeof(Pack<T>)))
+      sum_rows_as<T, kCount>(stream_, call.x.data<T>(), rows, channels, call.y.data<Y>());
     else
-      sum_rows_as<T, 1>(stream_, x.data<T>(), rows, channels, y.data<Y>());
+      sum_rows_as<T, 1>(stream_, call.x.data<T>(), rows, channels, call.y.data<Y>());
   });
 }
 
-void CudaBackend::argmax(ConstView x, View y) {
-  const int64_t rows = rows_of(x);
+template <>
+void CudaBackend::execute(const op::Argmax& call) {
+  const int64_t rows = rows_of(call.x);
   if (rows == 0) return;
-  dispatch(x.dtype, "argmax", [&]<class T>() {
+  dispatch(call.x.dtype, "argmax", [&]<class T>() {
     const auto blocks = static_cast<unsigned>(ceil_div(rows, kBlock / kWarpSize));
-    launch<argmax_kernel<T>>(stream_, {blocks, kBlock}, x.data<T>(), rows, channels_of(x), y.data<int64_t>());
+    launch<argmax_kernel<T>>(stream_, {blocks, kBlock}, call.x.data<T>(), rows, channels_of(call.x), call.y.data<int64_t>());
   });
 }
 

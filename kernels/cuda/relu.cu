@@ -31,13 +31,15 @@ struct ReluBackward {
 
 }  // namespace
 
-void CudaBackend::relu(ConstView x, View y) {
-  dispatch(x.dtype, "relu", [&]<class T>() { map(stream_, x.numel(), Relu<T>(), y.data<T>(), x.data<T>()); });
+template <>
+void CudaBackend::execute(const op::Relu& call) {
+  dispatch(call.x.dtype, "relu", [&]<class T>() { map(stream_, call.x.numel(), Relu<T>(), call.y.data<T>(), call.x.data<T>()); });
 }
 
-void CudaBackend::relu_backward(ConstView dy, ConstView y, View dx) {
-  dispatch(dy.dtype, "relu_backward",
-           [&]<class T>() { map(stream_, dy.numel(), ReluBackward<T>(), dx.data<T>(), dy.data<T>(), y.data<T>()); });
+template <>
+void CudaBackend::execute(const op::ReluBackward& call) {
+  dispatch(call.dy.dtype, "relu_backward",
+           [&]<class T>() { map(stream_, call.dy.numel(), ReluBackward<T>(), call.dx.data<T>(), call.dy.data<T>(), call.y.data<T>()); });
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

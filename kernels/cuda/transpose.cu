@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kSquare* kRowsAtOnce)
 }
 
 template <class T>
-void run(Stream& stream, const ConstView& x, const View& y) {
+void run_transpose(Stream& stream, const ConstView& x, const View& y) {
   const int64_t matrices = x.shape[0], rows = x.shape[1], columns = x.shape[2];
   const unsigned blocks = blocks_for(matrices * ceil_div(rows, kSquare) * ceil_div(columns, kSquare), 1);
   launch<transpose_kernel<T>>(stream, {blocks, {kSquare, kRowsAtOnce}}, static_cast<const T*>(x.address), static_cast<T*>(y.address),
@@ -40,13 +40,14 @@ void run(Stream& stream, const ConstView& x, const View& y) {
 
 }  // namespace
 
-void CudaBackend::transpose(ConstView x, View y) {
-  if (x.numel() == 0) return;
-  switch (size_of(x.dtype)) {
-    case 1: return run<uint8_t>(stream_, x, y);
-    case 2: return run<uint16_t>(stream_, x, y);
-    case 4: return run<uint32_t>(stream_, x, y);
-    default: return run<uint64_t>(stream_, x, y);
+template <>
+void CudaBackend::execute(const op::Transpose& call) {
+  if (call.x.numel() == 0) return;
+  switch (size_of(call.x.dtype)) {
+    case 1: return run_transpose<uint8_t>(stream_, call.x, call.y);
+    case 2: return run_transpose<uint16_t>(stream_, call.x, call.y);
+    case 4: return run_transpose<uint32_t>(stream_, call.x, call.y);
+    default: return run_transpose<uint64_t>(stream_, call.x, call.y);
   }
 }
 

@@ -30,26 +30,31 @@ void adam_step(const AdamTensor& tensor, const AdamSpec& spec, double unscale) {
 
 }  // namespace
 
-void ReferenceBackend::check_finite(std::span<const ConstView> gradients, View state) {
+template <>
+void ReferenceBackend::execute(const op::CheckFinite& call) {
   bool finite = true;
-  for (const ConstView& gradient : gradients)
+  for (const ConstView& gradient : call.gradients)
     compute(gradient.dtype, "check_finite", [&]<class T>() {
       for (int64_t i = 0; i < gradient.numel(); ++i) finite = finite && std::isfinite(gradient.data<T>()[i]);
     });
-  state.data<float>()[2] = finite ? 0.0f : 1.0f;
+  call.state.data<float>()[2] = finite ? 0.0f : 1.0f;
 }
 
-void ReferenceBackend::adam(std::span<const AdamTensor> tensors, const AdamSpec& given, ConstView scaler_state) {
-  const float* const state = scaler_state ? scaler_state.data<float>() : nullptr;
+template <>
+void ReferenceBackend::execute(const op::Adam& call) {
+  const float* const state = call.scaler_state ? call.scaler_state.data<float>() : nullptr;
   if (state && state[2] != 0) return;
-  AdamSpec spec = given;
-  if (given.momentum) spec.beta1 = *given.momentum.data<double>();
-  for (const AdamTensor& tensor : tensors) {
+  AdamSpec spec = call.spec;
+  if (call.spec.momentum) spec.beta1 = *call.spec.momentum.data<double>();
+  for (const AdamTensor& tensor : call.tensors) {
     compute(tensor.parameter.dtype, "adam", [&]<class T>() { adam_step<T>(tensor, spec, state ? state[1] : 1); });
-    if (tensor.copy) cast(tensor.parameter, tensor.copy);
+    if (tensor.copy) execute(op::Cast{tensor.parameter, tensor.copy});
   }
 }
 
-void ReferenceBackend::update_scale(View state, const ScalerSpec& spec) { step_scaler(state.data<float>(), spec); }
+template <>
+void ReferenceBackend::execute(const op::UpdateScale& call) {
+  step_scaler(call.state.data<float>(), call.spec);
+}
 
 }  // namespace mirilla

@@ -32,60 +32,64 @@ void store(const std::vector<double>& from, T* to) {
 
 }  // namespace
 
-void ReferenceBackend::adaptive_avg_pool2d(ConstView x, View y) {
-  compute(y.dtype, "adaptive_avg_pool2d", [&]<class T>() {
-    const int64_t height = x.shape[1], width = x.shape[2], channels = x.shape[3];
-    for_each_cell(x.shape, y.shape, [&](int64_t out, Span rows, Span columns, int64_t n, int64_t c) {
+template <>
+void ReferenceBackend::execute(const op::AdaptiveAvgPool2d& call) {
+  compute(call.y.dtype, "adaptive_avg_pool2d", [&]<class T>() {
+    const int64_t height = call.x.shape[1], width = call.x.shape[2], channels = call.x.shape[3];
+    for_each_cell(call.x.shape, call.y.shape, [&](int64_t out, Span rows, Span columns, int64_t n, int64_t c) {
       double total = 0;
       for (int64_t row = rows.begin; row < rows.end; ++row)
         for (int64_t column = columns.begin; column < columns.end; ++column)
-          total += x.data<T>()[((n * height + row) * width + column) * channels + c];
-      y.data<T>()[out] = static_cast<T>(total / static_cast<double>((rows.end - rows.begin) * (columns.end - columns.begin)));
+          total += call.x.data<T>()[((n * height + row) * width + column) * channels + c];
+      call.y.data<T>()[out] = static_cast<T>(total / static_cast<double>((rows.end - rows.begin) * (columns.end - columns.begin)));
     });
   });
 }
 
-void ReferenceBackend::adaptive_avg_pool2d_backward(ConstView dy, View dx) {
-  compute(dx.dtype, "adaptive_avg_pool2d_backward", [&]<class T>() {
-    const int64_t height = dx.shape[1], width = dx.shape[2], channels = dx.shape[3];
-    std::vector<double> total(static_cast<size_t>(dx.numel()));
-    for_each_cell(dx.shape, dy.shape, [&](int64_t out, Span rows, Span columns, int64_t n, int64_t c) {
+template <>
+void ReferenceBackend::execute(const op::AdaptiveAvgPool2dBackward& call) {
+  compute(call.dx.dtype, "adaptive_avg_pool2d_backward", [&]<class T>() {
+    const int64_t height = call.dx.shape[1], width = call.dx.shape[2], channels = call.dx.shape[3];
+    std::vector<double> total(static_cast<size_t>(call.dx.numel()));
+    for_each_cell(call.dx.shape, call.dy.shape, [&](int64_t out, Span rows, Span columns, int64_t n, int64_t c) {
       const double area = static_cast<double>((rows.end - rows.begin) * (columns.end - columns.begin));
       for (int64_t row = rows.begin; row < rows.end; ++row)
         for (int64_t column = columns.begin; column < columns.end; ++column)
-          total[static_cast<size_t>(((n * height + row) * width + column) * channels + c)] += dy.data<T>()[out] / area;
+          total[static_cast<size_t>(((n * height + row) * width + column) * channels + c)] += call.dy.data<T>()[out] / area;
     });
-    store(total, dx.data<T>());
+    store(total, call.dx.data<T>());
   });
 }
 
-void ReferenceBackend::adaptive_max_pool2d(ConstView x, View y, View index) {
-  compute(y.dtype, "adaptive_max_pool2d", [&]<class T>() {
-    const int64_t height = x.shape[1], width = x.shape[2], channels = x.shape[3];
-    for_each_cell(x.shape, y.shape, [&](int64_t out, Span rows, Span columns, int64_t n, int64_t c) {
+template <>
+void ReferenceBackend::execute(const op::AdaptiveMaxPool2d& call) {
+  compute(call.y.dtype, "adaptive_max_pool2d", [&]<class T>() {
+    const int64_t height = call.x.shape[1], width = call.x.shape[2], channels = call.x.shape[3];
+    for_each_cell(call.x.shape, call.y.shape, [&](int64_t out, Span rows, Span columns, int64_t n, int64_t c) {
       T best = 0;
       int64_t place = -1;
       for (int64_t row = rows.begin; row < rows.end; ++row)
         for (int64_t column = columns.begin; column < columns.end; ++column) {
-          const T value = x.data<T>()[((n * height + row) * width + column) * channels + c];
+          const T value = call.x.data<T>()[((n * height + row) * width + column) * channels + c];
           if (place >= 0 && !(value > best) && !std::isnan(value)) continue;
           best = value;
           place = row * width + column;
         }
-      y.data<T>()[out] = best;
-      index.data<int64_t>()[out] = place;
+      call.y.data<T>()[out] = best;
+      call.index.data<int64_t>()[out] = place;
     });
   });
 }
 
-void ReferenceBackend::adaptive_max_pool2d_backward(ConstView dy, ConstView index, View dx) {
-  compute(dx.dtype, "adaptive_max_pool2d_backward", [&]<class T>() {
-    const int64_t plane = dx.shape[1] * dx.shape[2], channels = dx.shape[3];
-    std::vector<double> total(static_cast<size_t>(dx.numel()));
-    for_each_cell(dx.shape, dy.shape, [&](int64_t out, Span, Span, int64_t n, int64_t c) {
-      total[static_cast<size_t>((n * plane + index.data<int64_t>()[out]) * channels + c)] += dy.data<T>()[out];
+template <>
+void ReferenceBackend::execute(const op::AdaptiveMaxPool2dBackward& call) {
+  compute(call.dx.dtype, "adaptive_max_pool2d_backward", [&]<class T>() {
+    const int64_t plane = call.dx.shape[1] * call.dx.shape[2], channels = call.dx.shape[3];
+    std::vector<double> total(static_cast<size_t>(call.dx.numel()));
+    for_each_cell(call.dx.shape, call.dy.shape, [&](int64_t out, Span, Span, int64_t n, int64_t c) {
+      total[static_cast<size_t>((n * plane + call.index.data<int64_t>()[out]) * channels + c)] += call.dy.data<T>()[out];
     });
-    store(total, dx.data<T>());
+    store(total, call.dx.data<T>());
   });
 }
 

@@ -47,7 +47,7 @@ struct Pixels {
   int64_t row_bytes;
 };
 
-Pixels pixels_of(const Augment& call, int64_t n) {
+Pixels pixels_of(const op::Augment& call, int64_t n) {
   const int64_t row_bytes = call.pictures.shape[2] * 3;
   const auto* const start = call.pictures.data<uint8_t>();
   if (!call.places) return {start + n * call.pictures.shape[1] * row_bytes, row_bytes};
@@ -127,7 +127,8 @@ double lit(double x, double shift, double contrast) {
 
 }  // namespace
 
-void ReferenceBackend::augment(const Augment& call) {
+template <>
+void ReferenceBackend::execute(const op::Augment& call) {
   compute(call.y.dtype, "augment", [&]<class T>() {
     const int64_t in_height = call.pictures.shape[1], in_width = call.pictures.shape[2];
     const int64_t pictures = call.y.shape[0], height = call.y.shape[1], width = call.y.shape[2];

@@ -21,7 +21,8 @@ std::vector<double> sum_columns(Rows x, F&& f) {
 
 }  // namespace
 
-void ReferenceBackend::batch_norm_statistics(const BatchNormStatistics& call) {
+template <>
+void ReferenceBackend::execute(const op::BatchNormStatistics& call) {
   compute(call.x.dtype, "batch_norm_statistics", [&]<class T>() {
     const Rows rows = rows_of(call.x.shape);
     const double n = static_cast<double>(rows.count);
@@ -46,8 +47,8 @@ void ReferenceBackend::batch_norm_statistics(const BatchNormStatistics& call) {
   });
 }
 
-void ReferenceBackend::batch_norm_apply(const BatchNormApply& call) {
-  if (call.residual || call.relu || call.mask) missing("batch_norm_apply with a residual, relu or mask");
+template <>
+void ReferenceBackend::execute(const op::BatchNormApply& call) {
   compute(call.x.dtype, "batch_norm_apply", [&]<class T>() {
     const auto [rows, width] = rows_of(call.x.shape);
     const T* const x = call.x.data<T>();
@@ -65,8 +66,8 @@ void ReferenceBackend::batch_norm_apply(const BatchNormApply& call) {
   });
 }
 
-void ReferenceBackend::batch_norm_backward(const BatchNormBackward& call) {
-  if (call.dresidual || call.relu) missing("batch_norm_backward with a residual or relu");
+template <>
+void ReferenceBackend::execute(const op::BatchNormBackward& call) {
   compute(call.x.dtype, "batch_norm_backward", [&]<class T>() {
     const Rows rows = rows_of(call.x.shape);
     const double n = static_cast<double>(rows.count);

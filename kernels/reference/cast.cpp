@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -62,12 +63,26 @@ To convert(From x) {
 
 }  // namespace
 
-void ReferenceBackend::cast(ConstView x, View y) {
-  dispatch_any(x.dtype, [&]<class From>() {
-    dispatch_any(y.dtype, [&]<class To>() {
-      const From* const px = x.data<From>();
-      To* const py = y.data<To>();
-      for (int64_t i = 0; i < y.numel(); ++i) py[i] = convert<To>(px[i]);
+template <>
+void ReferenceBackend::execute(const op::Fill& call) {
+  dispatch_any(call.y.dtype, [&]<class T>() {
+    T element{};
+    if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
+      element = T(static_cast<float>(call.value));
+    } else {
+      element = static_cast<T>(call.value);
+    }
+    std::fill_n(call.y.data<T>(), call.y.numel(), element);
+  });
+}
+
+template <>
+void ReferenceBackend::execute(const op::Cast& call) {
+  dispatch_any(call.x.dtype, [&]<class From>() {
+    dispatch_any(call.y.dtype, [&]<class To>() {
+      const From* const px = call.x.data<From>();
+      To* const py = call.y.data<To>();
+      for (int64_t i = 0; i < call.y.numel(); ++i) py[i] = convert<To>(px[i]);
     });
   });
 }

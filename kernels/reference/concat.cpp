@@ -21,17 +21,21 @@ size_t row_bytes(const ConstView& x) { return static_cast<size_t>(x.shape[-1]) *
 
 }  // namespace
 
-void ReferenceBackend::concat(ConstView a, ConstView b, View y) {
-  const int64_t rows = rows_of(y.shape).count;
-  copy_rows(a.address, row_bytes(a), y.address, row_bytes(y), row_bytes(a), rows);
-  copy_rows(b.address, row_bytes(b), static_cast<char*>(y.address) + row_bytes(a), row_bytes(y), row_bytes(b), rows);
+template <>
+void ReferenceBackend::execute(const op::Concat& call) {
+  const int64_t rows = rows_of(call.y.shape).count;
+  copy_rows(call.a.address, row_bytes(call.a), call.y.address, row_bytes(call.y), row_bytes(call.a), rows);
+  copy_rows(call.b.address, row_bytes(call.b), static_cast<char*>(call.y.address) + row_bytes(call.a), row_bytes(call.y), row_bytes(call.b),
+            rows);
 }
 
-void ReferenceBackend::split(ConstView y, View a, View b) {
-  const int64_t rows = rows_of(y.shape).count;
-  if (a) copy_rows(y.address, row_bytes(y), a.address, row_bytes(a), row_bytes(a), rows);
-  if (b)
-    copy_rows(static_cast<const char*>(y.address) + row_bytes(y) - row_bytes(b), row_bytes(y), b.address, row_bytes(b), row_bytes(b), rows);
+template <>
+void ReferenceBackend::execute(const op::Split& call) {
+  const int64_t rows = rows_of(call.y.shape).count;
+  if (call.a) copy_rows(call.y.address, row_bytes(call.y), call.a.address, row_bytes(call.a), row_bytes(call.a), rows);
+  if (call.b)
+    copy_rows(static_cast<const char*>(call.y.address) + row_bytes(call.y) - row_bytes(call.b), row_bytes(call.y), call.b.address,
+              row_bytes(call.b), row_bytes(call.b), rows);
 }
 
 }  // namespace mirilla

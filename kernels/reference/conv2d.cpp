@@ -61,13 +61,14 @@ int64_t output_of(int64_t i, int64_t tap, const Conv2dSpec& spec, int64_t output
 
 }  // namespace
 
-void ReferenceBackend::conv2d(ConstView x, ConstView w, ConstView bias, const Conv2dSpec& spec, View y) {
-  compute(y.dtype, "conv2d", [&]<class T>() {
-    const Sizes z = sizes_of(x.shape, w.shape, y.shape);
-    const T* const px = x.data<T>();
-    const T* const pw = w.data<T>();
-    const T* const pb = bias ? bias.data<T>() : nullptr;
-    T* const py = y.data<T>();
+template <>
+void ReferenceBackend::execute(const op::Conv2d& call) {
+  compute(call.y.dtype, "conv2d", [&]<class T>() {
+    const Sizes z = sizes_of(call.x.shape, call.w.shape, call.y.shape);
+    const T* const px = call.x.data<T>();
+    const T* const pw = call.w.data<T>();
+    const T* const pb = call.bias ? call.bias.data<T>() : nullptr;
+    T* const py = call.y.data<T>();
     const int64_t filter = z.r * z.s * z.c;
 #pragma omp parallel for num_threads(loop_threads(z.n* z.p)) collapse(2)
     for (int64_t n = 0; n < z.n; ++n)
@@ -75,23 +76,24 @@ void ReferenceBackend::conv2d(ConstView x, ConstView w, ConstView bias, const Co
         for (int64_t q = 0; q < z.q; ++q)
           for (int64_t k = 0; k < z.k; ++k) {
             double total = pb != nullptr ? pb[k] : 0;
-            for_each_tap(z, spec, n, p, q, [&](int64_t at_x, int64_t at_w) { total += dot(px + at_x, pw + k * filter + at_w, z.c); });
+            for_each_tap(z, call.spec, n, p, q, [&](int64_t at_x, int64_t at_w) { total += dot(px + at_x, pw + k * filter + at_w, z.c); });
             py[((n * z.p + p) * z.q + q) * z.k + k] = static_cast<T>(total);
           }
   });
 }
 
 // dx(n,h,w,c) = sum over k and the taps (r,s) through which some y(n,p,q,k) read it, of dy(n,p,q,k) w(k,r,s,c).
-void ReferenceBackend::conv2d_backward_data(ConstView dy, ConstView w, const Conv2dSpec& spec, View dx) {
-  compute(dx.dtype, "conv2d_backward_data", [&]<class T>() {
-    const Sizes z = sizes_of(dx.shape, w.shape, dy.shape);
-    const T* const pdy = dy.data<T>();
-    const T* const pw = w.data<T>();
-    T* const pdx = dx.data<T>();
+template <>
+void ReferenceBackend::execute(const op::Conv2dBackwardData& call) {
+  compute(call.dx.dtype, "conv2d_backward_data", [&]<class T>() {
+    const Sizes z = sizes_of(call.dx.shape, call.w.shape, call.dy.shape);
+    const T* const pdy = call.dy.data<T>();
+    const T* const pw = call.w.data<T>();
+    T* const pdx = call.dx.data<T>();
     const auto accumulate = [&](int64_t n, int64_t row, int64_t column, double* total) {
       for (int64_t r = 0; r < z.r; ++r)
         for (int64_t s = 0; s < z.s; ++s) {
-          const int64_t p = output_of(row, r, spec, z.p), q = output_of(column, s, spec, z.q);
+          const int64_t p = output_of(row, r, call.spec, z.p), q = output_of(column, s, call.spec, z.q);
           if (p < 0 || q < 0) continue;
           const T* const g = pdy + ((n * z.p + p) * z.q + q) * z.k;
           for (int64_t k = 0; k < z.k; ++k) add_scaled(g[k], pw + ((k * z.r + r) * z.s + s) * z.c, z.c, total);
@@ -110,12 +112,13 @@ void ReferenceBackend::conv2d_backward_data(ConstView dy, ConstView w, const Con
 }
 
 // dw(k,r,s,c) = sum over n,p,q of dy(n,p,q,k) x(the input that y(n,p,q,k) read through tap (r,s), c).
-void ReferenceBackend::conv2d_backward_weight(ConstView x, ConstView dy, const Conv2dSpec& spec, View dw) {
-  compute(dw.dtype, "conv2d_backward_weight", [&]<class T>() {
-    const Sizes z = sizes_of(x.shape, dw.shape, dy.shape);
-    const T* const px = x.data<T>();
-    const T* const pdy = dy.data<T>();
-    T* const pdw = dw.data<T>();
+template <>
+void ReferenceBackend::execute(const op::Conv2dBackwardWeight& call) {
+  compute(call.dw.dtype, "conv2d_backward_weight", [&]<class T>() {
+    const Sizes z = sizes_of(call.x.shape, call.dw.shape, call.dy.shape);
+    const T* const px = call.x.data<T>();
+    const T* const pdy = call.dy.data<T>();
+    T* const pdw = call.dw.data<T>();
     const int64_t filter = z.r * z.s * z.c;
 #pragma omp parallel for num_threads(loop_threads(z.k))
     for (int64_t k = 0; k < z.k; ++k) {
@@ -124,7 +127,7 @@ void ReferenceBackend::conv2d_backward_weight(ConstView x, ConstView dy, const C
         for (int64_t p = 0; p < z.p; ++p)
           for (int64_t q = 0; q < z.q; ++q) {
             const double g = pdy[((n * z.p + p) * z.q + q) * z.k + k];
-            for_each_tap(z, spec, n, p, q, [&](int64_t at_x, int64_t at_w) { add_scaled(g, px + at_x, z.c, total.data() + at_w); });
+            for_each_tap(z, call.spec, n, p, q, [&](int64_t at_x, int64_t at_w) { add_scaled(g, px + at_x, z.c, total.data() + at_w); });
           }
       for (int64_t i = 0; i < filter; ++i) pdw[k * filter + i] = static_cast<T>(total[static_cast<size_t>(i)]);
     }

@@ -3,13 +3,15 @@
 
 namespace mirilla {
 
-void ReferenceBackend::grad_cam(ConstView activation, ConstView gradient, View weights, View map) {
-  compute(map.dtype, "grad_cam", [&]<class T>() {
-    const int64_t pictures = activation.shape[0], plane = activation.shape[1] * activation.shape[2], channels = activation.shape[3];
+template <>
+void ReferenceBackend::execute(const op::GradCam& call) {
+  compute(call.map.dtype, "grad_cam", [&]<class T>() {
+    const int64_t pictures = call.activation.shape[0], plane = call.activation.shape[1] * call.activation.shape[2],
+                  channels = call.activation.shape[3];
     for (int64_t n = 0; n < pictures; ++n) {
-      const T* const g = gradient.data<T>() + n * plane * channels;
-      const T* const a = activation.data<T>() + n * plane * channels;
-      T* const w = weights.data<T>() + n * channels;
+      const T* const g = call.gradient.data<T>() + n * plane * channels;
+      const T* const a = call.activation.data<T>() + n * plane * channels;
+      T* const w = call.weights.data<T>() + n * channels;
       for (int64_t c = 0; c < channels; ++c) {
         double total = 0;
         for (int64_t i = 0; i < plane; ++i) total += g[i * channels + c];
@@ -18,7 +20,7 @@ void ReferenceBackend::grad_cam(ConstView activation, ConstView gradient, View w
       for (int64_t i = 0; i < plane; ++i) {
         double total = 0;
         for (int64_t c = 0; c < channels; ++c) total += static_cast<double>(w[c]) * a[i * channels + c];
-        map.data<T>()[n * plane + i] = static_cast<T>(total);
+        call.map.data<T>()[n * plane + i] = static_cast<T>(total);
       }
     }
   });

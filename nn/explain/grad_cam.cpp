@@ -9,7 +9,7 @@ GradCamLayer grad_cam_layer(const Tensor& activation, const Tensor& gradient) {
   const DType dtype = is_half(activation.dtype()) ? DType::f32 : activation.dtype();
   GradCamLayer layer{.weights = empty({activation.size(0), activation.size(3)}, dtype, activation.device()),
                      .maps = empty({activation.size(0), activation.size(1), activation.size(2)}, dtype, activation.device())};
-  activation.backend().grad_cam(activation, gradient.to(activation.dtype()), layer.weights, layer.maps);
+  activation.backend().run(op::GradCam{activation, gradient.to(activation.dtype()), layer.weights, layer.maps});
   return layer;
 }
 

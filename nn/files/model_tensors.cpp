@@ -52,7 +52,7 @@ bool all_finite_on_device(const std::vector<NamedTensor>& tensors) {
   std::vector<ConstView> views;
   for (const NamedTensor& named : tensors) views.push_back(named.tensor);
   Tensor state = zeros({kScalerState}, DType::f32, tensors[0].tensor.device());
-  state.backend().check_finite(views, state);
+  state.backend().run(op::CheckFinite{views, state});
   constexpr size_t kOverflow = 2;
   return state.to_vector<float>()[kOverflow] == 0;
 }

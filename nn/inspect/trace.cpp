@@ -7,7 +7,7 @@
 #include "engine/amp/autocast.h"
 #include "engine/amp/grad_scaler.h"
 #include "engine/ops/cast.h"
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/ops/reductions.h"
 #include "kernels/core/error.h"
 #include "nn/run/evaluate.h"

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "nn/modules/layers.h"
 
+#include "engine/ops/adaptive_pool2d.h"
 #include "engine/ops/add.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/linear.h"
-#include "engine/ops/pool.h"
+#include "engine/ops/max_pool2d.h"
 #include "engine/ops/relu.h"
 
 namespace mirilla::nn {

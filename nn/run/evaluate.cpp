@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "engine/amp/autocast.h"
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/ops/reductions.h"
 #include "kernels/core/error.h"
 #include "nn/run/finite.h"
@@ -29,13 +29,13 @@ Tensor gathered_input(const data::Batch& batch, std::span<const float> parameter
     throw Error(fmt::format("pictures on {} came for a network on {}", batch.pictures.device().name(), placement.device.name()));
   const Tensor rows = from_host(parameters, {batch.n, kAugmentParameters}, placement.device);
   Tensor input = empty({batch.n, info.size, info.size, 3}, placement.dtype, placement.device);
-  input.backend().augment({.pictures = batch.pictures,
-                           .parameters = rows,
-                           .places = batch.places,
-                           .lighting = lighting,
-                           .mean = info.mean,
-                           .std = info.std,
-                           .y = input});
+  input.backend().run(op::Augment{.pictures = batch.pictures,
+                                  .parameters = rows,
+                                  .places = batch.places,
+                                  .lighting = lighting,
+                                  .mean = info.mean,
+                                  .std = info.std,
+                                  .y = input});
   return input;
 }
 
@@ -84,7 +84,8 @@ Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int widt
   const Tensor pictures = from_host(pixels, {n, height, width, 3}, placement.device);
   const Tensor rows = from_host(parameters, {n, kAugmentParameters}, placement.device);
   Tensor input = empty({n, info.size, info.size, 3}, placement.dtype, placement.device);
-  input.backend().augment({.pictures = pictures, .parameters = rows, .lighting = lighting, .mean = info.mean, .std = info.std, .y = input});
+  input.backend().run(
+      op::Augment{.pictures = pictures, .parameters = rows, .lighting = lighting, .mean = info.mean, .std = info.std, .y = input});
   return input;
 }
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "kernels/core/error.h"
 
 namespace mirilla::nn {

@@ -32,7 +32,7 @@ struct CrossEntropySpec {
   std::vector<double> class_weights = {};  // one per class; none: all 1
 };
 
-/// cross_entropy of engine/ops/loss.h, which has the formulas.                                          [torch.nn.CrossEntropyLoss]
+/// cross_entropy of engine/ops/cross_entropy.h, which has the formulas. [torch.nn.CrossEntropyLoss]
 class CrossEntropyLoss final : public Loss {
  public:
   /// Throws UsageError for a smoothing outside 0..1 and for a weight that is negative or not finite.

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "engine/amp/autocast.h"
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/tape.h"
 #include "kernels/core/error.h"
 

@@ -24,7 +24,7 @@ void Adam::run(F set_rate, const AdamSpec& spec, amp::GradScaler* scaler) {
   Call call = prepared(scaler);
   if (!call.backend) return;
   for (size_t i = 0; i < call.tensors.size(); ++i) set_rate(call.tensors[i], call.groups[i]);
-  scaler ? scaler->step(call.tensors, spec) : call.backend->adam(call.tensors, spec, {});
+  scaler ? scaler->step(call.tensors, spec) : call.backend->run(op::Adam{call.tensors, spec, {}});
   for (const Tensor& parameter : call.copied) amp::mark_half_copy_current(parameter);
 }
 

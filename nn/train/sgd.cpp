@@ -23,7 +23,7 @@ std::vector<Tensor> read_on_device(const Tensor& rates, DType dtype) {
     steps.push_back({.parameter = numbers.back(), .gradient = gradient, .m = m, .v = v, .step = step, .rate = rate});
     scratch.insert(scratch.end(), {gradient, m, v, step});
   }
-  rates.backend().adam(steps, {.beta1 = 0, .beta2 = 0, .eps = 0}, {});
+  rates.backend().run(op::Adam{steps, {.beta1 = 0, .beta2 = 0, .eps = 0}, {}});
   return numbers;
 }
 
@@ -130,12 +130,12 @@ void Sgd::move(const Moved& one, const Factors& factors) const {
   Backend& backend = parameter.backend();
   Tensor g = factors.unscaled(one.gradient);
   if (options_.weight_decay != 0) g = off_tape::sum(g, off_tape::product(parameter, factors.decay));
-  backend.multiply(buffer, factors.momentum, buffer);
-  backend.add(buffer, g, buffer);
+  backend.run(op::Multiply{buffer, factors.momentum, buffer});
+  backend.run(op::Add{buffer, g, buffer});
   const Tensor along = options_.nesterov ? off_tape::sum(g, off_tape::product(buffer, factors.momentum)) : buffer;
-  backend.add(parameter, off_tape::product(along, factors.minus_lr[one.group]), parameter);
+  backend.run(op::Add{parameter, off_tape::product(along, factors.minus_lr[one.group]), parameter});
   if (!half) return;
-  backend.cast(parameter, half);
+  backend.run(op::Cast{parameter, half});
   amp::mark_half_copy_current(parameter);
 }
 

@@ -74,12 +74,12 @@ TEST(AugmentCompose, LeadsFromDrawsToFastaisPictures) {
     SCOPED_TRACE(c.name);
     std::vector<float> rows = test::composed_rows(c);
     std::vector<float> y(c.expected.size());
-    backend.augment({.pictures = {c.pictures.data(), {c.n, c.height, c.width, 3}, DType::u8, 0, 0, true},
-                     .parameters = {rows.data(), {c.n, kAugmentParameters}, DType::f32, 0, 0, true},
-                     .lighting = !c.validation,
-                     .mean = kImageNetMean,
-                     .std = kImageNetStd,
-                     .y = {y.data(), {c.n, c.out_height, c.out_width, 3}, DType::f32, true}});
+    backend.run(op::Augment{.pictures = {c.pictures.data(), {c.n, c.height, c.width, 3}, DType::u8, 0, 0, true},
+                            .parameters = {rows.data(), {c.n, kAugmentParameters}, DType::f32, 0, 0, true},
+                            .lighting = !c.validation,
+                            .mean = kImageNetMean,
+                            .std = kImageNetStd,
+                            .y = {y.data(), {c.n, c.out_height, c.out_width, 3}, DType::f32, true}});
     double most = 0;
     for (size_t i = 0; i < y.size(); ++i) most = std::max(most, std::abs(static_cast<double>(y[i]) - static_cast<double>(c.expected[i])));
     EXPECT_LT(most, 1e-5);

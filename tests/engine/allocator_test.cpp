@@ -323,7 +323,7 @@ TEST_P(EveryDeviceMemory, IsAReplaysOwnAsLongAsItsPoolLives) {
       const Writes::Listen listen(writes);
       replay = device_.record([&] {
         Tensor sum = empty_like(in);
-        sum.backend().add(in, before, sum);
+        sum.backend().run(op::Add{in, before, sum});
         before = Tensor();
         const Tensor other = scale(sum, 2);
         Tensor result = out;

@@ -3,14 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/ops/adaptive_pool2d.h"
 #include "engine/ops/add.h"
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/cast.h"
+#include "engine/ops/concat.h"
 #include "engine/ops/conv2d.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/ops/dropout.h"
 #include "engine/ops/linear.h"
-#include "engine/ops/loss.h"
-#include "engine/ops/pool.h"
+#include "engine/ops/max_pool2d.h"
 #include "engine/ops/reductions.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
@@ -86,10 +88,10 @@ TEST_P(Autocasting, ConvolvesHalfCopiesAndGivesTheWeightsTheirGradientInF32) {
   Backend& backend = device_.backend();
   const Tensor hx = x.to(half_), hw = w.to(half_);
   Tensor want_y = empty_like(y), dx = empty_like(hx), dw = empty_like(w), dbias = empty_like(bias);
-  backend.conv2d(hx, hw, bias, spec, want_y);
-  backend.conv2d_backward_data(dy, hw, spec, dx);
-  backend.conv2d_backward_weight(hx, dy, spec, dw);
-  backend.sum_rows(dy, dbias);
+  backend.run(op::Conv2d{hx, hw, bias, spec, want_y});
+  backend.run(op::Conv2dBackwardData{dy, hw, spec, dx});
+  backend.run(op::Conv2dBackwardWeight{hx, dy, spec, dw});
+  backend.run(op::SumRows{dy, dbias});
   EXPECT_EQ(y.to_doubles(), want_y.to_doubles());
   EXPECT_EQ(x.grad().dtype(), DType::f32);
   EXPECT_EQ(x.grad().to_doubles(), dx.to_doubles());
@@ -110,10 +112,10 @@ TEST_P(Autocasting, MultipliesHalfCopiesInALinearLayerToo) {
   Backend& backend = device_.backend();
   const Tensor hx = x.to(half_), hw = w.to(half_);
   Tensor want_y = empty_like(y), dx = empty_like(hx), dw = empty_like(w);
-  backend.matmul(hx, hw, {.transpose_b = true}, want_y);
-  backend.add_bias(want_y, bias, want_y);
-  backend.matmul(dy, hw, {}, dx);
-  backend.matmul(dy, hx, {.transpose_a = true}, dw);
+  backend.run(op::Matmul{hx, hw, {.transpose_b = true}, want_y});
+  backend.run(op::AddBias{want_y, bias, want_y});
+  backend.run(op::Matmul{dy, hw, {}, dx});
+  backend.run(op::Matmul{dy, hx, {.transpose_a = true}, dw});
   EXPECT_EQ(y.to_doubles(), want_y.to_doubles());
   EXPECT_EQ(x.grad().to_doubles(), dx.to_doubles());
   EXPECT_EQ(w.grad().dtype(), DType::f32);

@@ -6,7 +6,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/tape.h"
 #include "kernels/core/error.h"
 #include "kernels/devices.h"

@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/ops/adaptive_pool2d.h"
 #include "engine/ops/add.h"
 #include "engine/ops/batch_norm.h"
+#include "engine/ops/concat.h"
 #include "engine/ops/conv2d.h"
-#include "engine/ops/pool.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
 #include "kernels/devices.h"
@@ -153,7 +154,7 @@ TEST_P(FusedNorm, ShowsItsGradientWhereNothingElseWantsOne) {
 TEST_P(FusedNorm, KeepsABitAnElementInPlaceOfItsResultWhereTheDeviceLeavesThem) {
   Norm norm = make({4, 8, 8, 64}, true);
   const Tensor y = batch_norm_add_relu(norm.x, norm.state, norm.residual, true).y;
-  EXPECT_EQ(y.storage().use_count(), device_.backend().has(Fused::relu_mask) ? 1 : 2);
+  EXPECT_EQ(y.storage().use_count(), device_.backend().has<op::ReluMask>() ? 1 : 2);
 }
 
 class FusedPool : public EveryDeviceFused {};

@@ -19,11 +19,11 @@ Tensor f64(std::vector<double> values) {
 // x^2, with a backward that says `factor` x dy: right for 2.
 Tensor square(const Tensor& x, double factor) {
   Tensor y = empty_like(x);
-  x.backend().multiply(x, x, y);
+  x.backend().run(op::Multiply{x, x, y});
   return tape::record("square", {x}, y, [saved = tape::save(x), factor](const Tensor& dy) {
     Tensor dx = empty_like(dy);
-    dy.backend().multiply(dy, saved.get(), dx);
-    dy.backend().scale(dx, factor, dx);
+    dy.backend().run(op::Multiply{dy, saved.get(), dx});
+    dy.backend().run(op::Scale{dx, factor, dx});
     return tape::Gradients{dx};
   });
 }

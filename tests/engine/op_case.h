@@ -37,7 +37,7 @@ struct OpCase {
   double tolerance = 1e-6;
   std::vector<size_t> saves = {};  // the inputs that backward reads
   bool saves_output = false;       // whether it reads y
-  bool leaves_mask = false;        // on a device with Fused::relu_mask it reads the mask, and not y
+  bool leaves_mask = false;        // on a device with op::ReluMask it reads the mask, and not y
   bool recorded = true;            // whether it has a backward pass
   bool selects = false;            // forward only picks elements, so it is exact whatever `within` says about the gradients
   bool watches = false;            // is watched, and so recorded even where no gradient is wanted

@@ -228,7 +228,7 @@ TEST_P(Ops, NoticesIfWhatBackwardNeedsWasOverwritten) {
       for (Tensor& input : in) input.set_requires_grad();
       Tensor y = op_.run(in);
       (output ? y : in[overwritten]).detach().fill(0.5);
-      const bool reads_output = op_.saves_output && !(op_.leaves_mask && device.backend().has(Fused::relu_mask));
+      const bool reads_output = op_.saves_output && !(op_.leaves_mask && device.backend().has<op::ReluMask>());
       const bool needed = output ? reads_output : std::count(op_.saves.begin(), op_.saves.end(), overwritten) > 0;
       const auto back = [&] { tape::backward(y, {.seed = tensor_of(run.seed, y.shape(), DType::f32, device)}); };
       if (needed) {

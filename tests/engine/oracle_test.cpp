@@ -10,12 +10,13 @@
 #include <nlohmann/json.hpp>
 #include <ostream>
 
+#include "engine/ops/adaptive_pool2d.h"
 #include "engine/ops/add.h"
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/conv2d.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/ops/linear.h"
-#include "engine/ops/loss.h"
-#include "engine/ops/pool.h"
+#include "engine/ops/max_pool2d.h"
 #include "engine/ops/reductions.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
@@ -184,7 +185,7 @@ TEST_P(Oracle, MaxPool2d) {
     oracle.expect("y", y);
     oracle.expect_gradients(y, {{"x", x}});
     Tensor again = empty_like(y), index = empty(y.shape(), DType::u8, y.device());
-    y.backend().max_pool2d(x, spec, again, index);
+    y.backend().run(op::MaxPool2d{x, spec, again, index});
     oracle.expect_equal<uint8_t>("index", index);
   });
 }
@@ -208,7 +209,7 @@ TEST_P(Oracle, AdaptiveMaxPool2d) {
     expect_pool(oracle, adaptive_max_pool2d);
     const Tensor x = oracle.tensor("x");
     Tensor y = empty(oracle.array("y").shape(), x.dtype(), x.device()), index = empty(y.shape(), DType::i64, x.device());
-    x.backend().adaptive_max_pool2d(x, y, index);
+    x.backend().run(op::AdaptiveMaxPool2d{x, y, index});
     oracle.expect_equal<int64_t>("index", index);
   });
 }
@@ -254,7 +255,7 @@ TEST_P(Oracle, Reductions) {
   for_each_case("reductions", [](const Case& oracle) {
     const Tensor x = oracle.tensor("x");
     Tensor columns = empty({x.size(-1)}, x.dtype(), x.device());
-    x.backend().sum_rows(x, columns);
+    x.backend().run(op::SumRows{x, columns});
     oracle.expect("sum", sum(x));
     oracle.expect("mean", mean(x));
     oracle.expect("sum_rows", columns);
@@ -314,7 +315,7 @@ TEST_P(Oracle, Adam) {
     for (int64_t step = 0; step < gradients.size(0); ++step) {
       const auto at = static_cast<size_t>(step);
       const AdamTensor tensor{p, gradients.slice(step, step + 1).view(p.shape()), m, v, rates[at], oracle.number("weight_decay"), steps};
-      p.backend().adam(std::span(&tensor, 1), {momenta[at], oracle.number("beta2"), oracle.number("eps")}, {});
+      p.backend().run(op::Adam{std::span(&tensor, 1), {momenta[at], oracle.number("beta2"), oracle.number("eps")}, {}});
       trace.slice(step, step + 1).view(p.shape()).copy_from(p);
     }
     oracle.expect("parameters", trace);

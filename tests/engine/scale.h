@@ -8,10 +8,10 @@ namespace mirilla {
 /// y = factor x, an operator for tests of the tape: the smallest that has a gradient of its own. Backward: dx = factor dy.
 inline Tensor scale(const Tensor& x, double factor) {
   Tensor y = empty_like(x);
-  x.backend().scale(x, factor, y);
+  x.backend().run(op::Scale{x, factor, y});
   return tape::record("scale", {x}, y, [factor](const Tensor& dy) {
     Tensor dx = empty_like(dy);
-    dy.backend().scale(dy, factor, dx);
+    dy.backend().run(op::Scale{dy, factor, dx});
     return tape::Gradients{dx};
   });
 }

@@ -7,13 +7,14 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/ops/adaptive_pool2d.h"
 #include "engine/ops/add.h"
 #include "engine/ops/batch_norm.h"
 #include "engine/ops/cast.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/dropout.h"
 #include "engine/ops/linear.h"
-#include "engine/ops/pool.h"
+#include "engine/ops/max_pool2d.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
 #include "kernels/devices.h"

@@ -39,26 +39,28 @@ TEST_P(ByPlace, AdamTakesItsRatesToTheSameBits) {
   Optimized by_value = fresh(), by_place = fresh();
   Tensor rate = number(0), momentum = number(0);
   for (const auto& [lr, beta1] : std::vector<std::pair<double, double>>{{1e-3, 0.95}, {3.3e-2, 0.85}, {1e-9, 0.9}}) {
-    device_.backend().adam(std::vector<AdamTensor>{{.parameter = by_value.p,
-                                                    .gradient = by_value.g,
-                                                    .m = by_value.m,
-                                                    .v = by_value.v,
-                                                    .learning_rate = lr,
-                                                    .weight_decay = 0.01,
-                                                    .step = by_value.step}},
-                           {.beta1 = beta1}, {});
+    device_.backend().run(op::Adam{std::vector<AdamTensor>{{.parameter = by_value.p,
+                                                            .gradient = by_value.g,
+                                                            .m = by_value.m,
+                                                            .v = by_value.v,
+                                                            .learning_rate = lr,
+                                                            .weight_decay = 0.01,
+                                                            .step = by_value.step}},
+                                   {.beta1 = beta1},
+                                   {}});
     rate.copy_from(number(lr));
     momentum.copy_from(number(beta1));
     const ConstView at = rate, momentum_at = momentum;
-    device_.backend().adam(std::vector<AdamTensor>{{.parameter = by_place.p,
-                                                    .gradient = by_place.g,
-                                                    .m = by_place.m,
-                                                    .v = by_place.v,
-                                                    .learning_rate = 77,  // must not be used
-                                                    .weight_decay = 0.01,
-                                                    .step = by_place.step,
-                                                    .rate = at}},
-                           {.beta1 = 0.1, .momentum = momentum_at}, {});
+    device_.backend().run(op::Adam{std::vector<AdamTensor>{{.parameter = by_place.p,
+                                                            .gradient = by_place.g,
+                                                            .m = by_place.m,
+                                                            .v = by_place.v,
+                                                            .learning_rate = 77,  // must not be used
+                                                            .weight_decay = 0.01,
+                                                            .step = by_place.step,
+                                                            .rate = at}},
+                                   {.beta1 = 0.1, .momentum = momentum_at},
+                                   {}});
     EXPECT_EQ(by_place.values(), by_value.values()) << lr;
   }
 }

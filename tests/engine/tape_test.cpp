@@ -33,7 +33,7 @@ class Tape : public ::testing::Test {
   /// y = sum of the inputs, noting when its backward runs.
   Tensor traced(const std::string& name, std::initializer_list<Tensor> inputs) {
     Tensor y = inputs.begin()->clone();
-    for (auto input = inputs.begin() + 1; input != inputs.end(); ++input) y.backend().add(y, *input, y);
+    for (auto input = inputs.begin() + 1; input != inputs.end(); ++input) y.backend().run(op::Add{y, *input, y});
     return tape::record(name, inputs, y, [this, name, count = inputs.size()](const Tensor& dy) {
       ran_.push_back(name);
       return tape::Gradients(count, dy);

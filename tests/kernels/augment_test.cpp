@@ -32,12 +32,12 @@ struct Batch {
 template <class T>
 std::vector<T> run(Backend& backend, const Batch& batch) {
   std::vector<T> y(static_cast<size_t>(batch.n * batch.out_height * batch.out_width * 3), std::numeric_limits<T>::quiet_NaN());
-  backend.augment({.pictures = {batch.pictures.data(), {batch.n, batch.height, batch.width, 3}, DType::u8, 0, 0, true},
-                   .parameters = {batch.rows.data(), {batch.n, kAugmentParameters}, DType::f32, 0, 0, true},
-                   .lighting = batch.lighting,
-                   .mean = batch.mean,
-                   .std = batch.std,
-                   .y = {y.data(), {batch.n, batch.out_height, batch.out_width, 3}, kDTypeOf<T>, true}});
+  backend.run(op::Augment{.pictures = {batch.pictures.data(), {batch.n, batch.height, batch.width, 3}, DType::u8, 0, 0, true},
+                          .parameters = {batch.rows.data(), {batch.n, kAugmentParameters}, DType::f32, 0, 0, true},
+                          .lighting = batch.lighting,
+                          .mean = batch.mean,
+                          .std = batch.std,
+                          .y = {y.data(), {batch.n, batch.out_height, batch.out_width, 3}, kDTypeOf<T>, true}});
   return y;
 }
 
@@ -45,13 +45,13 @@ template <class T>
 std::vector<T> run_scattered(Backend& backend, const Batch& batch) {
   const Scattered scattered(batch);
   std::vector<T> y(static_cast<size_t>(batch.n * batch.out_height * batch.out_width * 3), std::numeric_limits<T>::quiet_NaN());
-  backend.augment({.pictures = {scattered.bytes.data(), {scattered.slots, batch.height, batch.width, 3}, DType::u8, 0, 0, true},
-                   .parameters = {batch.rows.data(), {batch.n, kAugmentParameters}, DType::f32, 0, 0, true},
-                   .places = {scattered.places.data(), {batch.n, 2}, DType::i64, 0, 0, true},
-                   .lighting = batch.lighting,
-                   .mean = batch.mean,
-                   .std = batch.std,
-                   .y = {y.data(), {batch.n, batch.out_height, batch.out_width, 3}, kDTypeOf<T>, true}});
+  backend.run(op::Augment{.pictures = {scattered.bytes.data(), {scattered.slots, batch.height, batch.width, 3}, DType::u8, 0, 0, true},
+                          .parameters = {batch.rows.data(), {batch.n, kAugmentParameters}, DType::f32, 0, 0, true},
+                          .places = {scattered.places.data(), {batch.n, 2}, DType::i64, 0, 0, true},
+                          .lighting = batch.lighting,
+                          .mean = batch.mean,
+                          .std = batch.std,
+                          .y = {y.data(), {batch.n, batch.out_height, batch.out_width, 3}, kDTypeOf<T>, true}});
   return y;
 }
 

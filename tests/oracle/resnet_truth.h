@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/tape.h"
 #include "nn/modules/resnet.h"
 #include "tests/oracle/named_values.h"

@@ -9,6 +9,8 @@
   vendors    oneDNN only below kernels/cpu/onednn (and bench/onednn), CUDA only below kernels/cuda, cuDNN and cuBLAS only in its vendor/ (and
              their tests), LibTorch only in bench
   switches   no #if on CUDA, oneDNN, MPI or LibTorch outside those folders: an absent part is a stub file that CMake selects
+  names      an operator has one: a header of kernels/core/ops has files of its name in each device's folder, and a header of engine/ops has
+             its namesake in kernels/core/ops
   flags      of a command line stand in no text of the library: apps/flags.h adds them
   files      begin with the licence, headers have #pragma once, none is longer than 500 lines
 """
@@ -52,8 +54,9 @@ BELOW = {
     "engine/amp": "engine engine/ops",
     "apps": "apps/pages",
     "apps/pages": "",
-    "kernels/core": "",
-    "kernels/ptx": "kernels/core",
+    "kernels/core": "kernels/core/ops",
+    "kernels/core/ops": "kernels/core",
+    "kernels/ptx": "kernels/core kernels/core/ops",
     "kernels/host": "kernels/core",
     "kernels/plans": "kernels/core",
     "kernels": ANY,
@@ -142,6 +145,18 @@ class Tree:
                 if FLAG.search(found) and "`zip " not in found:
                     self.violation(f"{file}: a text of the library names a command-line flag: {found}")
 
+    def check_names(self):
+        def expect(header, file):
+            if not (self.root / file).is_file():
+                self.violation(f"{header}: there is no {file}: an operator has the same name in every room")
+
+        for header in self.files(("kernels/core/ops",), lambda path: path.suffix == ".h"):
+            name = pathlib.Path(header).stem
+            for file in (f"kernels/reference/{name}.cpp", f"kernels/cpu/{name}.cpp", f"kernels/cuda/{name}.cu"):
+                expect(header, file)
+        for header in self.files(("engine/ops",), lambda path: path.suffix == ".h" and path.name != "check.h"):
+            expect(header, f"kernels/core/ops/{pathlib.Path(header).name}")
+
     def check_file(self, file, text):
         lines = text.split("\n", 2)
         length = text.count("\n")
@@ -159,6 +174,7 @@ class Tree:
         sources = self.files((*ROOMS, "bench", "tests"), lambda path: path.suffix in (".h", ".cpp", ".cu", ".cuh"))
         for folder in sorted({folder_of(file) for file in sources if not file.startswith(("bench/", "tests/"))} - BELOW.keys()):
             self.violation(f"{folder}: check_tree.py does not know this folder: give it a place in BELOW")
+        self.check_names()
         scripts = self.files(("tools", ".ci"), lambda path: path.suffix != ".pyc")
         scripts += self.files(("tests", "bench"), lambda path: path.suffix in (".py", ".sh"))
         for file in sources + scripts:

@@ -20,6 +20,12 @@ CLEAN = {
     "kernels/cuda/backend.cpp": ["#ifdef __CUDACC__", "#include <cuda_runtime.h>", "#endif"],
     "kernels/cuda/vendor/conv.cpp": ["#include <cudnn.h>"],
     "tests/kernels/vendor/conv_test.cpp": ["#include <cudnn_frontend.h>", "#include <cublasLt.h>"],
+    "kernels/core/ops/relu.h": ['#include "kernels/core/view.h"'],
+    "kernels/reference/relu.cpp": ['#include "kernels/core/ops/relu.h"'],
+    "kernels/cpu/relu.cpp": ['#include "kernels/core/ops/relu.h"'],
+    "kernels/cuda/relu.cu": ['#include "kernels/core/ops/relu.h"'],
+    "engine/ops/check.h": ['#include "engine/tensor.h"'],
+    "engine/ops/relu.h": ['#include "engine/tensor.h"'],
     "engine/tensor.h": ['#include "kernels/core/view.h"'],
     "data/loader.h": ['#include "engine/tensor.h"', 'for (const char* hint = "join: `zip -s 0 --out whole.zip`"; *hint == "}"[0]; --hint) {}'],
     "data/pictures/decode.h": [],
@@ -68,6 +74,7 @@ PLANTED = [  # what is said of it, the file, its lines
     ("belongs below kernels/cuda/vendor", "kernels/cuda/bad.cu", ["#include <cublasLt.h>"]),
     ("belongs below kernels/cuda/vendor", "tests/kernels/cuda/bad.cpp", ["#include <cublas_v2.h>"]),
     ("belongs into bench", "engine/bad.cpp", ["#include <torch/torch.h>"]),
+    ("there is no kernels/core/ops/rectify.h", "engine/ops/rectify.h", ['#include "engine/tensor.h"']),
     ("a switch on a part of the build", "nn/modules/bad.cpp", ["#ifdef MIRILLA_CUDA", "#endif"]),
     ("a switch on a part of the build", "kernels/core/bad.cpp", ["  # if defined(MIRILLA_ONEDNN)", "#endif"]),
     ("names a command-line flag", "nn/train/bad.cpp", ['throw Error("too few", "a smaller --batch-size");']),
@@ -93,14 +100,16 @@ def source(name, lines):
 
 
 class CheckTree(unittest.TestCase):
-    def check(self, name=None, text=None):
-        """The exit code and what was printed for the clean tree with one more file."""
+    def check(self, name=None, text=None, missing=None):
+        """The exit code and what was printed for the clean tree with one more file, or without one of its own."""
         with tempfile.TemporaryDirectory() as folder:
             tree = pathlib.Path(folder)
             for file, lines in CLEAN.items():
                 write(tree, file, source(file, lines))
             if name:
                 write(tree, name, text)
+            if missing:
+                (tree / missing).unlink()
             done = subprocess.run([sys.executable, CHECKER, tree], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             return done.returncode, done.stdout
 
@@ -122,6 +131,11 @@ class CheckTree(unittest.TestCase):
         for said, name, text in RAW:
             with self.subTest(said=said, name=name):
                 self.expect(name, text, said, name)
+
+    def test_an_operator_without_one_of_its_files_is_named(self):
+        code, printed = self.check(missing="kernels/cuda/relu.cu")
+        self.assertEqual(code, 1)
+        self.assertIn("kernels/core/ops/relu.h: there is no kernels/cuda/relu.cu", printed)
 
     def test_an_unknown_folder_is_named(self):
         self.expect("nn/unknown/file.cpp", source("nn/unknown/file.cpp", []), "does not know this folder", "nn/unknown")

@@ -17,7 +17,7 @@
 
 #include "data/scenes/scenes.h"
 #include "engine/amp/autocast.h"
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/tape.h"
 #include "engine/tensor.h"
 #include "kernels/core/device.h"

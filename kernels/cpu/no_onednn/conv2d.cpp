@@ -46,7 +46,7 @@ std::vector<float> outputs_innermost(const float* w, int64_t outputs, int64_t ta
 }
 
 /// Applied after the sums of one row of pixels: residual and ReLU.
-void finish_row(const Conv2dBiasAddRelu& call, int64_t at, int64_t count) {
+void finish_row(const op::Conv2dBiasAddRelu& call, int64_t at, int64_t count) {
   float* y = call.y.data<float>() + at;
   if (call.residual) loops().add(y, call.residual.data<float>() + at, y, count);
   if (call.relu) loops().relu(y, y, count);
@@ -54,7 +54,7 @@ void finish_row(const Conv2dBiasAddRelu& call, int64_t at, int64_t count) {
 
 }  // namespace
 
-void Products::conv2d(const Conv2dBiasAddRelu& call) {
+void Products::conv2d(const op::Conv2dBiasAddRelu& call) {
   const Geometry g(call.x.shape, call.w.shape, call.y.shape, call.spec);
   const std::vector<float> w = outputs_innermost(call.w.data<float>(), g.outputs, g.rows * g.columns * g.channels);
   const auto* x = call.x.data<float>();

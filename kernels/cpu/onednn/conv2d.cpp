@@ -151,7 +151,7 @@ constexpr double kFarFromOverflow = 0x1p100;
 /// Whether no sum of this call can be infinite or NaN, in whatever order and with whatever factors it is computed. oneDNN's ReLU is a
 /// maximum that gives 0 for a NaN on x86, so it is used only then. The bound of the output is noted for the next convolution: x is read to
 /// bound it only where nothing is known about it, or where the bounds of many layers have grown too large.
-bool stays_finite(Magnitudes& magnitudes, const Conv2dBiasAddRelu& call) {
+bool stays_finite(Magnitudes& magnitudes, const op::Conv2dBiasAddRelu& call) {
   const auto terms = static_cast<double>(call.w.numel() / std::max<int64_t>(1, call.w.shape[0]));
   const auto bound_by = [&](float (Magnitudes::*of)(const ConstView&)) {
     const auto each = [&](const ConstView& tensor) { return static_cast<double>((magnitudes.*of)(tensor)); };
@@ -173,7 +173,7 @@ void relu_in_place(const View& y) {
 
 }  // namespace
 
-void Products::conv2d(const Conv2dBiasAddRelu& call) {
+void Products::conv2d(const op::Conv2dBiasAddRelu& call) {
   if (call.y.numel() == 0) return;
   state_->run("conv2d", [&](State& s, int threads) {
     Key key = key_of(Kind::forward, call.x.shape, call.w.shape, call.spec, threads);

@@ -57,7 +57,7 @@ bool run(Stream& stream, const ConvCall& call) {
   return true;
 }
 
-bool run_forward(Stream& stream, const Conv2dBiasAddRelu& wanted) {
+bool run_forward(Stream& stream, const op::Conv2dBiasAddRelu& wanted) {
   std::optional<ConvCall> call = options().cudnn ? forward_call(wanted) : std::nullopt;
   if (!call) return false;
   if (!call->first_layer) return run(stream, *call);
@@ -75,7 +75,7 @@ bool conv2d_forward(Stream& stream, const ConstView& x, const ConstView& w, cons
   return run_forward(stream, {.x = x, .w = w, .bias = bias, .residual = {}, .relu = false, .spec = spec, .y = y});
 }
 
-bool conv2d_bias_add_relu(Stream& stream, const Conv2dBiasAddRelu& call) { return run_forward(stream, call); }
+bool conv2d_bias_add_relu(Stream& stream, const op::Conv2dBiasAddRelu& call) { return run_forward(stream, call); }
 
 bool conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx) {
   const std::optional<ConvCall> call = options().cudnn ? backward_data_call(dy, w, spec, dx) : std::nullopt;

@@ -42,7 +42,7 @@ std::optional<ConvCall> unless_declined(const ConvCall& call) {
 
 }  // namespace
 
-std::optional<ConvCall> forward_call(const Conv2dBiasAddRelu& c) {
+std::optional<ConvCall> forward_call(const op::Conv2dBiasAddRelu& c) {
   ConvCall call = call_of(ConvKind::forward, c.x, c.w, c.y, c.spec, c.x.dtype, c.y.dtype);
   ConvProblem& problem = call.problem;
   problem.bias = static_cast<bool>(c.bias);

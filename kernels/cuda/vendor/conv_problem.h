@@ -68,7 +68,7 @@ struct ConvCall {
 inline constexpr int64_t kFirstLayer = 4;  // 8 bytes, for which cuDNN has special kernels
 
 /// Empty where cuDNN is not asked: see declined(), and also where an address is not a multiple of 16.
-std::optional<ConvCall> forward_call(const Conv2dBiasAddRelu& call);
+std::optional<ConvCall> forward_call(const op::Conv2dBiasAddRelu& call);
 std::optional<ConvCall> backward_data_call(const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx);
 std::optional<ConvCall> backward_weight_call(const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw);
 

@@ -8,7 +8,7 @@ namespace mirilla::MIRILLA_PLATFORM::vendor {
 bool conv2d_forward(Stream&, const ConstView&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
 bool conv2d_backward_data(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
 bool conv2d_backward_weight(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
-bool conv2d_bias_add_relu(Stream&, const Conv2dBiasAddRelu&) { return false; }
+bool conv2d_bias_add_relu(Stream&, const op::Conv2dBiasAddRelu&) { return false; }
 
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor
 

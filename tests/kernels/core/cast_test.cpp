@@ -17,7 +17,7 @@ std::vector<To> cast(Device& device, const std::vector<From>& values) {
   const Shape shape{static_cast<int64_t>(values.size())};
   Buffer<From> x(device, shape, values);
   Buffer<To> y(device, shape);
-  device.backend().cast(x, y);
+  device.backend().run(op::Cast{x, y});
   return y.values();
 }
 

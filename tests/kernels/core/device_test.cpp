@@ -7,7 +7,6 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <functional>
 #include <numeric>
 #include <vector>
 
@@ -85,45 +84,63 @@ TEST_P(EveryDevice, SaysWhatItCouldNotAllocate) {
   }
 }
 
-TEST_P(EveryDevice, NamesItselfAndTheFusedOperationItLacks) {
-  Backend& backend = device_.backend();
-  Buffer<float> x(device_, {2, 2}), c(device_, {2}), y(device_, {2, 2});
-  const std::vector<std::pair<Fused, std::function<void()>>> calls{
-      {Fused::conv2d_bias_add_relu, [&] { backend.conv2d_bias_add_relu({}); }},
-      {Fused::adaptive_concat_pool2d, [&] { backend.adaptive_concat_pool2d({}, {}, {}); }},
-      {Fused::adaptive_concat_pool2d, [&] { backend.adaptive_concat_pool2d_backward({}, {}, {}); }},
-      {Fused::batch_norm_add_relu,
-       [&] { backend.batch_norm_apply({.x = x, .mean = c, .inv_std = c, .weight = c, .bias = c, .relu = true, .y = y}); }},
-      {Fused::batch_norm_add_relu,
-       [&] { backend.batch_norm_backward({.dy = x, .x = x, .mean = c, .inv_std = c, .weight = c, .dresidual = y}); }}};
-  for (const auto& [operation, call] : calls) {
-    if (backend.has(operation)) continue;
-    try {
-      call();
-      ADD_FAILURE() << name_of(operation) << " is said to be missing and did not throw";
-    } catch (const DeviceError& error) {
-      EXPECT_NE(error.message().find(GetParam()), std::string::npos) << error.what();
-      EXPECT_NE(error.message().find(operation == Fused::batch_norm_add_relu ? "batch_norm" : name_of(operation)), std::string::npos)
-          << error.what();
-      EXPECT_FALSE(error.hint().empty());
-    }
+/// A call that the device may lack: an error that names both, where has() says so.
+template <class T, class Call>
+void expect_named_where_missing(Backend& backend, const Call& call) {
+  if (backend.has<T>()) return;
+  try {
+    backend.run(call);
+    ADD_FAILURE() << T::kName << " is said to be missing and did not throw";
+  } catch (const DeviceError& error) {
+    EXPECT_NE(error.message().find(backend.name()), std::string::npos) << error.what();
+    EXPECT_NE(error.message().find(T::kName), std::string::npos) << error.what();
+    EXPECT_FALSE(error.hint().empty());
   }
+}
+
+TEST_P(EveryDevice, HasTheCoreAndNamesItselfAndWhatItLacks) {
+  Backend& backend = device_.backend();
+  const auto expect_core = [&]<class T>() { EXPECT_TRUE(backend.has<T>()) << T::kName; };
+  const auto expect_named = [&]<class T>() {
+    if constexpr (Operation<T>) expect_named_where_missing<T>(backend, T{});
+  };
+  [&]<class... T>(Operations<T...>) { (expect_core.template operator()<T>(), ...); }(CoreOperations());
+  [&]<class... T>(Operations<T...>) { (expect_named.template operator()<T>(), ...); }(OptionalOperations());
+  Buffer<float> x(device_, {2, 2}), c(device_, {2}), y(device_, {2, 2});
+  Buffer<uint8_t> mask(device_, {1});
+  const op::BatchNormApply apply{.x = x, .mean = c, .inv_std = c, .weight = c, .bias = c, .y = y};
+  const op::BatchNormBackward backward{.dy = x, .x = x, .mean = c, .inv_std = c, .weight = c, .dx = y};
+  op::BatchNormApply relu = apply, residual = apply, masked = apply;
+  relu.relu = true;
+  residual.residual = x;
+  masked.mask = mask;
+  op::BatchNormBackward dresidual = backward, from_mask = backward, from_y = backward;
+  dresidual.dresidual = x;
+  from_mask.relu = from_y.relu = true;
+  from_mask.mask = mask;
+  from_y.y = y;
+  expect_named_where_missing<op::BatchNormAddRelu>(backend, relu);
+  expect_named_where_missing<op::BatchNormAddRelu>(backend, residual);
+  expect_named_where_missing<op::BatchNormAddRelu>(backend, dresidual);
+  expect_named_where_missing<op::BatchNormAddRelu>(backend, from_y);
+  expect_named_where_missing<op::ReluMask>(backend, masked);
+  if (backend.has<op::BatchNormAddRelu>()) expect_named_where_missing<op::ReluMask>(backend, from_mask);
 }
 
 TEST_P(EveryDevice, LeavesDoublesToTheReference) {
   Buffer<double> x(device_, {2}, {-1, 0.1}), y(device_, {2});
   if (GetParam() == "reference") {
-    device_.backend().relu(x, y);
+    device_.backend().run(op::Relu{x, y});
     EXPECT_EQ(y.values(), (std::vector<double>{0, 0.1}));
   } else {
-    EXPECT_THROW(device_.backend().relu(x, y), DeviceError);
+    EXPECT_THROW(device_.backend().run(op::Relu{x, y}), DeviceError);
   }
 }
 
 TEST_P(EveryDevice, RefusesToComputeInBytes) {
   Buffer<uint8_t> x(device_, {4}), y(device_, {4});
   try {
-    device_.backend().relu(x, y);
+    device_.backend().run(op::Relu{x, y});
     FAIL() << "relu took u8";
   } catch (const DeviceError& error) {
     EXPECT_NE(error.message().find(GetParam()), std::string::npos) << error.what();

@@ -48,9 +48,9 @@ TEST_P(CpuProducts, ConvolutionAgreesWithTheReference) {
     for (const bool with_bias : {false, true}) {
       Floats y = poisoned(c.y());
       Doubles want(c.y()), scale(c.y());
-      cpu_.conv2d(x.view(), w.view(), with_bias ? bias.view() : ConstView{}, c.spec, y.view());
-      reference_.conv2d(dx.view(), dw.view(), with_bias ? dbias.view() : ConstView{}, c.spec, want.view());
-      reference_.conv2d(ax.view(), aw.view(), with_bias ? abias.view() : ConstView{}, c.spec, scale.view());
+      cpu_.run(op::Conv2d{x.view(), w.view(), with_bias ? bias.view() : ConstView{}, c.spec, y.view()});
+      reference_.run(op::Conv2d{dx.view(), dw.view(), with_bias ? dbias.view() : ConstView{}, c.spec, want.view()});
+      reference_.run(op::Conv2d{ax.view(), aw.view(), with_bias ? abias.view() : ConstView{}, c.spec, scale.view()});
       expect_close(y, want, 1e-6, &scale);
     }
   }
@@ -63,13 +63,13 @@ TEST_P(CpuProducts, ConvolutionGradientsAgreeWithTheReference) {
     const Doubles ax = magnitudes(wx), aw = magnitudes(ww), ady = magnitudes(wdy);
     Floats dx = poisoned(c.x()), dw = poisoned(c.w());
     Doubles want_dx(c.x()), want_dw(c.w()), scale_dx(c.x()), scale_dw(c.w());
-    cpu_.conv2d_backward_data(dy.view(), w.view(), c.spec, dx.view());
-    reference_.conv2d_backward_data(wdy.view(), ww.view(), c.spec, want_dx.view());
-    reference_.conv2d_backward_data(ady.view(), aw.view(), c.spec, scale_dx.view());
+    cpu_.run(op::Conv2dBackwardData{dy.view(), w.view(), c.spec, dx.view()});
+    reference_.run(op::Conv2dBackwardData{wdy.view(), ww.view(), c.spec, want_dx.view()});
+    reference_.run(op::Conv2dBackwardData{ady.view(), aw.view(), c.spec, scale_dx.view()});
     expect_close(dx, want_dx, 1e-6, &scale_dx);
-    cpu_.conv2d_backward_weight(x.view(), dy.view(), c.spec, dw.view());
-    reference_.conv2d_backward_weight(wx.view(), wdy.view(), c.spec, want_dw.view());
-    reference_.conv2d_backward_weight(ax.view(), ady.view(), c.spec, scale_dw.view());
+    cpu_.run(op::Conv2dBackwardWeight{x.view(), dy.view(), c.spec, dw.view()});
+    reference_.run(op::Conv2dBackwardWeight{wx.view(), wdy.view(), c.spec, want_dw.view()});
+    reference_.run(op::Conv2dBackwardWeight{ax.view(), ady.view(), c.spec, scale_dw.view()});
     expect_close(dw, want_dw, 1e-6, &scale_dw);
   }
 }
@@ -80,16 +80,16 @@ TEST_P(CpuProducts, FusedConvolutionIsTheThreeStepsInOne) {
     for (const bool with_residual : {false, true}) {
       for (const bool relu : {false, true}) {
         Floats y = poisoned(c.y()), want = poisoned(c.y());
-        cpu_.conv2d(x.view(), w.view(), bias.view(), c.spec, want.view());
-        if (with_residual) cpu_.add(want.view(), residual.view(), want.view());
-        if (relu) cpu_.relu(want.view(), want.view());
-        cpu_.conv2d_bias_add_relu({.x = x.view(),
-                                   .w = w.view(),
-                                   .bias = bias.view(),
-                                   .residual = with_residual ? residual.view() : ConstView{},
-                                   .relu = relu,
-                                   .spec = c.spec,
-                                   .y = y.view()});
+        cpu_.run(op::Conv2d{x.view(), w.view(), bias.view(), c.spec, want.view()});
+        if (with_residual) cpu_.run(op::Add{want.view(), residual.view(), want.view()});
+        if (relu) cpu_.run(op::Relu{want.view(), want.view()});
+        cpu_.run(op::Conv2dBiasAddRelu{.x = x.view(),
+                                       .w = w.view(),
+                                       .bias = bias.view(),
+                                       .residual = with_residual ? residual.view() : ConstView{},
+                                       .relu = relu,
+                                       .spec = c.spec,
+                                       .y = y.view()});
         expect_close(y, widened(want), 1e-6, 30.0);
       }
     }
@@ -106,9 +106,9 @@ TEST_P(CpuProducts, MatmulAgreesWithTheReferenceInAllFourWays) {
         const Doubles wa = widened(a), wb = widened(b), aa = magnitudes(wa), ab = magnitudes(wb);
         Floats y = poisoned({m, n});
         Doubles want({m, n}), scale({m, n});
-        cpu_.matmul(a.view(), b.view(), spec, y.view());
-        reference_.matmul(wa.view(), wb.view(), spec, want.view());
-        reference_.matmul(aa.view(), ab.view(), spec, scale.view());
+        cpu_.run(op::Matmul{a.view(), b.view(), spec, y.view()});
+        reference_.run(op::Matmul{wa.view(), wb.view(), spec, want.view()});
+        reference_.run(op::Matmul{aa.view(), ab.view(), spec, scale.view()});
         expect_close(y, want, 1e-6, &scale);
       }
     }
@@ -119,9 +119,9 @@ TEST_P(CpuProducts, TheSameCallGivesTheSameBits) {
   const Case c{4, 16, 64, 64, 3, {.stride = 1, .padding = 1, .dilation = 1}};
   const Floats x = random(c.x(), 1), w = random(c.w(), 2), dy = random(c.y(), 3);
   Floats first = poisoned(c.w()), again = poisoned(c.w()), y1 = poisoned(c.y()), y2 = poisoned(c.y());
-  for (Floats* dw : {&first, &again}) cpu_.conv2d_backward_weight(x.view(), dy.view(), c.spec, dw->view());
+  for (Floats* dw : {&first, &again}) cpu_.run(op::Conv2dBackwardWeight{x.view(), dy.view(), c.spec, dw->view()});
   expect_same_bits(first, again);
-  for (Floats* y : {&y1, &y2}) cpu_.conv2d(x.view(), w.view(), {}, c.spec, y->view());
+  for (Floats* y : {&y1, &y2}) cpu_.run(op::Conv2d{x.view(), w.view(), {}, c.spec, y->view()});
   expect_same_bits(y1, y2);
 }
 
@@ -140,11 +140,11 @@ TEST_P(CpuProducts, ANewVersionOfTheWeightsIsNoticed) {
     w = random(c.w(), 100 + version);
     const Doubles wx = widened(x), ww = widened(w);
     Doubles want(c.y()), want_dx(c.x());
-    cpu_.conv2d(x.view(), stamped(w, 11, version), {}, c.spec, y.view());
-    reference_.conv2d(wx.view(), ww.view(), {}, c.spec, want.view());
+    cpu_.run(op::Conv2d{x.view(), stamped(w, 11, version), {}, c.spec, y.view()});
+    reference_.run(op::Conv2d{wx.view(), ww.view(), {}, c.spec, want.view()});
     expect_close(y, want, 1e-6, 300.0);
-    cpu_.conv2d_backward_data(x.view(), stamped(w, 11, version), c.spec, dx.view());
-    reference_.conv2d_backward_data(wx.view(), ww.view(), c.spec, want_dx.view());
+    cpu_.run(op::Conv2dBackwardData{x.view(), stamped(w, 11, version), c.spec, dx.view()});
+    reference_.run(op::Conv2dBackwardData{wx.view(), ww.view(), c.spec, want_dx.view()});
     expect_close(dx, want_dx, 1e-6, 300.0);
   }
 }
@@ -189,9 +189,9 @@ TEST(CpuWeights, ViewsOfOneStorageAreToldApart) {
   const Case c{1, 8, 64, 64, 3, {.stride = 1, .padding = 1, .dilation = 1}};
   const Floats x = random(c.x(), 1), a = random(c.w(), 2), b = random(c.w(), 3);
   Floats ya = poisoned(c.y()), yb = poisoned(c.y()), want = poisoned(c.y());
-  cpu.conv2d(x.view(), stamped(a, 31, 1), {}, c.spec, ya.view());
-  cpu.conv2d(x.view(), stamped(b, 31, 1), {}, c.spec, yb.view());
-  cpu.conv2d(x.view(), b.view(), {}, c.spec, want.view());
+  cpu.run(op::Conv2d{x.view(), stamped(a, 31, 1), {}, c.spec, ya.view()});
+  cpu.run(op::Conv2d{x.view(), stamped(b, 31, 1), {}, c.spec, yb.view()});
+  cpu.run(op::Conv2d{x.view(), b.view(), {}, c.spec, want.view()});
   expect_same_bits(yb, want);
 }
 

@@ -20,17 +20,17 @@ TEST_P(CpuElementwise, AddMultiplyAndScaleAgreeWithTheReference) {
     Floats y = poisoned({n});
     Doubles want({n});
     const auto da = widened(a), db = widened(b), done = widened(one);
-    cpu_.add(a.view(), b.view(), y.view());
-    reference_.add(da.view(), db.view(), want.view());
+    cpu_.run(op::Add{a.view(), b.view(), y.view()});
+    reference_.run(op::Add{da.view(), db.view(), want.view()});
     expect_close(y, want, 1e-7);
-    cpu_.multiply(a.view(), b.view(), y.view());
-    reference_.multiply(da.view(), db.view(), want.view());
+    cpu_.run(op::Multiply{a.view(), b.view(), y.view()});
+    reference_.run(op::Multiply{da.view(), db.view(), want.view()});
     expect_close(y, want, 1e-7);
-    cpu_.multiply(a.view(), one.view(), y.view());
-    reference_.multiply(da.view(), done.view(), want.view());
+    cpu_.run(op::Multiply{a.view(), one.view(), y.view()});
+    reference_.run(op::Multiply{da.view(), done.view(), want.view()});
     expect_close(y, want, 1e-7);
-    cpu_.scale(a.view(), 0.3, y.view());
-    reference_.scale(da.view(), 0.3, want.view());
+    cpu_.run(op::Scale{a.view(), 0.3, y.view()});
+    reference_.run(op::Scale{da.view(), 0.3, want.view()});
     expect_close(y, want, 2e-7);
   }
 }
@@ -38,13 +38,13 @@ TEST_P(CpuElementwise, AddMultiplyAndScaleAgreeWithTheReference) {
 TEST_P(CpuElementwise, AddAndScaleMayWriteOverAnInput) {
   const Floats a = random({50001}, 1), b = random({50001}, 2);
   Floats apart = poisoned({50001}), over_a = a, over_b = b, scaled = a;
-  cpu_.add(a.view(), b.view(), apart.view());
-  cpu_.add(over_a.view(), b.view(), over_a.view());
-  cpu_.add(a.view(), over_b.view(), over_b.view());
+  cpu_.run(op::Add{a.view(), b.view(), apart.view()});
+  cpu_.run(op::Add{over_a.view(), b.view(), over_a.view()});
+  cpu_.run(op::Add{a.view(), over_b.view(), over_b.view()});
   expect_same_bits(over_a, apart);
   expect_same_bits(over_b, apart);
-  cpu_.scale(a.view(), -2, apart.view());
-  cpu_.scale(scaled.view(), -2, scaled.view());
+  cpu_.run(op::Scale{a.view(), -2, apart.view()});
+  cpu_.run(op::Scale{scaled.view(), -2, scaled.view()});
   expect_same_bits(scaled, apart);
 }
 
@@ -54,10 +54,10 @@ TEST_P(CpuElementwise, AddBiasAgreesWithTheReferenceAlsoInPlace) {
     const Doubles dx = widened(x), dbias = widened(bias);
     Floats y = poisoned(shape), over = x;
     Doubles want(shape);
-    cpu_.add_bias(x.view(), bias.view(), y.view());
-    reference_.add_bias(dx.view(), dbias.view(), want.view());
+    cpu_.run(op::AddBias{x.view(), bias.view(), y.view()});
+    reference_.run(op::AddBias{dx.view(), dbias.view(), want.view()});
     expect_close(y, want, 1e-7);
-    cpu_.add_bias(over.view(), bias.view(), over.view());
+    cpu_.run(op::AddBias{over.view(), bias.view(), over.view()});
     expect_same_bits(over, y);
   }
 }
@@ -70,11 +70,11 @@ TEST_P(CpuElementwise, ReluLetsNanPassAndItsGradientStopsAtTheKink) {
     const Doubles wide = widened(x), wide_dy = widened(dy);
     Floats y = poisoned({n}), dx = poisoned({n});
     Doubles want_y({n}), want_dx({n});
-    cpu_.relu(x.view(), y.view());
-    reference_.relu(wide.view(), want_y.view());
+    cpu_.run(op::Relu{x.view(), y.view()});
+    reference_.run(op::Relu{wide.view(), want_y.view()});
     expect_close(y, want_y, 0);
-    cpu_.relu_backward(dy.view(), y.view(), dx.view());
-    reference_.relu_backward(wide_dy.view(), want_y.view(), want_dx.view());
+    cpu_.run(op::ReluBackward{dy.view(), y.view(), dx.view()});
+    reference_.run(op::ReluBackward{wide_dy.view(), want_y.view(), want_dx.view()});
     expect_close(dx, want_dx, 0);
   }
 }
@@ -87,8 +87,8 @@ TEST_P(CpuElementwise, DropoutKeepsWhatTheReferenceKeeps) {
       const Doubles wide = widened(x);
       Floats y = poisoned({n});
       Doubles want({n});
-      cpu_.dropout(x.view(), spec, y.view());
-      reference_.dropout(wide.view(), spec, want.view());
+      cpu_.run(op::Dropout{x.view(), spec, y.view()});
+      reference_.run(op::Dropout{wide.view(), spec, want.view()});
       expect_close(y, want, 2e-7);
     }
   }
@@ -100,11 +100,11 @@ TEST_P(CpuElementwise, FillWritesEveryDtype) {
   Array<BFloat16> b({33001});
   Array<uint8_t> u({33001});
   Array<int64_t> i({33001});
-  cpu_.fill(f.view(), 1.5);
-  cpu_.fill(h.view(), 1.5);
-  cpu_.fill(b.view(), 1.5);
-  cpu_.fill(u.view(), 7);
-  cpu_.fill(i.view(), -7);
+  cpu_.run(op::Fill{f.view(), 1.5});
+  cpu_.run(op::Fill{h.view(), 1.5});
+  cpu_.run(op::Fill{b.view(), 1.5});
+  cpu_.run(op::Fill{u.view(), 7});
+  cpu_.run(op::Fill{i.view(), -7});
   for (size_t at = 0; at < 33001; ++at) {
     ASSERT_EQ(f.values[at], 1.5f);
     ASSERT_EQ(static_cast<float>(h.values[at]), 1.5f);
@@ -117,11 +117,11 @@ TEST_P(CpuElementwise, FillWritesEveryDtype) {
 template <class To, class From>
 void expect_reference_cast(CpuBackend& cpu, ReferenceBackend& reference, const Array<From>& x) {
   Array<To> got(x.shape), want(x.shape);
-  cpu.cast(x.view(), got.view());
+  cpu.run(op::Cast{x.view(), got.view()});
   if constexpr (std::is_same_v<To, From>) {
     want = x;  // a copy, signalling NaNs and all
   } else {
-    reference.cast(x.view(), want.view());
+    reference.run(op::Cast{x.view(), want.view()});
   }
   const size_t bytes = got.values.size() * sizeof(To);
   EXPECT_EQ(std::memcmp(got.values.data(), want.values.data(), bytes), 0) << name_of(kDTypeOf<From>) << " to " << name_of(kDTypeOf<To>);
@@ -183,9 +183,9 @@ TEST_P(CpuElementwise, SumsAreCloseToTheSumOfMagnitudes) {
     const Doubles wide = widened(x), sizes_of = magnitudes(wide);
     Floats y = poisoned(Shape{});
     Doubles want(Shape{}), scale(Shape{});
-    cpu_.sum(x.view(), y.view());
-    reference_.sum(wide.view(), want.view());
-    reference_.sum(sizes_of.view(), scale.view());
+    cpu_.run(op::Sum{x.view(), y.view()});
+    reference_.run(op::Sum{wide.view(), want.view()});
+    reference_.run(op::Sum{sizes_of.view(), scale.view()});
     expect_close(y, want, 1e-6, &scale);
   }
   for (const Shape& shape :
@@ -194,9 +194,9 @@ TEST_P(CpuElementwise, SumsAreCloseToTheSumOfMagnitudes) {
     const Doubles wide = widened(x), sizes_of = magnitudes(wide);
     Floats y = poisoned({shape[-1]});
     Doubles want({shape[-1]}), scale({shape[-1]});
-    cpu_.sum_rows(x.view(), y.view());
-    reference_.sum_rows(wide.view(), want.view());
-    reference_.sum_rows(sizes_of.view(), scale.view());
+    cpu_.run(op::SumRows{x.view(), y.view()});
+    reference_.run(op::SumRows{wide.view(), want.view()});
+    reference_.run(op::SumRows{sizes_of.view(), scale.view()});
     expect_close(y, want, 1e-6, &scale);
   }
 }
@@ -205,12 +205,12 @@ TEST_P(CpuElementwise, ArgmaxTakesTheFirstOfEqualsAndANan) {
   Floats x({5, 4});
   x.values = {1, 3, 3, 2, kNan, 9, kNan, 1, -5, -4, -3, -4, 0, kInf, kNan, kNan, 2, 2, 2, 2};
   Array<int64_t> y({5}, -1);
-  cpu_.argmax(x.view(), y.view());
+  cpu_.run(op::Argmax{x.view(), y.view()});
   EXPECT_EQ(y.values, (std::vector<int64_t>{1, 0, 2, 2, 0}));
   const Floats big = random({999, 37}, 12);
   Array<int64_t> got({999}, -1), want({999}, -2);
-  cpu_.argmax(big.view(), got.view());
-  reference_.argmax(big.view(), want.view());
+  cpu_.run(op::Argmax{big.view(), got.view()});
+  reference_.run(op::Argmax{big.view(), want.view()});
   EXPECT_EQ(got.values, want.values);
 }
 
@@ -219,7 +219,7 @@ TEST(Cpu, RefusesDtypesThatItDoesNotComputeIn) {
   const Doubles x({4}, 1.0);
   Doubles y({4});
   try {
-    cpu.relu(x.view(), y.view());
+    cpu.run(op::Relu{x.view(), y.view()});
     FAIL() << "f64 was accepted";
   } catch (const DeviceError& e) {
     EXPECT_EQ(e.message(), "the device 'cpu' has no f64 relu");
@@ -227,8 +227,8 @@ TEST(Cpu, RefusesDtypesThatItDoesNotComputeIn) {
   }
   const Array<Half> h({4});
   Array<Half> to({4});
-  EXPECT_THROW(cpu.add(h.view(), h.view(), to.view()), DeviceError);
-  EXPECT_THROW(cpu.cast(x.view(), to.view()), DeviceError);
+  EXPECT_THROW(cpu.run(op::Add{h.view(), h.view(), to.view()}), DeviceError);
+  EXPECT_THROW(cpu.run(op::Cast{x.view(), to.view()}), DeviceError);
 }
 
 TEST(Cpu, SaysWhatItComputesWith) {

@@ -22,11 +22,11 @@ struct Statistics {
 
   explicit Statistics(int64_t c) : mean({c}), inv_std({c}), running_mean({c}, T(0.25)), running_var({c}, T(2)) {}
   void compute(Backend& backend, const Array<T>& x) {
-    backend.batch_norm_statistics({.x = x.view(),
-                                   .mean = mean.view(),
-                                   .inv_std = inv_std.view(),
-                                   .running_mean = running_mean.view(),
-                                   .running_var = running_var.view()});
+    backend.run(op::BatchNormStatistics{.x = x.view(),
+                                        .mean = mean.view(),
+                                        .inv_std = inv_std.view(),
+                                        .running_mean = running_mean.view(),
+                                        .running_var = running_var.view()});
   }
 };
 
@@ -68,8 +68,8 @@ TEST_P(CpuBatchNorm, RunningStatisticsMayBeAbsent) {
   const Floats x = random({4, 3, 3, 8}, 3);
   Statistics<float> with(8), without(8);
   with.compute(cpu_, x);
-  cpu_.batch_norm_statistics(
-      {.x = x.view(), .mean = without.mean.view(), .inv_std = without.inv_std.view(), .running_mean = {}, .running_var = {}});
+  cpu_.run(op::BatchNormStatistics{
+      .x = x.view(), .mean = without.mean.view(), .inv_std = without.inv_std.view(), .running_mean = {}, .running_var = {}});
   expect_same_bits(with.mean, without.mean);
   expect_same_bits(with.inv_std, without.inv_std);
 }
@@ -87,7 +87,7 @@ struct Operands {
         weight(random({shape[-1]}, 6)),
         bias(random({shape[-1]}, 7)) {}
 
-  BatchNormApply apply(bool with_residual, bool relu, Floats& y, Floats* normalized) const {
+  op::BatchNormApply apply(bool with_residual, bool relu, Floats& y, Floats* normalized) const {
     return {.x = x.view(),
             .mean = mean.view(),
             .inv_std = inv_std.view(),
@@ -104,18 +104,18 @@ struct Operands {
 Doubles reference_apply(ReferenceBackend& reference, const Operands& o, bool residual, bool relu) {
   const Doubles x = widened(o.x), mean = widened(o.mean), inv_std = widened(o.inv_std), weight = widened(o.weight), bias = widened(o.bias);
   Doubles y(o.x.shape);
-  reference.batch_norm_apply({.x = x.view(),
-                              .mean = mean.view(),
-                              .inv_std = inv_std.view(),
-                              .weight = weight.view(),
-                              .bias = bias.view(),
-                              .residual = {},
-                              .relu = false,
-                              .y = y.view(),
-                              .normalized = {}});
+  reference.run(op::BatchNormApply{.x = x.view(),
+                                   .mean = mean.view(),
+                                   .inv_std = inv_std.view(),
+                                   .weight = weight.view(),
+                                   .bias = bias.view(),
+                                   .residual = {},
+                                   .relu = false,
+                                   .y = y.view(),
+                                   .normalized = {}});
   const Doubles r = widened(o.residual);
-  if (residual) reference.add(std::as_const(y).view(), r.view(), y.view());
-  if (relu) reference.relu(std::as_const(y).view(), y.view());
+  if (residual) reference.run(op::Add{std::as_const(y).view(), r.view(), y.view()});
+  if (relu) reference.run(op::Relu{std::as_const(y).view(), y.view()});
   return y;
 }
 
@@ -125,7 +125,7 @@ TEST_P(CpuBatchNorm, ApplyWithResidualAndReluIsTheThreeStepsInOne) {
     for (const bool residual : {false, true}) {
       for (const bool relu : {false, true}) {
         Floats y = poisoned(shape);
-        cpu_.batch_norm_apply(o.apply(residual, relu, y, nullptr));
+        cpu_.run(o.apply(residual, relu, y, nullptr));
         expect_close(y, reference_apply(reference_, o, residual, relu), 1e-6, 3.0);
       }
     }
@@ -136,11 +136,11 @@ TEST_P(CpuBatchNorm, WatchingChangesNoBit) {
   for (const Shape& shape : shapes()) {
     const Operands o(shape);
     Floats plain = poisoned(shape);
-    cpu_.batch_norm_apply(o.apply(false, false, plain, nullptr));
+    cpu_.run(o.apply(false, false, plain, nullptr));
     for (const bool residual : {false, true}) {
       Floats alone = poisoned(shape), watched = poisoned(shape), normalized = poisoned(shape);
-      cpu_.batch_norm_apply(o.apply(residual, true, alone, nullptr));
-      cpu_.batch_norm_apply(o.apply(residual, true, watched, &normalized));
+      cpu_.run(o.apply(residual, true, alone, nullptr));
+      cpu_.run(o.apply(residual, true, watched, &normalized));
       expect_same_bits(alone, watched);
       expect_same_bits(normalized, plain);
     }
@@ -153,7 +153,7 @@ struct Gradients {
   explicit Gradients(const Shape& s) : dx(poisoned(s)), dresidual(poisoned(s)), dweight(poisoned({s[-1]})), dbias(poisoned({s[-1]})) {}
 };
 
-BatchNormBackward backward_call(const Operands& o, const Floats& y, bool relu, bool training) {
+op::BatchNormBackward backward_call(const Operands& o, const Floats& y, bool relu, bool training) {
   return {.dy = o.dy.view(),
           .x = o.x.view(),
           .mean = o.mean.view(),
@@ -172,22 +172,22 @@ void expect_reference_gradients(ReferenceBackend& reference, const Operands& o, 
                                 const Gradients& got) {
   Doubles g = widened(o.dy), dx(o.x.shape), dweight(o.mean.shape), dbias(o.mean.shape), scale(o.mean.shape);
   const Doubles wide_y = widened(y);
-  if (relu) reference.relu_backward(std::as_const(g).view(), wide_y.view(), g.view());
+  if (relu) reference.run(op::ReluBackward{std::as_const(g).view(), wide_y.view(), g.view()});
   const Doubles x = widened(o.x), mean = widened(o.mean), inv_std = widened(o.inv_std), weight = widened(o.weight);
-  reference.batch_norm_backward({.dy = std::as_const(g).view(),
-                                 .x = x.view(),
-                                 .mean = mean.view(),
-                                 .inv_std = inv_std.view(),
-                                 .weight = weight.view(),
-                                 .y = {},
-                                 .relu = false,
-                                 .training = training,
-                                 .dx = dx.view(),
-                                 .dresidual = {},
-                                 .dweight = dweight.view(),
-                                 .dbias = dbias.view()});
+  reference.run(op::BatchNormBackward{.dy = std::as_const(g).view(),
+                                      .x = x.view(),
+                                      .mean = mean.view(),
+                                      .inv_std = inv_std.view(),
+                                      .weight = weight.view(),
+                                      .y = {},
+                                      .relu = false,
+                                      .training = training,
+                                      .dx = dx.view(),
+                                      .dresidual = {},
+                                      .dweight = dweight.view(),
+                                      .dbias = dbias.view()});
   const Doubles sizes_of = magnitudes(g);
-  reference.sum_rows(sizes_of.view(), scale.view());  // sizes of dbias' terms; those of dweight are at most 4 times larger
+  reference.run(op::SumRows{sizes_of.view(), scale.view()});  // sizes of dbias' terms; those of dweight are at most 4 times larger
   expect_close(got.dbias, dbias, 1e-6, &scale);
   for (double& s : scale.values) s *= 4;
   expect_close(got.dweight, dweight, 1e-6, &scale);
@@ -199,16 +199,16 @@ TEST_P(CpuBatchNorm, BackwardAgreesWithTheReference) {
   for (const Shape& shape : shapes()) {
     const Operands o(shape);
     Floats y = poisoned(shape);
-    cpu_.batch_norm_apply(o.apply(true, true, y, nullptr));
+    cpu_.run(o.apply(true, true, y, nullptr));
     for (const bool relu : {false, true}) {
       for (const bool training : {false, true}) {
         Gradients got(shape);
-        BatchNormBackward call = backward_call(o, y, relu, training);
+        op::BatchNormBackward call = backward_call(o, y, relu, training);
         call.dx = got.dx.view();
         call.dresidual = got.dresidual.view();
         call.dweight = got.dweight.view();
         call.dbias = got.dbias.view();
-        cpu_.batch_norm_backward(call);
+        cpu_.run(call);
         expect_reference_gradients(reference_, o, y, relu, training, got);
       }
     }
@@ -219,23 +219,23 @@ TEST_P(CpuBatchNorm, GradientsThatNobodyWantsChangeNoneOfTheOthers) {
   const Shape shape{8, 9, 9, 40};
   const Operands o(shape);
   Floats y = poisoned(shape);
-  cpu_.batch_norm_apply(o.apply(true, true, y, nullptr));
+  cpu_.run(o.apply(true, true, y, nullptr));
   Gradients all(shape), one(shape);
-  BatchNormBackward call = backward_call(o, y, true, true);
+  op::BatchNormBackward call = backward_call(o, y, true, true);
   call.dx = all.dx.view();
   call.dresidual = all.dresidual.view();
   call.dweight = all.dweight.view();
   call.dbias = all.dbias.view();
-  cpu_.batch_norm_backward(call);
-  for (View BatchNormBackward::*wanted :
-       {&BatchNormBackward::dx, &BatchNormBackward::dresidual, &BatchNormBackward::dweight, &BatchNormBackward::dbias}) {
-    BatchNormBackward only = backward_call(o, y, true, true);
-    Floats Gradients::*field = wanted == &BatchNormBackward::dx          ? &Gradients::dx
-                               : wanted == &BatchNormBackward::dresidual ? &Gradients::dresidual
-                               : wanted == &BatchNormBackward::dweight   ? &Gradients::dweight
-                                                                         : &Gradients::dbias;
+  cpu_.run(call);
+  for (View op::BatchNormBackward::*wanted :
+       {&op::BatchNormBackward::dx, &op::BatchNormBackward::dresidual, &op::BatchNormBackward::dweight, &op::BatchNormBackward::dbias}) {
+    op::BatchNormBackward only = backward_call(o, y, true, true);
+    Floats Gradients::*field = wanted == &op::BatchNormBackward::dx          ? &Gradients::dx
+                               : wanted == &op::BatchNormBackward::dresidual ? &Gradients::dresidual
+                               : wanted == &op::BatchNormBackward::dweight   ? &Gradients::dweight
+                                                                             : &Gradients::dbias;
     only.*wanted = (one.*field).view();
-    cpu_.batch_norm_backward(only);
+    cpu_.run(only);
     expect_same_bits(one.*field, all.*field);
   }
 }
@@ -254,13 +254,13 @@ TEST_P(CpuBatchNorm, AnEmptyBatchHasNoGradients) {
   const Shape shape{0, 4, 4, 8};
   const Operands o(shape);
   Floats y(shape);
-  cpu_.batch_norm_apply(o.apply(true, true, y, nullptr));
+  cpu_.run(o.apply(true, true, y, nullptr));
   Gradients got(shape);
-  BatchNormBackward call = backward_call(o, y, true, true);
+  op::BatchNormBackward call = backward_call(o, y, true, true);
   call.dx = got.dx.view();
   call.dweight = got.dweight.view();
   call.dbias = got.dbias.view();
-  cpu_.batch_norm_backward(call);
+  cpu_.run(call);
   for (size_t c = 0; c < 8; ++c) {
     EXPECT_EQ(got.dweight.values[c], 0.f);
     EXPECT_EQ(got.dbias.values[c], 0.f);

@@ -28,12 +28,12 @@ TEST_P(CpuPooling, MaxPoolAndItsGradientAgreeWithTheReference) {
       Array<uint8_t> index(out, 255), want_index(out, 254);
       Doubles want(out), want_dx(shape);
       const Doubles wide = widened(x), wide_dy = widened(dy);
-      cpu_.max_pool2d(x.view(), spec, y.view(), index.view());
-      reference_.max_pool2d(wide.view(), spec, want.view(), want_index.view());
+      cpu_.run(op::MaxPool2d{x.view(), spec, y.view(), index.view()});
+      reference_.run(op::MaxPool2d{wide.view(), spec, want.view(), want_index.view()});
       expect_close(y, want, 0);
       ASSERT_EQ(index.values, want_index.values);
-      cpu_.max_pool2d_backward(dy.view(), std::as_const(index).view(), spec, dx.view());
-      reference_.max_pool2d_backward(wide_dy.view(), std::as_const(index).view(), spec, want_dx.view());
+      cpu_.run(op::MaxPool2dBackward{dy.view(), std::as_const(index).view(), spec, dx.view()});
+      reference_.run(op::MaxPool2dBackward{wide_dy.view(), std::as_const(index).view(), spec, want_dx.view()});
       expect_close(dx, want_dx, 1e-6, 25.0);
     }
   }
@@ -54,19 +54,19 @@ TEST_P(CpuPooling, AdaptivePoolsAndTheirGradientsAgreeWithTheReference) {
     const Doubles wide = widened(x), wide_tied = widened(tied_x), wide_dy = widened(dy);
     Floats y = poisoned(out), dx = poisoned(shape);
     Doubles want(out), want_dx(shape);
-    cpu_.adaptive_avg_pool2d(x.view(), y.view());
-    reference_.adaptive_avg_pool2d(wide.view(), want.view());
+    cpu_.run(op::AdaptiveAvgPool2d{x.view(), y.view()});
+    reference_.run(op::AdaptiveAvgPool2d{wide.view(), want.view()});
     expect_close(y, want, 1e-6, 1.0);
-    cpu_.adaptive_avg_pool2d_backward(dy.view(), dx.view());
-    reference_.adaptive_avg_pool2d_backward(wide_dy.view(), want_dx.view());
+    cpu_.run(op::AdaptiveAvgPool2dBackward{dy.view(), dx.view()});
+    reference_.run(op::AdaptiveAvgPool2dBackward{wide_dy.view(), want_dx.view()});
     expect_close(dx, want_dx, 1e-6, 1.0);
     Array<int64_t> index(out, -1), want_index(out, -2);
-    cpu_.adaptive_max_pool2d(tied_x.view(), y.view(), index.view());
-    reference_.adaptive_max_pool2d(wide_tied.view(), want.view(), want_index.view());
+    cpu_.run(op::AdaptiveMaxPool2d{tied_x.view(), y.view(), index.view()});
+    reference_.run(op::AdaptiveMaxPool2d{wide_tied.view(), want.view(), want_index.view()});
     expect_close(y, want, 0);
     ASSERT_EQ(index.values, want_index.values);
-    cpu_.adaptive_max_pool2d_backward(dy.view(), std::as_const(index).view(), dx.view());
-    reference_.adaptive_max_pool2d_backward(wide_dy.view(), std::as_const(index).view(), want_dx.view());
+    cpu_.run(op::AdaptiveMaxPool2dBackward{dy.view(), std::as_const(index).view(), dx.view()});
+    reference_.run(op::AdaptiveMaxPool2dBackward{wide_dy.view(), std::as_const(index).view(), want_dx.view()});
     expect_close(dx, want_dx, 1e-6, 9.0);
   }
 }
@@ -78,18 +78,18 @@ TEST_P(CpuPooling, ConcatPoolIsTheMaximumThenTheAverage) {
     const Floats x = random(shape, 6), dy = random(out, 7);
     Floats y = poisoned(out), dx = poisoned(shape), max = poisoned(cell), average = poisoned(cell), want = poisoned(out);
     Array<int64_t> index(cell, -1), want_index(cell, -2);
-    cpu_.adaptive_concat_pool2d(x.view(), y.view(), index.view());
-    cpu_.adaptive_max_pool2d(x.view(), max.view(), want_index.view());
-    cpu_.adaptive_avg_pool2d(x.view(), average.view());
-    cpu_.concat(max.view(), average.view(), want.view());
+    cpu_.run(op::AdaptiveConcatPool2d{x.view(), y.view(), index.view()});
+    cpu_.run(op::AdaptiveMaxPool2d{x.view(), max.view(), want_index.view()});
+    cpu_.run(op::AdaptiveAvgPool2d{x.view(), average.view()});
+    cpu_.run(op::Concat{max.view(), average.view(), want.view()});
     expect_same_bits(y, want);
     ASSERT_EQ(index.values, want_index.values);
     Floats dmax = poisoned(cell), daverage = poisoned(cell), from_max = poisoned(shape), from_average = poisoned(shape);
-    cpu_.adaptive_concat_pool2d_backward(dy.view(), std::as_const(index).view(), dx.view());
-    cpu_.split(dy.view(), dmax.view(), daverage.view());
-    cpu_.adaptive_max_pool2d_backward(dmax.view(), std::as_const(index).view(), from_max.view());
-    cpu_.adaptive_avg_pool2d_backward(daverage.view(), from_average.view());
-    cpu_.add(from_max.view(), from_average.view(), from_max.view());
+    cpu_.run(op::AdaptiveConcatPool2dBackward{dy.view(), std::as_const(index).view(), dx.view()});
+    cpu_.run(op::Split{dy.view(), dmax.view(), daverage.view()});
+    cpu_.run(op::AdaptiveMaxPool2dBackward{dmax.view(), std::as_const(index).view(), from_max.view()});
+    cpu_.run(op::AdaptiveAvgPool2dBackward{daverage.view(), from_average.view()});
+    cpu_.run(op::Add{from_max.view(), from_average.view(), from_max.view()});
     expect_close(dx, widened(from_max), 1e-6, 10.0);
   }
 }
@@ -97,13 +97,13 @@ TEST_P(CpuPooling, ConcatPoolIsTheMaximumThenTheAverage) {
 TEST_P(CpuPooling, SplitUndoesConcatAndEitherSideMayBeAbsent) {
   const Floats a = random({5, 3, 7}, 8), b = random({5, 3, 33}, 9);
   Floats y = poisoned({5, 3, 40}), back_a = poisoned(a.shape), back_b = poisoned(b.shape);
-  cpu_.concat(a.view(), b.view(), y.view());
-  cpu_.split(y.view(), back_a.view(), back_b.view());
+  cpu_.run(op::Concat{a.view(), b.view(), y.view()});
+  cpu_.run(op::Split{y.view(), back_a.view(), back_b.view()});
   expect_same_bits(back_a, a);
   expect_same_bits(back_b, b);
   Floats only_a = poisoned(a.shape), only_b = poisoned(b.shape);
-  cpu_.split(y.view(), only_a.view(), {});
-  cpu_.split(y.view(), {}, only_b.view());
+  cpu_.run(op::Split{y.view(), only_a.view(), {}});
+  cpu_.run(op::Split{y.view(), {}, only_b.view()});
   expect_same_bits(only_a, a);
   expect_same_bits(only_b, b);
 }
@@ -113,8 +113,8 @@ TEST_P(CpuPooling, GradCamAgreesWithTheReference) {
   const Doubles wide = widened(activation), wide_gradient = widened(gradient);
   Floats weights = poisoned({3, 33}), map = poisoned({3, 7, 5});
   Doubles want_weights({3, 33}), want_map({3, 7, 5});
-  cpu_.grad_cam(activation.view(), gradient.view(), weights.view(), map.view());
-  reference_.grad_cam(wide.view(), wide_gradient.view(), want_weights.view(), want_map.view());
+  cpu_.run(op::GradCam{activation.view(), gradient.view(), weights.view(), map.view()});
+  reference_.run(op::GradCam{wide.view(), wide_gradient.view(), want_weights.view(), want_map.view()});
   expect_close(weights, want_weights, 1e-6, 1.0);
   expect_close(map, want_map, 1e-6, 5.0);
 }

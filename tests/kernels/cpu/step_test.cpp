@@ -16,14 +16,14 @@ TEST_P(CpuStep, SoftmaxAndCrossEntropyAgreeWithTheReference) {
     for (int64_t n = 0; n < shape[0]; ++n) targets.values[static_cast<size_t>(n)] = (n * 7) % shape[1];
     Floats y = poisoned(shape), losses = poisoned({shape[0]}), dlogits = poisoned(shape), alone = poisoned({shape[0]});
     Doubles want_y(shape), want_losses({shape[0]}), want_dlogits(shape);
-    cpu_.softmax(logits.view(), y.view());
-    reference_.softmax(wide.view(), want_y.view());
+    cpu_.run(op::Softmax{logits.view(), y.view()});
+    reference_.run(op::Softmax{wide.view(), want_y.view()});
     expect_close(y, want_y, 1e-7, 1.0);
-    cpu_.cross_entropy(logits.view(), std::as_const(targets).view(), losses.view(), dlogits.view());
-    reference_.cross_entropy(wide.view(), std::as_const(targets).view(), want_losses.view(), want_dlogits.view());
+    cpu_.run(op::CrossEntropy{logits.view(), std::as_const(targets).view(), losses.view(), dlogits.view()});
+    reference_.run(op::CrossEntropy{wide.view(), std::as_const(targets).view(), want_losses.view(), want_dlogits.view()});
     expect_close(losses, want_losses, 1e-7, 60.0);
     expect_close(dlogits, want_dlogits, 1e-6, 1.0);
-    cpu_.cross_entropy(logits.view(), std::as_const(targets).view(), alone.view(), {});
+    cpu_.run(op::CrossEntropy{logits.view(), std::as_const(targets).view(), alone.view(), {}});
     expect_same_bits(alone, losses);
   }
 }
@@ -34,7 +34,7 @@ TEST_P(CpuStep, LogitsThatWouldOverflowGiveFiniteLosses) {
   Array<int64_t> targets({2});
   targets.values = {0, 0};
   Floats losses = poisoned({2}), dlogits = poisoned({2, 3});
-  cpu_.cross_entropy(logits.view(), std::as_const(targets).view(), losses.view(), dlogits.view());
+  cpu_.run(op::CrossEntropy{logits.view(), std::as_const(targets).view(), losses.view(), dlogits.view()});
   EXPECT_EQ(losses.values, (std::vector<float>{0.f, 0.f}));
   EXPECT_EQ(dlogits.values, std::vector<float>(6, 0.f));
 }
@@ -68,7 +68,7 @@ struct Parameters {
                          .weight_decay = i % 2 == 0 ? 0.01 : 0.0,
                          .step = steps[i].view()});
     }
-    backend.adam(tensors, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-5}, {});
+    backend.run(op::Adam{tensors, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-5}, {}});
   }
 };
 
@@ -91,7 +91,7 @@ TEST_P(CpuStep, TenStepsOfAdamOnManyTensorsAgreeWithTheReference) {
   }
 }
 
-TEST_P(CpuStep, AnEmptyListOfTensorsIsNoStep) { EXPECT_NO_THROW(cpu_.adam({}, {}, {})); }
+TEST_P(CpuStep, AnEmptyListOfTensorsIsNoStep) { EXPECT_NO_THROW(cpu_.run(op::Adam{{}, {}, {}})); }
 
 }  // namespace
 }  // namespace mirilla::test

@@ -69,11 +69,11 @@ struct Step {
       }
       tensors.push_back(t);
     }
-    if (!has_state) return backend.adam(tensors, kSpec, {});
-    if (in[0].dtype == DType::f32) return backend.adam(tensors, kSpec, in[0]);
+    if (!has_state) return backend.run(op::Adam{tensors, kSpec, {}});
+    if (in[0].dtype == DType::f32) return backend.run(op::Adam{tensors, kSpec, in[0]});
     std::array<float, kScalerState> state{};  // the reference's, whose other numbers are f64; its memory is the host's
     for (size_t i = 0; i < state.size(); ++i) state[i] = static_cast<float>(in[0].data<double>()[i]);
-    backend.adam(tensors, kSpec, ConstView{state.data(), {kScalerState}, DType::f32, 0, 0, true});
+    backend.run(op::Adam{tensors, kSpec, ConstView{state.data(), {kScalerState}, DType::f32, 0, 0, true}});
   }
 };
 
@@ -93,7 +93,7 @@ TEST(CudaAdam, TakesMoreTensorsThanALaunchHolds) {
   expect_equal_to_reference(Step{.sizes = std::vector<int64_t>(800, 3)}.as_case("and more"), DType::f32);
 }
 
-TEST(CudaAdam, OfNothingIsNoStep) { EXPECT_NO_THROW(device_under_test().backend().adam({}, kSpec, {})); }
+TEST(CudaAdam, OfNothingIsNoStep) { EXPECT_NO_THROW(device_under_test().backend().run(op::Adam{{}, kSpec, {}})); }
 
 // No decay, no moments, no count, no copy: no bit changes.
 TEST(CudaAdam, SkipsEverythingAfterAnOverflow) {
@@ -125,7 +125,7 @@ double overflow_of(std::vector<Values> gradients, DType type, bool sliced = fals
     std::vector<ConstView> all(in.begin(), in.end());
     if (sliced)
       for (ConstView& gradient : all) gradient = tail(gradient);
-    backend.check_finite(all, out[0]);
+    backend.run(op::CheckFinite{all, out[0]});
   };
   const auto state = run_on(device_under_test(), c, type)[0];
   EXPECT_EQ(state[0], 8);
@@ -174,7 +174,7 @@ TEST(CudaUpdateScale, FollowsTheRuleStepByStep) {
     const auto flag = static_cast<float>(overflow);
     device.copy_from_host(static_cast<float*>(state.view().address) + 2, &flag, sizeof flag);
     step_scaler(want, spec);
-    device.backend().update_scale(state.view(), spec);
+    device.backend().run(op::UpdateScale{state.view(), spec});
     const auto got = state.read();
     for (size_t i = 0; i < kScalerState; ++i) ASSERT_EQ(got[i], double{want[i]});
   }

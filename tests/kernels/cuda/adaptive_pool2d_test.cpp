@@ -31,7 +31,7 @@ Values few_values(const Shape& x) {
 
 Case average(const Pooling& p, DType type) {
   Case c{.name = p.name("average"), .in = {uniform(p.x, 1)}, .out = {room(p.y())}, .run = [](Backend& b, auto in, auto out) {
-           b.adaptive_avg_pool2d(in[0], out[0]);
+           b.run(op::AdaptiveAvgPool2d{in[0], out[0]});
          }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
@@ -39,7 +39,7 @@ Case average(const Pooling& p, DType type) {
 
 Case average_backward(const Pooling& p, DType type) {
   Case c{.name = p.name("average, backward"), .in = {uniform(p.y(), 1)}, .out = {room(p.x)}, .run = [](Backend& b, auto in, auto out) {
-           b.adaptive_avg_pool2d_backward(in[0], out[0]);
+           b.run(op::AdaptiveAvgPool2dBackward{in[0], out[0]});
          }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
@@ -49,7 +49,9 @@ Case largest(const Pooling& p) {
   return {.name = p.name("max"),
           .in = {few_values(p.x)},
           .out = {room(p.y()), room(p.y(), DType::i64)},
-          .run = [](Backend& b, auto in, auto out) { b.adaptive_max_pool2d(in[0], out[0], out[1]); }};
+          .run = [](Backend& b, auto in, auto out) {
+            b.run(op::AdaptiveMaxPool2d{in[0], out[0], out[1]});
+          }};
 }
 
 Values winners(const Pooling& p) { return {p.y(), run_on(open_device("reference"), largest(p), DType::f64)[1], DType::i64}; }
@@ -57,7 +59,7 @@ Values winners(const Pooling& p) { return {p.y(), run_on(open_device("reference"
 Case largest_backward(const Pooling& p, DType type) {
   Case c{
       .name = p.name("max, backward"), .in = {uniform(p.y(), 2), winners(p)}, .out = {room(p.x)}, .run = [](Backend& b, auto in, auto out) {
-        b.adaptive_max_pool2d_backward(in[0], in[1], out[0]);
+        b.run(op::AdaptiveMaxPool2dBackward{in[0], in[1], out[0]});
       }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
@@ -75,11 +77,11 @@ Case both(const Pooling& p, DType type) {
          .in = {few_values(p.x)},
          .out = {room(p.joined()), room(p.y(), DType::i64)},
          .run = [p](Backend& b, auto in, auto out) {
-           if (b.has(Fused::adaptive_concat_pool2d)) return b.adaptive_concat_pool2d(in[0], out[0], out[1]);
+           if (b.has<op::AdaptiveConcatPool2d>()) return b.run(op::AdaptiveConcatPool2d{in[0], out[0], out[1]});
            Host most(p.y()), mean(p.y());
-           b.adaptive_max_pool2d(in[0], most.view, out[1]);
-           b.adaptive_avg_pool2d(in[0], mean.view);
-           b.concat(most.view, mean.view, out[0]);
+           b.run(op::AdaptiveMaxPool2d{in[0], most.view, out[1]});
+           b.run(op::AdaptiveAvgPool2d{in[0], mean.view});
+           b.run(op::Concat{most.view, mean.view, out[0]});
          }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
@@ -90,12 +92,12 @@ Case both_backward(const Pooling& p, DType type) {
          .in = {uniform(p.joined(), 2), winners(p)},
          .out = {room(p.x)},
          .run = [p](Backend& b, auto in, auto out) {
-           if (b.has(Fused::adaptive_concat_pool2d)) return b.adaptive_concat_pool2d_backward(in[0], in[1], out[0]);
+           if (b.has<op::AdaptiveConcatPool2d>()) return b.run(op::AdaptiveConcatPool2dBackward{in[0], in[1], out[0]});
            Host most(p.y()), mean(p.y()), of_most(p.x), of_mean(p.x);
-           b.split(in[0], most.view, mean.view);
-           b.adaptive_max_pool2d_backward(most.view, in[1], of_most.view);
-           b.adaptive_avg_pool2d_backward(mean.view, of_mean.view);
-           b.add(of_most.view, of_mean.view, out[0]);
+           b.run(op::Split{in[0], most.view, mean.view});
+           b.run(op::AdaptiveMaxPool2dBackward{most.view, in[1], of_most.view});
+           b.run(op::AdaptiveAvgPool2dBackward{mean.view, of_mean.view});
+           b.run(op::Add{of_most.view, of_mean.view, out[0]});
          }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
@@ -151,9 +153,11 @@ TEST_P(CudaAdaptivePool2d, WorksOnSlicesThatStartAnywhere) {
   const Pooling p{{3, 5, 3, 3}, 2, 2};
   Case forward = largest(p), backward = average_backward(p, GetParam());
   forward.run = [](Backend& b, auto in, auto out) {
-    b.adaptive_max_pool2d(without_first_row(in[0]), without_first_row(out[0]), without_first_row(out[1]));
+    b.run(op::AdaptiveMaxPool2d{without_first_row(in[0]), without_first_row(out[0]), without_first_row(out[1])});
   };
-  backward.run = [](Backend& b, auto in, auto out) { b.adaptive_avg_pool2d_backward(without_first_row(in[0]), without_first_row(out[0])); };
+  backward.run = [](Backend& b, auto in, auto out) {
+    b.run(op::AdaptiveAvgPool2dBackward{without_first_row(in[0]), without_first_row(out[0])});
+  };
   backward.magnitudes = magnitudes_by_reference(backward.in, backward.out, backward.run, GetParam());
   expect_equal_to_reference(forward, GetParam());
   expect_equal_to_reference(backward, GetParam());
@@ -168,9 +172,9 @@ TEST_P(CudaAdaptivePool2d, OfNothingIsNothing) {
 TEST(CudaAdaptivePool2dLimits, SaysWhichSidesAreTooLong) {
   Backend& backend = device_under_test().backend();
   const View x{nullptr, {1, 1 << 20, 1, 1}, DType::f32, true}, y{nullptr, {1, 1 << 12, 1, 1}, DType::f32, true};
-  EXPECT_THROW(backend.adaptive_avg_pool2d(x, y), DeviceError);
+  EXPECT_THROW(backend.run(op::AdaptiveAvgPool2d{x, y}), DeviceError);
   const View many{nullptr, {1 << 20, 1 << 7, 1 << 7, 1}, DType::f32, true};
-  EXPECT_THROW(backend.adaptive_avg_pool2d(many, many), DeviceError);
+  EXPECT_THROW(backend.run(op::AdaptiveAvgPool2d{many, many}), DeviceError);
 }
 
 }  // namespace

@@ -15,16 +15,19 @@ TEST_P(CudaAdd, AddsAtEverySize) {
     expect_equal_to_reference({.name = "add " + std::to_string(n),
                                .in = {uniform({n}, 1), uniform({n}, 2)},
                                .out = {room({n})},
-                               .run = [](Backend& b, auto in, auto out) { b.add(in[0], in[1], out[0]); }},
+                               .run =
+                                   [](Backend& b, auto in, auto out) {
+                                     b.run(op::Add{in[0], in[1], out[0]});
+                                   }},
                               GetParam());
 }
 
 TEST_P(CudaAdd, AddsIntoEitherOfTheTwo) {
   const Case first{.name = "a += b", .in = {uniform({777}, 1)}, .out = {uniform({777}, 2)}, .run = [](Backend& b, auto in, auto out) {
-                     b.add(out[0], in[0], out[0]);
+                     b.run(op::Add{out[0], in[0], out[0]});
                    }};
   Case second = first;
-  second.run = [](Backend& b, auto in, auto out) { b.add(in[0], out[0], out[0]); };
+  second.run = [](Backend& b, auto in, auto out) { b.run(op::Add{in[0], out[0], out[0]}); };
   expect_equal_to_reference(first, GetParam());
   expect_equal_to_reference(second, GetParam());
   expect_same_in_any_order(first, GetParam());
@@ -35,7 +38,10 @@ TEST_P(CudaAdd, MultipliesByATensorAtEverySize) {
     expect_equal_to_reference({.name = "multiply " + std::to_string(n),
                                .in = {uniform({n}, 1), uniform({n}, 2)},
                                .out = {room({n})},
-                               .run = [](Backend& b, auto in, auto out) { b.multiply(in[0], in[1], out[0]); }},
+                               .run =
+                                   [](Backend& b, auto in, auto out) {
+                                     b.run(op::Multiply{in[0], in[1], out[0]});
+                                   }},
                               GetParam());
 }
 
@@ -44,7 +50,10 @@ TEST_P(CudaAdd, MultipliesByOneElementAtEverySize) {
     expect_equal_to_reference({.name = "multiply by one " + std::to_string(n),
                                .in = {uniform({n}, 1), uniform({}, 2)},
                                .out = {room({n})},
-                               .run = [](Backend& b, auto in, auto out) { b.multiply(in[0], in[1], out[0]); }},
+                               .run =
+                                   [](Backend& b, auto in, auto out) {
+                                     b.run(op::Multiply{in[0], in[1], out[0]});
+                                   }},
                               GetParam());
 }
 
@@ -53,7 +62,9 @@ TEST_P(CudaAdd, RoundsAnF32TimesOneElementToTheTypeOfY) {
     const Case c{.name = "multiply, f32 in " + std::to_string(n),
                  .in = {uniform_f32({n}, 1), uniform_f32({1}, 2)},
                  .out = {room({n})},
-                 .run = [](Backend& b, auto in, auto out) { b.multiply(in[0], in[1], out[0]); }};
+                 .run = [](Backend& b, auto in, auto out) {
+                   b.run(op::Multiply{in[0], in[1], out[0]});
+                 }};
     expect_equal_to_reference(c, GetParam());
     if (n == 1025) expect_same_in_any_order(c, GetParam());
   }
@@ -63,7 +74,10 @@ TEST_P(CudaAdd, MultipliesInPlace) {
   expect_equal_to_reference({.name = "a *= b",
                              .in = {uniform({777}, 1)},
                              .out = {uniform({777}, 2)},
-                             .run = [](Backend& b, auto in, auto out) { b.multiply(out[0], in[0], out[0]); }},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.run(op::Multiply{out[0], in[0], out[0]});
+                                 }},
                             GetParam());
 }
 
@@ -73,12 +87,18 @@ TEST_P(CudaAdd, ScalesAtEverySizeAndInPlace) {
     expect_equal_to_reference({.name = "scale " + std::to_string(n),
                                .in = {uniform({n}, 1)},
                                .out = {room({n})},
-                               .run = [](Backend& b, auto in, auto out) { b.scale(in[0], -0.25, out[0]); }},
+                               .run =
+                                   [](Backend& b, auto in, auto out) {
+                                     b.run(op::Scale{in[0], -0.25, out[0]});
+                                   }},
                               GetParam());
   expect_equal_to_reference({.name = "scale in place",
                              .in = {},
                              .out = {uniform({777}, 1)},
-                             .run = [](Backend& b, auto, auto out) { b.scale(out[0], 1.0 / 3, out[0]); },
+                             .run =
+                                 [](Backend& b, auto, auto out) {
+                                   b.run(op::Scale{out[0], 1.0 / 3, out[0]});
+                                 },
                              .magnitudes = magnitudes_of_results},
                             GetParam(), 0x1p-24);
 }
@@ -90,9 +110,9 @@ TEST_P(CudaAdd, WorksOnSlicesThatStartAnywhere) {
                                .out = {room({n + 1}), room({n + 1}), room({n + 1})},
                                .run =
                                    [](Backend& b, auto in, auto out) {
-                                     b.add(tail(in[0]), tail(in[1]), tail(out[0]));
-                                     b.multiply(tail(in[0]), tail(in[1]), tail(out[1]));
-                                     b.scale(tail(in[0]), 2, tail(out[2]));
+                                     b.run(op::Add{tail(in[0]), tail(in[1]), tail(out[0])});
+                                     b.run(op::Multiply{tail(in[0]), tail(in[1]), tail(out[1])});
+                                     b.run(op::Scale{tail(in[0]), 2, tail(out[2])});
                                    }},
                               GetParam());
 }
@@ -102,7 +122,10 @@ TEST_P(CudaAdd, ScalesALongSliceInPlace) {
   expect_equal_to_reference({.name = "a slice in place",
                              .in = {},
                              .out = {uniform({20001}, 1)},
-                             .run = [](Backend& b, auto, auto out) { b.scale(tail(out[0]), 2, tail(out[0])); }},
+                             .run =
+                                 [](Backend& b, auto, auto out) {
+                                   b.run(op::Scale{tail(out[0]), 2, tail(out[0])});
+                                 }},
                             GetParam());
 }
 
@@ -113,8 +136,8 @@ TEST_P(CudaAdd, TakesWhatIsNotFinite) {
                              .out = {room({6}), room({6})},
                              .run =
                                  [](Backend& b, auto in, auto out) {
-                                   b.add(in[0], in[1], out[0]);
-                                   b.multiply(in[0], in[1], out[1]);
+                                   b.run(op::Add{in[0], in[1], out[0]});
+                                   b.run(op::Multiply{in[0], in[1], out[1]});
                                  }},
                             GetParam());
 }
@@ -126,9 +149,9 @@ TEST_P(CudaAdd, AddsABiasToRowsOfAnyLength) {
                    .in = {uniform({rows, channels}, 1), uniform({channels}, 2), uniform_f32({channels}, 3), uniform({channels + 1}, 4)},
                    .out = {room({rows, channels}), room({rows, channels}), room({rows, channels})},
                    .run = [](Backend& b, auto in, auto out) {
-                     b.add_bias(in[0], in[1], out[0]);
-                     b.add_bias(in[0], in[2], out[1]);        // f32 beside a half x
-                     b.add_bias(in[0], tail(in[3]), out[2]);  // a slice
+                     b.run(op::AddBias{in[0], in[1], out[0]});
+                     b.run(op::AddBias{in[0], in[2], out[1]});        // f32 beside a half x
+                     b.run(op::AddBias{in[0], tail(in[3]), out[2]});  // a slice
                    }};
       expect_equal_to_reference(c, GetParam());
       if (channels == 33) expect_same_in_any_order(c, GetParam());
@@ -139,7 +162,10 @@ TEST_P(CudaAdd, AddsABiasInPlace) {
   expect_equal_to_reference({.name = "x += bias",
                              .in = {uniform({33}, 1)},
                              .out = {uniform({2, 3, 5, 33}, 2)},
-                             .run = [](Backend& b, auto in, auto out) { b.add_bias(out[0], in[0], out[0]); }},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.run(op::AddBias{out[0], in[0], out[0]});
+                                 }},
                             GetParam());
 }
 
@@ -149,10 +175,10 @@ TEST_P(CudaAdd, OfNothingIsNothing) {
                              .out = {room({0, 4})},
                              .run =
                                  [](Backend& b, auto in, auto out) {
-                                   b.add(in[0], in[0], out[0]);
-                                   b.multiply(in[0], in[2], out[0]);
-                                   b.scale(in[0], 2, out[0]);
-                                   b.add_bias(in[0], in[1], out[0]);
+                                   b.run(op::Add{in[0], in[0], out[0]});
+                                   b.run(op::Multiply{in[0], in[2], out[0]});
+                                   b.run(op::Scale{in[0], 2, out[0]});
+                                   b.run(op::AddBias{in[0], in[1], out[0]});
                                  }},
                             GetParam());
 }

@@ -32,13 +32,13 @@ template <class T>
 std::vector<double> run(Device& device, const Batch& batch, ConstView pictures, ConstView places) {
   const Buffer<float> rows(device, {batch.n, kAugmentParameters}, batch.rows);
   Buffer<T> y(device, {batch.n, batch.out_height, batch.out_width, 3});
-  device.backend().augment({.pictures = pictures,
-                            .parameters = rows,
-                            .places = places,
-                            .lighting = batch.lighting,
-                            .mean = batch.mean,
-                            .std = batch.std,
-                            .y = y});
+  device.backend().run(op::Augment{.pictures = pictures,
+                                   .parameters = rows,
+                                   .places = places,
+                                   .lighting = batch.lighting,
+                                   .mean = batch.mean,
+                                   .std = batch.std,
+                                   .y = y});
   std::vector<double> values;
   for (const T& value : y.values()) {
     if constexpr (sizeof(T) == 2)

@@ -31,7 +31,7 @@ std::vector<Values> operands(const Shape& shape) {
           mask_of(y)};
 }
 
-BatchNormBackward backward_call(std::span<const ConstView> in, std::span<const View> out, Relu relu, bool training) {
+op::BatchNormBackward backward_call(std::span<const ConstView> in, std::span<const View> out, Relu relu, bool training) {
   return {.dy = in[0],
           .x = in[1],
           .mean = in[2],
@@ -73,15 +73,15 @@ Case backward_case(const Shape& shape, Relu relu, bool training) {
           .out = {room(shape), room(shape), room({c}, DType::f32), room({c}, DType::f32)},
           .run =
               [=](Backend& b, auto views, auto out) {
-                BatchNormBackward call = backward_call(views, out, relu, training);
-                if (!b.has(Fused::batch_norm_add_relu)) {
+                op::BatchNormBackward call = backward_call(views, out, relu, training);
+                if (!b.has<op::BatchNormAddRelu>()) {
                   if (relu == Relu::none)
-                    b.cast(views[0], out[1]);
+                    b.run(op::Cast{views[0], out[1]});
                   else
-                    b.relu_backward(views[0], views[5], out[1]);
+                    b.run(op::ReluBackward{views[0], views[5], out[1]});
                   call.dy = out[1], call.relu = false, call.dresidual = {}, call.y = call.mask = {};
                 }
-                b.batch_norm_backward(call);
+                b.run(call);
               },
           .magnitudes = [=](const auto&) { return sizes_of(in, relu != Relu::none, training); }};
 }
@@ -137,10 +137,10 @@ TEST_P(CudaBatchNormBackward, OnASliceThatSuitsNoVector) {
   for (const size_t i : {0, 1, 5}) c.in[i] = moved_by_one(c.in[i]);
   c.out[0].shape = c.out[1].shape = flat_and_one(shape);
   c.run = [shape](Backend& b, auto in, auto out) {
-    BatchNormBackward call = backward_call(in, out, Relu::by_y, true);
+    op::BatchNormBackward call = backward_call(in, out, Relu::by_y, true);
     call.dy = one_further(call.dy, shape), call.x = one_further(call.x, shape), call.y = one_further(call.y, shape);
     call.dx = one_further(call.dx, shape), call.dresidual = one_further(call.dresidual, shape);
-    b.batch_norm_backward(call);
+    b.run(call);
   };
   const auto want = run_on(device_under_test(), aligned, GetParam()), got = run_on(device_under_test(), c, GetParam());
   EXPECT_EQ(std::vector(got[1].begin() + 1, got[1].end()), want[1]);
@@ -159,22 +159,23 @@ TEST_P(CudaBatchNormBackward, AnyScheduleGivesTheSameBits) {
   for (const Shape& shape : {Shape{300, 16}, Shape{90, 5}}) {
     const int64_t c = shape[-1];
     const Case backward = backward_case(shape, Relu::by_mask, true);
-    const Case forward{.name = {},
-                       .in = {uniform(shape, 1), uniform_f32({c}, 2), uniform_f32({c}, 3), uniform(shape, 4)},
-                       .out = {room({c}, DType::f32), room({c}, DType::f32), room(shape), room({(shape.numel() + 7) / 8}, DType::u8)},
-                       .run = [](Backend& b, auto in, auto out) {
-                         b.batch_norm_statistics({.x = in[0], .mean = out[0], .inv_std = out[1], .running_mean = {}, .running_var = {}});
-                         b.batch_norm_apply({.x = in[0],
-                                             .mean = out[0],
-                                             .inv_std = out[1],
-                                             .weight = in[1],
-                                             .bias = in[2],
-                                             .residual = in[3],
-                                             .relu = true,
-                                             .y = out[2],
-                                             .normalized = {},
-                                             .mask = out[3]});
-                       }};
+    const Case forward{
+        .name = {},
+        .in = {uniform(shape, 1), uniform_f32({c}, 2), uniform_f32({c}, 3), uniform(shape, 4)},
+        .out = {room({c}, DType::f32), room({c}, DType::f32), room(shape), room({(shape.numel() + 7) / 8}, DType::u8)},
+        .run = [](Backend& b, auto in, auto out) {
+          b.run(op::BatchNormStatistics{.x = in[0], .mean = out[0], .inv_std = out[1], .running_mean = {}, .running_var = {}});
+          b.run(op::BatchNormApply{.x = in[0],
+                                   .mean = out[0],
+                                   .inv_std = out[1],
+                                   .weight = in[1],
+                                   .bias = in[2],
+                                   .residual = in[3],
+                                   .relu = true,
+                                   .y = out[2],
+                                   .normalized = {},
+                                   .mask = out[3]});
+        }};
     const auto want_forward = run_on(device_under_test(), forward, GetParam());
     const auto want_backward = run_on(device_under_test(), backward, GetParam());
     for (const uint64_t seed : {1, 2, 3}) {

@@ -43,8 +43,8 @@ Case statistics_case(const std::string& name, const Values& x, double eps = 1e-5
           .out = {room({c}, DType::f32), room({c}, DType::f32), running(c, 0.25), running(c, 2)},
           .run =
               [eps](Backend& b, auto in, auto out) {
-                b.batch_norm_statistics(
-                    {.x = in[0], .eps = eps, .mean = out[0], .inv_std = out[1], .running_mean = out[2], .running_var = out[3]});
+                b.run(op::BatchNormStatistics{
+                    .x = in[0], .eps = eps, .mean = out[0], .inv_std = out[1], .running_mean = out[2], .running_var = out[3]});
               },
           .magnitudes =
               [](const auto& want) {
@@ -66,8 +66,8 @@ TEST_P(CudaBatchNorm, StatisticsOfASliceThatSuitsNoVector) {
     Case c = statistics_case("a slice", uniform(shape, 1));
     c.in[0] = moved_by_one(c.in[0]);
     c.run = [shape](Backend& b, auto in, auto out) {
-      b.batch_norm_statistics(
-          {.x = one_further(in[0], shape), .mean = out[0], .inv_std = out[1], .running_mean = out[2], .running_var = out[3]});
+      b.run(op::BatchNormStatistics{
+          .x = one_further(in[0], shape), .mean = out[0], .inv_std = out[1], .running_mean = out[2], .running_var = out[3]});
     };
     expect_equal_to_reference(c, GetParam());
   }
@@ -155,7 +155,7 @@ std::vector<Values> operands(const Shape& shape) {
           uniform_f32({c}, 4), uniform_f32({c}, 5, -1, 1),     uniform(shape, 6)};
 }
 
-BatchNormApply apply_call(std::span<const ConstView> in, bool residual, bool relu) {
+op::BatchNormApply apply_call(std::span<const ConstView> in, bool residual, bool relu) {
   return {.x = in[0],
           .mean = in[1],
           .inv_std = in[2],
@@ -169,13 +169,13 @@ BatchNormApply apply_call(std::span<const ConstView> in, bool residual, bool rel
 }
 
 /// In one call if the device has it, else in the three steps that it replaces. An absent `normalized` is skipped.
-void apply(Backend& b, BatchNormApply call) {
-  if (b.has(Fused::batch_norm_add_relu)) return b.batch_norm_apply(call);
+void apply(Backend& b, op::BatchNormApply call) {
+  if (b.has<op::BatchNormAddRelu>()) return b.run(call);
   const ConstView residual = std::exchange(call.residual, {});
   const bool relu = std::exchange(call.relu, false);
-  b.batch_norm_apply(call);
-  if (residual) b.add(call.y, residual, call.y);
-  if (relu) b.relu(call.y, call.y);
+  b.run(call);
+  if (residual) b.run(op::Add{call.y, residual, call.y});
+  if (relu) b.run(op::Relu{call.y, call.y});
 }
 
 Case apply_case(const Shape& shape, bool residual, bool relu) {
@@ -185,7 +185,7 @@ Case apply_case(const Shape& shape, bool residual, bool relu) {
           .out = {room(shape), room(shape)},
           .run =
               [=](Backend& b, auto views, auto out) {
-                BatchNormApply call = apply_call(views, residual, relu);
+                op::BatchNormApply call = apply_call(views, residual, relu);
                 call.y = out[0], call.normalized = out[1];
                 apply(b, call);
               },
@@ -223,9 +223,9 @@ std::vector<std::vector<double>> masked(const Shape& shape, std::vector<Values> 
                .in = std::move(in),
                .out = {room(shape), room({(shape.numel() + 7) / 8}, DType::u8)},
                .run = [=](Backend& b, auto views, auto out) {
-                 BatchNormApply call = apply_call(views, residual, true);
+                 op::BatchNormApply call = apply_call(views, residual, true);
                  call.y = out[0], call.mask = out[1];
-                 b.batch_norm_apply(call);
+                 b.run(call);
                }};
   return run_on(device_under_test(), c, type);
 }
@@ -280,10 +280,10 @@ TEST_P(CudaBatchNorm, ApplyOnASliceThatSuitsNoVector) {
   for (const size_t i : {0, 5}) c.in[i] = moved_by_one(c.in[i]);
   c.out = {room(flat_and_one(shape)), room(flat_and_one(shape))};
   c.run = [shape](Backend& b, auto in, auto out) {
-    BatchNormApply call = apply_call(in, true, true);
+    op::BatchNormApply call = apply_call(in, true, true);
     call.x = one_further(in[0], shape), call.residual = one_further(in[5], shape);
     call.y = one_further(out[0], shape), call.normalized = one_further(out[1], shape);
-    b.batch_norm_apply(call);
+    b.run(call);
   };
   const auto want = run_on(device_under_test(), aligned, GetParam()), got = run_on(device_under_test(), c, GetParam());
   for (size_t o = 0; o < 2; ++o) {

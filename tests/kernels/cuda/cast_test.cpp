@@ -72,9 +72,9 @@ std::vector<To> cast(Device& device, const std::vector<From>& values, bool slice
   Buffer<From> x(device, shape, values);
   Buffer<To> y(device, shape);
   if (slices)
-    device.backend().cast(tail(ConstView(x)), tail(View(y)));
+    device.backend().run(op::Cast{tail(ConstView(x)), tail(View(y))});
   else
-    device.backend().cast(x, y);
+    device.backend().run(op::Cast{x, y});
   return y.values();
 }
 
@@ -127,8 +127,8 @@ TEST(CudaFill, FillsEveryTypeAndSizeAndSlice) {
     dispatch_any(type, [&]<class T>() {
       for (int64_t n : {1, 2, 15, 16, 17, 33, 1023, 4099}) {
         Buffer<T> whole(device_under_test(), {n}), slice(device_under_test(), {n + 1});
-        device_under_test().backend().fill(whole, 7);
-        device_under_test().backend().fill(tail(View(slice)), 7);
+        device_under_test().backend().run(op::Fill{whole, 7});
+        device_under_test().backend().run(op::Fill{tail(View(slice)), 7});
         const auto values = whole.values(), sliced = slice.values();
         const std::vector<std::byte> poison(sizeof(T), std::byte{0xFF});
         EXPECT_EQ(std::memcmp(&sliced[0], poison.data(), sizeof(T)), 0) << "wrote before its slice";
@@ -142,21 +142,21 @@ TEST(CudaFill, FillsEveryTypeAndSizeAndSlice) {
 
 TEST(CudaFill, RoundsItsValueOnce) {
   Buffer<Half> y(device_under_test(), {3});
-  device_under_test().backend().fill(y, 2051);
+  device_under_test().backend().run(op::Fill{y, 2051});
   for (const Half h : y.values()) EXPECT_EQ(static_cast<float>(h), 2052);
 }
 
 TEST(CudaFill, FillsNothing) {
   Buffer<float> x(device_under_test(), {0, 3}), y(device_under_test(), {0, 3});
-  device_under_test().backend().fill(y, 1);
-  device_under_test().backend().cast(x, y);
+  device_under_test().backend().run(op::Fill{y, 1});
+  device_under_test().backend().run(op::Cast{x, y});
 }
 
 TEST(CudaFill, RefusesF64) {
   Buffer<double> x(device_under_test(), {3});
   Buffer<float> y(device_under_test(), {3});
-  EXPECT_THROW(device_under_test().backend().fill(x, 1), DeviceError);
-  EXPECT_THROW(device_under_test().backend().cast(x, y), DeviceError);
+  EXPECT_THROW(device_under_test().backend().run(op::Fill{x, 1}), DeviceError);
+  EXPECT_THROW(device_under_test().backend().run(op::Cast{x, y}), DeviceError);
 }
 
 }  // namespace

@@ -25,16 +25,19 @@ TEST_P(CudaConcat, JoinsRowsAndSplitsThemAtEveryWidth) {
       expect_equal_to_reference({.name = "concat " + to_string(first) + " and " + to_string(second),
                                  .in = {uniform(first, 1), uniform(second, 2)},
                                  .out = {room(both)},
-                                 .run = [](Backend& backend, auto in, auto out) { backend.concat(in[0], in[1], out[0]); }},
+                                 .run =
+                                     [](Backend& backend, auto in, auto out) {
+                                       backend.run(op::Concat{in[0], in[1], out[0]});
+                                     }},
                                 GetParam());
       expect_equal_to_reference({.name = "split " + to_string(first) + " and " + to_string(second),
                                  .in = {uniform(both, 3)},
                                  .out = {room(first), room(second), room(first), room(second)},
                                  .run =
                                      [](Backend& backend, auto in, auto out) {
-                                       backend.split(in[0], out[0], out[1]);
-                                       backend.split(in[0], out[2], View());
-                                       backend.split(in[0], View(), out[3]);
+                                       backend.run(op::Split{in[0], out[0], out[1]});
+                                       backend.run(op::Split{in[0], out[2], View()});
+                                       backend.run(op::Split{in[0], View(), out[3]});
                                      }},
                                 GetParam());
     }
@@ -46,8 +49,8 @@ TEST_P(CudaConcat, WorksOnSlicesThatStartAnywhere) {
                              .out = {room({5, 11}), room({5, 8}), room({5, 3})},
                              .run =
                                  [](Backend& b, auto in, auto out) {
-                                   b.concat(without_first_row(in[0]), without_first_row(in[1]), without_first_row(out[0]));
-                                   b.split(without_first_row(in[2]), without_first_row(out[1]), without_first_row(out[2]));
+                                   b.run(op::Concat{without_first_row(in[0]), without_first_row(in[1]), without_first_row(out[0])});
+                                   b.run(op::Split{without_first_row(in[2]), without_first_row(out[1]), without_first_row(out[2])});
                                  }},
                             GetParam());
 }
@@ -59,8 +62,8 @@ TEST_P(CudaConcat, MovesIntegersToo) {
                              .out = {room({5, 5}, DType::u8), room({5, 4}, DType::i64)},
                              .run =
                                  [](Backend& b, auto in, auto out) {
-                                   b.concat(in[0], in[1], out[0]);
-                                   b.concat(in[2], in[3], out[1]);
+                                   b.run(op::Concat{in[0], in[1], out[0]});
+                                   b.run(op::Concat{in[2], in[3], out[1]});
                                  }},
                             GetParam());
 }
@@ -69,7 +72,10 @@ TEST_P(CudaConcat, DoesNotDependOnTheOrderOfThreads) {
   expect_same_in_any_order({.name = "concat",
                             .in = {uniform({40, 24}, 1), uniform({40, 8}, 2)},
                             .out = {room({40, 32})},
-                            .run = [](Backend& b, auto in, auto out) { b.concat(in[0], in[1], out[0]); }},
+                            .run =
+                                [](Backend& b, auto in, auto out) {
+                                  b.run(op::Concat{in[0], in[1], out[0]});
+                                }},
                            GetParam());
 }
 
@@ -79,8 +85,8 @@ TEST_P(CudaConcat, OfNothingIsNothing) {
                              .out = {room({0, 7}), room({0, 4}), room({0, 3})},
                              .run =
                                  [](Backend& b, auto in, auto out) {
-                                   b.concat(in[0], in[1], out[0]);
-                                   b.split(out[0], out[1], out[2]);
+                                   b.run(op::Concat{in[0], in[1], out[0]});
+                                   b.run(op::Split{out[0], out[1], out[2]});
                                  }},
                             GetParam());
 }

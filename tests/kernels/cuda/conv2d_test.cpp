@@ -56,17 +56,19 @@ Case conv(const Layer& z, Pass pass, DType type, DType dw_kind = DType::f64) {
   Case c;
   if (pass == Pass::forward)
     c = {.name = "conv2d " + z.name(), .in = {x, w}, .out = {room(z.y())}, .run = [spec](Backend& b, auto in, auto out) {
-           b.conv2d(in[0], in[1], {}, spec, out[0]);
+           b.run(op::Conv2d{in[0], in[1], {}, spec, out[0]});
          }};
   else if (pass == Pass::data)
     c = {.name = "conv2d_backward_data " + z.name(), .in = {dy, w}, .out = {room(z.x())}, .run = [spec](Backend& b, auto in, auto out) {
-           b.conv2d_backward_data(in[0], in[1], spec, out[0]);
+           b.run(op::Conv2dBackwardData{in[0], in[1], spec, out[0]});
          }};
   else
     c = {.name = "conv2d_backward_weight " + z.name(),
          .in = {x, dy},
          .out = {room(z.w(), dw_kind)},
-         .run = [spec](Backend& b, auto in, auto out) { b.conv2d_backward_weight(in[0], in[1], spec, out[0]); }};
+         .run = [spec](Backend& b, auto in, auto out) {
+           b.run(op::Conv2dBackwardWeight{in[0], in[1], spec, out[0]});
+         }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
 }
@@ -121,12 +123,12 @@ TEST_P(CudaConv2d, AddsBiasAndResidualAndEndsInRelu) {
              .out = {room(z.y())},
              .run = [=](Backend& b, auto in, auto out) {
                const ConstView bias = bias_kind == 0 ? ConstView{} : in[2], residual = with_residual ? in[3] : ConstView{};
-               if (b.has(Fused::conv2d_bias_add_relu))
-                 return b.conv2d_bias_add_relu(
-                     {.x = in[0], .w = in[1], .bias = bias, .residual = residual, .relu = relu, .spec = z.spec, .y = out[0]});
-               b.conv2d(in[0], in[1], bias, z.spec, out[0]);  // the reference has only the parts, with the same formula
-               if (residual) b.add(out[0], residual, out[0]);
-               if (relu) b.relu(out[0], out[0]);
+               if (b.has<op::Conv2dBiasAddRelu>())
+                 return b.run(op::Conv2dBiasAddRelu{
+                     .x = in[0], .w = in[1], .bias = bias, .residual = residual, .relu = relu, .spec = z.spec, .y = out[0]});
+               b.run(op::Conv2d{in[0], in[1], bias, z.spec, out[0]});  // the reference has only the parts, with the same formula
+               if (residual) b.run(op::Add{out[0], residual, out[0]});
+               if (relu) b.run(op::Relu{out[0], out[0]});
              }};
       c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
       expect_equal_to_reference(c, GetParam());
@@ -138,7 +140,7 @@ TEST_P(CudaConv2d, PassesNanThroughTheRelu) {
          .in = {uniform({1, 2, 2, 8}, 1), uniform({8, 1, 1, 8}, 2), uniform({1, 2, 2, 8}, 3)},
          .out = {room({1, 2, 2, 8})},
          .run = [](Backend& b, auto in, auto out) {
-           b.conv2d_bias_add_relu({.x = in[0], .w = in[1], .residual = in[2], .relu = true, .y = out[0]});
+           b.run(op::Conv2dBiasAddRelu{.x = in[0], .w = in[1], .residual = in[2], .relu = true, .y = out[0]});
          }};
   c.in[2].values[11] = std::nan("");
   const auto y = run_on(device_under_test(), c, GetParam())[0];
@@ -186,7 +188,7 @@ TEST(CudaConv2dLimits, SaysWhatIsTooMany) {
   };
   const Shape huge{1, 40000, 40000, 1};
   try {
-    device.backend().conv2d(shaped(huge), shaped({1, 1, 1, 1}), {}, {}, shaped(huge));
+    device.backend().run(op::Conv2d{shaped(huge), shaped({1, 1, 1, 1}), {}, {}, shaped(huge)});
     ADD_FAILURE() << "nothing was thrown";
   } catch (const DeviceError& error) {
     EXPECT_NE(error.message().find("conv2d: 1600000000 pixels or taps are too many"), std::string::npos) << error.what();

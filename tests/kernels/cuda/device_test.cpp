@@ -38,8 +38,8 @@ TEST(CudaDevice, SaysWhatItIs) {
 }
 
 TEST(CudaDevice, HasEveryFusedOperation) {
-  for (Fused operation : {Fused::batch_norm_add_relu, Fused::conv2d_bias_add_relu, Fused::adaptive_concat_pool2d, Fused::relu_mask})
-    EXPECT_TRUE(device_under_test().backend().has(operation)) << name_of(operation);
+  const auto expect_had = []<class T>() { EXPECT_TRUE(device_under_test().backend().has<T>()) << T::kName; };
+  [&]<class... T>(Operations<T...>) { (expect_had.template operator()<T>(), ...); }(OptionalOperations());
 }
 
 TEST(CudaDevice, CopiesThereAndBackAndWithin) {
@@ -72,11 +72,11 @@ TEST(CudaDevice, IsExactAboutItsMemoryWhereItWatches) {
 TEST(CudaDevice, RefusesDoublesBySayingWhereTheyExist) {
   Device& device = device_under_test();
   const DeviceTensor x(device, {{3}, {1, 2, 3}, DType::f64}, DType::f64), y(device, room({3}), DType::f64);
-  const std::string message = error_of([&] { device.backend().relu(x.const_view(), y.view()); });
+  const std::string message = error_of([&] { device.backend().run(op::Relu{x.const_view(), y.view()}); });
   EXPECT_THAT(message, HasSubstr(std::string(device.name()) + "' has relu for f32, f16 and bf16 and got f64"));
   EXPECT_THAT(message, HasSubstr("on the device 'reference' only"));
   const DeviceTensor bytes(device, integers({3}, 1, 9), DType::f64);
-  EXPECT_THAT(error_of([&] { device.backend().relu(bytes.const_view(), y.view()); }), HasSubstr("got i64\n  hint: cast it first"));
+  EXPECT_THAT(error_of([&] { device.backend().run(op::Relu{bytes.const_view(), y.view()}); }), HasSubstr("got i64\n  hint: cast it first"));
 }
 
 TEST(CudaDevice, IsRefusedWithASentenceWhereThereIsNone) {
@@ -129,7 +129,7 @@ TEST(CudaReplay, DoesAStepAgainFromWhatIsInPinnedMemoryNow) {
   const auto replay = device.record([&] {
     EXPECT_TRUE(device.recording());
     device.copy_from_pinned(in.there, in.pinned, 64);
-    device.backend().scale({in.there, {16}, DType::f32}, 2, {middle.there, {16}, DType::f32});
+    device.backend().run(op::Scale{{in.there, {16}, DType::f32}, 2, {middle.there, {16}, DType::f32}});
     device.copy_to_pinned(out.pinned, middle.there, 64);
   });
   EXPECT_EQ(replay->size(), 3u);

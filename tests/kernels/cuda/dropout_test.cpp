@@ -13,7 +13,9 @@ Case dropout(int64_t n, double p) {
   return {.name = "dropout " + std::to_string(n) + ", p = " + std::to_string(p),
           .in = {uniform({n}, 1, 0.5, 1)},
           .out = {room({n})},
-          .run = [spec](Backend& b, auto in, auto out) { b.dropout(in[0], spec, out[0]); }};
+          .run = [spec](Backend& b, auto in, auto out) {
+            b.run(op::Dropout{in[0], spec, out[0]});
+          }};
 }
 
 // 1 / (1 - p) is a power of two, so there is only one rounding: an element dropped by one device and kept by the other would be off by 0.5

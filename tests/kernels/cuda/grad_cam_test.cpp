@@ -11,7 +11,9 @@ Case grad_cam(const Shape& x, DType type) {
   Case c{.name = "grad_cam " + to_string(x),
          .in = {uniform(x, 1), uniform(x, 2)},
          .out = {room({x[0], x[3]}, DType::f32), room({x[0], x[1], x[2]}, DType::f32)},
-         .run = [](Backend& b, auto in, auto out) { b.grad_cam(in[0], in[1], out[0], out[1]); }};
+         .run = [](Backend& b, auto in, auto out) {
+           b.run(op::GradCam{in[0], in[1], out[0], out[1]});
+         }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
 }
@@ -28,7 +30,7 @@ TEST(CudaGradCamLimits, TakesMorePicturesThanAGridIsHigh) { expect_equal_to_refe
 TEST_P(CudaGradCam, WorksOnSlicesThatStartAnywhere) {
   Case c = grad_cam({3, 3, 5, 3}, GetParam());
   c.run = [](Backend& b, auto in, auto out) {
-    b.grad_cam(without_first_row(in[0]), without_first_row(in[1]), without_first_row(out[0]), without_first_row(out[1]));
+    b.run(op::GradCam{without_first_row(in[0]), without_first_row(in[1]), without_first_row(out[0]), without_first_row(out[1])});
   };
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
   expect_equal_to_reference(c, GetParam());

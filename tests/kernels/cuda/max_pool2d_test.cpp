@@ -22,7 +22,9 @@ Case pool(const Shape& x, const Pool2dSpec& spec) {
   return {.name = "max_pool2d " + to_string(x) + ", window " + std::to_string(spec.window),
           .in = {values},
           .out = {room(pooled(x, spec)), room(pooled(x, spec), DType::u8)},
-          .run = [spec](Backend& b, auto in, auto out) { b.max_pool2d(in[0], spec, out[0], out[1]); }};
+          .run = [spec](Backend& b, auto in, auto out) {
+            b.run(op::MaxPool2d{in[0], spec, out[0], out[1]});
+          }};
 }
 
 // The forward pass on the reference gives the winners.
@@ -32,7 +34,9 @@ Case pool_backward(const Shape& x, const Pool2dSpec& spec, DType type) {
   Case c{.name = "max_pool2d_backward " + to_string(x) + ", window " + std::to_string(spec.window),
          .in = {uniform(y, 2), index},
          .out = {room(x)},
-         .run = [spec](Backend& b, auto in, auto out) { b.max_pool2d_backward(in[0], in[1], spec, out[0]); }};
+         .run = [spec](Backend& b, auto in, auto out) {
+           b.run(op::MaxPool2dBackward{in[0], in[1], spec, out[0]});
+         }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
 }
@@ -82,10 +86,10 @@ TEST_P(CudaMaxPool2d, WorksOnSlicesThatStartAnywhere) {
   const Pool2dSpec spec{.window = 3, .stride = 2, .padding = 1};
   Case forward = pool({2, 5, 5, 3}, spec), backward = pool_backward({2, 5, 5, 3}, spec, GetParam());
   forward.run = [spec](Backend& b, auto in, auto out) {
-    b.max_pool2d(without_first_row(in[0]), spec, without_first_row(out[0]), without_first_row(out[1]));
+    b.run(op::MaxPool2d{without_first_row(in[0]), spec, without_first_row(out[0]), without_first_row(out[1])});
   };
   backward.run = [spec](Backend& b, auto in, auto out) {
-    b.max_pool2d_backward(without_first_row(in[0]), without_first_row(in[1]), spec, without_first_row(out[0]));
+    b.run(op::MaxPool2dBackward{without_first_row(in[0]), without_first_row(in[1]), spec, without_first_row(out[0])});
   };
   backward.magnitudes = magnitudes_by_reference(backward.in, backward.out, backward.run, GetParam());
   expect_equal_to_reference(forward, GetParam());

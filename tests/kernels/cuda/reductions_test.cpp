@@ -11,34 +11,35 @@ INSTANTIATE_TEST_SUITE_P(, CudaReductions, testing::ValuesIn(float_types()), [](
 
 const double kNaN = std::nan(""), kInfinity = std::numeric_limits<double>::infinity();
 
-// y in the type of x, and in f32.
-Case summing(const Shape& x, const Shape& y, DType type, void (Backend::*sum)(ConstView, View)) {
+// y in the type of x, and in f32. Op is Sum or SumRows.
+template <class Op>
+Case summing(const Shape& x, const Shape& y, DType type) {
   Case c{.name = "sum of " + to_string(x) + " to " + to_string(y),
          .in = {uniform(x, 1)},
          .out = {room(y), room(y, DType::f32)},
-         .run = [sum](Backend& b, auto in, auto out) {
-           (b.*sum)(in[0], out[0]);
-           (b.*sum)(in[0], out[1]);
+         .run = [](Backend& b, auto in, auto out) {
+           b.run(Op{in[0], out[0]});
+           b.run(Op{in[0], out[1]});
          }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
 }
 
 TEST_P(CudaReductions, SumsAtEverySize) {
-  for (int64_t n : awkward_sizes()) expect_equal_to_reference(summing({n}, {}, GetParam(), &Backend::sum), GetParam());
+  for (int64_t n : awkward_sizes()) expect_equal_to_reference(summing<op::Sum>({n}, {}, GetParam()), GetParam());
 }
 
 TEST_P(CudaReductions, SumsWhatManyBlocksShare) {
-  const Case c = summing({3, 70001}, {}, GetParam(), &Backend::sum);
+  const Case c = summing<op::Sum>({3, 70001}, {}, GetParam());
   expect_equal_to_reference(c, GetParam());
   expect_same_in_any_order(c, GetParam());
 }
 
 TEST_P(CudaReductions, SumsASliceThatStartsAnywhere) {
-  Case c = summing({9001}, {}, GetParam(), &Backend::sum);
+  Case c = summing<op::Sum>({9001}, {}, GetParam());
   c.run = [](Backend& b, auto in, auto out) {
-    b.sum(tail(in[0]), out[0]);
-    b.sum(tail(in[0]), out[1]);
+    b.run(op::Sum{tail(in[0]), out[0]});
+    b.run(op::Sum{tail(in[0]), out[1]});
   };
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
   expect_equal_to_reference(c, GetParam());
@@ -47,22 +48,22 @@ TEST_P(CudaReductions, SumsASliceThatStartsAnywhere) {
 TEST_P(CudaReductions, SumsRowsOfAnyLengthAndNumber) {
   for (int64_t channels : {1, 2, 3, 8, 31, 32, 33, 64, 257, 512})
     for (int64_t rows : {1, 2, 31, 33, 300})
-      expect_equal_to_reference(summing({rows, channels}, {channels}, GetParam(), &Backend::sum_rows), GetParam());
+      expect_equal_to_reference(summing<op::SumRows>({rows, channels}, {channels}, GetParam()), GetParam());
 }
 
 TEST_P(CudaReductions, SumsManyRowsInTwoStages) {
   for (const Shape& x : {Shape{4, 40, 41, 16}, Shape{20001, 3}, Shape{40003, 1}, Shape{2500, 72}}) {
-    const Case c = summing(x, {x[-1]}, GetParam(), &Backend::sum_rows);
+    const Case c = summing<op::SumRows>(x, {x[-1]}, GetParam());
     expect_equal_to_reference(c, GetParam());
     if (x[-1] == 72) expect_same_in_any_order(c, GetParam());
   }
 }
 
 TEST_P(CudaReductions, SumsRowsOfASliceThatStartsAnywhere) {
-  Case c = summing({300, 33}, {33}, GetParam(), &Backend::sum_rows);
+  Case c = summing<op::SumRows>({300, 33}, {33}, GetParam());
   c.run = [](Backend& b, auto in, auto out) {
-    b.sum_rows(without_first_row(in[0]), out[0]);
-    b.sum_rows(without_first_row(in[0]), out[1]);
+    b.run(op::SumRows{without_first_row(in[0]), out[0]});
+    b.run(op::SumRows{without_first_row(in[0]), out[1]});
   };
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
   expect_equal_to_reference(c, GetParam());
@@ -75,8 +76,8 @@ TEST_P(CudaReductions, SumsWhatIsNotFinite) {
                              .out = {room({3}), room({})},
                              .run =
                                  [](Backend& b, auto in, auto out) {
-                                   b.sum_rows(in[0], out[0]);
-                                   b.sum(in[0], out[1]);
+                                   b.run(op::SumRows{in[0], out[0]});
+                                   b.run(op::Sum{in[0], out[1]});
                                  }},
                             GetParam());
 }
@@ -87,10 +88,10 @@ TEST_P(CudaReductions, OfNothingAreZero) {
                              .out = {room({}), room({5}), room({0}), room({0}, DType::i64)},
                              .run =
                                  [](Backend& b, auto in, auto out) {
-                                   b.sum(in[0], out[0]);
-                                   b.sum_rows(in[0], out[1]);
-                                   b.sum_rows(in[1], out[2]);
-                                   b.argmax(in[0], out[3]);
+                                   b.run(op::Sum{in[0], out[0]});
+                                   b.run(op::SumRows{in[0], out[1]});
+                                   b.run(op::SumRows{in[1], out[2]});
+                                   b.run(op::Argmax{in[0], out[3]});
                                  }},
                             GetParam());
 }
@@ -102,7 +103,7 @@ TEST_P(CudaReductions, FindTheLargestOfAnyNumberOfClasses) {
       for (double& value : x.values) value = std::round(value * 4);  // many equals
       const Case c{
           .name = "argmax " + to_string(x.shape), .in = {x}, .out = {room({rows}, DType::i64)}, .run = [](Backend& b, auto in, auto out) {
-            b.argmax(in[0], out[0]);
+            b.run(op::Argmax{in[0], out[0]});
           }};
       expect_equal_to_reference(c, GetParam());
       if (classes == 37) expect_same_in_any_order(c, GetParam());
@@ -124,7 +125,10 @@ TEST_P(CudaReductions, TakeTheFirstNaNForTheLargest) {
   expect_equal_to_reference({.name = "argmax among NaN",
                              .in = {x},
                              .out = {room({6}, DType::i64)},
-                             .run = [](Backend& b, auto in, auto out) { b.argmax(in[0], out[0]); }},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.run(op::Argmax{in[0], out[0]});
+                                 }},
                             GetParam());
 }
 

@@ -12,7 +12,10 @@ TEST_P(CudaRelu, EqualsTheReferenceAtEverySize) {
     expect_equal_to_reference({.name = "relu " + std::to_string(n),
                                .in = {uniform({n}, 1)},
                                .out = {room({n})},
-                               .run = [](Backend& b, auto in, auto out) { b.relu(in[0], out[0]); }},
+                               .run =
+                                   [](Backend& b, auto in, auto out) {
+                                     b.run(op::Relu{in[0], out[0]});
+                                   }},
                               GetParam());
 }
 
@@ -21,7 +24,10 @@ TEST_P(CudaRelu, GoesBackAtEverySize) {
     expect_equal_to_reference({.name = "relu_backward " + std::to_string(n),
                                .in = {uniform({n}, 1), uniform({n}, 2)},
                                .out = {room({n})},
-                               .run = [](Backend& b, auto in, auto out) { b.relu_backward(in[0], in[1], out[0]); }},
+                               .run =
+                                   [](Backend& b, auto in, auto out) {
+                                     b.run(op::ReluBackward{in[0], in[1], out[0]});
+                                   }},
                               GetParam());
 }
 
@@ -31,12 +37,18 @@ TEST_P(CudaRelu, LetsNanPassAndStopsAtTheKink) {
   expect_equal_to_reference({.name = "relu of what is not finite",
                              .in = {x},
                              .out = {room({5})},
-                             .run = [](Backend& b, auto in, auto out) { b.relu(in[0], out[0]); }},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.run(op::Relu{in[0], out[0]});
+                                 }},
                             GetParam());
   expect_equal_to_reference({.name = "and back",
                              .in = {uniform({5}, 3), x},
                              .out = {room({5})},
-                             .run = [](Backend& b, auto in, auto out) { b.relu_backward(in[0], in[1], out[0]); }},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.run(op::ReluBackward{in[0], in[1], out[0]});
+                                 }},
                             GetParam());
 }
 
@@ -46,8 +58,8 @@ TEST_P(CudaRelu, TakesASliceThatNoVectorMayStartAt) {
                              .out = {uniform({1026}, 3), uniform({1026}, 3)},
                              .run =
                                  [](Backend& b, auto in, auto out) {
-                                   b.relu(tail(in[0]), tail(out[0]));
-                                   b.relu_backward(tail(in[1]), tail(in[0]), tail(out[1]));
+                                   b.run(op::Relu{tail(in[0]), tail(out[0])});
+                                   b.run(op::ReluBackward{tail(in[1]), tail(in[0]), tail(out[1])});
                                  }},
                             GetParam());
 }
@@ -56,7 +68,10 @@ TEST_P(CudaRelu, OfNothingIsNothing) {
   expect_equal_to_reference({.name = "relu of nothing",
                              .in = {room({0, 4})},
                              .out = {room({0, 4})},
-                             .run = [](Backend& b, auto in, auto out) { b.relu(in[0], out[0]); }},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.run(op::Relu{in[0], out[0]});
+                                 }},
                             GetParam());
 }
 

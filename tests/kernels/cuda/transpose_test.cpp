@@ -10,7 +10,9 @@ Case transposed(const Shape& x, DType kind) {
   return {.name = "transpose of " + to_string(x),
           .in = {kind == DType::f64 ? uniform(x, 1) : integers(x, 1, 200, kind)},
           .out = {room({x[0], x[2], x[1]}, kind)},
-          .run = [](Backend& b, auto in, auto out) { b.transpose(in[0], out[0]); }};
+          .run = [](Backend& b, auto in, auto out) {
+            b.run(op::Transpose{in[0], out[0]});
+          }};
 }
 
 const Shape kShapes[] = {{1, 1, 1},  {2, 1, 5},   {1, 31, 33},   {3, 32, 32}, {2, 33, 31}, {64, 3, 49},

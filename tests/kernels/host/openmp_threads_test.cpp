@@ -47,24 +47,24 @@ Floats step(Backend& backend) {
   const Buffer<float> x(device, pictures, numbers(pictures, 1)), w7(device, {32, 7, 7, 3}, numbers({32, 7, 7, 3}, 2));
   const Buffer<float> h(device, wide, numbers(wide, 3)), w3(device, {32, 3, 3, 32}, numbers({32, 3, 3, 32}, 4));
   Buffer<float> y(device, wide), dx(device, wide), dw7(device, {32, 7, 7, 3}), dw3(device, {32, 3, 3, 32});
-  backend.conv2d(x, w7, {}, stem, y);
+  backend.run(op::Conv2d{x, w7, {}, stem, y});
   keep(y);
-  backend.conv2d(h, w3, {}, same, y);
+  backend.run(op::Conv2d{h, w3, {}, same, y});
   keep(y);
-  backend.conv2d_backward_data(h, w3, same, dx);
+  backend.run(op::Conv2dBackwardData{h, w3, same, dx});
   keep(dx);
-  backend.conv2d_backward_weight(x, h, stem, dw7);
+  backend.run(op::Conv2dBackwardWeight{x, h, stem, dw7});
   keep(dw7);
-  backend.conv2d_backward_weight(h, y, same, dw3);
+  backend.run(op::Conv2dBackwardWeight{h, y, same, dw3});
   keep(dw3);
   const Shape square{48, 48};
   const Buffer<float> a(device, square, numbers(square, 5)), b(device, square, numbers(square, 6));
   Buffer<float> product(device, square), total(device, {1}), mean(device, {32}), inv_std(device, {32});
-  backend.matmul(a, b, {.transpose_a = true, .transpose_b = false}, product);
+  backend.run(op::Matmul{a, b, {.transpose_a = true, .transpose_b = false}, product});
   keep(product);
-  backend.sum(h, total);
+  backend.run(op::Sum{h, total});
   keep(total);
-  backend.batch_norm_statistics({.x = h, .eps = 1e-5, .momentum = 0.1, .mean = mean, .inv_std = inv_std});
+  backend.run(op::BatchNormStatistics{.x = h, .eps = 1e-5, .momentum = 0.1, .mean = mean, .inv_std = inv_std});
   keep(mean);
   return all;
 }
@@ -187,8 +187,8 @@ TEST(SimtThreads, SeveralAtOnceGetTheBytesOfOneAlone) {
     const Shape square{24, 24};
     const Buffer<float> a(simt, square, numbers(square, 1)), b(simt, square, numbers(square, 2));
     Buffer<float> product(simt, square), total(simt, {1});
-    simt.backend().matmul(a, b, {}, product);
-    simt.backend().sum(product, total);
+    simt.backend().run(op::Matmul{a, b, {}, product});
+    simt.backend().run(op::Sum{product, total});
     Floats all = product.values();
     all.push_back(total.values()[0]);
     return all;
@@ -205,10 +205,10 @@ TEST(SimtThreads, WorkGivenWhileAnotherThreadRecordsIsRefused) {
   Buffer<float> y(simt, {4}, {1, 1, 1, 1}), other(simt, {4}, {1, 1, 1, 1});
   std::string message;
   const auto replay = simt.record([&] {
-    simt.backend().fill(y, 2);
+    simt.backend().run(op::Fill{y, 2});
     std::thread([&] {
       try {
-        simt.backend().fill(other, 3);
+        simt.backend().run(op::Fill{other, 3});
       } catch (const DeviceError& error) {
         message = error.message();
       }

@@ -29,21 +29,21 @@ Pool2dSpec pool(const OperationCall& c) {
 
 void conv2d_bias_add_relu(OperationCall& c) {
   const bool relu = c.flag("relu");
-  if (c.backend().has(Fused::conv2d_bias_add_relu))
-    return c.backend().conv2d_bias_add_relu({.x = c.in("x"),
-                                             .w = c.in("w"),
-                                             .bias = c.in("bias"),
-                                             .residual = c.in("residual"),
-                                             .relu = relu,
-                                             .spec = convolution(c),
-                                             .y = c.out("y")});
+  if (c.backend().has<op::Conv2dBiasAddRelu>())
+    return c.backend().run(op::Conv2dBiasAddRelu{.x = c.in("x"),
+                                                 .w = c.in("w"),
+                                                 .bias = c.in("bias"),
+                                                 .residual = c.in("residual"),
+                                                 .relu = relu,
+                                                 .spec = convolution(c),
+                                                 .y = c.out("y")});
   const View sum = c.scratch(c.out("y").shape);
-  c.backend().conv2d(c.in("x"), c.in("w"), c.in("bias"), convolution(c), sum);
-  if (c.has("residual")) c.backend().add(sum, c.in("residual"), sum);
+  c.backend().run(op::Conv2d{c.in("x"), c.in("w"), c.in("bias"), convolution(c), sum});
+  if (c.has("residual")) c.backend().run(op::Add{sum, c.in("residual"), sum});
   if (relu)
-    c.backend().relu(sum, c.out("y"));
+    c.backend().run(op::Relu{sum, c.out("y")});
   else
-    c.backend().cast(sum, c.out("y"));
+    c.backend().run(op::Cast{sum, c.out("y")});
 }
 
 // Bit i % 8 of byte i / 8 is set unless y[i] <= 0.
@@ -56,22 +56,22 @@ Values mask_of(const std::vector<double>& y) {
 
 void batch_norm_apply(OperationCall& c) {
   const bool relu = c.flag("relu"), has_residual = c.has("residual");
-  BatchNormApply call{.x = c.in("x"),
-                      .mean = c.in("mean"),
-                      .inv_std = c.in("inv_std"),
-                      .weight = c.in("weight"),
-                      .bias = c.in("bias"),
-                      .residual = c.in("residual"),
-                      .relu = relu,
-                      .y = c.out("y"),
-                      .normalized = c.out("normalized")};
-  if (c.backend().has(Fused::batch_norm_add_relu) || !(relu || has_residual)) {
-    c.backend().batch_norm_apply(call);
-    if (!c.backend().has(Fused::relu_mask)) return;
+  op::BatchNormApply call{.x = c.in("x"),
+                          .mean = c.in("mean"),
+                          .inv_std = c.in("inv_std"),
+                          .weight = c.in("weight"),
+                          .bias = c.in("bias"),
+                          .residual = c.in("residual"),
+                          .relu = relu,
+                          .y = c.out("y"),
+                          .normalized = c.out("normalized")};
+  if (c.backend().has<op::BatchNormAddRelu>() || !(relu || has_residual)) {
+    c.backend().run(call);
+    if (!c.backend().has<op::ReluMask>()) return;
     const std::vector<double> y = c.read("y");
     const Values want = mask_of(y);
     call.mask = c.keep({want.shape, std::vector<double>(want.values.size(), 255), DType::u8});
-    c.backend().batch_norm_apply(call);
+    c.backend().run(call);
     EXPECT_EQ(c.read(call.mask), want.values) << "the mask";
     return;
   }
@@ -80,62 +80,62 @@ void batch_norm_apply(OperationCall& c) {
   call.relu = false;
   call.y = normalized;
   call.normalized = {};
-  c.backend().batch_norm_apply(call);
+  c.backend().run(call);
   View sum = normalized;
-  if (has_residual) c.backend().add(normalized, c.in("residual"), sum = c.scratch(call.y.shape));
-  c.backend().relu(sum, c.out("y"));
+  if (has_residual) c.backend().run(op::Add{normalized, c.in("residual"), sum = c.scratch(call.y.shape)});
+  c.backend().run(op::Relu{sum, c.out("y")});
 }
 
 void batch_norm_backward(OperationCall& c) {
-  BatchNormBackward call{.dy = c.in("dy"),
-                         .x = c.in("x"),
-                         .mean = c.in("mean"),
-                         .inv_std = c.in("inv_std"),
-                         .weight = c.in("weight"),
-                         .y = c.in("y"),
-                         .relu = c.flag("relu"),
-                         .training = c.flag("training"),
-                         .dx = c.out("dx"),
-                         .dresidual = c.out("dresidual"),
-                         .dweight = c.out("dweight"),
-                         .dbias = c.out("dbias")};
-  if (call.relu && !c.backend().has(Fused::batch_norm_add_relu)) {
-    c.backend().relu_backward(call.dy, call.y, call.dresidual);
+  op::BatchNormBackward call{.dy = c.in("dy"),
+                             .x = c.in("x"),
+                             .mean = c.in("mean"),
+                             .inv_std = c.in("inv_std"),
+                             .weight = c.in("weight"),
+                             .y = c.in("y"),
+                             .relu = c.flag("relu"),
+                             .training = c.flag("training"),
+                             .dx = c.out("dx"),
+                             .dresidual = c.out("dresidual"),
+                             .dweight = c.out("dweight"),
+                             .dbias = c.out("dbias")};
+  if (call.relu && !c.backend().has<op::BatchNormAddRelu>()) {
+    c.backend().run(op::ReluBackward{call.dy, call.y, call.dresidual});
     call.dy = call.dresidual;
     call.dresidual = {};
     call.y = {};
     call.relu = false;
   }
-  c.backend().batch_norm_backward(call);
-  if (!call.relu || !c.backend().has(Fused::relu_mask)) return;
+  c.backend().run(call);
+  if (!call.relu || !c.backend().has<op::ReluMask>()) return;
   const std::vector<std::string> names{"dx", "dresidual", "dweight", "dbias"};
   std::vector<std::vector<double>> by_y;
   for (const std::string& name : names) by_y.push_back(c.read(name));
   call.mask = c.keep(mask_of(c.read("y")));
   call.y = {};
-  c.backend().batch_norm_backward(call);
+  c.backend().run(call);
   const auto equal = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
   for (size_t i = 0; i < names.size(); ++i)
     EXPECT_TRUE(std::ranges::equal(by_y[i], c.read(names[i]), equal)) << names[i] << " from the mask differs from that from y";
 }
 
 void adaptive_concat_pool2d(OperationCall& c) {
-  if (c.backend().has(Fused::adaptive_concat_pool2d)) return c.backend().adaptive_concat_pool2d(c.in("x"), c.out("y"), c.out("index"));
+  if (c.backend().has<op::AdaptiveConcatPool2d>()) return c.backend().run(op::AdaptiveConcatPool2d{c.in("x"), c.out("y"), c.out("index")});
   const View largest = c.scratch(c.out("index").shape), average = c.scratch(c.out("index").shape);
-  c.backend().adaptive_max_pool2d(c.in("x"), largest, c.out("index"));
-  c.backend().adaptive_avg_pool2d(c.in("x"), average);
-  c.backend().concat(largest, average, c.out("y"));
+  c.backend().run(op::AdaptiveMaxPool2d{c.in("x"), largest, c.out("index")});
+  c.backend().run(op::AdaptiveAvgPool2d{c.in("x"), average});
+  c.backend().run(op::Concat{largest, average, c.out("y")});
 }
 
 void adaptive_concat_pool2d_backward(OperationCall& c) {
-  if (c.backend().has(Fused::adaptive_concat_pool2d))
-    return c.backend().adaptive_concat_pool2d_backward(c.in("dy"), c.in("index"), c.out("dx"));
+  if (c.backend().has<op::AdaptiveConcatPool2d>())
+    return c.backend().run(op::AdaptiveConcatPool2dBackward{c.in("dy"), c.in("index"), c.out("dx")});
   const Shape half = c.in("index").shape, whole = c.out("dx").shape;
   const View of_largest = c.scratch(half), of_average = c.scratch(half), one = c.scratch(whole), other = c.scratch(whole);
-  c.backend().split(c.in("dy"), of_largest, of_average);
-  c.backend().adaptive_max_pool2d_backward(of_largest, c.in("index"), one);
-  c.backend().adaptive_avg_pool2d_backward(of_average, other);
-  c.backend().add(one, other, c.out("dx"));
+  c.backend().run(op::Split{c.in("dy"), of_largest, of_average});
+  c.backend().run(op::AdaptiveMaxPool2dBackward{of_largest, c.in("index"), one});
+  c.backend().run(op::AdaptiveAvgPool2dBackward{of_average, other});
+  c.backend().run(op::Add{one, other, c.out("dx")});
 }
 
 void adam(OperationCall& c) {
@@ -146,7 +146,7 @@ void adam(OperationCall& c) {
                           .learning_rate = 0.01,
                           .weight_decay = 0.1,
                           .step = c.keep({{1}, {0}, DType::i64})};
-  c.backend().adam({&tensor, 1}, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-5}, c.in("state"));
+  c.backend().run(op::Adam{{&tensor, 1}, {.beta1 = 0.9, .beta2 = 0.99, .eps = 1e-5}, c.in("state")});
 }
 
 }  // namespace
@@ -184,73 +184,152 @@ std::vector<double> OperationCall::read(const View& kept) const {
 
 const std::map<std::string, std::function<void(OperationCall&)>, std::less<>>& rows() {
   static const std::map<std::string, std::function<void(OperationCall&)>, std::less<>> all{
-      {"fill", [](OperationCall& c) { c.backend().fill(c.out("y"), c.number("value")); }},
-      {"cast", [](OperationCall& c) { c.backend().cast(c.in("x"), c.out("y")); }},
-      {"add", [](OperationCall& c) { c.backend().add(c.in("a"), c.in("b"), c.out("y")); }},
-      {"multiply", [](OperationCall& c) { c.backend().multiply(c.in("a"), c.in("b"), c.out("y")); }},
-      {"scale", [](OperationCall& c) { c.backend().scale(c.in("x"), c.number("factor"), c.out("y")); }},
-      {"relu", [](OperationCall& c) { c.backend().relu(c.in("x"), c.out("y")); }},
-      {"relu_backward", [](OperationCall& c) { c.backend().relu_backward(c.in("dy"), c.in("y"), c.out("dx")); }},
+      {"fill",
+       [](OperationCall& c) {
+         c.backend().run(op::Fill{c.out("y"), c.number("value")});
+       }},
+      {"cast",
+       [](OperationCall& c) {
+         c.backend().run(op::Cast{c.in("x"), c.out("y")});
+       }},
+      {"add",
+       [](OperationCall& c) {
+         c.backend().run(op::Add{c.in("a"), c.in("b"), c.out("y")});
+       }},
+      {"multiply",
+       [](OperationCall& c) {
+         c.backend().run(op::Multiply{c.in("a"), c.in("b"), c.out("y")});
+       }},
+      {"scale",
+       [](OperationCall& c) {
+         c.backend().run(op::Scale{c.in("x"), c.number("factor"), c.out("y")});
+       }},
+      {"relu",
+       [](OperationCall& c) {
+         c.backend().run(op::Relu{c.in("x"), c.out("y")});
+       }},
+      {"relu_backward",
+       [](OperationCall& c) {
+         c.backend().run(op::ReluBackward{c.in("dy"), c.in("y"), c.out("dx")});
+       }},
       {"dropout",
        [](OperationCall& c) {
          const RandomKey key{.seed = static_cast<uint64_t>(c.integer("seed")), .purpose = Purpose::kTest};
-         c.backend().dropout(c.in("x"), {.p = c.number("p"), .key = key}, c.out("y"));
+         c.backend().run(op::Dropout{c.in("x"), {.p = c.number("p"), .key = key}, c.out("y")});
        }},
-      {"sum", [](OperationCall& c) { c.backend().sum(c.in("x"), c.out("y")); }},
-      {"sum_rows", [](OperationCall& c) { c.backend().sum_rows(c.in("x"), c.out("y")); }},
-      {"argmax", [](OperationCall& c) { c.backend().argmax(c.in("x"), c.out("y")); }},
+      {"sum",
+       [](OperationCall& c) {
+         c.backend().run(op::Sum{c.in("x"), c.out("y")});
+       }},
+      {"sum_rows",
+       [](OperationCall& c) {
+         c.backend().run(op::SumRows{c.in("x"), c.out("y")});
+       }},
+      {"argmax",
+       [](OperationCall& c) {
+         c.backend().run(op::Argmax{c.in("x"), c.out("y")});
+       }},
       {"matmul",
        [](OperationCall& c) {
-         c.backend().matmul(c.in("a"), c.in("b"), {.transpose_a = c.flag("transpose_a"), .transpose_b = c.flag("transpose_b")}, c.out("y"));
+         c.backend().run(
+             op::Matmul{c.in("a"), c.in("b"), {.transpose_a = c.flag("transpose_a"), .transpose_b = c.flag("transpose_b")}, c.out("y")});
        }},
-      {"add_bias", [](OperationCall& c) { c.backend().add_bias(c.in("x"), c.in("bias"), c.out("y")); }},
-      {"conv2d", [](OperationCall& c) { c.backend().conv2d(c.in("x"), c.in("w"), c.in("bias"), convolution(c), c.out("y")); }},
+      {"add_bias",
+       [](OperationCall& c) {
+         c.backend().run(op::AddBias{c.in("x"), c.in("bias"), c.out("y")});
+       }},
+      {"conv2d",
+       [](OperationCall& c) {
+         c.backend().run(op::Conv2d{c.in("x"), c.in("w"), c.in("bias"), convolution(c), c.out("y")});
+       }},
       {"conv2d_backward_data",
-       [](OperationCall& c) { c.backend().conv2d_backward_data(c.in("dy"), c.in("w"), convolution(c), c.out("dx")); }},
+       [](OperationCall& c) {
+         c.backend().run(op::Conv2dBackwardData{c.in("dy"), c.in("w"), convolution(c), c.out("dx")});
+       }},
       {"conv2d_backward_weight",
-       [](OperationCall& c) { c.backend().conv2d_backward_weight(c.in("x"), c.in("dy"), convolution(c), c.out("dw")); }},
+       [](OperationCall& c) {
+         c.backend().run(op::Conv2dBackwardWeight{c.in("x"), c.in("dy"), convolution(c), c.out("dw")});
+       }},
       {"conv2d_bias_add_relu", conv2d_bias_add_relu},
       {"batch_norm_statistics",
        [](OperationCall& c) {
-         c.backend().batch_norm_statistics({.x = c.in("x"),
-                                            .mean = c.out("mean"),
-                                            .inv_std = c.out("inv_std"),
-                                            .running_mean = c.out("running_mean"),
-                                            .running_var = c.out("running_var")});
+         c.backend().run(op::BatchNormStatistics{.x = c.in("x"),
+                                                 .mean = c.out("mean"),
+                                                 .inv_std = c.out("inv_std"),
+                                                 .running_mean = c.out("running_mean"),
+                                                 .running_var = c.out("running_var")});
        }},
       {"batch_norm_apply", batch_norm_apply},
       {"batch_norm_backward", batch_norm_backward},
-      {"max_pool2d", [](OperationCall& c) { c.backend().max_pool2d(c.in("x"), pool(c), c.out("y"), c.out("index")); }},
-      {"max_pool2d_backward", [](OperationCall& c) { c.backend().max_pool2d_backward(c.in("dy"), c.in("index"), pool(c), c.out("dx")); }},
-      {"adaptive_avg_pool2d", [](OperationCall& c) { c.backend().adaptive_avg_pool2d(c.in("x"), c.out("y")); }},
-      {"adaptive_avg_pool2d_backward", [](OperationCall& c) { c.backend().adaptive_avg_pool2d_backward(c.in("dy"), c.out("dx")); }},
-      {"adaptive_max_pool2d", [](OperationCall& c) { c.backend().adaptive_max_pool2d(c.in("x"), c.out("y"), c.out("index")); }},
+      {"max_pool2d",
+       [](OperationCall& c) {
+         c.backend().run(op::MaxPool2d{c.in("x"), pool(c), c.out("y"), c.out("index")});
+       }},
+      {"max_pool2d_backward",
+       [](OperationCall& c) {
+         c.backend().run(op::MaxPool2dBackward{c.in("dy"), c.in("index"), pool(c), c.out("dx")});
+       }},
+      {"adaptive_avg_pool2d",
+       [](OperationCall& c) {
+         c.backend().run(op::AdaptiveAvgPool2d{c.in("x"), c.out("y")});
+       }},
+      {"adaptive_avg_pool2d_backward",
+       [](OperationCall& c) {
+         c.backend().run(op::AdaptiveAvgPool2dBackward{c.in("dy"), c.out("dx")});
+       }},
+      {"adaptive_max_pool2d",
+       [](OperationCall& c) {
+         c.backend().run(op::AdaptiveMaxPool2d{c.in("x"), c.out("y"), c.out("index")});
+       }},
       {"adaptive_max_pool2d_backward",
-       [](OperationCall& c) { c.backend().adaptive_max_pool2d_backward(c.in("dy"), c.in("index"), c.out("dx")); }},
+       [](OperationCall& c) {
+         c.backend().run(op::AdaptiveMaxPool2dBackward{c.in("dy"), c.in("index"), c.out("dx")});
+       }},
       {"adaptive_concat_pool2d", adaptive_concat_pool2d},
       {"adaptive_concat_pool2d_backward", adaptive_concat_pool2d_backward},
-      {"concat", [](OperationCall& c) { c.backend().concat(c.in("a"), c.in("b"), c.out("y")); }},
-      {"split", [](OperationCall& c) { c.backend().split(c.in("y"), c.out("a"), c.out("b")); }},
-      {"transpose", [](OperationCall& c) { c.backend().transpose(c.in("x"), c.out("y")); }},
-      {"softmax", [](OperationCall& c) { c.backend().softmax(c.in("x"), c.out("y")); }},
-      {"cross_entropy", [](OperationCall& c) { c.backend().cross_entropy(c.in("x"), c.in("targets"), c.out("losses"), c.out("dlogits")); }},
+      {"concat",
+       [](OperationCall& c) {
+         c.backend().run(op::Concat{c.in("a"), c.in("b"), c.out("y")});
+       }},
+      {"split",
+       [](OperationCall& c) {
+         c.backend().run(op::Split{c.in("y"), c.out("a"), c.out("b")});
+       }},
+      {"transpose",
+       [](OperationCall& c) {
+         c.backend().run(op::Transpose{c.in("x"), c.out("y")});
+       }},
+      {"softmax",
+       [](OperationCall& c) {
+         c.backend().run(op::Softmax{c.in("x"), c.out("y")});
+       }},
+      {"cross_entropy",
+       [](OperationCall& c) {
+         c.backend().run(op::CrossEntropy{c.in("x"), c.in("targets"), c.out("losses"), c.out("dlogits")});
+       }},
       {"check_finite",
        [](OperationCall& c) {
          const ConstView gradient = c.in("gradient");
-         c.backend().check_finite({&gradient, 1}, c.out("state"));
+         c.backend().run(op::CheckFinite{{&gradient, 1}, c.out("state")});
        }},
       {"adam", adam},
-      {"update_scale", [](OperationCall& c) { c.backend().update_scale(c.out("state"), {.interval = 2}); }},
+      {"update_scale",
+       [](OperationCall& c) {
+         c.backend().run(op::UpdateScale{c.out("state"), {.interval = 2}});
+       }},
       {"augment",
        [](OperationCall& c) {
-         c.backend().augment({.pictures = c.in("pictures"),
-                              .parameters = c.in("parameters"),
-                              .lighting = c.flag("lighting"),
-                              .mean = {0.4f, 0.5f, 0.6f},
-                              .std = {0.2f, 0.3f, 0.25f},
-                              .y = c.out("y")});
+         c.backend().run(op::Augment{.pictures = c.in("pictures"),
+                                     .parameters = c.in("parameters"),
+                                     .lighting = c.flag("lighting"),
+                                     .mean = {0.4f, 0.5f, 0.6f},
+                                     .std = {0.2f, 0.3f, 0.25f},
+                                     .y = c.out("y")});
        }},
-      {"grad_cam", [](OperationCall& c) { c.backend().grad_cam(c.in("activation"), c.in("gradient"), c.out("weights"), c.out("map")); }},
+      {"grad_cam",
+       [](OperationCall& c) {
+         c.backend().run(op::GradCam{c.in("activation"), c.in("gradient"), c.out("weights"), c.out("map")});
+       }},
   };
   return all;
 }

@@ -20,13 +20,13 @@ struct Tensors {
   View x() const { return view({2, 9, 7, channels}, dtype, 0x1000); }
   View w(DType of) const { return view({filters, 3, 3, channels}, of, 0x2000); }
   View y() const { return view({2, 5, 4, filters}, dtype, 0x3000); }
-  Conv2dBiasAddRelu forward() const {
+  op::Conv2dBiasAddRelu forward() const {
     return {.x = x(), .w = w(dtype), .bias = {}, .residual = {}, .relu = false, .spec = kSpec, .y = y()};
   }
 };
 
 TEST(ConvCall, OfAForwardPassIsItsProblemAndItsAddresses) {
-  Conv2dBiasAddRelu wanted = Tensors{}.forward();
+  op::Conv2dBiasAddRelu wanted = Tensors{}.forward();
   wanted.bias = view({32}, DType::f32, 0x4000);
   wanted.residual = view({2, 5, 4, 32}, DType::f16, 0x5000);
   wanted.relu = true;
@@ -81,19 +81,20 @@ TEST(ConvCall, OfPicturesIsThatOfFourChannelsAndHasNoDataGradient) {
 }
 
 TEST(ConvCall, IsOurOwnKernelsWhereAnAddressSuitsNoVector) {
-  const auto moved = [](ConstView Conv2dBiasAddRelu::*which, int64_t channels) {
-    Conv2dBiasAddRelu wanted = Tensors{.channels = channels}.forward();
+  const auto moved = [](ConstView op::Conv2dBiasAddRelu::*which, int64_t channels) {
+    op::Conv2dBiasAddRelu wanted = Tensors{.channels = channels}.forward();
     wanted.bias = view({32}, DType::f32, 0x4000);
     wanted.residual = view({2, 5, 4, 32}, DType::f16, 0x5000);
     ConstView& tensor = wanted.*which;
     tensor.address = static_cast<const char*>(tensor.address) + 8;
     return forward_call(wanted).has_value();
   };
-  for (const auto which : {&Conv2dBiasAddRelu::x, &Conv2dBiasAddRelu::w, &Conv2dBiasAddRelu::bias, &Conv2dBiasAddRelu::residual})
+  for (const auto which :
+       {&op::Conv2dBiasAddRelu::x, &op::Conv2dBiasAddRelu::w, &op::Conv2dBiasAddRelu::bias, &op::Conv2dBiasAddRelu::residual})
     EXPECT_FALSE(moved(which, 16));
-  EXPECT_TRUE(moved(&Conv2dBiasAddRelu::x, 3)) << "the copy is aligned";
-  EXPECT_FALSE(moved(&Conv2dBiasAddRelu::bias, 3));
-  Conv2dBiasAddRelu wanted = Tensors{}.forward();
+  EXPECT_TRUE(moved(&op::Conv2dBiasAddRelu::x, 3)) << "the copy is aligned";
+  EXPECT_FALSE(moved(&op::Conv2dBiasAddRelu::bias, 3));
+  op::Conv2dBiasAddRelu wanted = Tensors{}.forward();
   wanted.y.address = at(0x3008);
   EXPECT_FALSE(forward_call(wanted));
 }
@@ -102,7 +103,7 @@ TEST(ConvCall, IsOurOwnKernelsForOddChannelsAndNothingAtAll) {
   EXPECT_FALSE(forward_call(Tensors{.channels = 12}.forward()));
   EXPECT_FALSE(forward_call(Tensors{.filters = 20}.forward()));
   EXPECT_TRUE(forward_call(Tensors{.dtype = DType::f32, .channels = 12, .filters = 20}.forward()));
-  Conv2dBiasAddRelu wanted = Tensors{}.forward();
+  op::Conv2dBiasAddRelu wanted = Tensors{}.forward();
   wanted.x.shape = {0, 9, 7, 16};
   EXPECT_FALSE(forward_call(wanted));
 }

@@ -92,8 +92,10 @@ void expect_the_references_product(Gemm& gemm, bool transpose_a, bool transpose_
   const View y{want.data(), {kM, kN}, DType::f32, true};
   open_device("reference")
       .backend()
-      .matmul({wide_a.data(), a_shape, DType::f32, 0, 0, true}, {wide_b.data(), b_shape, DType::f32, 0, 0, true},
-              {transpose_a, transpose_b}, y);
+      .run(op::Matmul{{wide_a.data(), a_shape, DType::f32, 0, 0, true},
+                      {wide_b.data(), b_shape, DType::f32, 0, 0, true},
+                      {transpose_a, transpose_b},
+                      y});
   for (int64_t i = 0; i < kM * kN; ++i) {
     float value = want[static_cast<size_t>(i)];
     if (epilogue == Epilogue::bias || epilogue == Epilogue::relu_bias) value += static_cast<float>(bias[static_cast<size_t>(i % kN)]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/ops/reductions.h"
 #include "engine/tape.h"
 #include "kernels/devices.h"

@@ -10,7 +10,7 @@
 
 #include "engine/amp/autocast.h"
 #include "engine/amp/grad_scaler.h"
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/ops/reductions.h"
 #include "kernels/devices.h"
 #include "nn/modules/layers.h"

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/ops/reductions.h"
 #include "kernels/devices.h"
 #include "nn/explain/grad_cam.h"

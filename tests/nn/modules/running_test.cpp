@@ -10,7 +10,7 @@
 
 #include "engine/amp/grad_scaler.h"
 #include "engine/ops/add.h"
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "kernels/devices.h"
 #include "nn/modules/layers.h"
 #include "nn/modules/resnet.h"

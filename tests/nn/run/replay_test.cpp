@@ -203,7 +203,7 @@ TEST(Replay, SeesWeightsThatWereWrittenBetweenTwoSteps) {
     if (number == 3)
       for (Training* each : {&run, &eager})
         for (NamedTensor& parameter : each->model->parameters())
-          each->placement.device.backend().scale(parameter.tensor, 0.5, parameter.tensor);
+          each->placement.device.backend().run(op::Scale{parameter.tensor, 0.5, parameter.tensor});
     run.take(number);
     eager.take(number);
     expect_same_bits(run, eager, number);

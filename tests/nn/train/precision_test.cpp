@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "engine/amp/autocast.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/ops/linear.h"
-#include "engine/ops/loss.h"
 #include "engine/ops/reductions.h"
 #include "kernels/devices.h"
 #include "kernels/host/threads.h"

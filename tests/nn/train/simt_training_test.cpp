@@ -7,7 +7,7 @@
 
 #include "engine/amp/autocast.h"
 #include "engine/amp/grad_scaler.h"
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 #include "engine/tape.h"
 #include "kernels/core/philox.h"
 #include "kernels/devices.h"

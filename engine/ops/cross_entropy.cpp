@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "engine/ops/loss.h"
+#include "engine/ops/cross_entropy.h"
 
 #include "engine/amp/autocast.h"
 #include "engine/off_tape.h"
@@ -13,7 +13,7 @@ Tensor softmax(const Tensor& given) {
   const Tensor x = amp::input("softmax", given);
   check::rank("softmax", x, 2, "(N,C)");
   Tensor y = empty_like(x);
-  x.backend().softmax(x, y);
+  x.backend().run(op::Softmax{x, y});
   return y;
 }
 
@@ -29,7 +29,7 @@ void check_targets(const Tensor& logits, const Tensor& targets) {
 Tensor recorded(const Tensor& logits, const Tensor& loss, const Tensor& dlogits) {
   return tape::record("cross_entropy", {logits}, loss, [dlogits, dtype = logits.dtype()](const Tensor& dloss) {
     Tensor dx = empty(dlogits.shape(), dtype, dlogits.device());
-    dlogits.backend().multiply(dlogits, dloss, dx);
+    dlogits.backend().run(op::Multiply{dlogits, dloss, dx});
     return tape::Gradients{dx};
   });
 }
@@ -41,7 +41,7 @@ CrossEntropy cross_entropy(const Tensor& logits, const Tensor& targets) {
   const DType wide = is_half(logits.dtype()) ? DType::f32 : logits.dtype();
   Tensor losses = empty({logits.size(0)}, wide, logits.device());
   Tensor dlogits = tape::recording({logits}) ? empty(logits.shape(), wide, logits.device()) : Tensor();
-  logits.backend().cross_entropy(logits, targets, losses, dlogits);
+  logits.backend().run(op::CrossEntropy{logits, targets, losses, dlogits});
   return {recorded(logits, mean(losses), dlogits), losses};
 }
 
@@ -51,7 +51,7 @@ namespace {
 
 Tensor plus_rows(const Tensor& x, const Tensor& row) {  // x (A,B), row (B)
   Tensor y = empty_like(x);
-  x.backend().add_bias(x, row, y);
+  x.backend().run(op::AddBias{x, row, y});
   return y;
 }
 
@@ -61,19 +61,19 @@ Tensor repeated(const Tensor& row, int64_t count) {  // (B) to (count,B)
 
 Tensor column_sums(const Tensor& x) {  // (A,B) to (B)
   Tensor y = empty({x.size(1)}, x.dtype(), x.device());
-  x.backend().sum_rows(x, y);
+  x.backend().run(op::SumRows{x, y});
   return y;
 }
 
 Tensor transposed(const Tensor& x) {  // (A,B) to (B,A)
   Tensor y = empty({1, x.size(1), x.size(0)}, x.dtype(), x.device());
-  x.backend().transpose(x.view({1, x.size(0), x.size(1)}), y);
+  x.backend().run(op::Transpose{x.view({1, x.size(0), x.size(1)}), y});
   return y.view({x.size(1), x.size(0)});
 }
 
 Tensor total(const Tensor& x) {
   Tensor y = empty({}, x.dtype(), x.device());
-  x.backend().sum(x, y);
+  x.backend().run(op::Sum{x, y});
   return y;
 }
 
@@ -82,7 +82,7 @@ Tensor one_hot(const Tensor& targets, int64_t classes, DType dtype) {
   const int64_t n = targets.size(0);
   const Tensor one = full({n, 1, 1, 1}, 1, dtype, targets.device());
   Tensor y = empty({n, 1, classes, 1}, dtype, targets.device());
-  y.backend().adaptive_max_pool2d_backward(one, targets.view({n, 1, 1, 1}), y);
+  y.backend().run(op::AdaptiveMaxPool2dBackward{one, targets.view({n, 1, 1, 1}), y});
   return y.view({n, classes});
 }
 
@@ -92,7 +92,7 @@ Tensor inverse_of(const Tensor& x) {
   pair.slice(0, 1).copy_from(x.view({1, 1}));
   pair.slice(1, 2).copy_from(off_tape::times(x, -1).view({1, 1}));
   Tensor mean = empty({1}, x.dtype(), x.device()), inverse = empty({1}, x.dtype(), x.device());
-  x.backend().batch_norm_statistics({.x = pair, .eps = 0, .mean = mean, .inv_std = inverse});
+  x.backend().run(op::BatchNormStatistics{.x = pair, .eps = 0, .mean = mean, .inv_std = inverse});
   return inverse;
 }
 
@@ -144,7 +144,7 @@ CrossEntropy cross_entropy(const Tensor& logits, const Tensor& targets, const Cr
                 .target_weights = {}};
   turned.target_weights = column_sums(off_tape::product(turned.hot, turned.weights));
   Tensor hard = empty({n}, x.dtype(), x.device());
-  x.backend().cross_entropy(x, targets, hard, {});
+  x.backend().run(op::CrossEntropy{x, targets, hard, {}});
   Tensor losses = off_tape::times(off_tape::product(hard, turned.target_weights), 1 - options.label_smoothing);
   if (options.label_smoothing > 0)
     losses = off_tape::sum(losses, off_tape::times(spread_losses(turned, hard), options.label_smoothing / static_cast<double>(classes)));

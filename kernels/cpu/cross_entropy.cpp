@@ -28,13 +28,14 @@ double probability(float x, const RowSum& s) { return std::exp(static_cast<doubl
 
 }  // namespace
 
-void CpuBackend::softmax(ConstView x, View y) {
-  cpu::want_f32("softmax", {x, y});
-  const int64_t classes = cpu::channels_of(x);
+template <>
+void CpuBackend::execute(const op::Softmax& call) {
+  cpu::want_f32("softmax", {call.x, call.y});
+  const int64_t classes = cpu::channels_of(call.x);
   if (classes == 0) return;
-  const auto* px = x.data<float>();
-  auto* py = y.data<float>();
-  cpu::parallel_rows(cpu::rows_of(x), classes, [&](int64_t begin, int64_t end) {
+  const auto* px = call.x.data<float>();
+  auto* py = call.y.data<float>();
+  cpu::parallel_rows(cpu::rows_of(call.x), classes, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const RowSum s = row_sum(px + r * classes, classes);
       for (int64_t c = 0; c < classes; ++c) py[r * classes + c] = static_cast<float>(probability(px[r * classes + c], s));
@@ -42,13 +43,14 @@ void CpuBackend::softmax(ConstView x, View y) {
   });
 }
 
-void CpuBackend::cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) {
-  cpu::want_f32("cross_entropy", {logits, losses, dlogits});
-  const int64_t rows = cpu::rows_of(logits), classes = cpu::channels_of(logits);
-  const auto* px = logits.data<float>();
-  const auto* pt = targets.data<int64_t>();
-  auto* pl = losses.data<float>();
-  float* pd = cpu::floats(dlogits);
+template <>
+void CpuBackend::execute(const op::CrossEntropy& call) {
+  cpu::want_f32("cross_entropy", {call.logits, call.losses, call.dlogits});
+  const int64_t rows = cpu::rows_of(call.logits), classes = cpu::channels_of(call.logits);
+  const auto* px = call.logits.data<float>();
+  const auto* pt = call.targets.data<int64_t>();
+  auto* pl = call.losses.data<float>();
+  float* pd = cpu::floats(call.dlogits);
   cpu::parallel_rows(rows, classes, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const float* row = px + r * classes;

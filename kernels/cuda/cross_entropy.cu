@@ -66,20 +66,22 @@ unsigned blocks_of_rows(int64_t rows) { return static_cast<unsigned>(ceil_div(ro
 
 }  // namespace
 
-void CudaBackend::softmax(ConstView x, View y) {
-  const int64_t rows = x.shape[0], channels = x.shape[1];
-  if (x.numel() == 0) return;
-  dispatch(x.dtype, "softmax", [&]<class T>() {
-    launch<softmax_kernel<T>>(stream_, {blocks_of_rows(rows), kBlock}, x.data<T>(), rows, channels, y.data<T>());
+template <>
+void CudaBackend::execute(const op::Softmax& call) {
+  const int64_t rows = call.x.shape[0], channels = call.x.shape[1];
+  if (call.x.numel() == 0) return;
+  dispatch(call.x.dtype, "softmax", [&]<class T>() {
+    launch<softmax_kernel<T>>(stream_, {blocks_of_rows(rows), kBlock}, call.x.data<T>(), rows, channels, call.y.data<T>());
   });
 }
 
-void CudaBackend::cross_entropy(ConstView logits, ConstView targets, View losses, View dlogits) {
-  const int64_t rows = logits.shape[0], channels = logits.shape[1];
+template <>
+void CudaBackend::execute(const op::CrossEntropy& call) {
+  const int64_t rows = call.logits.shape[0], channels = call.logits.shape[1];
   if (rows == 0) return;
-  dispatch(logits.dtype, "cross_entropy", [&]<class T>() {
-    launch<cross_entropy_kernel<T>>(stream_, {blocks_of_rows(rows), kBlock}, logits.data<T>(), targets.data<int64_t>(), rows, channels,
-                                    losses.data<float>(), data_or_null<float>(dlogits));
+  dispatch(call.logits.dtype, "cross_entropy", [&]<class T>() {
+    launch<cross_entropy_kernel<T>>(stream_, {blocks_of_rows(rows), kBlock}, call.logits.data<T>(), call.targets.data<int64_t>(), rows,
+                                    channels, call.losses.data<float>(), data_or_null<float>(call.dlogits));
   });
 }
 

@@ -5,9 +5,10 @@
 
 namespace mirilla {
 
-void CpuBackend::matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) {
-  cpu::want_f32("matmul", {a, b, y});
-  products_->matmul(a, b, spec, y);
+template <>
+void CpuBackend::execute(const op::Matmul& call) {
+  cpu::want_f32("matmul", {call.a, call.b, call.y});
+  products_->matmul(call.a, call.b, call.spec, call.y);
 }
 
 }  // namespace mirilla

@@ -34,7 +34,7 @@ struct Matmul {
 };
 
 template <class T, bool kTransposeA, bool kTransposeB, bool kWide>
-void run(Stream& stream, const ConstView& a, const ConstView& b, int depth, const View& y) {
+void run_product(Stream& stream, const ConstView& a, const ConstView& b, int depth, const View& y) {
   const int64_t rows = y.shape[0], columns = y.shape[1];
   const Matmul<T, kTransposeA, kTransposeB, kWide> problem{
       {a.data<T>(), rows, depth}, {b.data<T>(), columns, depth}, rows, columns, depth, result_of<T>(y)};
@@ -55,15 +55,18 @@ void with_constant(bool value, F&& f) {
 
 }  // namespace
 
-void CudaBackend::matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) {
-  if (y.numel() == 0 || vendor::matmul(stream_, a, b, spec, y)) return;
-  const int64_t depth = a.shape[spec.transpose_a ? 0 : 1];
+template <>
+void CudaBackend::execute(const op::Matmul& call) {
+  if (call.y.numel() == 0 || vendor::matmul(stream_, call.a, call.b, call.spec, call.y)) return;
+  const int64_t depth = call.a.shape[call.spec.transpose_a ? 0 : 1];
   if (depth > kMaxDepth) throw DeviceError(fmt::format("matmul: the inner extent {} is too large for {}", depth, kDeviceName));
-  dispatch(a.dtype, "matmul", [&]<class T>() {
-    const bool wide = chunks_fit<T>(a.address, a.shape[1]) && chunks_fit<T>(b.address, b.shape[1]);
-    with_constant(spec.transpose_a, [&](auto transpose_a) {
-      with_constant(spec.transpose_b, [&](auto transpose_b) {
-        with_constant(wide, [&](auto is_wide) { run<T, transpose_a, transpose_b, is_wide>(stream_, a, b, static_cast<int>(depth), y); });
+  dispatch(call.a.dtype, "matmul", [&]<class T>() {
+    const bool wide = chunks_fit<T>(call.a.address, call.a.shape[1]) && chunks_fit<T>(call.b.address, call.b.shape[1]);
+    with_constant(call.spec.transpose_a, [&](auto transpose_a) {
+      with_constant(call.spec.transpose_b, [&](auto transpose_b) {
+        with_constant(wide, [&](auto is_wide) {
+          run_product<T, transpose_a, transpose_b, is_wide>(stream_, call.a, call.b, static_cast<int>(depth), call.y);
+        });
       });
     });
   });

@@ -18,7 +18,9 @@ Case product(const Sizes& z, const MatmulSpec& spec, DType type, DType y_kind = 
                  ")" + (spec.transpose_a ? ", a transposed" : "") + (spec.transpose_b ? ", b transposed" : ""),
          .in = {uniform(a, 1), uniform(b, 2)},
          .out = {room({z.m, z.n}, y_kind)},
-         .run = [spec](Backend& backend, auto in, auto out) { backend.matmul(in[0], in[1], spec, out[0]); }};
+         .run = [spec](Backend& backend, auto in, auto out) {
+           backend.run(op::Matmul{in[0], in[1], spec, out[0]});
+         }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, type);
   return c;
 }
@@ -60,8 +62,8 @@ TEST_P(CudaMatmul, TakesSlices) {
              view.shape = shape;
              return view;
            };
-           backend.fill(out[0], 0);
-           backend.matmul(slice(in[0], {kM, kK}), slice(in[1], {kK, kN}), {}, slice(out[0], {kM, kN}));
+           backend.run(op::Fill{out[0], 0});
+           backend.run(op::Matmul{slice(in[0], {kM, kK}), slice(in[1], {kK, kN}), {}, slice(out[0], {kM, kN})});
          }};
   c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
   expect_equal_to_reference(c, GetParam());

@@ -15,7 +15,10 @@ Case softmax(const Values& x) {
   return {.name = "softmax " + to_string(x.shape),
           .in = {x},
           .out = {room(x.shape)},
-          .run = [](Backend& b, auto in, auto out) { b.softmax(in[0], out[0]); },
+          .run =
+              [](Backend& b, auto in, auto out) {
+                b.run(op::Softmax{in[0], out[0]});
+              },
           .magnitudes = magnitudes_of_results};  // a sum of positive terms, over a sum of positive terms
 }
 
@@ -32,7 +35,10 @@ Case cross_entropy(const Values& logits, const Values& targets) {
   return {.name = "cross_entropy " + to_string(logits.shape),
           .in = {logits, targets},
           .out = {room({logits.shape[0]}, DType::f32), room(logits.shape, DType::f32)},
-          .run = [](Backend& b, auto in, auto out) { b.cross_entropy(in[0], in[1], out[0], out[1]); },
+          .run =
+              [](Backend& b, auto in, auto out) {
+                b.run(op::CrossEntropy{in[0], in[1], out[0], out[1]});
+              },
           .magnitudes = magnitudes};
 }
 
@@ -60,7 +66,7 @@ TEST_P(CudaLoss, GivesLossesAloneWhereNobodyWantsTheGradient) {
   Case c = cross_entropy(uniform({9, 37}, 1, -10, 10), integers({9}, 2, 37));
   const auto both = run_on(device_under_test(), c, GetParam());
   c.out.pop_back();
-  c.run = [](Backend& b, auto in, auto out) { b.cross_entropy(in[0], in[1], out[0], View()); };
+  c.run = [](Backend& b, auto in, auto out) { b.run(op::CrossEntropy{in[0], in[1], out[0], View()}); };
   EXPECT_EQ(run_on(device_under_test(), c, GetParam())[0], both[0]);
 }
 

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "kernels/core/operation.h"
+
+namespace mirilla::op {
+
+struct BatchNormApply;
+struct BatchNormBackward;
+
+/// Statistics of one training batch. Reduces over every dimension but the last: x is (N,H,W,C) or (N,C), the other views are (C).
+///
+///   mean    = 1/n sum x;  var = 1/n sum (x - mean)^2;  inv_std = 1 / sqrt(var + eps)
+///   running_mean = (1 - momentum) running_mean + momentum mean
+///   running_var  = (1 - momentum) running_var  + momentum var n/(n-1)                           [torch.nn.functional.batch_norm]
+///
+/// Large values are summed in f64: a variance beyond f32 still gives its inv_std, and running_var is infinite (PyTorch: an inv_std of 0,
+/// and so y = bias).
+struct BatchNormStatistics {
+  static constexpr std::string_view kName = "batch_norm_statistics";
+  ConstView x;
+  double eps = 1e-5;
+  double momentum = 0.1;
+  View mean, inv_std;              // f32 (f64 for f64)
+  View running_mean, running_var;  // updated in place; both present or both absent
+  static auto views(auto& call) { return std::tie(call.x, call.mean, call.inv_std, call.running_mean, call.running_var); }
+};
+
+/// The form of BatchNormApply with a residual or relu, and of BatchNormBackward with dresidual or relu.
+struct BatchNormAddRelu {
+  static constexpr std::string_view kName = "batch_norm_add_relu";
+  static bool asked(const BatchNormApply& call);
+  static bool asked(const BatchNormBackward& call);
+};
+
+/// The form of BatchNormApply that leaves a mask, and of BatchNormBackward that reads it in place of y.
+struct ReluMask {
+  static constexpr std::string_view kName = "relu_mask";
+  static bool asked(const BatchNormApply& call);
+  static bool asked(const BatchNormBackward& call);
+};
+
+/// y = (x - mean) inv_std weight + bias, then + residual if present, then max(.,0) if relu. `normalized`, if present, is for a watch:
+/// it receives the value before the residual is added. Watching it changes no bit of y. (C) views are f32 beside a half x.
+struct BatchNormApply {
+  static constexpr std::string_view kName = "batch_norm_apply";
+  using Forms = Operations<BatchNormAddRelu, ReluMask>;
+  ConstView x, mean, inv_std, weight, bias;
+  ConstView residual;  // like x, may be absent
+  bool relu = false;
+  View y;           // like x
+  View normalized;  // like x, may be absent
+  View mask;        // (ceil(numel / 8)) u8, may be absent. Bit i % 8 of byte i / 8 is clear where y[i] <= 0
+  static auto views(auto& call) {
+    return std::tie(call.x, call.mean, call.inv_std, call.weight, call.bias, call.residual, call.y, call.normalized, call.mask);
+  }
+};
+
+/// The backward pass. With xhat = (x - mean) inv_std and g = dy, but with relu g = 0 where y <= 0:
+///
+///   dbias = sum g;  dweight = sum g xhat
+///   dx = weight inv_std (g - 1/n dbias - 1/n xhat dweight)      if the statistics came from x (training)
+///   dx = weight inv_std g                                       if they were given (evaluation)
+///   dresidual = g
+///
+/// Each output may be absent and is then not computed. (C) views are f32 beside a half x.
+struct BatchNormBackward {
+  static constexpr std::string_view kName = "batch_norm_backward";
+  using Forms = Operations<BatchNormAddRelu, ReluMask>;
+  ConstView dy, x, mean, inv_std, weight;
+  ConstView y;     // if relu: either y,
+  ConstView mask;  // or the mask that BatchNormApply left, one bit per element
+  bool relu = false;
+  bool training = true;
+  View dx, dresidual;   // like x
+  View dweight, dbias;  // (C)
+  static auto views(auto& call) {
+    return std::tie(call.dy, call.x, call.mean, call.inv_std, call.weight, call.y, call.mask, call.dx, call.dresidual, call.dweight,
+                    call.dbias);
+  }
+};
+
+inline bool BatchNormAddRelu::asked(const BatchNormApply& call) { return call.residual || call.relu; }
+inline bool BatchNormAddRelu::asked(const BatchNormBackward& call) { return call.dresidual || call.relu; }
+inline bool ReluMask::asked(const BatchNormApply& call) { return static_cast<bool>(call.mask); }
+inline bool ReluMask::asked(const BatchNormBackward& call) { return call.relu && !call.y; }
+
+}  // namespace mirilla::op
