@@ -3,9 +3,6 @@
 #include "kernels/widening/widening.h"
 
 #include <functional>
-#include <set>
-#include <string>
-#include <string_view>
 
 #include "kernels/devices.h"
 #include "tests/kernels/cpu/support.h"
@@ -344,18 +341,6 @@ TEST_P(Widening, RoundsEachOperationOnceOnCpu) {
 
 TEST_P(Widening, RoundsEachOperationOnceOnTheReference) {
   for (const auto& cases : {elementwise_cases(), reduction_and_product_cases(), norm_and_pool_cases()}) run(cases, "reference");
-}
-
-TEST(WidenedCases, HaveEveryOperationWithViewsToWiden) {
-  std::set<std::string, std::less<>> tried;
-  for (const auto& cases : {elementwise_cases(), reduction_and_product_cases(), norm_and_pool_cases(), fused_cases()})
-    for (const WidenedCase& one : cases) tried.insert(one.name);
-  const std::set<std::string_view> own_tests{op::CheckFinite::kName, op::UpdateScale::kName};  // no views, or none that may be half
-  const auto expect_tried = [&]<class T>() {
-    if constexpr (Operation<T> && !kTakesHalves<T>) EXPECT_TRUE(tried.contains(T::kName) || own_tests.contains(T::kName)) << T::kName;
-  };
-  [&]<class... T>(Operations<T...>) { (expect_tried.template operator()<T>(), ...); }(CoreOperations());
-  [&]<class... T>(Operations<T...>) { (expect_tried.template operator()<T>(), ...); }(OptionalOperations());
 }
 
 TEST_P(Widening, AddsAndScalesInPlace) {

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "kernels/core/error.h"
@@ -83,6 +85,31 @@ TEST(Operations, ListTheirViewsInTheCall) {
   EXPECT_EQ(inputs, 6);
   EXPECT_EQ(outputs, 3);
   EXPECT_TRUE(call.residual && call.mask) << "the views are those of the call, not copies";
+}
+
+/// What a call holds beside the views that it lists must be smaller than a view: one that is not listed would not be widened.
+template <class T>
+constexpr bool lists_every_view() {
+  if constexpr (!Operation<T>)
+    return true;
+  else {
+    const auto bytes = []<class... V>(const std::tuple<V&...>*) { return (sizeof(V) + ... + 0); };
+    return sizeof(T) - bytes(static_cast<decltype(T::views(std::declval<T&>()))*>(nullptr)) < sizeof(View);
+  }
+}
+
+struct Forgets {
+  static constexpr std::string_view kName = "forgets";
+  ConstView x, bias;
+  View y;
+  static auto views(auto& call) { return std::tie(call.x, call.y); }
+};
+
+TEST(Operations, ListEveryViewOfTheCall) {
+  EXPECT_FALSE(lists_every_view<Forgets>());
+  const auto expect_all = []<class T>() { EXPECT_TRUE(lists_every_view<T>()) << T::kName; };
+  [&]<class... T>(Operations<T...>) { (expect_all.template operator()<T>(), ...); }(CoreOperations());
+  [&]<class... T>(Operations<T...>) { (expect_all.template operator()<T>(), ...); }(OptionalOperations());
 }
 
 }  // namespace
