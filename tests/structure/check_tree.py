@@ -146,14 +146,15 @@ class Tree:
                     self.violation(f"{file}: a text of the library names a command-line flag: {found}")
 
     def check_names(self):
-        def expect(header, file):
-            if not (self.root / file).is_file():
+        def expect(header, file, *instead):
+            if not (self.root / file).is_file() and not (instead and all((self.root / other).is_file() for other in instead)):
                 self.violation(f"{header}: there is no {file}: an operator has the same name in every room")
 
         for header in self.files(("kernels/core/ops",), lambda path: path.suffix == ".h"):
             name = pathlib.Path(header).stem
-            for file in (f"kernels/reference/{name}.cpp", f"kernels/cpu/{name}.cpp", f"kernels/cuda/{name}.cu"):
-                expect(header, file)
+            expect(header, f"kernels/reference/{name}.cpp")
+            expect(header, f"kernels/cpu/{name}.cpp", f"kernels/cpu/onednn/{name}.cpp", f"kernels/cpu/no_onednn/{name}.cpp")
+            expect(header, f"kernels/cuda/{name}.cu")
         for header in self.files(("engine/ops",), lambda path: path.suffix == ".h" and path.name != "check.h"):
             expect(header, f"kernels/core/ops/{pathlib.Path(header).name}")
 

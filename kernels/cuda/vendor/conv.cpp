@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 
+#include "kernels/core/error.h"
 #include "kernels/cuda/conv/channels.h"
 #include "kernels/cuda/conv/vendor_plans.h"
 #include "kernels/cuda/vendor/conv_probe.h"
@@ -12,6 +16,277 @@
 
 // The convolutions of the table of operations, given to cuDNN.
 namespace mirilla::cuda::vendor {
+
+// What a call of the table asks cuDNN for.
+
+namespace {
+
+bool aligned(std::initializer_list<const void*> addresses) {
+  for (const void* const address : addresses)
+    if (reinterpret_cast<uintptr_t>(address) % 16 != 0) return false;
+  return true;
+}
+
+void* read(const ConstView& view) { return const_cast<void*>(view.address); }  // cuDNN takes const and other addresses alike
+
+ConvCall call_of(ConvKind kind, const ConstView& x, const ConstView& w, const ConstView& y, const Conv2dSpec& spec, DType dtype,
+                 DType result) {
+  ConvCall call{.problem = {.kind = kind,
+                            .dtype = dtype,
+                            .result = result,
+                            .n = x.shape[0],
+                            .h = x.shape[1],
+                            .w = x.shape[2],
+                            .c = x.shape[3],
+                            .k = w.shape[0],
+                            .r = w.shape[1],
+                            .s = w.shape[2],
+                            .p = y.shape[1],
+                            .q = y.shape[2],
+                            .spec = spec},
+                .buffers = {.x = read(x), .w = read(w), .y = read(y)}};
+  call.first_layer = is_half(dtype) && kind != ConvKind::backward_data && call.problem.c > 0 && call.problem.c < kFirstLayer;
+  if (call.first_layer) call.problem.c = kFirstLayer;
+  return call;
+}
+
+std::optional<ConvCall> unless_declined(const ConvCall& call) {
+  const ConvBuffers& b = call.buffers;
+  const bool suits = aligned({b.y, b.bias, b.residual}) && (call.first_layer || aligned({b.x, b.w}));
+  return suits && declined(call.problem).empty() ? std::optional(call) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<ConvCall> forward_call(const op::Conv2dBiasAddRelu& c) {
+  ConvCall call = call_of(ConvKind::forward, c.x, c.w, c.y, c.spec, c.x.dtype, c.y.dtype);
+  ConvProblem& problem = call.problem;
+  problem.bias = static_cast<bool>(c.bias);
+  if (problem.bias) problem.bias_dtype = c.bias.dtype;
+  problem.residual = static_cast<bool>(c.residual);
+  problem.relu = c.relu;
+  call.buffers.bias = read(c.bias);
+  call.buffers.residual = read(c.residual);
+  return unless_declined(call);
+}
+
+std::optional<ConvCall> backward_data_call(const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx) {
+  return unless_declined(call_of(ConvKind::backward_data, dx, w, dy, spec, dy.dtype, dx.dtype));
+}
+
+std::optional<ConvCall> backward_weight_call(const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw) {
+  return unless_declined(call_of(ConvKind::backward_weight, x, dw, dy, spec, x.dtype, dw.dtype));
+}
+
+std::string to_string(const ConvProblem& p) {
+  constexpr std::string_view kKinds[] = {"forward", "backward_data", "backward_weight"};
+  std::string text =
+      fmt::format("{} {}{} ({},{},{},{}) * ({},{},{},{}) stride {} padding {} dilation {}", kKinds[static_cast<size_t>(p.kind)],
+                  name_of(p.dtype), p.result == p.dtype ? "" : fmt::format(" to {}", name_of(p.result)), p.n, p.h, p.w, p.c, p.k, p.r, p.s,
+                  p.c, p.spec.stride, p.spec.padding, p.spec.dilation);
+  if (p.scale_shift_relu) text += " of scale, shift, relu";
+  if (p.bias) text += fmt::format(" + bias {}", name_of(p.bias_dtype));
+  if (p.residual) text += " + residual";
+  if (p.relu) text += ", relu";
+  if (p.sums) text += ", sums";
+  return text;
+}
+
+size_t HashOfProblem::operator()(const ConvProblem& p) const noexcept {
+  const int64_t flags = (p.scale_shift_relu << 4) | (p.bias << 3) | (p.residual << 2) | (p.relu << 1) | static_cast<int>(p.sums);
+  const int64_t kinds = static_cast<int64_t>(p.kind) * 8 + static_cast<int64_t>(p.dtype);
+  uint64_t hash = 0;
+  for (const int64_t part : {kinds, flags, p.n, p.h, p.w, p.c, p.k, p.r, int64_t{p.spec.stride}})
+    hash = (hash ^ static_cast<uint64_t>(part)) * 0x9E3779B97F4A7C15u;  // the golden ratio's digits
+  return static_cast<size_t>(hash ^ (hash >> 32));
+}
+
+int64_t elements_written(const ConvProblem& p) {
+  switch (p.kind) {
+    case ConvKind::forward: return p.n * p.p * p.q * p.k;
+    case ConvKind::backward_data: return p.n * p.h * p.w * p.c;
+    default: return p.k * p.r * p.s * p.c;
+  }
+}
+
+std::string declined(const ConvProblem& p) {
+  if (!is_half(p.dtype) && p.dtype != DType::f32) return fmt::format("{} is not computed there", name_of(p.dtype));
+  const int64_t wanted = is_half(p.dtype) ? 8 : 4;  // 16 bytes
+  const bool first_layer = is_half(p.dtype) && p.c == 4 && p.kind != ConvKind::backward_data && !p.scale_shift_relu;
+  if (p.c % wanted != 0 && !first_layer) return fmt::format("{} channels are no multiple of {}", p.c, wanted);
+  if (p.k % wanted != 0) return fmt::format("{} filters are no multiple of {}", p.k, wanted);
+  if (p.n * p.h * p.w * p.c == 0 || p.k * p.r * p.s == 0 || p.p * p.q == 0) return "nothing is in a tensor";
+  return {};
+}
+
+// Which plan computes it: looked up, or timed and compared with our own kernel.
+
+namespace {
+
+constexpr size_t kMostCandidates = 24;  // cuDNN names over a hundred, best first; building one can take a tenth of a second
+constexpr int kRuns = 5;
+constexpr double kHopeless = 2;  // times the best time: not worth more than one run
+
+// Both results are right up to one rounding to their type, with f32 sums in any order. Relative to the largest value, so that sums that
+// cancel do not matter; for halves 4 units in the last place of the largest value, for f32 a bound that TF32 already exceeds.
+double bound_of(DType result, DType read) {
+  if (result == DType::f16) return 0x1p-9;
+  if (result == DType::bf16) return 0x1p-6;
+  return is_half(read) ? 0x1p-10 : 0x1p-13;
+}
+
+}  // namespace
+
+std::string ConvPlans::key_of(const ConvProblem& problem) const {
+  std::string key = to_string(problem);
+  if (rules_.deterministic) key += ", deterministic";
+  if (rules_.tf32 && problem.dtype == DType::f32) key += ", tf32";
+  return key;
+}
+
+bool ConvPlans::may_run(const ConvProblem& problem) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = chosen_.find(problem);
+  return found == chosen_.end() || found->second.plan != nullptr;
+}
+
+bool ConvPlans::run(const ConvProblem& problem, const ConvBuffers& buffers) {
+  const std::lock_guard lock(mutex_);
+  const Chosen* chosen = known(problem);
+  if (!chosen && tools_.recording()) {
+    ++counts_.unplanned;
+    return false;
+  }
+  if (!chosen) chosen = choose(problem);
+  if (!chosen || !chosen->plan) return false;
+  chosen->plan->run(buffers);
+  return true;
+}
+
+// From memory, or from the keeper; while the stream records, from memory only: loading a plan's code may wait.
+const ConvPlans::Chosen* ConvPlans::known(const ConvProblem& problem) {
+  if (const auto found = chosen_.find(problem); found != chosen_.end()) return &found->second;
+  if (tools_.recording() || !store_) return nullptr;
+  const std::optional<StoredPlan> offer = store_->find(key_of(problem));
+  if (!offer) return nullptr;
+  Chosen chosen{*offer, nullptr};
+  if (offer->text != kOwnKernel && !(chosen.plan = build(problem, offer->text))) {
+    ++counts_.stale;
+    return nullptr;
+  }
+  ++counts_.kept;
+  return &(chosen_[problem] = std::move(chosen));
+}
+
+bool ConvPlans::keeps_rules(const ConvProblem& problem, const ConvCandidate& candidate) const {
+  const bool precise = candidate.full_precision || (rules_.tf32 && problem.dtype == DType::f32);
+  return precise && (candidate.deterministic || !rules_.deterministic);
+}
+
+std::unique_ptr<ConvPlan> ConvPlans::build(const ConvProblem& problem, const std::string& plan) {
+  std::unique_ptr<ConvPlan> built = tools_.build(problem, plan);
+  const bool good = built && keeps_rules(problem, built->what()) && built->workspace_bytes() <= rules_.workspace_bytes;
+  return good ? std::move(built) : nullptr;
+}
+
+double ConvPlans::time(const std::function<void()>& work, double best) {
+  tools_.milliseconds(work, 1);  // loads the code, fills the caches
+  const double once = tools_.milliseconds(work, 1);
+  return once > kHopeless * best ? once : tools_.milliseconds(work, kRuns);
+}
+
+// The candidates that obey the rules and are faster than our own kernel, fastest first.
+std::vector<ConvPlans::Timed> ConvPlans::timed(const ConvProblem& problem, const ConvBuffers& buffers, double own) {
+  std::vector<Timed> all;
+  double best = own;
+  size_t tried = 0;
+  for (const ConvCandidate& candidate : tools_.candidates(problem)) {
+    if (!keeps_rules(problem, candidate)) continue;
+    if (tried == kMostCandidates) break;
+    std::unique_ptr<ConvPlan> plan = build(problem, candidate.plan);
+    if (!plan) continue;
+    ++tried;
+    try {
+      const double milliseconds = time([&] { plan->run(buffers); }, best);
+      best = std::min(best, milliseconds);
+      if (milliseconds < own) all.push_back({std::move(plan), milliseconds});
+    } catch (const DeviceError&) {  // no memory for its workspace, for example
+      ++counts_.failed;
+    }
+  }
+  std::stable_sort(all.begin(), all.end(), [](const Timed& a, const Timed& b) { return a.milliseconds < b.milliseconds; });
+  return all;
+}
+
+// Compares its result with ours, which is in the sample.
+bool ConvPlans::is_right(const ConvProblem& problem, const ConvSample& sample, ConvPlan& plan) {
+  ConvBuffers ours = sample.buffers, theirs = sample.buffers;
+  theirs.written(problem.kind) = sample.elsewhere;
+  Distance distance;
+  try {
+    plan.run(theirs);
+    distance = tools_.distance(ours.written(problem.kind), sample.elsewhere, problem.result, elements_written(problem));
+  } catch (const DeviceError&) {
+    ++counts_.failed;
+    return false;
+  }
+  double bound = bound_of(plan.what().rounded ? problem.dtype : problem.result, problem.dtype);
+  if (rules_.tf32 && problem.dtype == DType::f32) bound = 0x1p-9;  // TF32 was requested
+  // False for NaN. A result of zeros, or one of ours that is not finite, proves nothing.
+  const bool right = distance.largest > 0 && std::isfinite(distance.largest) && distance.apart <= bound * distance.largest;
+  if (!right) ++counts_.wrong;
+  return right;
+}
+
+const ConvPlans::Chosen* ConvPlans::choose(const ConvProblem& problem) {
+  ConvSample sample;
+  try {
+    sample = tools_.sample(problem);
+  } catch (const DeviceError&) {
+    ++counts_.untried;
+    return &(chosen_[problem] = {{std::string(kOwnKernel), 0}, nullptr});
+  }
+  Chosen chosen = rules_.deterministic ? first_on(problem, sample) : fastest_on(problem, sample);
+  tools_.done();
+  ++counts_.timed;
+  if (store_) store_->put(key_of(problem), chosen.what);
+  return &(chosen_[problem] = std::move(chosen));
+}
+
+ConvPlans::Chosen ConvPlans::fastest_on(const ConvProblem& problem, const ConvSample& sample) {
+  const auto run_own = [&] { tools_.run_own(problem, sample.buffers); };
+  const double own = time(run_own, std::numeric_limits<double>::infinity());
+  std::vector<Timed> faster = timed(problem, sample.buffers, own);
+  if (!faster.empty()) run_own();  // the candidates overwrote its result
+  for (Timed& candidate : faster)
+    if (is_right(problem, sample, *candidate.plan))
+      return {{candidate.plan->what().plan, candidate.milliseconds}, std::move(candidate.plan)};
+  return {{std::string(kOwnKernel), own}, nullptr};
+}
+
+ConvPlans::Chosen ConvPlans::first_on(const ConvProblem& problem, const ConvSample& sample) {
+  tools_.run_own(problem, sample.buffers);
+  for (const ConvCandidate& candidate : tools_.candidates(problem)) {
+    if (!keeps_rules(problem, candidate)) continue;
+    std::unique_ptr<ConvPlan> plan = build(problem, candidate.plan);
+    if (plan && is_right(problem, sample, *plan)) return {{candidate.plan, 0}, std::move(plan)};
+  }
+  return {{std::string(kOwnKernel), 0}, nullptr};
+}
+
+std::map<std::string, StoredPlan> ConvPlans::chosen() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, StoredPlan> all;
+  for (const auto& [problem, chosen] : chosen_) all.emplace(key_of(problem), chosen.what);
+  return all;
+}
+
+ConvPlans::Counts ConvPlans::counts() const {
+  const std::lock_guard lock(mutex_);
+  return counts_;
+}
+
+// The calls.
 
 namespace {
 
