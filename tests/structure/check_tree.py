@@ -29,7 +29,7 @@ ROOMS_BELOW["data"] = {"data", *ROOMS_BELOW["engine"]}
 ROOMS_BELOW["weights"] = {"weights", *ROOMS_BELOW["engine"]}
 ROOMS_BELOW["nn"] = set(LIBRARY)
 ROOMS_BELOW["apps"] = set(ROOMS)
-ROOMS_BELOW["bench"] = {"bench", *LIBRARY}
+ROOMS_BELOW["bench"] = {"bench", "tests", *LIBRARY}
 ROOMS_BELOW["tests"] = {"tests", *ROOMS}
 
 ANY = object()  # check_arrow has the rules of these
