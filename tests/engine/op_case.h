@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <optional>
 #include <span>
 #include <string>
@@ -44,8 +45,14 @@ struct OpCase {
   bool composed = false;           // several nodes may send gradients to one input, which are added in any order
 };
 
-/// Every operator's cases. A benchmark can time the same list.
+/// Every operator's cases, those of MoreOpCases included. bench/bench_ops.cpp times the same list.
 const std::vector<OpCase>& op_cases();
+
+/// Adds the cases of a test file of its own: `const MoreOpCases kMore{{.name = "LeakyRelu", ...}};` at namespace scope.
+class MoreOpCases {
+ public:
+  MoreOpCases(std::initializer_list<OpCase> cases);
+};
 
 /// The same numbers on any device and in any dtype: constants that an operator needs beside its inputs, evenly in low .. high.
 Tensor constant_like(const Tensor& like, const Shape& shape, double low, double high, uint32_t item);

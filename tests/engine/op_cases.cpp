@@ -211,12 +211,20 @@ std::vector<OpCase> losses() {
   };
 }
 
+std::vector<OpCase>& more_cases() {
+  static std::vector<OpCase> cases;
+  return cases;
+}
+
 }  // namespace
+
+MoreOpCases::MoreOpCases(std::initializer_list<OpCase> cases) { more_cases().insert(more_cases().end(), cases); }
 
 const std::vector<OpCase>& op_cases() {
   static const std::vector<OpCase> cases = [] {
     std::vector<OpCase> all;
-    for (auto&& part : {elementwise(), convolutions(), norms_and_pools(), losses()}) all.insert(all.end(), part.begin(), part.end());
+    for (auto&& part : {elementwise(), convolutions(), norms_and_pools(), losses(), more_cases()})
+      all.insert(all.end(), part.begin(), part.end());
     return all;
   }();
   return cases;

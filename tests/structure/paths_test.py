@@ -20,6 +20,7 @@ FOREIGN = re.compile(
 LEFT_OUT = ("bench/results/", "docs/decisions/", "tests/structure/check_tree_test.py", "tests/structure/paths_test.py", "tests/oracle/")
 TEXT = {".h", ".cpp", ".cu", ".inl", ".md", ".py", ".sh", ".txt", ".cmake", ".tsv", ".js", ".html", ""}
 PATH = re.compile(r"(?<![\w./~$}\"'<-])(?:%s)/[\w*<>{},./-]*[\w*>}]" % "|".join(ROOMS))
+MADE = re.compile(r"<!-- write (\S+) -->")  # files that a page tells its reader to write
 INCLUDE = re.compile(r"^\s*#\s*include")
 
 
@@ -52,13 +53,14 @@ def exists(path, tree):
 
 
 def missing_in(name, text, tree):
+    made = set(MADE.findall(text))
     for number, line in enumerate(text.split("\n"), 1):
         if INCLUDE.match(line):
             continue  # check_tree.py checks these
         if name.endswith("CMakeLists.txt"):
             line = line.partition("#")[2]  # its own paths are relative to its folder
         for path in PATH.findall(line):
-            if FOREIGN.match(path):
+            if FOREIGN.match(path) or path in made:
                 continue
             for alternative in alternatives(path):
                 if not exists(alternative, tree):
