@@ -16,6 +16,7 @@ if(NOT CMAKE_CUDA_HOST_COMPILER AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 set(CMAKE_CUDA_ARCHITECTURES ${MIRILLA_CUDA_ARCHITECTURES})
 set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+option(MIRILLA_CUDA_COMPRESS "Compress the kernels; the emulated GPU wants them as they are" ON)
 enable_language(CUDA)
 if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nvcc has C++20 since CUDA 12
   set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")

@@ -28,6 +28,23 @@ function(mirilla_room folder)
   target_link_libraries(mirilla_${name} PUBLIC mirilla_flags fmt::fmt ${ROOM_DEPENDS} PRIVATE ${ROOM_PRIVATE})
 endfunction()
 
+# Links the same objects as the program TARGET a second time, with the emulated GPU in place of CUDA's runtime: bin/emulated/TARGET. A
+# function of the runtime that kernels/emulate lacks does not link.
+function(mirilla_emulated target)
+  if(NOT (MIRILLA_CUDA AND MIRILLA_EMULATE) OR NOT TARGET ${target})
+    return()
+  endif()
+  add_executable(emulated_${target} $<TARGET_OBJECTS:${target}>)
+  get_target_property(libraries ${target} LINK_LIBRARIES)
+  target_link_libraries(emulated_${target} PRIVATE ${libraries})
+  set_target_properties(emulated_${target} PROPERTIES OUTPUT_NAME ${target} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin/emulated
+    LINKER_LANGUAGE CXX CUDA_RUNTIME_LIBRARY None MIRILLA_EMULATED ON)
+  if(NOT TARGET emulated)
+    add_custom_target(emulated)
+  endif()
+  add_dependencies(emulated emulated_${target})
+endfunction()
+
 # Flags that every target of ours is built with.
 add_library(mirilla_flags INTERFACE)
 target_include_directories(mirilla_flags INTERFACE ${PROJECT_SOURCE_DIR})

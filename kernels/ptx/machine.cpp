@@ -41,7 +41,9 @@ struct Launch {
   throw fault;
 }
 
-void check_limits(const Kernel& kernel, Dim grid, Dim block, size_t parameters, size_t dynamic_shared, const Limits& limits) {
+}  // namespace
+
+void check_launch(const Kernel& kernel, Dim grid, Dim block, size_t parameters, size_t dynamic_shared, const Limits& limits) {
   const u64 threads = block.count();
   const auto fits = [&](Dim what, Dim most, std::string_view name) {
     if (what.x == 0 || what.y == 0 || what.z == 0 || what.x > most.x || what.y > most.y || what.z > most.z) {
@@ -71,8 +73,6 @@ void check_limits(const Kernel& kernel, Dim grid, Dim block, size_t parameters, 
            "__launch_bounds__ makes the compiler use fewer");
   }
 }
-
-}  // namespace
 
 /// A host thread's blocks and their buffers.
 class Worker {
@@ -264,7 +264,7 @@ Machine::~Machine() = default;
 
 Work Machine::launch(const Module& module, const Kernel& kernel, Dim grid, Dim block, std::span<const std::byte> parameters,
                      size_t dynamic_shared, const Options& options) {
-  check_limits(kernel, grid, block, parameters.size(), dynamic_shared, options.limits);
+  check_launch(kernel, grid, block, parameters.size(), dynamic_shared, options.limits);
   const size_t shared = dynamic_shared ? kernel.dynamic_offset + dynamic_shared : kernel.shared_bytes;
   std::vector<u64> copy((parameters.size() + 7) / 8 + 1);  // aligned, and safe from later changes
   if (!parameters.empty()) std::memcpy(copy.data(), parameters.data(), parameters.size());

@@ -103,6 +103,9 @@ struct Work {
   u64 lane_instructions = 0;
 };
 
+/// Throws Fault where the launch asks for more than the device or the kernel allows.
+void check_launch(const Kernel& kernel, Dim grid, Dim block, size_t parameters, size_t dynamic_shared, const Limits& limits);
+
 class Worker;
 
 /// Runs kernels of modules, one launch after another; keeps host threads and their buffers between launches.

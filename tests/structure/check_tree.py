@@ -6,8 +6,8 @@
              another device's, and only kernels/devices.cpp includes all of them
   folders    are known here: first give a new one its place in the order
   includes   are written from the tree's root and exist
-  vendors    oneDNN only below kernels/cpu/onednn (and bench/onednn), CUDA only below kernels/cuda, cuDNN and cuBLAS only in its vendor/ (and
-             their tests), LibTorch only in bench
+  vendors    oneDNN only below kernels/cpu/onednn (and bench/onednn), CUDA only below kernels/cuda (its runtime below
+             kernels/emulate too), cuDNN and cuBLAS only in its vendor/ (and their tests), LibTorch only in bench
   switches   no #if on CUDA, oneDNN, MPI or LibTorch outside those folders: an absent part is a stub file that CMake selects
   names      an operator has one: a header of kernels/core/ops has files of its name in each device's folder, and a header of engine/ops has
              its namesake in kernels/core/ops
@@ -57,6 +57,7 @@ BELOW = {
     "kernels/core": "kernels/core/ops",
     "kernels/core/ops": "kernels/core",
     "kernels/ptx": "kernels/core kernels/core/ops",
+    "kernels/emulate": "kernels/ptx kernels/core kernels/core/ops",
     "kernels/host": "kernels/core",
     "kernels/plans": "kernels/core",
     "kernels": ANY,
@@ -67,7 +68,7 @@ BELOW = {
     "kernels/simt": ANY,
 }
 
-WHOLE_DEVICE = re.compile(r"kernels/(cpu|cuda|simt|ptx|reference)/")
+WHOLE_DEVICE = re.compile(r"kernels/(cpu|cuda|simt|ptx|emulate|reference)/")
 INCLUDE = re.compile(r"""^[ \t]*#[ \t]*include[ \t]*(["<])([^">\n]+)""", re.M)
 SWITCH = re.compile(r"^[ \t]*#[ \t]*(?:el)?if(?:n?def)?[ \t(].*(?:CUDA|CUDNN|CUBLAS|DNNL|ONEDNN|_MPI|NCCL|TORCH|has_include).*$", re.M)
 TEXT = re.compile(r'"(?:[^"\\\n]|\\.)*"')
@@ -113,7 +114,7 @@ class Tree:
         if room not in ("kernels", "engine"):
             return None
         device, another = device_of(file) if room == "kernels" else "engine", device_of(included)
-        if another in ("", device) or (device == "cuda" and another == "simt"):
+        if another in ("", device) or (device, another) in (("cuda", "simt"), ("emulate", "ptx")):
             return None
         if device:
             self.violation(f"{file}: {device} may not include another device's header (\"{included}\")")
@@ -125,7 +126,8 @@ class Tree:
         vendors = (
             (r"(dnnl|oneapi/dnnl/)", ("kernels/cpu/onednn/", "bench/onednn/"), "belongs below kernels/cpu/onednn"),
             (r"(cudnn|cublas).*\.h$", ("kernels/cuda/vendor/", "tests/kernels/vendor/"), "belongs below kernels/cuda/vendor"),
-            (r"(cuda|nccl|cooperative_groups)", ("kernels/cuda/",), "belongs below kernels/cuda"),
+            (r"cuda_runtime_api\.h$", ("kernels/cuda/", "kernels/emulate/", "tests/kernels/emulate/"), "belongs below kernels/cuda"),
+            (r"(cuda(?!_runtime_api)|nccl|cooperative_groups)", ("kernels/cuda/",), "belongs below kernels/cuda"),
             (r"(torch|ATen|c10)/", ("bench/",), "belongs into bench"),
         )
         for name, places, rule in vendors:

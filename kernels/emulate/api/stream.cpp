@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/emulate/runtime.h"
+
+#include <algorithm>
+
+namespace mirilla::emulate {
+
+namespace {
+
+cudaError_t create(Runtime& r, cudaStream_t* stream, unsigned flags) {
+  if (flags != cudaStreamDefault && flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
+  const auto made = std::make_shared<CUstream_st>(Runtime::current(), flags == cudaStreamDefault);
+  r.streams[made.get()] = made;
+  *stream = made.get();
+  return cudaSuccess;
+}
+
+}  // namespace
+
+extern "C" {
+
+cudaError_t CUDARTAPI cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {
+  return call("cudaStreamCreateWithFlags", Needs::kHealthy, [&](Runtime& r) { return create(r, stream, flags); });
+}
+
+cudaError_t CUDARTAPI cudaStreamCreate(cudaStream_t* stream) {
+  return call("cudaStreamCreate", Needs::kHealthy, [&](Runtime& r) { return create(r, stream, cudaStreamDefault); });
+}
+
+// Its work goes on, as in CUDA: the waits of others keep it.
+cudaError_t CUDARTAPI cudaStreamDestroy(cudaStream_t handle) {
+  return call("cudaStreamDestroy", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    if (!handle || !stream) return cudaErrorInvalidResourceHandle;
+    if (stream->capture) {
+      stream->capture->broken = true;
+      return cudaErrorStreamCaptureUnsupported;
+    }
+    r.orphans.push_back(stream);
+    r.streams.erase(handle);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaStreamSynchronize(cudaStream_t handle) {
+  return call("cudaStreamSynchronize", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    if (const cudaError_t refused = refuse_on(r, *stream)) return refused;
+    stream->drain(r);
+    Device& device = *r.devices[static_cast<size_t>(stream->device)];
+    device.trim(device.pool_threshold);
+    return device.broken;
+  });
+}
+
+// Nobody waits, so almost nothing is done; a program that asks again and again gets on all the same.
+cudaError_t CUDARTAPI cudaStreamQuery(cudaStream_t handle) {
+  return call("cudaStreamQuery", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    if (const cudaError_t refused = refuse_on(r, *stream)) return refused;
+    if (stream->waiting.empty()) return cudaSuccess;
+    stream->advance(r, stream->done + 1);
+    return cudaErrorNotReady;
+  });
+}
+
+cudaError_t CUDARTAPI cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event_handle, unsigned flags) {
+  return call("cudaStreamWaitEvent", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    CUevent_st* const event = r.event(event_handle);
+    if (!stream || !event) return cudaErrorInvalidResourceHandle;
+    if (const cudaError_t refused = refuse_work(r, *stream)) return refused;
+    if (const auto captured = event->captured.lock()) return join(*stream, captured, event->captured_on);
+    if (stream->capture && event->mark && !(flags & cudaEventWaitExternal)) {
+      stream->capture->broken = true;  // a graph cannot wait for what it did not record
+      return cudaErrorStreamCaptureIsolation;
+    }
+    if (!event->mark) return cudaSuccess;
+    if (stream->capture) {
+      submit(r, *stream, work_of([&r, mark = event->mark] {
+               if (!mark->reached()) mark->stream->advance(r, mark->at);
+             }));
+    } else {
+      stream->give_wait(event->mark);
+    }
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
+  return call("cudaStreamBeginCapture", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    if (stream.get() == r.devices[static_cast<size_t>(stream->device)]->legacy.get()) return cudaErrorStreamCaptureUnsupported;
+    if (stream->capture) return cudaErrorIllegalState;
+    const auto capture = std::make_shared<Capture>();
+    capture->mode = mode;
+    capture->thread = std::this_thread::get_id();
+    capture->origin = stream.get();
+    stream->capture = capture;
+    r.captures.push_back(capture);
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
+  return call("cudaStreamEndCapture", Needs::kHealthy, [&](Runtime& r) {
+    *graph = nullptr;
+    const auto stream = r.stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    const auto capture = stream->capture;
+    if (!capture) return cudaErrorIllegalState;
+    if (capture->origin != stream.get()) return cudaErrorStreamCaptureUnmatched;
+    if (capture->mode != cudaStreamCaptureModeRelaxed && capture->thread != std::this_thread::get_id())
+      return cudaErrorStreamCaptureWrongThread;
+    return end_capture(r, *stream, graph);
+  });
+}
+
+cudaError_t CUDARTAPI cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
+  return call("cudaStreamIsCapturing", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    *status = !stream->capture          ? cudaStreamCaptureStatusNone
+              : stream->capture->broken ? cudaStreamCaptureStatusInvalidated
+                                        : cudaStreamCaptureStatusActive;
+    return cudaSuccess;
+  });
+}
+
+}  // extern "C"
+
+}  // namespace mirilla::emulate

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/emulate/settings.h"
+
+#include "kernels/core/error.h"
+#include "kernels/emulate/errors.h"
+
+#include <charconv>
+#include <limits>
+#include <optional>
+
+namespace mirilla::emulate {
+
+using ptx::u64;
+
+namespace {
+
+constexpr int kMostGpus = 16;
+
+[[noreturn]] void not_understood(std::string_view name, std::string_view value, std::string_view wanted) {
+  throw UsageError(fmt::format("{} is '{}' and should be {}", name, value, wanted));
+}
+
+std::optional<u64> number_in(std::string_view text) {
+  u64 number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
+
+u64 read_number(const char* name, std::string_view value, u64 least, u64 most) {
+  const auto number = number_in(value);
+  if (!number || *number < least || *number > most) not_understood(name, value, fmt::format("a number from {} to {}", least, most));
+  return *number;
+}
+
+size_t read_bytes(const char* name, std::string_view value) {
+  constexpr std::string_view kWanted = "a number of bytes such as 1073741824, 512M or 2G";
+  const size_t unit = std::string_view("KMG").find(value.back());
+  const auto number = number_in(unit == std::string_view::npos ? value : value.substr(0, value.size() - 1));
+  const u64 shift = unit == std::string_view::npos ? 0 : 10 * (unit + 1);
+  if (!number || *number == 0 || *number > std::numeric_limits<size_t>::max() >> shift) not_understood(name, value, kWanted);
+  return static_cast<size_t>(*number) << shift;
+}
+
+// Calls f with each part between commas.
+template <class F>
+void each_part(std::string_view list, F f) {
+  while (!list.empty()) {
+    const size_t end = std::min(list.find(','), list.size());
+    f(list.substr(0, end));
+    list.remove_prefix(std::min(end + 1, list.size()));
+  }
+}
+
+Failure read_failure(std::string_view part) {
+  constexpr const char* kName = "MIRILLA_EMULATE_FAIL";
+  const size_t first = part.find(':'), second = part.find(':', first + 1);
+  if (first == std::string_view::npos || second == std::string_view::npos || !part.starts_with("cuda"))
+    not_understood(kName, part, "CALL:N:ERROR, for example cudaGraphLaunch:3:outofmemory");
+  Failure failure{.call = std::string(part.substr(0, first))};
+  failure.number = read_number(kName, part.substr(first + 1, second - first - 1), 1, std::numeric_limits<u64>::max());
+  const auto error = find_error(part.substr(second + 1));
+  if (!error) not_understood(kName, part, "CALL:N:ERROR with one of CUDA's errors, for example outofmemory or illegaladdress");
+  failure.error = *error;
+  return failure;
+}
+
+}  // namespace
+
+Settings read_settings(const std::function<std::string(const char*)>& variable) {
+  Settings settings;
+  const auto read = [&](const char* name, auto f) {
+    if (const std::string value = variable(name); !value.empty()) f(name, std::string_view(value));
+  };
+  read("MIRILLA_EMULATE", [&](const char*, std::string_view value) { settings.card = &find_card(value); });
+  settings.memory_bytes = settings.card->memory_bytes;
+  read("MIRILLA_EMULATE_MEMORY", [&](const char* name, std::string_view value) { settings.memory_bytes = read_bytes(name, value); });
+  read("MIRILLA_EMULATE_GPUS",
+       [&](const char* name, std::string_view value) { settings.gpus = static_cast<int>(read_number(name, value, 1, kMostGpus)); });
+  read("MIRILLA_EMULATE_SEED",
+       [&](const char* name, std::string_view value) { settings.seed = read_number(name, value, 0, std::numeric_limits<u64>::max()); });
+  read("MIRILLA_EMULATE_THREADS",
+       [&](const char* name, std::string_view value) { settings.threads = static_cast<unsigned>(read_number(name, value, 1, 1024)); });
+  read("MIRILLA_EMULATE_DETECT", [&](const char* name, std::string_view value) {
+    each_part(value, [&](std::string_view part) {
+      bool* const one = part == "races"       ? &settings.detect.races
+                        : part == "unwritten" ? &settings.detect.unwritten
+                        : part == "constant"  ? &settings.detect.constant
+                                              : nullptr;
+      if (!one) not_understood(name, part, "races, unwritten or constant");
+      *one = true;
+    });
+  });
+  read("MIRILLA_EMULATE_REPORT", [&](const char* name, std::string_view value) {
+    each_part(value, [&](std::string_view part) {
+      bool* const one = part == "summary" ? &settings.summary
+                        : part == "calls" ? &settings.calls
+                        : part == "count" ? &settings.count
+                                          : nullptr;
+      if (!one) not_understood(name, part, "summary, calls or count");
+      *one = true;
+    });
+  });
+  read("MIRILLA_EMULATE_FAIL", [&](const char*, std::string_view value) {
+    each_part(value, [&](std::string_view part) { settings.failures.push_back(read_failure(part)); });
+  });
+  return settings;
+}
+
+}  // namespace mirilla::emulate

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "kernels/emulate/cards.h"
+#include "kernels/ptx/machine.h"
+
+#include <cuda_runtime_api.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace mirilla::emulate {
+
+/// The n-th call of a function of the runtime fails.
+struct Failure {
+  std::string call;
+  ptx::u64 number = 1;
+  cudaError_t error = cudaErrorUnknown;
+};
+
+struct Settings {
+  const Card* card = &cards().front();
+  size_t memory_bytes = cards().front().memory_bytes;
+  int gpus = 1;
+  ptx::u64 seed = 0;
+  unsigned threads = 0;  // host threads that run blocks; 0: one for each core
+  ptx::Detectors detect;
+  bool count = false;    // print counts per kernel at the end
+  bool summary = false;  // print one line at the end
+  bool calls = false;    // print at the end how often each function was called
+  std::vector<Failure> failures;
+};
+
+/// From environment variables, "" where one is not set. Throws UsageError.
+///
+///   MIRILLA_EMULATE          the card, h200 by default
+///   MIRILLA_EMULATE_MEMORY   its memory: 512M, 2G
+///   MIRILLA_EMULATE_GPUS     how many of them, 1 to 16
+///   MIRILLA_EMULATE_SEED     not 0: streams, blocks, warps and lanes take turns in another legal order
+///   MIRILLA_EMULATE_THREADS  host threads
+///   MIRILLA_EMULATE_DETECT   comma-separated: races, unwritten, constant
+///   MIRILLA_EMULATE_REPORT   comma-separated, what to print to stderr at the end: summary, calls, count
+///   MIRILLA_EMULATE_FAIL     comma-separated CALL:N:ERROR, for example cudaGraphLaunch:3:outofmemory
+Settings read_settings(const std::function<std::string(const char*)>& variable);
+
+}  // namespace mirilla::emulate
