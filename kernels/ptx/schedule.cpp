@@ -14,6 +14,12 @@ namespace {
 constexpr u32 kTurn = 20000;  // instructions that a warp runs before another warp's turn
 constexpr u32 kFair = 1000;   // instructions that some lanes run before other lanes of the warp get a turn
 
+// With a seed. Diverged lanes cost as much as a whole warp, so only some blocks are wild, where most instructions are executed for a
+// few lanes only.
+constexpr u32 kOneWildIn = 8;
+constexpr u32 kWildSplit = 16, kCalmSplit = 256;  // a split comes after 1 to so many instructions
+constexpr u32 kWildTurn = 48, kCalmTurn = 512;    // a warp's turn has 1 to so many instructions
+
 }  // namespace
 
 Schedule::Schedule(Block& block, u64 seed, u64 patience)
@@ -23,17 +29,20 @@ Schedule::Schedule(Block& block, u64 seed, u64 patience)
       patience_(patience),
       left_(static_cast<u32>(block.warps.size())),
       stops_(block.warps.size(), Stop::kPaused),
-      random_(seed * 0x9e3779b97f4a7c15ull + block.number) {}
+      random_(seed * 0x9e3779b97f4a7c15ull + block.number) {
+  wild_ = random_() % kOneWildIn == 0;
+  until_split_ = 1 + static_cast<u32>(random_() % kWildSplit);
+}
 
 bool Schedule::turn() {
   const u32 warps = static_cast<u32>(stops_.size());
   u32 tried = 0;
-  u32 w = wander_ ? static_cast<u32>(random() % warps) : next_warp_;
+  u32 w = wander_ ? static_cast<u32>(random_() % warps) : next_warp_;
   while (tried < warps && stops_[w] != Stop::kPaused) w = (w + 1) % warps, ++tried;
   if (tried == warps) stuck();
   Warp& warp = block_.warps[w];
   const u64 before = executed_;
-  stops_[w] = run(warp, wander_ ? 1 + static_cast<u32>(random() % 48) : kTurn);
+  stops_[w] = run(warp, wander_ ? 1 + static_cast<u32>(random_() % (wild_ ? kWildTurn : kCalmTurn)) : kTurn);
   if (patience_ > 0 && executed_ > patience_) {
     fail(warp, code_[std::min<u32>(warp.current.pc, static_cast<u32>(block_.program->code.size() - 1))], 0, Fault::Kind::kDeadlock,
          fmt::format("the block runs on after {} warp instructions", before));
@@ -61,7 +70,7 @@ bool Schedule::pick(Warp& warp) {
   u32 seen = 0;
   for (size_t k = 0; k < warp.others.size(); ++k) {
     if (warp.others[k].wait != Group::Wait::kNothing) continue;
-    if (wander_ ? random() % ++seen == 0 : best == warp.others.size() || warp.others[k].pc < warp.others[best].pc) best = k;
+    if (wander_ ? random_() % ++seen == 0 : best == warp.others.size() || warp.others[k].pc < warp.others[best].pc) best = k;
   }
   if (best == warp.others.size()) {
     warp.current.mask = 0;
@@ -81,22 +90,27 @@ void Schedule::meet(Warp& warp) {
   });
 }
 
-void Schedule::settle(Warp& warp) {
-  if (wander_) {
-    if (random() & 1) meet(warp);
-    if (random() % 8 == 0) {  // some of the lanes stay behind, as a GPU may do at any time
-      const u32 some = warp.current.mask & static_cast<u32>(random());
-      if (some && some != warp.current.mask) {
-        warp.others.push_back({warp.current.pc, some});
-        warp.current.mask &= ~some;
-      }
+// Some of the lanes stay behind, as a GPU may do at any time, and lanes that could run together do so or not.
+void Schedule::wander(Warp& warp) {
+  if (--until_split_ == 0) {
+    until_split_ = 1 + static_cast<u32>(random_() % (wild_ ? kWildSplit : kCalmSplit));
+    const u32 some = warp.current.mask & static_cast<u32>(random_());
+    if (some && some != warp.current.mask) {
+      warp.others.push_back({warp.current.pc, some});
+      warp.current.mask &= ~some;
     }
-    if (random() % 4 == 0 && !warp.others.empty()) {
-      warp.others.push_back(warp.current);
-      pick(warp);
-    }
-    return;
   }
+  if (warp.others.empty()) return;
+  const u64 dice = random_();
+  if (dice & 1) meet(warp);
+  if ((dice >> 1) % 4 == 0 && !warp.others.empty()) {
+    warp.others.push_back(warp.current);
+    pick(warp);
+  }
+}
+
+void Schedule::settle(Warp& warp) {
+  if (wander_) return wander(warp);
   meet(warp);
   if (lowest(warp) < warp.current.pc) {
     warp.others.push_back(warp.current);

@@ -3,11 +3,24 @@
 
 #include "kernels/ptx/warp.h"
 
-#include <random>
-
 namespace mirilla::ptx {
 
 enum class Stop : u8 { kFinished, kWaiting, kPaused };
+
+/// A small generator: a launch makes one for each block, and draws from it between instructions. [Steele, Lea, Flood 2014: SplitMix64]
+class Dice {
+ public:
+  explicit Dice(u64 seed) : state_(seed) {}
+  u64 operator()() {
+    u64 x = state_ += 0x9e3779b97f4a7c15ull;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    return x ^ x >> 31;
+  }
+
+ private:
+  u64 state_;
+};
 
 /// Decides which lanes of which warp run next. With seed 0 the lowest program counter first, so that diverged lanes meet again; else
 /// another order for each seed.
@@ -36,18 +49,20 @@ class Schedule {
   void release(u32 barrier);
   void check_barriers();
   [[noreturn]] void stuck();
-  u64 random() { return random_(); }
+  void wander(Warp& warp);
   u32 lowest(const Warp& warp) const;
 
   Block& block_;
   const Instruction* code_;
   bool wander_;
+  bool wild_;  // lanes are split often, and turns are short
   u64 patience_;
   u64 executed_ = 0;
   u32 next_warp_ = 0;
   u32 left_;
   std::vector<Stop> stops_;
-  std::mt19937_64 random_;
+  Dice random_;
+  u32 until_split_;  // instructions
 };
 
 }  // namespace mirilla::ptx
