@@ -46,7 +46,7 @@ Allocator::Block Allocator::take_fresh(uint64_t pool, size_t bytes) {
   for_statistics_of(pool, [](MemoryStatistics& s) { ++s.device_allocations; });
   try {
     return {device_.allocate(bytes), bytes, pool};
-  } catch (const DeviceError&) {
+  } catch (const OutOfMemory&) {
     drop_free_blocks();
     return {device_.allocate(bytes), bytes, pool};
   }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "engine/ops/add.h"
@@ -26,7 +27,8 @@ class SmallDevice final : public Device {
   std::string description() const override { return "small: for a test"; }
   Backend& backend() override { throw DeviceError("the device 'small' computes nothing"); }
   void* allocate(size_t bytes) override {
-    if (used_ + bytes > capacity_) throw DeviceError(fmt::format("the device 'small' has no {} bytes left", bytes));
+    if (std::exchange(fails_once, false)) throw DeviceError("the device 'small' failed");
+    if (used_ + bytes > capacity_) throw OutOfMemory("small", {.wanted = bytes});
     used_ += bytes;
     return ::operator new(bytes);
   }
@@ -41,6 +43,8 @@ class SmallDevice final : public Device {
   void synchronize() override {}
 
   size_t used() const { return used_; }
+
+  bool fails_once = false;
 
  private:
   size_t capacity_;
@@ -106,6 +110,13 @@ TEST(Allocator, GivesItsFreeBlocksBackBeforeItFails) {
   EXPECT_THROW(allocator.allocate(20 * kKiB), DeviceError);
   EXPECT_EQ(allocator.statistics().current, block.bytes) << "what failed was counted";
   allocator.release(block);
+}
+
+TEST(Allocator, DoesNotTryAgainAfterAnErrorThatIsNotOfMemory) {
+  SmallDevice device(kMiB);
+  Allocator allocator(device);
+  device.fails_once = true;
+  EXPECT_THROW(allocator.allocate(kKiB), DeviceError);
 }
 
 TEST(Allocator, ReturnsEverythingWhenItEnds) {
