@@ -97,7 +97,7 @@ def main():
         tree = pathlib.Path(words[1]).resolve() if len(words) == 2 else pathlib.Path(made) / "tree"
         tree.mkdir(parents=True, exist_ok=True)
         update(tree, fresh)
-        run("tests/structure/check_tree.sh .", tree)
+        run("tests/structure/check_tree.py .", tree)
         output = [run(command, tree) for command in commands][-1]
         tests = re.search(r"\[  PASSED  \] (\d+) tests", output)
         if not tests or int(tests[1]) < LEAST_TESTS:

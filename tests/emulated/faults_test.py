@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""faults_test.py [BUILD]: lets every function of CUDA's runtime that a training calls fail, and expects of each one sentence with the first
+cause, exit code 1, and that nothing is lost: no half-written file, and the model of an earlier run still there."""
+import os
+import re
+import shutil
+import unittest
+
+from support import Work, mirilla, told
+
+TEXTS = {"unknown": "unknown error", "outofmemory": "out of memory", "launchfailure": "unspecified launch failure"}
+# Failures after which the training gives the same numbers: the name of a GPU is only shown; steps that cannot be recorded run eagerly, and a
+# note says why; when the last graph ends, everything is written.
+SURVIVED = {"cudaGetDeviceProperties:1:unknown", "cudaStreamBeginCapture:1:unknown", "cudaGraphGetNodes:1:unknown",
+            "cudaGraphInstantiate:1:unknown", "cudaGraphInstantiate:1:outofmemory", "cudaGraphExecDestroy:1:unknown"}
+# Where the program says it in words of its own.
+OTHER_TEXT = {"cudaDriverGetVersion:1:unknown": "no NVIDIA driver", "cudaHostAlloc:1:outofmemory": "bytes left that it could pin",
+              "cudaMallocFromPoolAsync:1:outofmemory": "bytes left"}
+# Beside the first call of each function: memory that runs out, an error that sticks, and calls in the middle of a training.
+MORE = ["cudaHostAlloc:1:outofmemory", "cudaMallocFromPoolAsync:1:outofmemory", "cudaGraphInstantiate:1:outofmemory",
+        "cudaLaunchKernel:1:launchfailure", "cudaStreamSynchronize:2:launchfailure", "cudaLaunchKernel:700:unknown", "cudaMalloc:400:unknown",
+        "cudaMemcpyAsync:500:unknown"]
+# What is called only where memory runs out.
+MORE += [f"cudaMalloc:1:outofmemory,{name}:1:unknown" for name in ("cudaDeviceSynchronize", "cudaMemPoolTrimTo", "cudaDeviceGraphMemTrim")]
+
+
+class Faults(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.work = Work(per_class=2)
+        whole = cls.train("whole", MIRILLA_EMULATE_REPORT="calls")
+        assert whole.returncode == 0, whole.stderr
+        cls.calls = {name: int(number) for number, name in re.findall(r"emulated GPU: (\d+) calls of (\w+)", whole.stderr)}
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.work.kept.cleanup()
+
+    @classmethod
+    def train(cls, name, **variables):
+        return cls.work.train(name, "cuda", "--precision", "fp16", "--replay", "on", batch=4, **variables)
+
+    def check_files(self):
+        """The earlier run's model is there, here or where the new run put it aside, and everything new is whole."""
+        old, new = self.work.path / "whole", self.work.path / "failed"
+        kept = [model.read_bytes() == (old / model.name).read_bytes() for model in new.rglob("model.safetensors")]
+        self.assertIn(True, kept)
+        for path in new.rglob("*"):
+            self.assertIn(path.name, {"earlier", *os.listdir(old)})
+        for model in new.rglob("model.safetensors"):
+            read = mirilla("summary", model)
+            self.assertEqual(read.returncode, 0, read.stderr)
+
+    def check(self, fault):
+        shutil.rmtree(self.work.path / "failed", ignore_errors=True)
+        shutil.copytree(self.work.path / "whole", self.work.path / "failed")
+        done = self.train("failed", MIRILLA_EMULATE_FAIL=fault)
+        sentences = told(done.stderr)
+        self.check_files()
+        if fault in SURVIVED:
+            self.assertEqual((done.returncode, sentences), (0, []), done.stderr)
+            return self.assertEqual(self.work.losses("failed"), self.work.losses("whole"))
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertEqual(len(sentences), 1, done.stderr)
+        self.assertIn(OTHER_TEXT.get(fault, TEXTS[fault.rpartition(":")[2]]), done.stderr)
+
+    def test_the_training_replays(self):
+        self.assertGreater(self.calls["cudaGraphLaunch"], 0)
+
+    def test_the_first_call_of_each_function(self):
+        for name in self.calls:
+            with self.subTest(name):
+                self.check(f"{name}:1:unknown")
+
+    def test_memory_errors_that_stick_and_later_calls(self):
+        for fault in MORE:
+            name, number = fault.split(":")[:2]
+            self.assertLessEqual(int(number), self.calls[name])
+            with self.subTest(fault):
+                self.check(fault)
+
+    # One allocation that fails is tried again with what scratch memory had kept.
+    def test_an_allocation_that_fails_once_is_tried_again(self):
+        done = self.train("again", MIRILLA_EMULATE_FAIL="cudaMalloc:1:outofmemory")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.work.losses("again"), self.work.losses("whole"))
+
+
+if __name__ == "__main__":
+    unittest.main()
