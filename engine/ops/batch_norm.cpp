@@ -17,7 +17,7 @@ struct Statistics {
 };
 
 void check_state(const Tensor& x, const BatchNormState& state, bool training) {
-  if (x.shape().rank() < 2) throw ShapeError(fmt::format("batch_norm: wants (N,H,W,C) or (N,C) and got {}", to_string(x.shape())));
+  if (x.shape().rank() < 2) throw ShapeError(fmt::format("batch_norm: expects (N,H,W,C) or (N,C) and got {}", to_string(x.shape())));
   const int64_t channels = x.size(-1);
   const auto check_one = [&](std::string_view name, const Tensor& tensor) {
     check::vector_of("batch_norm", name, tensor, channels);
@@ -28,7 +28,7 @@ void check_state(const Tensor& x, const BatchNormState& state, bool training) {
   check_one("the running mean", state.running_mean);
   check_one("the running variance", state.running_var);
   if (training && channels > 0 && x.numel() / channels == 1)
-    throw ShapeError(fmt::format("batch_norm: more than one value a channel is needed in training and {} has one", to_string(x.shape())),
+    throw ShapeError(fmt::format("batch_norm: training needs more than one value per channel and {} has one", to_string(x.shape())),
                      "use a batch of at least 2, or evaluation mode");
 }
 

@@ -8,7 +8,7 @@ namespace mirilla {
 Tensor cast(const Tensor& x, DType dtype) {
   if (dtype == x.dtype()) return x;
   if (!is_float(dtype) || !is_float(x.dtype()))
-    throw ShapeError(fmt::format("cast: goes between float dtypes and {} to {} was asked for", name_of(x.dtype()), name_of(dtype)),
+    throw ShapeError(fmt::format("cast: expects two float dtypes and got {} to {}", name_of(x.dtype()), name_of(dtype)),
                      "Tensor::to(dtype) converts values without a gradient");
   Tensor y = empty(x.shape(), dtype, x.device());
   x.backend().run(op::Cast{x, y});

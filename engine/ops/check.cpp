@@ -5,9 +5,9 @@ namespace mirilla::check {
 
 void same_kind(std::string_view op, const Tensor& a, const Tensor& b) {
   if (&a.device() != &b.device() || a.dtype() != b.dtype())
-    throw ShapeError(fmt::format("{}: its inputs must be of one dtype on one device, and {} meets {}", op, describe(a), describe(b)),
+    throw ShapeError(fmt::format("{}: expects inputs of one dtype on one device and got {} and {}", op, describe(a), describe(b)),
                      is_half(a.dtype()) || is_half(b.dtype())
-                         ? "an amp::Autocast scope brings inputs and weights together; cast() changes one dtype"
+                         ? "an amp::Autocast scope converts inputs and weights to one dtype; cast() converts one tensor"
                          : "cast() changes the dtype, Tensor::to the device");
 }
 
@@ -22,11 +22,11 @@ void parameter_of(std::string_view op, std::string_view name, const Tensor& x, c
 void same(std::string_view op, const Tensor& a, const Tensor& b) {
   same_kind(op, a, b);
   if (a.shape() != b.shape())
-    throw ShapeError(fmt::format("{}: its inputs must have one shape, and {} meets {}", op, to_string(a.shape()), to_string(b.shape())));
+    throw ShapeError(fmt::format("{}: expects inputs of one shape and got {} and {}", op, to_string(a.shape()), to_string(b.shape())));
 }
 
 void rank(std::string_view op, const Tensor& x, int rank, std::string_view form) {
-  if (x.shape().rank() != rank) throw ShapeError(fmt::format("{}: wants {} and got {}", op, form, to_string(x.shape())));
+  if (x.shape().rank() != rank) throw ShapeError(fmt::format("{}: expects {} and got {}", op, form, to_string(x.shape())));
 }
 
 void vector_of(std::string_view op, std::string_view name, const Tensor& x, int64_t extent) {

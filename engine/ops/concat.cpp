@@ -15,8 +15,8 @@ Tensor concat(const Tensor& left, const Tensor& right) {
   check::same_kind("concat", a, b);
   std::vector<int64_t> extents(a.shape().begin(), a.shape().end()), others(b.shape().begin(), b.shape().end());
   if (extents.empty() || extents.size() != others.size() || !std::equal(extents.begin(), extents.end() - 1, others.begin()))
-    throw ShapeError(
-        fmt::format("concat: all but the last extent must agree, and {} meets {}", to_string(a.shape()), to_string(b.shape())));
+    throw ShapeError(fmt::format("concat: expects shapes that differ only in the last extent and got {} and {}", to_string(a.shape()),
+                                 to_string(b.shape())));
   extents.back() += others.back();
   Tensor y = empty(Shape(extents), a.dtype(), a.device());
   a.backend().run(op::Concat{a, b, y});

@@ -20,11 +20,12 @@ Shape output_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const C
   check::rank("conv2d", w, 4, "weights (K,R,S,C)");
   check::same_kind("conv2d", x, w);
   if (x.size(3) != w.size(3))
-    throw ShapeError(fmt::format("conv2d: the input {} has {} channels and the weights {} want {}", to_string(x.shape()), x.size(3),
+    throw ShapeError(fmt::format("conv2d: the input {} has {} channels and the weights {} expect {}", to_string(x.shape()), x.size(3),
                                  to_string(w.shape()), w.size(3)),
                      "weights are (out, height, width, in); does an importer still have to permute them?");
   if (spec.stride < 1 || spec.padding < 0 || spec.dilation < 1)
-    throw ShapeError(fmt::format("conv2d: stride {}, padding {}, dilation {} make no sense", spec.stride, spec.padding, spec.dilation));
+    throw ShapeError(fmt::format("conv2d: stride {}, padding {}, dilation {} are not possible", spec.stride, spec.padding, spec.dilation),
+                     "stride and dilation must be at least 1, and padding at least 0");
   if (bias) {
     check::parameter_of("conv2d", "the bias", x, bias);
     check::vector_of("conv2d", "the bias", bias, w.size(0));

@@ -22,7 +22,8 @@ namespace {
 void check_targets(const Tensor& logits, const Tensor& targets) {
   check::rank("cross_entropy", logits, 2, "logits (N,C)");
   if (targets.dtype() != DType::i64 || targets.shape() != Shape{logits.size(0)} || &targets.device() != &logits.device())
-    throw ShapeError(fmt::format("cross_entropy: wants targets i64 ({}) beside the logits and got {}", logits.size(0), describe(targets)));
+    throw ShapeError(
+        fmt::format("cross_entropy: expects targets i64 ({}) on the device of the logits and got {}", logits.size(0), describe(targets)));
 }
 
 // The loss on the tape: its gradient was computed on the way forward.
@@ -98,10 +99,10 @@ Tensor inverse_of(const Tensor& x) {
 
 void check_options(const Tensor& weights, double smoothing, int64_t classes, DType dtype, const Device& device) {
   if (!(smoothing >= 0 && smoothing <= 1))
-    throw Error(fmt::format("cross_entropy: a label smoothing between 0 and 1 was expected and {} came", smoothing), "0.1 is usual");
+    throw Error(fmt::format("cross_entropy: expects a label smoothing between 0 and 1 and got {}", smoothing), "0.1 is usual");
   if (weights && (weights.shape() != Shape{classes} || weights.dtype() != dtype || &weights.device() != &device))
-    throw ShapeError(fmt::format("cross_entropy: wants one weight per class, {} ({}) beside the logits, and got {}", name_of(dtype),
-                                 classes, describe(weights)));
+    throw ShapeError(fmt::format("cross_entropy: expects one weight per class, {} ({}) on the device of the logits, and got {}",
+                                 name_of(dtype), classes, describe(weights)));
 }
 
 // Everything turned to (C,N), so that what belongs to a picture stands in the last dimension.

@@ -13,7 +13,7 @@ Tensor linear(const Tensor& given, const Tensor& master, const Tensor& bias) {
   check::rank("linear", w, 2, "weights (O,I)");
   check::same_kind("linear", x, w);
   if (x.size(1) != w.size(1))
-    throw ShapeError(fmt::format("linear: the input {} has {} features and the weights {} want {}", to_string(x.shape()), x.size(1),
+    throw ShapeError(fmt::format("linear: the input {} has {} features and the weights {} expect {}", to_string(x.shape()), x.size(1),
                                  to_string(w.shape()), w.size(1)));
   if (bias) {
     check::parameter_of("linear", "the bias", x, bias);
@@ -43,7 +43,7 @@ Tensor linear(const Tensor& given, const Tensor& master, const Tensor& bias) {
 }
 
 Tensor flatten(const Tensor& x) {
-  if (x.shape().rank() < 2) throw ShapeError(fmt::format("flatten: wants (N,...) and got {}", to_string(x.shape())));
+  if (x.shape().rank() < 2) throw ShapeError(fmt::format("flatten: expects (N,...) and got {}", to_string(x.shape())));
   int64_t features = 1;
   for (int i = 1; i < x.shape().rank(); ++i) features *= x.size(i);
   return tape::record("flatten", {x}, x.view({x.size(0), features}),

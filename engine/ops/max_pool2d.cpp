@@ -11,8 +11,8 @@ namespace {
 Shape pooled_shape(const Tensor& x, const Pool2dSpec& spec) {
   check::rank("max_pool2d", x, 4, "(N,H,W,C)");
   if (spec.window < 1 || spec.window > 16 || spec.stride < 1 || spec.padding < 0 || 2 * spec.padding > spec.window)
-    throw ShapeError(fmt::format("max_pool2d: window {}, stride {}, padding {} make no sense", spec.window, spec.stride, spec.padding),
-                     "the window is 1 to 16 wide and the padding at most half of it");
+    throw ShapeError(fmt::format("max_pool2d: window {}, stride {}, padding {} are not possible", spec.window, spec.stride, spec.padding),
+                     "the window must be 1 to 16 wide, the stride at least 1, and the padding at most half of the window");
   const int64_t h = x.size(1) + 2 * spec.padding - spec.window, w = x.size(2) + 2 * spec.padding - spec.window;
   if (h < 0 || w < 0)
     throw ShapeError(fmt::format("max_pool2d: the input {} with padding {} is smaller than the window {}", to_string(x.shape()),

@@ -49,7 +49,7 @@ Tensor argmax(const Tensor& x) {
 }
 
 Tensor pick(const Tensor& x, int64_t index) {
-  if (index < 0 || index >= x.numel()) throw ShapeError(fmt::format("pick: element {} was asked of {}", index, to_string(x.shape())));
+  if (index < 0 || index >= x.numel()) throw ShapeError(fmt::format("pick: there is no element {} in {}", index, to_string(x.shape())));
   const auto element = [index](const Tensor& of) { return of.view({of.numel()}).slice(index, index + 1).view({}); };
   return tape::record("pick", {x}, element(x).clone(), [element, shape = x.shape()](const Tensor& dy) {
     Tensor dx = zeros(shape, dy.dtype(), dy.device());

@@ -12,7 +12,7 @@ namespace cpu {
 
 void no_such(DType dtype, std::string_view operation) {
   throw DeviceError(fmt::format("the device 'cpu' has no {} {}", name_of(dtype), operation),
-                    dtype == DType::f64 ? "f64 lives on the reference device" : "it computes in f32: cast first");
+                    dtype == DType::f64 ? "f64 exists on the device 'reference' only" : "it computes in f32: cast first");
 }
 
 void want_f32(std::string_view operation, std::initializer_list<ConstView> views) {

@@ -115,7 +115,7 @@ class CudaDevice final : public Device {
     return stream_;
   }
   void refuse_while_recording(std::string_view what) const {
-    if (recording()) throw DeviceError(fmt::format("{} while a replay records", what), "do it before or after, or once the replay has run");
+    if (recording()) throw DeviceError(fmt::format("{} while a replay records", what), "do it before the recording or after it");
   }
   const Mark& own(const DeviceMark& mark) const {
     const auto* const ours = dynamic_cast<const Mark*>(&mark);
@@ -194,7 +194,7 @@ Device& device(int index) {
 CudaBackend::CudaBackend(Stream& stream) : stream_(stream) {}
 
 void no_such(DType dtype, std::string_view operation) {
-  throw DeviceError(fmt::format("the device '{}' has {} for f32, f16 and bf16 and got {}", kDeviceName, operation, name_of(dtype)),
+  throw DeviceError(fmt::format("the device '{}' computes {} in f32, f16 and bf16 and got {}", kDeviceName, operation, name_of(dtype)),
                     dtype == DType::f64 ? "f64 exists on the device 'reference' only" : "cast it first");
 }
 

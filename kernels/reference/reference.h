@@ -25,7 +25,7 @@ class ReferenceBackend final : public Implements<ReferenceBackend, CoreOperation
   void compute(DType dtype, std::string_view operation, F&& f) const {
     if (dtype == DType::f32) return f.template operator()<float>();
     if (dtype == DType::f64) return f.template operator()<double>();
-    throw DeviceError(fmt::format("the device 'reference' has {} for f32 and f64 and got {}", operation, name_of(dtype)),
+    throw DeviceError(fmt::format("the device 'reference' computes {} in f32 and f64 and got {}", operation, name_of(dtype)),
                       "cast it to f32 first");
   }
 };

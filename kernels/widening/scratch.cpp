@@ -29,8 +29,8 @@ ScratchPiece ScratchPool::take(size_t bytes) {
     release_host(taken.address, taken.bytes);
     taken = {allocate_host(std::max<size_t>(bytes, 1)), std::max<size_t>(bytes, 1)};
     if (taken.address == nullptr)
-      throw DeviceError(fmt::format("the host has no {} bytes left to widen half precision in", bytes),
-                        "a smaller batch or smaller pictures take less");
+      throw DeviceError(fmt::format("the host lacks {} bytes of memory to convert half precision to f32", bytes),
+                        "a smaller batch or smaller pictures need less");
   }
   ++out_;
   return taken;

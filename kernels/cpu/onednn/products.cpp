@@ -87,7 +87,7 @@ void* GrowingMemory::get(size_t bytes) {
   address_ = allocate_host(bytes);
   if (address_ == nullptr) {
     throw DeviceError(fmt::format("the device 'cpu' has no {} bytes left to work in", bytes),
-                      "a smaller batch or smaller pictures take less");
+                      "a smaller batch or smaller pictures need less");
   }
   bytes_ = bytes;
   return address_;

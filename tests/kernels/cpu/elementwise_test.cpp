@@ -223,7 +223,7 @@ TEST(Cpu, RefusesDtypesThatItDoesNotComputeIn) {
     FAIL() << "f64 was accepted";
   } catch (const DeviceError& e) {
     EXPECT_EQ(e.message(), "the device 'cpu' has no f64 relu");
-    EXPECT_EQ(e.hint(), "f64 lives on the reference device");
+    EXPECT_EQ(e.hint(), "f64 exists on the device 'reference' only");
   }
   const Array<Half> h({4});
   Array<Half> to({4});

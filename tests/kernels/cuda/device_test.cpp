@@ -73,7 +73,7 @@ TEST(CudaDevice, RefusesDoublesBySayingWhereTheyExist) {
   Device& device = device_under_test();
   const DeviceTensor x(device, {{3}, {1, 2, 3}, DType::f64}, DType::f64), y(device, room({3}), DType::f64);
   const std::string message = error_of([&] { device.backend().run(op::Relu{x.const_view(), y.view()}); });
-  EXPECT_THAT(message, HasSubstr(std::string(device.name()) + "' has relu for f32, f16 and bf16 and got f64"));
+  EXPECT_THAT(message, HasSubstr(std::string(device.name()) + "' computes relu in f32, f16 and bf16 and got f64"));
   EXPECT_THAT(message, HasSubstr("on the device 'reference' only"));
   const DeviceTensor bytes(device, integers({3}, 1, 9), DType::f64);
   EXPECT_THAT(error_of([&] { device.backend().run(op::Relu{bytes.const_view(), y.view()}); }), HasSubstr("got i64\n  hint: cast it first"));
