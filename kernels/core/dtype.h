@@ -53,7 +53,7 @@ decltype(auto) dispatch_float(DType dtype, std::string_view what, F&& f) {
     case DType::f64: return f.template operator()<double>();
     case DType::f16: return f.template operator()<Half>();
     case DType::bf16: return f.template operator()<BFloat16>();
-    default: throw ShapeError(fmt::format("{}: wants f32, f64, f16 or bf16 and got {}", what, name_of(dtype)));
+    default: throw ShapeError(fmt::format("{}: expects f32, f64, f16 or bf16 and got {}", what, name_of(dtype)));
   }
 }
 
@@ -63,7 +63,7 @@ decltype(auto) dispatch_real(DType dtype, std::string_view what, F&& f) {
   switch (dtype) {
     case DType::f32: return f.template operator()<float>();
     case DType::f64: return f.template operator()<double>();
-    default: throw ShapeError(fmt::format("{}: wants f32 or f64 and got {}", what, name_of(dtype)), "cast it first");
+    default: throw ShapeError(fmt::format("{}: expects f32 or f64 and got {}", what, name_of(dtype)), "cast it first");
   }
 }
 
