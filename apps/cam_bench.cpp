@@ -79,42 +79,43 @@ void run(Options& options) {
 
 void add_bench_options(CLI::App& command, Options& options) {
   nn::CamBenchOptions& bench = options.bench;
-  command.add_option("--methods", options.methods, "a,b,c as `gradcam --method` calls them, or all")
+  command.add_option("--methods", options.methods, "a,b,c: methods as in `gradcam --method`, or all")
       ->delimiter(',')
       ->default_str(kAll)
       ->type_name("NAMES");
   command
       .add_option("--measures", options.measures,
-                  "a,b,c of pointing, energy, insertion, deletion, drop, increase, road, sensitivity, randomisation, or all")
+                  "a,b,c: some of pointing, energy, insertion, deletion, drop, increase, road, sensitivity and randomisation, or all")
       ->delimiter(',')
       ->default_str(kAll)
       ->type_name("NAMES");
-  command.add_option("--layer", bench.layer, "where the class activation maps are taken, as layer3 or model[0][-2]")
+  command.add_option("--layer", bench.layer, "the layer of the class activation maps, such as layer3 or model[0][-2]")
       ->capture_default_str()
       ->type_name("NAME");
   add_number(command, "--limit", options.limit, kPicturesPerClass, "the first N pictures of each class; 0: all");
   add_number(command, "--again", bench.explained_again, {1, 100'000},
-             "of them, how many of each class for sensitivity and randomisation, which explain a picture many times");
-  add_number(command, "--steps", bench.steps, {1, 10'000}, "of the insertion and deletion curves");
-  add_number(command, "--perturbations", bench.perturbations, {1, 10'000}, "nearby pictures that sensitivity tries");
-  add_number(command, "--radius", bench.radius, {0, 10}, "how far from the picture those are: the largest change of a normalised value")
-      ->type_name("R");
-  add_number(command, "--samples", bench.samples, kSamples, "steps of integrated (50), noisy pictures of smoothgrad (25)")->default_str("");
+             "pictures of each class for sensitivity and randomisation, which explain a picture many times");
+  add_number(command, "--steps", bench.steps, {1, 10'000}, "steps of the insertion and deletion curves");
+  add_number(command, "--perturbations", bench.perturbations, {1, 10'000}, "slightly changed pictures that sensitivity tries");
+  add_number(command, "--radius", bench.radius, {0, 10}, "how much these differ: the largest change of a normalised value")->type_name("R");
+  add_number(command, "--samples", bench.samples, kSamples, "steps of integrated (default 50), noisy pictures of smoothgrad (default 25)")
+      ->default_str("");
   add_max_bad(command, options.evaluation.max_bad);
-  add_number(command, "--batch-size", options.evaluation.batch_size, kBatch, "pictures the network sees at a time");
+  add_number(command, "--batch-size", options.evaluation.batch_size, kBatch, "pictures per batch");
 }
 
 }  // namespace
 
 void add_cam_bench(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("cam-bench", "measure explanations: which method's maps tell most of a model");
+  CLI::App* command = app.add_subcommand("cam-bench", "measure which explanation method describes a model best");
   add_model(*command, options->model);
-  command->add_option("--data", options->evaluation.data, "a zip or folder of <class>/<picture>; its test/ part where it has one")
+  command->add_option("--data", options->evaluation.data, "a zip or folder of <class>/<picture>; its test/ part if it has one")
       ->required()
       ->type_name("ZIP|DIR");
   add_bench_options(*command, *options);
-  command->add_option("--out", options->out, "also write the table: every number as .csv, else in Markdown")->type_name("FILE");
+  command->add_option("--out", options->out, "also write the table: all numbers if FILE ends in .csv, otherwise Markdown")
+      ->type_name("FILE");
   add_common(*command, options->common);
   command->callback([options] { run(*options); });
 }

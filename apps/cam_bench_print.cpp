@@ -55,22 +55,22 @@ bool has(const BenchReport& report, std::string_view measure) {
 // Remarks on the numbers.
 std::vector<std::string> notes_of(const BenchReport& report) {
   const nn::CamBench& bench = report.bench;
-  std::vector<std::string> notes{
-      fmt::format("{} of {} pictures were classified right and are measured, {} with a mask; maps at {}. +: more is better, -: less is",
-                  bench.pictures, report.evaluation.n, bench.with_mask, report.options.layer)};
+  std::vector<std::string> notes{fmt::format(
+      "{} of {} pictures were classified correctly and are measured, {} with a mask; maps at {}. +: higher is better, -: lower is",
+      bench.pictures, report.evaluation.n, bench.with_mask, report.options.layer)};
   if (has(report, "sensitivity") || has(report, "randomisation"))
-    notes.push_back(fmt::format("sensitivity and randomisation: over {} of them", bench.explained_again));
+    notes.push_back(fmt::format("sensitivity and randomisation: measured on {} of them", bench.explained_again));
   for (const BenchRow& row : bench.rows)
     if (row.empty > 0)
-      notes.push_back(fmt::format("{}: nothing speaks for the class in {} pictures, whose map is 0 everywhere", row.method, row.empty));
+      notes.push_back(fmt::format("{}: the map of {} pictures is 0 everywhere: it finds no evidence for the class", row.method, row.empty));
   if (!has(report, "randomisation")) return notes;
   const std::vector<std::string> names = survivors(report);
-  notes.push_back(
-      names.empty()
-          ? fmt::format("no method's maps survive random weights (a rank correlation of {} or more)", nn::kSurvives)
-          : fmt::format("these survive random weights: {}. With none of the model's own left they rank the places alike ({} or more), "
-                        "so do not read them as the model's reasons",
-                        fmt::join(names, ", "), nn::kSurvives));
+  notes.push_back(names.empty()
+                      ? fmt::format("no method's maps stay similar with random weights (a rank correlation of {} or more)", nn::kSurvives)
+                      : fmt::format("these maps stay similar with random weights: {} (a rank correlation of {} or more). They depend "
+                                    "little on the trained weights, "
+                                    "so do not read them as the model's reasons",
+                                    fmt::join(names, ", "), nn::kSurvives));
   return notes;
 }
 

@@ -41,7 +41,7 @@ void tell_of_threads(const CommonOptions& options) {
   static bool told = false;
   if (std::exchange(told, true)) return;
   for (const std::string& setting : unfollowed_variables())
-    std::cerr << fmt::format("note: {} is not followed: it has another form\n", setting);
+    std::cerr << fmt::format("note: {} is ignored: its value is not valid\n", setting);
   const std::string note = options.threads == 0 ? host_threads_note() : std::string();
   if (!note.empty()) std::cerr << "note: " << note << '\n';
 }
@@ -67,8 +67,8 @@ void add_commands(CLI::App& app, ExitCodes& codes) {
   add_summary(app);
   add_diff(app, codes);
   app.footer(
-      "`mirilla COMMAND --help` tells a command's options. Exit code: 0, 1 where it failed, 2 for wrong usage, 128 + the signal's number "
-      "where one ended it (130 for Ctrl-C).");
+      "`mirilla COMMAND --help` lists a command's options. Exit code: 0, 1 for an error, 2 for wrong usage, 128 + the signal's number "
+      "if a signal ended it (130 for Ctrl-C).");
 }
 
 void add_common(CLI::App& command, CommonOptions& options) {
@@ -77,8 +77,8 @@ void add_common(CLI::App& command, CommonOptions& options) {
                   "auto, cuda (the second GPU is cuda:1), cpu, simt (the GPU's kernels on the host, slow) or reference (plain loops, slow)")
       ->capture_default_str()
       ->type_name("NAME");
-  add_number(command, "--threads", options.threads, {0, most_host_threads()}, "threads on the host; 0: one a core");
-  add_number(command, "--seed", options.seed, kSeed, "of everything random");
+  add_number(command, "--threads", options.threads, {0, most_host_threads()}, "threads on the host; 0: one per core");
+  add_number(command, "--seed", options.seed, kSeed, "the seed of all random numbers");
   command.add_flag("--json", options.json, "one JSON document on stdout, everything else on stderr");
 }
 
@@ -91,9 +91,7 @@ Device& open(const CommonOptions& options) {
 }
 
 void add_precision(CLI::App& command, std::string& precision) {
-  command
-      .add_option("--precision", precision,
-                  "fp32, fp16 or bf16: what the network computes in; fp16 on a GPU and fp32 elsewhere if not said")
+  command.add_option("--precision", precision, "the network computes in fp32, fp16 or bf16; default: fp16 on a GPU, fp32 elsewhere")
       ->check(one_of({"fp32", "fp16", "bf16"}))
       ->type_name("NAME");
 }
@@ -131,8 +129,9 @@ std::filesystem::path made_folder(const std::string& out) {
   std::error_code error;
   std::filesystem::create_directories(out, error);
   if (error || !std::filesystem::is_directory(out, error))
-    throw Error(fmt::format("{}: the folder for the results cannot be made: {}", out, error ? system_reason(error) : "a file stands there"),
-                "--out names another place");
+    throw Error(
+        fmt::format("{}: the folder for the results cannot be created: {}", out, error ? system_reason(error) : "a file has this name"),
+        "choose another place with --out");
   return out;
 }
 
@@ -142,19 +141,19 @@ void add_model(CLI::App& command, ModelOptions& options) {
 }
 
 void add_overrides(CLI::App& command, ModelOptions& options) {
-  command.add_option("--vocab", options.vocabulary, "the classes' names, a,b,c, where the file has none")
+  command.add_option("--vocab", options.vocabulary, "the names of the classes, a,b,c, if the file has none")
       ->delimiter(',')
       ->type_name("NAMES");
   add_number(command, "--resize", options.resize, kResizePixels, "crop and resize pictures to this first, in pixels")->type_name("PX");
   add_number(command, "--size", options.size, kSizePixels, "what the network sees, in pixels")->type_name("PX");
   command.add_flag_function(
       "--exif-rotate,!--no-exif-rotate", [&options](int64_t times) { options.exif_rotate = times > 0; },
-      "turn photos upright as their EXIF says, or not; what the model remembers if not said");
+      "turn photos upright as their EXIF says, or not; default: as in the model's training");
   add_allow_nonfinite(command, options.allow_nonfinite);
 }
 
 void add_allow_nonfinite(CLI::App& command, bool& allow) {
-  command.add_flag("--allow-nonfinite", allow, "take weights that are NaN or infinite, and negative variances, with a warning");
+  command.add_flag("--allow-nonfinite", allow, "accept weights that are NaN or infinite, and negative variances, with a warning");
 }
 
 std::optional<int> class_index(const std::string& wanted, const std::vector<std::string>& vocabulary, std::string_view option) {
@@ -165,7 +164,7 @@ std::optional<int> class_index(const std::string& wanted, const std::vector<std:
   const auto [end, error] = std::from_chars(wanted.data(), wanted.data() + wanted.size(), index);
   if (error == std::errc() && end == wanted.data() + wanted.size() && index >= 0 && index < static_cast<int>(vocabulary.size()))
     return index;
-  throw UsageError(fmt::format("{} wants a class's name or a number from 0 to {} and got '{}'", option, vocabulary.size() - 1, wanted),
+  throw UsageError(fmt::format("{}: expected a class name or a number from 0 to {}, got '{}'", option, vocabulary.size() - 1, wanted),
                    fmt::format("the classes are {}", fmt::join(vocabulary, ", ")));
 }
 
@@ -183,10 +182,12 @@ nn::LoadedModel load(const ModelOptions& options, Device& device, DType dtype) {
 }
 
 void add_tta(CLI::App& command, TtaFlags& flags) {
-  CLI::Option* on = command.add_flag("--tta", flags.on, "test-time augmentation: several passes under training's transforms, averaged");
-  add_number(command, "--tta-n", flags.options.n, {1, 10'000}, "how many such passes")->needs(on);
-  add_number(command, "--tta-beta", flags.options.beta, {0, 1}, "the share of the pass without them")->needs(on)->type_name("SHARE");
-  command.add_flag("--tta-max", flags.options.use_max, "take each class's largest probability instead of averages")->needs(on);
+  CLI::Option* on = command.add_flag("--tta", flags.on, "test-time augmentation: average several passes with the augmentation of training");
+  add_number(command, "--tta-n", flags.options.n, {1, 10'000}, "number of augmented passes")->needs(on);
+  add_number(command, "--tta-beta", flags.options.beta, {0, 1}, "weight of the pass without augmentation in the average")
+      ->needs(on)
+      ->type_name("SHARE");
+  command.add_flag("--tta-max", flags.options.use_max, "take each class's largest probability instead of the average")->needs(on);
 }
 
 std::optional<nn::TtaOptions> tta_of(const TtaFlags& flags, const CommonOptions& common) {

@@ -23,7 +23,7 @@ std::string aside_text(const data::DataOrigin& origin, bool training) {
     const int64_t pictures = folder.pictures + folder.unlabelled;
     add(fmt::format("{}/ ({}) is {}", data::shortened(folder.path), pictures, later ? "left for `mirilla eval`" : "not used"));
   }
-  if (origin.outside > 0) add(fmt::format("{} outside of the parts {} not used", origin.outside, origin.outside == 1 ? "is" : "are"));
+  if (origin.outside > 0) add(fmt::format("{} outside the parts {} not used", origin.outside, origin.outside == 1 ? "is" : "are"));
   return text;
 }
 

@@ -76,7 +76,7 @@ Side open_side(const Options& options, const SideOptions& wanted) {
   }
   side.device = &open(common);
   if (side.precision == "fp64" && side.device->name() != "reference")
-    throw UsageError(fmt::format("fp64 is for the reference device and {} was to run on {}", wanted.path, side.device->name()),
+    throw UsageError(fmt::format("fp64 runs only on the reference device, and {} would run on {}", wanted.path, side.device->name()),
                      "--device-a or --device-b reference");
   ModelOptions model = options.model;
   model.path = wanted.path;
@@ -90,10 +90,11 @@ void agree_on_size(Side& a, Side& b, std::vector<std::string>& head) {
   if (!a.runs() || !b.runs()) return;
   nn::ModelInfo &ours = a.loaded.info, &theirs = b.loaded.info;
   if (ours.exif_rotate != theirs.exif_rotate)
-    head.push_back(fmt::format("B wants photos {} and gets A's, {}", theirs.exif_rotate ? "turned upright" : "as they are stored",
+    head.push_back(fmt::format("B expects photos {}, but A's input has them {}",
+                               theirs.exif_rotate ? "turned upright" : "as they are stored",
                                ours.exif_rotate ? "turned upright" : "as they are stored"));
   if (ours.size == theirs.size && ours.resize == theirs.resize) return;
-  head.push_back(fmt::format("B wants pictures resized to {} and seen at {} px and gets A's {} and {}", theirs.resize, theirs.size,
+  head.push_back(fmt::format("B expects pictures resized to {} and cropped to {} px, but A's are {} and {}", theirs.resize, theirs.size,
                              ours.resize, ours.size));
   theirs.size = ours.size;
   theirs.resize = ours.resize;
@@ -105,13 +106,14 @@ Tensor input_of(const Side& side, const Side& other, const std::vector<data::Pic
   if (!pictures.empty()) return nn::prepare(pictures, side.loaded.info, placement);
   for (const nn::Traced& traced : other.trace.modules)
     if (traced.name == "input") return traced.value.to(DType::f32).to(*side.device).to(placement.dtype);
-  throw UsageError(fmt::format("{} holds no input, so a picture has to be named", other.path), "a trace of ours holds activation/input");
+  throw UsageError(fmt::format("{} contains no input, so give a picture", other.path),
+                   "a trace of `mirilla diff --dump` contains activation/input");
 }
 
 std::vector<data::Picture> load_pictures(const Options& options, const Side& a, const Side& b) {
-  if (options.pictures.empty() && a.runs() && b.runs()) throw UsageError("a picture to run through both models was expected and none came");
+  if (options.pictures.empty() && a.runs() && b.runs()) throw UsageError("expected a picture to run through both models, got none");
   if (!options.pictures.empty() && !a.runs() && !b.runs())
-    throw UsageError("both files are traces, which ran already, and pictures came", "leave the pictures out");
+    throw UsageError("both files are traces, which are recorded runs, so pictures cannot be used", "leave the pictures out");
   const bool exif_rotate = (a.runs() ? a : b).loaded.info.exif_rotate;
   std::vector<data::Picture> pictures;
   int64_t turned = 0;
@@ -132,7 +134,7 @@ std::vector<int64_t> classes_of(const Options& options, const Side& a, const Sid
   for (const Side* side : {&a, &b})
     if (!side->trace.classes.empty()) return side->trace.classes;
   if (a.runs() && b.runs() && a.loaded.model->spec().classes != b.loaded.model->spec().classes) {
-    head.push_back("A and B tell different numbers of classes apart: gradients are those of class 0 (--class chooses)");
+    head.push_back("A and B have different numbers of classes: gradients are those of class 0 (choose another with --class)");
     return std::vector<int64_t>(static_cast<size_t>(n), 0);
   }
   return {};
@@ -205,7 +207,7 @@ DiffReport report_of(const Side& a, const Side& b, const Options& options, std::
 
 void run(const Options& asked, ExitCodes& codes) {
   codes.failure = kTrouble;
-  if (asked.csv && asked.common.json) throw UsageError("--csv and --json are two forms of the same answer", "give one of them");
+  if (asked.csv && asked.common.json) throw UsageError("--csv and --json cannot be used together", "give one of them");
   if (!asked.dump.empty()) {
     std::vector<std::filesystem::path> inputs{asked.pictures.begin(), asked.pictures.end()};
     inputs.insert(inputs.end(), {asked.a.path, asked.b.path});
@@ -214,7 +216,7 @@ void run(const Options& asked, ExitCodes& codes) {
   std::vector<std::string> notes;
   Side a = open_side(asked, asked.a), b = open_side(asked, asked.b);
   const Options options = as_traced(asked, a, b);
-  if (!options.dump.empty() && !a.runs()) throw UsageError(fmt::format("--dump writes what A computed, and {} is a trace already", a.path));
+  if (!options.dump.empty() && !a.runs()) throw UsageError(fmt::format("--dump writes what A computed, but {} is already a trace", a.path));
   run_sides(a, b, options, notes);
   if (!options.dump.empty()) nn::write_trace(options.dump, a.trace);
   const DiffReport report = report_of(a, b, options, std::move(notes));
@@ -223,16 +225,16 @@ void run(const Options& asked, ExitCodes& codes) {
 }
 
 constexpr std::string_view kFooter = R"(
-Runs the pictures through A and B with every module watched, forward and back from one
-class's logit, and compares each module's output and its gradient:
+Runs the pictures through A and B with every module watched, forward and backward from
+one class's logit, and compares each module's output and its gradient:
   largest   max |a - b|             relative  ||a - b|| / ||a||             0: equal
-The first module whose relative difference (or max |a - b| / max |a|) is past the
-tolerance is marked, and in the backward pass the first gradient. A gradient that is past it
-only because a ReLU or a maximum near its threshold opened on one side alone gets a ~
-and counts as within. With --parameters no batch norm is folded into its convolution; the
-last line compares the logits of unwatched inference, which folds. The tolerance, if not
-said, is 1e-5 in fp32, 5e-3 where a side is fp16, 3e-2 where one is bf16, 1e-10 where
-both are fp64.
+The first module whose relative difference (or max |a - b| / max |a|) is above the
+tolerance is marked, and so is the first gradient in the backward pass. A gradient that is
+above it only because a ReLU or a maximum near its threshold chose differently in A and B
+gets a ~ and counts as within. With --parameters no batch norm is folded into its
+convolution; the last line compares the logits of unwatched inference, which folds them.
+The default tolerance is 1e-5 in fp32, 5e-3 if one side is fp16, 3e-2 if one is bf16,
+1e-10 if both are fp64.
 
   mirilla diff model.safetensors other.safetensors photo.jpg
   mirilla diff model.safetensors model.safetensors photo.jpg --device-b reference
@@ -240,38 +242,41 @@ both are fp64.
 
 A or B may also be a trace: a .safetensors file that --dump wrote on another machine, or
 a few lines of Python with PyTorch (docs/diff.md). Then the pictures may be left out:
-those in the trace are used, and what runs, runs as the trace did.
-Exit code: 0 all within the tolerance, 1 something is past it, 2 trouble.)";
+those in the trace are used, and the other side runs with the settings of the trace.
+Exit code: 0 all within the tolerance, 1 something is above it, 2 an error.)";
 
 }  // namespace
 
 void add_diff(CLI::App& app, ExitCodes& codes) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("diff", "compare two models, devices or precisions module by module");
-  command->add_option("A", options->a.path, "a model, or a trace of --dump")->required();
-  command->add_option("B", options->b.path, "another, or the same for another device or precision")->required();
+  command->add_option("A", options->a.path, "a model, or a trace written by --dump")->required();
+  command->add_option("B", options->b.path, "another model or trace, or the same one for another device or precision")->required();
   command->add_option("PICTURE", options->pictures, "pictures: one batch");
   const auto device = [&](const char* name, std::string& value, const char* side) {
-    command->add_option(name, value, fmt::format("{}'s device, where it is not --device", side))->type_name("NAME");
+    command->add_option(name, value, fmt::format("{}'s device; default: --device", side))->type_name("NAME");
   };
   const auto precision = [&](const char* name, std::string& value, const std::string& text) {
     command->add_option(name, value, text)->check(one_of({"fp64", "fp32", "fp16", "bf16"}))->type_name("NAME");
   };
   device("--device-a", options->a.device, "A");
   device("--device-b", options->b.device, "B");
-  precision("--precision", options->precision, "fp32, fp16, bf16, or fp64 on the reference device; fp32 if not said");
-  precision("--precision-a", options->a.precision, "A's alone");
-  precision("--precision-b", options->b.precision, "B's alone");
-  command->add_option("--class", options->target, "whose logit flows back; A's likeliest otherwise")->type_name("NAME|INDEX");
-  command->add_flag("--loss", options->loss, "the cross entropy flows back instead, with that class as the label");
-  command->add_flag("--train", options->train, "training mode: batch norms with the batch's statistics, dropout; two pictures or more");
-  command->add_flag("--no-dropout", options->no_dropout, "without dropout in training mode");
-  command->add_flag("--parameters", options->parameters, "parameters with their gradients, and buffers, too");
-  add_number(*command, "--tolerance", options->tolerance, kTolerance, "how far apart is still the same")->type_name("T");
+  precision("--precision", options->precision, "fp32, fp16, bf16, or fp64 on the reference device; default: fp32");
+  precision("--precision-a", options->a.precision, "the precision of A only");
+  precision("--precision-b", options->b.precision, "the precision of B only");
+  command->add_option("--class", options->target, "the class whose logit is differentiated; default: the one that A predicts")
+      ->type_name("NAME|INDEX");
+  command->add_flag("--loss", options->loss, "differentiate the cross entropy instead, with that class as the label");
+  command->add_flag("--train", options->train,
+                    "training mode: batch norms use the batch's statistics, dropout is on; needs two pictures or more");
+  command->add_flag("--no-dropout", options->no_dropout, "turn dropout off in training mode");
+  command->add_flag("--parameters", options->parameters, "also compare parameters, their gradients, and buffers");
+  add_number(*command, "--tolerance", options->tolerance, kTolerance, "the largest relative difference that counts as equal")
+      ->type_name("T");
   command->add_option("--dump", options->dump, "also write A's activations and gradients: .safetensors in PyTorch's layouts")
       ->type_name("FILE");
-  command->add_flag("--all", options->all, "containers too, whose output is their last child's");
-  command->add_flag("--csv", options->csv, "a line a module on stdout");
+  command->add_flag("--all", options->all, "also show containers, whose output is that of their last child");
+  command->add_flag("--csv", options->csv, "print CSV: one line per module");
   add_overrides(*command, options->model);
   add_common(*command, options->common);
   command->footer(std::string(kFooter));

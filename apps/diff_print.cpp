@@ -83,8 +83,8 @@ std::string table(const std::vector<DiffRow>& rows, const DiffReport& report, st
     std::string line = fmt::format("{}{:>8}  {:>9}", columns(name_of(*row), row->kind, shape_of(*row)), v[0], v[1]);
     if (gradients) line += fmt::format("  {:>8}  {:>9}", g[0], g[1]);
     line += not_finite(what, row->value) + not_finite("gradient", row->gradient);
-    if (row == value) line += fmt::format("  <- first past {:g}", report.tolerance);
-    if (row == gradient) line += fmt::format("  <- first gradient past {:g}, in the backward pass", report.tolerance);
+    if (row == value) line += fmt::format("  <- first above {:g}", report.tolerance);
+    if (row == gradient) line += fmt::format("  <- first gradient above {:g}, in the backward pass", report.tolerance);
     text += trimmed(line);
   }
   return text;
@@ -113,14 +113,14 @@ std::string verdict(std::string_view what, const Rows& rows, const DiffRow* firs
   if (!first) {
     if (largest == 0) return fmt::format("{}: equal\n", what);
     const bool plain = std::all_of(rows.begin(), rows.end(), [&](const DiffRow& row) { return !get(row) || get(row)->within(tolerance); });
-    return fmt::format("{}: within {:g}{}; the furthest apart is {}, relative {}{}\n", what, tolerance,
-                       plain ? "" : ", but for gates that are open on one side alone (~)", name_of(*furthest), number(largest),
+    return fmt::format("{}: within {:g}{}; the largest difference is at {}, relative {}{}\n", what, tolerance,
+                       plain ? "" : ", except where ReLU or pooling chose differently in A and B (~)", name_of(*furthest), number(largest),
                        place(*get(*furthest)));
   }
   const std::optional<Difference>& at = get(*first);
   if (!at)
-    return fmt::format("{}: part at {}, which has the shape {} in A and {} in B\n", what, name_of(*first), to_string(first->shape_a),
-                       to_string(first->shape_b));
+    return fmt::format("{}: first differ at {}, which has the shape {} in A and {} in B\n", what, name_of(*first),
+                       to_string(first->shape_a), to_string(first->shape_b));
   bool seen = false;
   for (const DiffRow& row : rows) {
     if (&row == first) break;
@@ -128,8 +128,10 @@ std::string verdict(std::string_view what, const Rows& rows, const DiffRow* firs
     before = std::max(before, get(row)->relative);
     seen = true;
   }
-  const std::string until = !seen ? "" : before == 0 ? "; all before is equal" : fmt::format("; all before within {}", number(before));
-  return fmt::format("{}: part at {}, relative {}{}{}\n", what, name_of(*first), number(at->relative), place(*at), until);
+  const std::string until = !seen         ? ""
+                            : before == 0 ? "; everything before it is equal"
+                                          : fmt::format("; everything before it is within {}", number(before));
+  return fmt::format("{}: first differ at {}, relative {}{}{}\n", what, name_of(*first), number(at->relative), place(*at), until);
 }
 
 std::string verdicts(std::string_view values, std::string_view gradients, const std::vector<DiffRow>& rows, double tolerance) {
@@ -156,7 +158,7 @@ std::string not_finite_line(const std::vector<DiffRow>& rows) {
   for (const auto& [side, count] : {std::pair{'A', &Difference::nonfinite_a}, std::pair{'B', &Difference::nonfinite_b}})
     if (const std::string name = first_not_finite(rows, count); !name.empty())
       text += fmt::format("{}{} from {} on", text.empty() ? "not finite: " : ", ", side, name);
-  return text.empty() ? text : text + "; what is NaN, or the same infinity, on both sides counts as equal\n";
+  return text.empty() ? text : text + "; values that are NaN, or the same infinity, on both sides count as equal\n";
 }
 
 std::string missing(std::string_view side, const std::vector<std::string>& names) {
@@ -220,7 +222,7 @@ std::string to_text(const DiffReport& report) {
   text += verdicts("buffers", "", diff.buffers, report.tolerance);
   if (diff.inference)
     text += fmt::format("inference (unwatched, batch norms folded): logits {} {:g}, relative {}{}\n",
-                        diff.inference->within(report.tolerance) ? "within" : "past", report.tolerance, number(diff.inference->relative),
+                        diff.inference->within(report.tolerance) ? "within" : "above", report.tolerance, number(diff.inference->relative),
                         place(*diff.inference));
   return text + not_finite_line(diff.modules) + missing("A", diff.only_a) + missing("B", diff.only_b);
 }

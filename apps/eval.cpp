@@ -21,7 +21,7 @@ struct Options {
 std::string to_text(const nn::Evaluation& evaluation, const std::vector<std::string>& vocabulary) {
   size_t width = 8;
   for (const std::string& name : vocabulary) width = std::max(width, name.size());
-  std::string text = fmt::format("{} of {} right: accuracy {:.4f}, loss {:.4f}\n\nrows: what it is, columns: what was said\n{:<{}}",
+  std::string text = fmt::format("{} of {} correct: accuracy {:.4f}, loss {:.4f}\n\nrows: actual class, columns: predicted class\n{:<{}}",
                                  evaluation.correct, evaluation.n, evaluation.accuracy, evaluation.loss, "", width);
   for (const std::string& name : vocabulary) text += fmt::format("  {:>{}}", name, width);
   text += '\n';
@@ -52,7 +52,7 @@ void run(const Options& options) {
     document["pointing"] = {
         {"layer", options.layer}, {"n", pointing.n}, {"hits", pointing.hits}, {"share", pointing.share}, {"random", pointing.random}};
     text += fmt::format(
-        "\nGrad-CAM's maximum at {} lies in the evidence for {} of {} pictures that were classified right: {:.1f} % (a random point: "
+        "\nGrad-CAM's maximum at {} lies in the evidence for {} of {} correctly classified pictures: {:.1f} % (a random point: "
         "{:.1f} %)\n",
         options.layer, pointing.hits, pointing.n, 100 * pointing.share, 100 * pointing.random);
   }
@@ -67,8 +67,9 @@ void add_eval(CLI::App& app) {
   CLI::App* command = app.add_subcommand("eval", "measure a model on labelled pictures");
   add_model(*command, options->model);
   add_evaluation(*command, options->evaluation);
-  command->add_flag("--pointing", options->pointing, "also: does Grad-CAM's maximum lie in the mask of the evidence (scenes have them)?");
-  command->add_option("--layer", options->layer, "where --pointing takes its map from")->capture_default_str()->type_name("NAME");
+  command->add_flag("--pointing", options->pointing,
+                    "also measure how often Grad-CAM's maximum lies in the mask of the evidence (the scenes have masks)");
+  command->add_option("--layer", options->layer, "the layer of --pointing's maps")->capture_default_str()->type_name("NAME");
   add_tta(*command, options->tta);
   add_common(*command, options->common);
   command->callback([options] { run(*options); });

@@ -27,8 +27,8 @@ nlohmann::json training_config(const std::string& model) {
   if (!file) return nlohmann::json::object();
   nlohmann::json config = nlohmann::json::parse(file, nullptr, false);
   if (!config.is_object())
-    throw DataError(fmt::format("{}: it was to say how the training split its pictures, and is not JSON", path.string()),
-                    "--valid-pct, --split-file and --limit say it too, once the file is out of the way");
+    throw DataError(fmt::format("{}: expected JSON that says how training split its pictures, but this is not JSON", path.string()),
+                    "move the file away and give --valid-pct, --split-file or --limit instead");
   return config;
 }
 
@@ -42,7 +42,7 @@ T config_value(const nlohmann::json& config, const char* key, T otherwise, Right
   std::string shown = found->dump();
   if (shown.size() > kShown) shown = shown.substr(0, kShown) + "...";
   throw DataError(fmt::format("config.json beside the model has '{}': {}, which is not what training writes there", key, shown),
-                  "--valid-pct, --split-file and --limit say it too, once the file is out of the way");
+                  "move the file away and give --valid-pct, --split-file or --limit instead");
 }
 
 // The data without the model's own folder, whose loss.png is not a photo.
@@ -77,8 +77,8 @@ std::shared_ptr<data::Dataset> open_validation(const EvaluationOptions& options,
   if (!has_part && wanted.valid_part && wanted.split_file.empty()) {
     const std::string folders = config_value(training_config(model), kValidPart, std::string(), is_text);
     if (!folders.empty())
-      throw DataError(fmt::format("{}: training validated with {}, and it has no such part", data::shown(options.data), folders),
-                      "--data is expected to name what training was given; --valid-pct or --split-file ask for another part");
+      throw DataError(fmt::format("{}: training validated with {}, but this data has no such part", data::shown(options.data), folders),
+                      "give the data that training used with --data, or choose another part with --valid-pct or --split-file");
   }
   std::cerr << fmt::format("validation part: {}{}\n",
                            has_part                    ? folders_text(opened->origin().valid)
@@ -99,8 +99,8 @@ void say_measured(const std::string& path, const data::Dataset& dataset) {
     std::vector<std::string> learned;
     for (const data::PartFolder& folder : origin.aside)
       if (folder.part == data::Part::train || folder.part == data::Part::valid) learned.push_back(folder.path);
-    text = fmt::format("all {} pictures, since it has no part test/{}", n,
-                       learned.empty() ? "" : fmt::format("; those of {}, which training knows, are among them", folders_text(learned)));
+    text = fmt::format("all {} pictures, since it has no test/ part{}", n,
+                       learned.empty() ? "" : fmt::format("; this includes those of {}, which training used", folders_text(learned)));
   }
   std::cerr << fmt::format("data: {}: {}\n", data::shown(path), text);
 }
@@ -110,8 +110,8 @@ std::shared_ptr<data::Dataset> open_data(const EvaluationOptions& options, const
       .resize = info.resize, .vocabulary = info.vocabulary, .exif_rotate = info.exif_rotate, .max_bad = options.max_bad};
   if (options.part == kValid) return open_validation(options, model, dataset);
   if (options.valid_pct || !options.split_file.empty())
-    throw UsageError("--valid-pct and --split-file say which pictures training validated with, and the test part was asked for",
-                     "--part valid looks at those");
+    throw UsageError("--valid-pct and --split-file choose training's validation pictures, but --part is test",
+                     "use --part valid for these pictures");
   auto opened = data::open_evaluation(open_photos(options, model), dataset, options.limit.value_or(0));
   say_measured(options.data, *opened);
   return opened;
@@ -137,14 +137,14 @@ nn::Evaluation run_evaluation(const EvaluationOptions& options, const nn::Loaded
 }  // namespace
 
 void add_evaluation(CLI::App& command, EvaluationOptions& options) {
-  command.add_option("--data", options.data, "a zip or folder of <class>/<picture>; its test/ part where it has one")
+  command.add_option("--data", options.data, "a zip or folder of <class>/<picture>; its test/ part if it has one")
       ->required()
       ->type_name("ZIP|DIR");
   command
-      .add_option(
-          "--part", options.part,
-          "test: the test/ part; valid: what training validated with, as config.json beside the model or the next two options say; without "
-          "either the val/ part")
+      .add_option("--part", options.part,
+                  "test: the test/ part; valid: the pictures that training validated with, as in config.json beside the model or the next "
+                  "two options; without "
+                  "both, the val/ part")
       ->capture_default_str()
       ->check(one_of({std::string(kTest), std::string(kValid)}))
       ->type_name("PART");
@@ -154,9 +154,9 @@ void add_evaluation(CLI::App& command, EvaluationOptions& options) {
       ->excludes("--valid-pct")
       ->type_name("FILE");
   add_number(command, "--limit", options.limit, kPicturesPerClass,
-             "the first N of each class; 0: all. With --part valid: training's --limit");
+             "the first N pictures of each class; 0: all. With --part valid: the --limit of training");
   add_max_bad(command, options.max_bad);
-  add_number(command, "--batch-size", options.batch_size, kBatch, "pictures at a time");
+  add_number(command, "--batch-size", options.batch_size, kBatch, "pictures per batch");
   add_precision(command, options.precision);
 }
 

@@ -58,7 +58,8 @@ void run(const Options& options) {
     add_orientation(answer, orientation, loaded.info);
     print_json(answer);
   } else {
-    console.line(fmt::format("{}: {:.1f} MB, the whole of it: open it in a browser", out, static_cast<double>(page.size()) / kMegabyte));
+    console.line(
+        fmt::format("{}: {:.1f} MB, complete in one file: open it in a browser", out, static_cast<double>(page.size()) / kMegabyte));
   }
 }
 
@@ -66,14 +67,12 @@ void run(const Options& options) {
 
 void add_explore(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("explore", "write a page that shows what every module of a network makes of a picture");
+  CLI::App* command = app.add_subcommand("explore", "write a page that shows what every module of a network computes for a picture");
   add_model(*command, options->model);
   command->add_option("PICTURE", options->picture, "a picture")->required();
-  command->add_option("--class", options->target, "the class whose gradient is shown channel by channel; the likeliest otherwise")
-      ->type_name("NAME|INDEX");
-  add_number(*command, "--classes", options->most_classes, {1, 20}, "how many classes Grad-CAM may be asked about, the likeliest first");
-  command->add_option("--out", options->out, "the page to write, one file that needs no network; <name>.html here otherwise")
-      ->type_name("HTML");
+  command->add_option("--class", options->target, "the class whose gradients are shown; default: the most likely")->type_name("NAME|INDEX");
+  add_number(*command, "--classes", options->most_classes, {1, 20}, "number of classes with Grad-CAM maps, the most likely first");
+  command->add_option("--out", options->out, "the page to write, one file that works offline; default: <name>.html")->type_name("HTML");
   add_common(*command, options->common);
   command->callback([options] { run(*options); });
 }

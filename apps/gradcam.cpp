@@ -53,8 +53,8 @@ std::vector<nn::Target> targets_of(const Options& options, const std::vector<std
     if (minus) targets.back().terms.push_back({*minus, -1});
   }
   if (targets.empty() && minus)
-    throw UsageError("--minus wants a --class to compare with",
-                     "--class sea --minus glacier shows what speaks for sea rather than glacier");
+    throw UsageError("--minus needs a --class to compare with",
+                     "--class sea --minus glacier shows the evidence for sea rather than glacier");
   if (targets.empty()) targets.emplace_back();
   return targets;
 }
@@ -239,9 +239,10 @@ void say_sheets(const nn::ExplainedFiles& result, const Options& options, const 
 }
 
 void explain_many(const Options& options, const std::vector<fs::path>& files, nn::LoadedModel& loaded, Device& device) {
-  if (!options.npy.empty()) throw UsageError("--npy writes the maps of one picture, and several are to be explained", "name one picture");
+  if (!options.npy.empty()) throw UsageError("--npy writes the maps of one picture, but several were given", "give one picture");
   if (options.classes.size() > 1)
-    throw UsageError("several pictures take one --class, or none for the likeliest of each", "several classes go with one picture");
+    throw UsageError("several pictures can be explained only for one --class, or without it for the most likely class of each",
+                     "give one picture to explain several classes");
   nn::Console console = make_console(options.common);
   ProgressLine line(console, options.explain.method);
   int64_t pictures_done = 0;
@@ -286,8 +287,8 @@ std::vector<std::string> layers_of(const Options& options, nn::Module& model, bo
 void run(Options& options) {
   const bool many = options.pictures.size() > 1 || is_folder(options.pictures[0]);
   if (!options.film.empty() && !nn::is_cam(options.explain.method))
-    throw UsageError(fmt::format("--layers all wants a map for each layer, and '{}' explains pixels", options.explain.method),
-                     "gradcam and the other class activation maps have one");
+    throw UsageError(fmt::format("--layers all needs a method with a map for each layer, but '{}' explains pixels", options.explain.method),
+                     "use gradcam or another class activation map");
   Device& device = open(options.common);
   const auto [found, notes] = many ? data::picture_files(options.pictures) : data::PictureFiles();
   for (const std::string& note : notes) std::cerr << note << '\n';
@@ -309,37 +310,40 @@ void run(Options& options) {
 void add_method_options(CLI::App& command, Options& options) {
   const auto methods = nn::explanation_methods();
   command
-      .add_option("--method", options.explain.method, "how to explain: a map for each layer (gradcam ... ablationcam), or one of pixels")
+      .add_option("--method", options.explain.method,
+                  "the method: a map for each layer (gradcam ... ablationcam), or one map of the pixels")
       ->capture_default_str()
       ->check(one_of(std::vector<std::string>(methods.begin(), methods.end())))
       ->type_name("METHOD");
-  command.add_option("--fuse", options.fuse, "the layers' maps as one: mean or max of them in [0,1]")
+  command.add_option("--fuse", options.fuse, "combine the layers' maps, scaled to [0,1], by mean or max")
       ->capture_default_str()
       ->check(one_of({"none", "mean", "max"}))
       ->type_name("HOW");
-  command.add_flag("--smooth", options.explain.smooth, "the mean map over the picture mirrored or not, times 0.9, 1 and 1.1");
-  add_number(command, "--samples", options.explain.samples, kSamples, "steps of integrated (50), noisy pictures of smoothgrad (25)")
+  command.add_flag("--smooth", options.explain.smooth, "average the maps of six variants: mirrored or not, pixels times 0.9, 1 and 1.1");
+  add_number(command, "--samples", options.explain.samples, kSamples,
+             "steps of integrated (default 50), noisy pictures of smoothgrad (default 25)")
       ->default_str("");
   add_number(command, "--window", options.explain.window, kSquarePixels,
-             "pixels of the square that occlusion hides; a quarter of the picture otherwise")
+             "width of the square that occlusion hides, in pixels; default: a quarter of the picture")
       ->default_str("")
       ->type_name("PX");
-  add_number(command, "--stride", options.explain.stride, kSquarePixels, "pixels from one such square to the next; half a window otherwise")
+  add_number(command, "--stride", options.explain.stride, kSquarePixels, "pixels from one square to the next; default: half a window")
       ->default_str("")
       ->type_name("PX");
-  add_number(command, "--batch", options.explain.batch.batch_size, kBatch, "changed pictures at once, where a method needs many");
+  add_number(command, "--batch", options.explain.batch.batch_size, kBatch, "changed pictures per batch, for methods that need many");
 }
 
 }  // namespace
 
 void add_gradcam(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("gradcam", "show what of a picture speaks for its class");
+  CLI::App* command = app.add_subcommand("gradcam", "show which parts of a picture are evidence for its class");
   add_model(*command, options->model);
   add_method_options(*command, *options);
   command->add_option("PICTURE", options->pictures, "a picture; several, or a folder, for a contact sheet")->required();
   CLI::Option* layer =
-      command->add_option("--layer", options->layers, "a module, as layer3 or model[0][-2]; may be repeated; layer4 and layer3 otherwise")
+      command
+          ->add_option("--layer", options->layers, "a module, such as layer3 or model[0][-2]; may be repeated; default: layer4 and layer3")
           ->allow_extra_args(false)
           ->type_name("NAME");
   command->add_option("--layers", options->film, "all: a film strip, the map after each step from relu to layer4")
@@ -347,10 +351,10 @@ void add_gradcam(CLI::App& app) {
       ->excludes(layer)
       ->excludes(command->get_option("--fuse"))
       ->type_name("all");
-  command->add_option("--class", options->classes, "the class to explain; may be repeated for a row each; the likeliest otherwise")
+  command->add_option("--class", options->classes, "the class to explain; may be repeated, one row each; default: the most likely")
       ->allow_extra_args(false)
       ->type_name("NAME|INDEX");
-  command->add_option("--minus", options->minus, "what speaks for --class rather than for this one")->type_name("NAME|INDEX");
+  command->add_option("--minus", options->minus, "show the evidence for --class rather than for this one")->type_name("NAME|INDEX");
   command->add_option("--style", options->style, "course: colours from the map's minimum to its maximum; paper: with a ReLU, from 0")
       ->capture_default_str()
       ->check(one_of({"course", "paper"}))
@@ -360,12 +364,10 @@ void add_gradcam(CLI::App& app) {
       ->check(one_of({"magma", "viridis", "inferno", "jet"}))
       ->type_name("NAME");
   add_number(*command, "--per-sheet", options->per_sheet, {1, 1000},
-             "pictures on a contact sheet; more of them go to further sheets, <out>-2.png ...");
-  command->add_option("--out", options->out, "the picture to write; <name>-gradcam.png here otherwise, gradcam.png for several")
+             "pictures per contact sheet; the rest go to further sheets, <out>-2.png ...");
+  command->add_option("--out", options->out, "the picture to write; default: <name>-gradcam.png, or gradcam.png for several pictures")
       ->type_name("PNG");
-  command
-      ->add_option("--npy", options->npy,
-                   "also write the raw map as f32 (h,w), of pixels (h,w,3); with several layers or classes, a file each")
+  command->add_option("--npy", options->npy, "also write the raw map as f32 (h,w), or (h,w,3) for pixels; one file per layer and class")
       ->type_name("FILE");
   add_common(*command, options->common);
   command->callback([options] { run(*options); });

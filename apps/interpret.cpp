@@ -56,9 +56,9 @@ void write_files(const Options& options, const nn::LoadedModel& loaded, const Ev
 
 std::string to_text(const Options& options, const nn::Evaluation& evaluation, const Findings& findings,
                     const std::vector<std::string>& vocabulary) {
-  std::string text = fmt::format("{} of {} right: accuracy {:.4f}, loss {:.4f}\n\n{}\n", evaluation.correct, evaluation.n,
+  std::string text = fmt::format("{} of {} correct: accuracy {:.4f}, loss {:.4f}\n\n{}\n", evaluation.correct, evaluation.n,
                                  evaluation.accuracy, evaluation.loss, nn::to_text(findings.report, vocabulary));
-  text += findings.confused.empty() ? "no class was taken for another" : "most confused (what it is, what was said, how often):";
+  text += findings.confused.empty() ? "no class was confused with another" : "most confused (actual, predicted, count):";
   text += '\n';
   const size_t printed = std::min(findings.confused.size(), kPrintedPairs);
   for (const nn::Confused& pair : std::span(findings.confused).first(printed))
@@ -148,10 +148,11 @@ void add_interpret(CLI::App& app) {
   command->add_option("--out", options->out, "the folder for the results: the confusion matrix, the report, the top losses")
       ->required()
       ->type_name("DIR");
-  add_number(*command, "--top", options->top, {1, kMostTopLosses}, "how many pictures with the largest losses to show")->type_name("K");
+  add_number(*command, "--top", options->top, {1, kMostTopLosses}, "number of pictures to show, those with the largest losses")
+      ->type_name("K");
   add_number(*command, "--min-count", options->min_count, {1, kPicturesPerClass.most},
              "leave out pairs of classes that were confused less often");
-  command->add_option("--layer", options->layer, "where Grad-CAM takes its maps from, as layer3 or model[0][-2]")
+  command->add_option("--layer", options->layer, "the layer of the Grad-CAM maps, such as layer3 or model[0][-2]")
       ->capture_default_str()
       ->type_name("NAME");
   command->add_flag("--normalize", options->normalize, "confusion.png shows shares of each class instead of counts");

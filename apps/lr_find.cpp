@@ -37,10 +37,10 @@ nn::LrFindResult find(const Options& options, nn::Learner& learner, nn::Console&
 
 std::string next_steps(const Options& options, const std::string& data, const nn::LrSuggestion& chosen) {
   if (!chosen.lr)
-    return "The curve is too short for a suggestion: the loss ran away at once, or was NaN. next: look at lr_find.png, or begin with a "
+    return "The curve is too short for a suggestion: the loss diverged at once, or was NaN. next: look at lr_find.png, or start with a "
            "smaller --start-lr";
   const std::string weights = options.weights.empty() ? "" : fmt::format(" --weights {}", options.weights);
-  return fmt::format("next, with what {} says: mirilla train --data {}{} --lr {:.2g}", chosen.rule, data, weights, *chosen.lr);
+  return fmt::format("next, with the rate that {} suggests: mirilla train --data {}{} --lr {:.2g}", chosen.rule, data, weights, *chosen.lr);
 }
 
 nlohmann::ordered_json to_json(const Options& options, const nn::LrFindResult& result, const std::vector<nn::LrSuggestion>& suggestions,
@@ -69,7 +69,8 @@ void run(const Options& options) {
   nn::Learner learner = make_learner(options, model, dataset);
   if (is_frozen(options)) {
     nn::freeze(model, learner.optimizer());
-    console.line("frozen: the head trains, and of the body its norms, as in the first phase of `mirilla train`; --unfrozen for all of it");
+    console.line(
+        "frozen: only the head and the body's norms train, as in the first phase of `mirilla train`; --unfrozen trains everything");
   }
   console.line(fmt::format("device: {}", device.description()));
 
@@ -78,23 +79,24 @@ void run(const Options& options) {
   nn::write_lr_find(result, out / "lr_find.csv");
   data::write_png((out / "lr_find.png").string(), nn::draw_lr_find(result, suggestions));
   if (options.common.json) print_json(to_json(options, result, suggestions, *dataset));
-  if (result.blew_up) console.line(fmt::format("The loss ran away after {} iterations, at {:.2g}.", result.lrs.size(), result.lrs.back()));
+  if (result.blew_up)
+    console.line(fmt::format("The loss diverged after {} iterations, at a rate of {:.2g}.", result.lrs.size(), result.lrs.back()));
   console.line(nn::to_string(suggestions));
   console.line(fmt::format("lr_find.png and lr_find.csv are in {}.\n{}", options.out, next_steps(options, data, suggestions.front())));
 }
 
 void add_finding_options(CLI::App& command, Options& options) {
-  command.add_flag("--unfrozen", options.unfrozen, "train all groups also where there are --weights");
+  command.add_flag("--unfrozen", options.unfrozen, "train all groups, even with --weights");
   add_number(command, "--start-lr", options.finding.start_lr, kRate, "the first rate")->type_name("RATE");
-  add_number(command, "--end-lr", options.finding.end_lr, kRate, "the rate that would come after the last")->type_name("RATE");
-  add_number(command, "--iterations", options.finding.iterations, kIterations, "batches in all");
-  command.add_flag("--to-the-end", options.to_the_end, "go on where the loss runs away (above 4 times its smallest)");
-  command.add_option("--suggest", options.rules, "the rules to suggest a rate by, the first for what to run next")
+  add_number(command, "--end-lr", options.finding.end_lr, kRate, "the rate at which the search ends")->type_name("RATE");
+  add_number(command, "--iterations", options.finding.iterations, kIterations, "total number of batches");
+  command.add_flag("--to-the-end", options.to_the_end, "continue when the loss diverges (exceeds 4 times its minimum)");
+  command.add_option("--suggest", options.rules, "the rules that suggest a rate; the command to run next uses the first")
       ->delimiter(',')
       ->check(one_of({nn::lr_rules().begin(), nn::lr_rules().end()}))
       ->default_str("valley,slide,minimum,steep")
       ->type_name("NAMES");
-  command.add_option("--out", options.out, "where the results go: lr_find.png, lr_find.csv")->capture_default_str()->type_name("DIR");
+  command.add_option("--out", options.out, "the folder for the results: lr_find.png, lr_find.csv")->capture_default_str()->type_name("DIR");
 }
 
 }  // namespace

@@ -67,16 +67,16 @@ int run(int argc, char** argv, apps::ExitCodes& codes) {
 // An exception that is not ours and was not converted where it happened: its own text is never shown, since it is for programmers.
 Error foreign(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const std::length_error*>(&error))
-    return Error("the host has no memory left for this", "a smaller --batch-size or --size needs less");
+    return Error("the host has not enough memory for this", "use a smaller --batch-size or --size");
   if (const auto* files = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
     return Error(fmt::format("'{}' cannot be used: {}", files->path1().string(), system_reason(files->code())));
   if (const auto* system = dynamic_cast<const std::system_error*>(&error))
-    return Error(fmt::format("the system refused something that this needs: {}", system_reason(system->code())),
-                 "fewer --threads, or fewer other programs, may help");
+    return Error(fmt::format("the system refused a request of this program: {}", system_reason(system->code())),
+                 "try fewer --threads, or close other programs");
   if (dynamic_cast<const nlohmann::json::exception*>(&error))
-    return Error("a JSON text, of a file that was read or of what was to be written, was not as expected",
-                 "this should have been said in more detail: please report it with the command and its files");
-  return Error("an error came up that this program does not know", "please report it with the command and its files");
+    return Error("a JSON text, in a file that was read or in the output, is not as expected",
+                 "this message should be more precise: please report it with the command and its files");
+  return Error("an unknown error occurred", "please report it with the command and its files");
 }
 
 // A file opened later would get the descriptor of a standard stream that the caller has closed, and receive its output. A file that can
@@ -103,7 +103,6 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return report(foreign(error), codes.failure);
   } catch (...) {
-    return report(Error("an error came up that this program does not know", "please report it with the command and its files"),
-                  codes.failure);
+    return report(Error("an unknown error occurred", "please report it with the command and its files"), codes.failure);
   }
 }

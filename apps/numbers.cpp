@@ -37,7 +37,7 @@ template <class T>
 T parse_number(std::string_view option, const std::string& text, const Bounds<T>& bounds) {
   const std::optional<T> value = read<T>(text);
   if (value && *value >= bounds.least && *value <= bounds.most) return *value;
-  throw UsageError(fmt::format("{}: {} was expected and '{}' came", option, wanted(bounds), text));
+  throw UsageError(fmt::format("{}: expected {}, got '{}'", option, wanted(bounds), text));
 }
 
 template int parse_number(std::string_view, const std::string&, const Bounds<int>&);
@@ -48,7 +48,7 @@ template double parse_number(std::string_view, const std::string&, const Bounds<
 CLI::Validator one_of(const std::vector<std::string>& words) {
   return {[words](const std::string& text) {
             if (std::find(words.begin(), words.end(), text) != words.end()) return std::string();
-            return fmt::format("{}{} was expected and '{}' came", words.size() > 1 ? "one of " : "", fmt::join(words, ", "), text);
+            return fmt::format("expected {}{}, got '{}'", words.size() > 1 ? "one of " : "", fmt::join(words, ", "), text);
           },
           fmt::format("{{{}}}", fmt::join(words, ","))};
 }

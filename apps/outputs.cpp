@@ -128,23 +128,24 @@ void Outputs::add(std::string_view option, const fs::path& file, const FileKind&
   const std::string name = file.string();
   for (const fs::path& input : inputs_)
     if (is_same(file, input))
-      throw UsageError(fmt::format("'{}' was to be written, and this command reads it{}", name,
+      throw UsageError(fmt::format("'{}' cannot be written: this command reads it{}", name,
                                    input == file ? "" : fmt::format(" as '{}'", input.string())),
-                       fmt::format("{} names another place", option));
+                       fmt::format("choose another place with {}", option));
   const fs::path canonical = canonical_name(file);
   if (std::find(planned_.begin(), planned_.end(), canonical) != planned_.end())
-    throw UsageError(fmt::format("two results were to be written to '{}'", name), fmt::format("{} names another place", option));
+    throw UsageError(fmt::format("two results cannot be written to the same file '{}'", name),
+                     fmt::format("choose another place with {}", option));
   planned_.push_back(canonical);
 
   std::error_code ignored;
   const fs::file_status there = fs::status(file, ignored);
-  if (fs::is_directory(there)) throw Error(fmt::format("'{}' was to be written as {} and is a folder", name, kind.name));
+  if (fs::is_directory(there)) throw Error(fmt::format("'{}' cannot be written as {}: it is a folder", name, kind.name));
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, ignored))
     throw Error(fmt::format("'{}' cannot be written: there is no folder '{}'", name, folder.string()));
   if (!fs::is_regular_file(there) || fs::is_empty(file, ignored) || kind.is_one(file)) return;
-  throw UsageError(fmt::format("'{}' is there already and is not {}, so it is not written over", name, kind.name),
-                   fmt::format("{} names another place; or remove the file, if nobody needs it", option));
+  throw UsageError(fmt::format("'{}' already exists and is not {}, so it is not overwritten", name, kind.name),
+                   fmt::format("choose another place with {}, or remove the file if it is not needed", option));
 }
 
 void keep_out_of_classes(std::string_view option, const fs::path& out, const fs::path& data) {
@@ -155,10 +156,10 @@ void keep_out_of_classes(std::string_view option, const fs::path& out, const fs:
   if (std::any_of(below->begin(), below->end(), [](const fs::path& step) { return step != "." && step.string().starts_with('.'); })) return;
   for (const fs::path& folder : folders_of_classes(data))
     if (is_below(below == "." ? fs::path() : *below, folder))
-      throw UsageError(fmt::format("the results were to go to '{}', which lies among the classes of '{}': the next run would take their "
-                                   "pictures for pictures of a class",
+      throw UsageError(fmt::format("the results cannot go to '{}', which lies among the classes of '{}': the next run would read their "
+                                   "pictures as pictures of a class",
                                    out.string(), data.string()),
-                       fmt::format("{} names a folder elsewhere", option));
+                       fmt::format("choose a folder elsewhere with {}", option));
 }
 
 }  // namespace mirilla::apps

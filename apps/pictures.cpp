@@ -13,15 +13,16 @@ namespace mirilla::apps {
 
 void say_turned(int64_t pictures, bool exif_rotate) {
   if (pictures == 0 || exif_rotate) return;
-  std::cerr << fmt::format("note: {} in {} EXIF to be turned and {} seen as stored, as fastai does; --exif-rotate turns them\n",
-                           pictures == 1 ? "1 picture asks" : fmt::format("{} pictures ask", pictures), pictures == 1 ? "its" : "their",
-                           pictures == 1 ? "is" : "are");
+  const bool one = pictures == 1;
+  std::cerr << fmt::format(
+      "note: the EXIF data of {} picture{} asks for a rotation; {} used as stored, as in fastai; --exif-rotate turns {}\n", pictures,
+      one ? "" : "s", one ? "it is" : "they are", one ? "it" : "them");
 }
 
 void add_max_bad(CLI::App& command, double& share) {
   constexpr Bounds<double> kShare{0, 1, "a share from 0 to 1"};
   add_number(command, "--max-bad", share, kShare,
-             "the share of pictures that are passed over where they do not decode; one always is, but for 0")
+             "the share of pictures that may fail to decode and are left out; at least one may, except with 0")
       ->type_name("SHARE");
 }
 
@@ -29,7 +30,7 @@ void scan(data::Dataset& dataset, ProgressLine& progress) {
   try {
     dataset.scan(host_threads(), [&](int64_t done, int64_t total) { progress(done, total); });
   } catch (const data::TooManyBad& error) {
-    throw data::TooManyBad(error.message(), error.hint() + " --max-bad passes over more");
+    throw data::TooManyBad(error.message(), error.hint() + " --max-bad allows more");
   }
   for (const data::BadPicture& bad : dataset.bad_pictures()) say_skipped(bad.path, bad.reason, bad.hint);
   say_turned(dataset.turned_pictures(), dataset.exif_rotate());

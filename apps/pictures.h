@@ -20,7 +20,7 @@ namespace mirilla::apps {
 template <class T>
 void add_exif_rotate(CLI::App& command, T& on) {
   command.add_flag("--exif-rotate,!--no-exif-rotate", on,
-                   "turn photos upright as their EXIF says; as they are stored otherwise, as fastai sees them. A model remembers it");
+                   "turn photos upright as their EXIF says; default: as stored, like fastai. A model remembers it");
 }
 /// One remark on stderr if pictures have an EXIF orientation that is not applied.
 void say_turned(int64_t pictures, bool exif_rotate);

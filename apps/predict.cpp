@@ -91,13 +91,13 @@ void require_answers(const nn::Predictions& predictions) {
   const std::vector<nn::Unanswered>& unanswered = predictions.unanswered;
   if (unanswered.empty()) return;
   if (unanswered.size() == 1) throw unanswered[0].why;
-  for (const nn::Unanswered& one : unanswered) std::cerr << fmt::format("no answer for {}\n", one.why.message());
+  for (const nn::Unanswered& one : unanswered) std::cerr << fmt::format("no prediction for {}\n", one.why.message());
   throw nn::NotFinite(fmt::format("the logits of {} of {} pictures", unanswered.size(), unanswered.size() + predictions.pictures.size()),
                       unanswered[0].why.cause);
 }
 
 void run(const Options& options) {
-  if (options.csv && options.common.json) throw UsageError("--csv and --json are two forms of the same answer", "give one of them");
+  if (options.csv && options.common.json) throw UsageError("--csv and --json cannot be used together", "give one of them");
   Device& device = open(options.common);
   const auto [files, notes] = data::picture_files(options.pictures);
   nn::LoadedModel loaded = load(options.model, device);
@@ -125,11 +125,11 @@ void run(const Options& options) {
 
 void add_predict(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("predict", "say what is on pictures");
+  CLI::App* command = app.add_subcommand("predict", "predict the classes of pictures");
   add_model(*command, options->model);
   command->add_option("PICTURE", options->pictures, "pictures, or folders of them")->required();
-  add_number(*command, "--top-k", options->top_k, {1, 1'000'000}, "how many classes to print")->type_name("K");
-  command->add_flag("--csv", options->csv, "a line a picture: file, label, index, each class's probability");
+  add_number(*command, "--top-k", options->top_k, {1, 1'000'000}, "number of classes to print")->type_name("K");
+  command->add_flag("--csv", options->csv, "print CSV, one line per picture: file, label, index, each class's probability");
   add_tta(*command, options->tta);
   add_precision(*command, options->precision);
   add_common(*command, options->common);

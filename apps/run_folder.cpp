@@ -28,8 +28,8 @@ bool there(const fs::path& path) {
 
 void check(const std::error_code& error, const fs::path& file) {
   if (error)
-    throw Error(fmt::format("{}: this file of an earlier run cannot be moved out of the way", file.string()),
-                "is the folder writable? --out names another place");
+    throw Error(fmt::format("{}: this file of an earlier run cannot be moved away", file.string()),
+                "is the folder writable? choose another place with --out");
 }
 
 void take_away(const fs::path& file) {
@@ -49,7 +49,7 @@ void set_aside(const fs::path& folder) {
     fs::rename(folder / name, earlier / name, error);
     check(error, folder / name);
   }
-  std::cerr << fmt::format("{} held an earlier run: its model and what lies beside it are now in {}\n", folder.string(), earlier.string());
+  std::cerr << fmt::format("{} contained an earlier run: its model and its other files are now in {}\n", folder.string(), earlier.string());
 }
 
 }  // namespace

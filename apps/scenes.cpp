@@ -44,8 +44,8 @@ void add_scenes(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("scenes", "draw the procedural data set: six classes, with a mask of the evidence for each picture");
   command->add_option("--out", options->out, "the zip to write")->required()->type_name("FILE.zip");
-  add_number(*command, "--per-class", options->per_class, {1, 1'000'000}, "training pictures of each class; a fifth as many for the test");
-  add_number(*command, "--size", options->size, {16, 4096}, "pixels a side")->type_name("PX");
+  add_number(*command, "--per-class", options->per_class, {1, 1'000'000}, "training pictures per class; the test part has a fifth as many");
+  add_number(*command, "--size", options->size, {16, 4096}, "width and height in pixels")->type_name("PX");
   add_common(*command, options->common);
   command->callback([options] { run(*options); });
 }

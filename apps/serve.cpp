@@ -53,8 +53,8 @@ void add_serve(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("serve", "a page in your browser: drop a photo, see the prediction and why");
   add_model(*command, options->model);
-  add_number(*command, "--port", options->serve.port, {0, 65535}, "where to listen; 0: any port that is free");
-  command->add_option("--host", options->serve.host, "the address to listen at: this machine alone, unless another is given")
+  add_number(*command, "--port", options->serve.port, {0, 65535}, "the port to listen on; 0: any free port");
+  command->add_option("--host", options->serve.host, "the address to listen on; by default only this machine can connect")
       ->capture_default_str()
       ->type_name("ADDRESS");
   add_common(*command, options->common);

@@ -46,7 +46,7 @@ nlohmann::ordered_json to_json(const Options& options, const nn::ShownBatch& bat
 
 std::string describe(const Options& options, const nn::ShownBatch& batch, const data::Dataset& dataset) {
   if (options.unique > 0)
-    return fmt::format("{}: {} as training would show it", options.out,
+    return fmt::format("{}: {} with the augmentation of training", options.out,
                        dataset.items()[static_cast<size_t>(batch.pictures.front().item)].path);
   return fmt::format("{}: {} of the {} pictures of the first {} batch, each as the network sees it", options.out, batch.pictures.size(),
                      batch.n, options.valid ? "validation" : "training");
@@ -83,16 +83,16 @@ void run(const Options& options) {
 
 void add_show_batch(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("show-batch", "show pictures as `train` with the same options first shows them to the network");
+  CLI::App* command = app.add_subcommand("show-batch", "show the first batch of `train` with the same options, as the network sees it");
   add_data_options(*command, options->training);
-  command->get_option("--data")->required()->description(
-      "a zip or folder of <class>/<picture>; its train/ and val/ parts where it has them");
-  add_number(*command, "--batch-size", options->training.batch_size, kBatch, "pictures a step: they share one crop");
+  command->get_option("--data")->required()->description("a zip or folder of <class>/<picture>; its train/ and val/ parts if it has them");
+  add_number(*command, "--batch-size", options->training.batch_size, kBatch, "pictures per step: they share one crop");
   constexpr Bounds<int64_t> kShown{1, 1024};
-  add_number(*command, "--n", options->n, kShown, "how many pictures");
+  add_number(*command, "--n", options->n, kShown, "number of pictures");
   CLI::Option* unique =
-      add_number(*command, "--unique", options->unique, kShown, "one picture so many times, each time drawn anew")->default_str("");
-  command->add_flag("--valid", options->valid, "validation's pictures, for which nothing is drawn")->excludes(unique);
+      add_number(*command, "--unique", options->unique, kShown, "show one picture N times, each time with new random augmentation")
+          ->default_str("");
+  command->add_flag("--valid", options->valid, "show validation pictures, which are not augmented")->excludes(unique);
   command->add_option("--out", options->out, "the picture to write")->capture_default_str()->type_name("PNG");
   add_common(*command, options->training.common);
   command->callback([options] { run(*options); });

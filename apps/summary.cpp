@@ -33,7 +33,7 @@ std::string to_text(const std::vector<nn::ModuleSummary>& rows, const nn::Loaded
                         grouped(row.parameters), grouped(row.multiply_adds), static_cast<double>(row.activation_bytes) / 1024);
   }
   const nn::ModuleSummary& all = rows[0];
-  return text + fmt::format("{}: {} parameters, {} multiply-adds and {:.1f} MiB of activations a picture of {} px; classes: {}\n",
+  return text + fmt::format("{}: {} parameters, {} multiply-adds and {:.1f} MiB of activations per picture of {} px; classes: {}\n",
                             loaded.model->spec().arch, grouped(all.parameters), grouped(all.multiply_adds),
                             static_cast<double>(all.activation_bytes) / (1 << 20), loaded.info.size,
                             fmt::join(loaded.info.vocabulary, ", "));

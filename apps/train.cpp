@@ -79,7 +79,7 @@ void report_end(const Options& options, const nn::SaveBest& best, const data::Da
   const std::string model = best.file().string();
   if (options.common.json) print_json(result_of(best, dataset, out));
   console.line(
-      fmt::format("\nThe best model (validation accuracy {:.4f}) is in {}; history.csv, loss.png and config.json lie beside it.\nnext: "
+      fmt::format("\nThe best model (validation accuracy {:.4f}) is in {}; history.csv, loss.png and config.json are beside it.\nnext: "
                   "mirilla eval {} --data {}\n      mirilla predict {} PICTURE...\n      mirilla gradcam {} PICTURE",
                   best.saved_row().accuracy, model, model, data, model, model));
 }
@@ -92,8 +92,8 @@ std::vector<nn::Phase> phases_of(const Options& options) {
 
 // After a training whose last fit has no epoch to keep, although its weights are finite.
 nn::Diverged without_a_model(nn::Learner& learner, const nn::SaveBest& best) {
-  const std::string stays = best.saved() ? fmt::format("; the best model of the fit before is in {}", best.file().string()) : "";
-  constexpr std::string_view kWhat = "the training diverged: no epoch of its last fit gave a model to save";
+  const std::string stays = best.saved() ? fmt::format("; the best model of the previous fit is in {}", best.file().string()) : "";
+  constexpr std::string_view kWhat = "the training diverged: no epoch of its last fit produced a model to save";
   try {
     learner.require_finite_validation();
   } catch (const nn::NotFinite& error) {
@@ -160,17 +160,17 @@ void run(const Options& options, const CLI::App& command) {
 void add_training_options(CLI::App& command, Options& options) {
   add_number(command, "--epochs", options.epochs, kEpochs, "passes over the data");
   add_number(command, "--freeze-epochs", options.freeze_epochs, {0, kEpochs.most},
-             "passes with a frozen body before them, where there are --weights");
+             "passes with a frozen body before them, with --weights only");
   add_number(command, "--lr", options.lr, kRate, "the learning rate")->type_name("RATE");
-  add_number(command, "--patience", options.patience, kEpochs, "stop after so many epochs without a better one");
+  add_number(command, "--patience", options.patience, kEpochs, "stop after this many epochs without improvement");
   command
       .add_option_function<std::string>(
           "--replay", [&options](const std::string& word) { options.replay = nn::replay_mode_of(word); },
-          "record a step once and run it again: on, off, or auto for on a GPU alone")
+          "record a training step once and replay it: on, off, or auto (only on a GPU)")
       ->default_str("auto")
       ->check(one_of({"auto", "on", "off"}))
       ->type_name("WORD");
-  command.add_option("--out", options.out, "where the results go: config.json, history.csv, loss.png, model.safetensors")
+  command.add_option("--out", options.out, "the folder for the results: config.json, history.csv, loss.png, model.safetensors")
       ->capture_default_str()
       ->type_name("DIR");
 }

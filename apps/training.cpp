@@ -23,15 +23,15 @@ constexpr const char* kScenes = "scenes.zip";
 void add_data_options(CLI::App& command, TrainingOptions& options) {
   command
       .add_option("--data", options.data,
-                  "a zip or folder of <class>/<picture>; its train/ and val/ parts where it has them. Otherwise the scenes")
+                  "a zip or folder of <class>/<picture>; its train/ and val/ parts if it has them. Default: the scenes")
       ->type_name("ZIP|DIR");
   add_number(command, "--resize", options.resize, kResizePixels, "crop and resize pictures to this first, in pixels")->type_name("PX");
   add_number(command, "--size", options.size, kSizePixels, "what the network sees, in pixels")->type_name("PX");
   add_number(command, "--valid-pct", options.valid_pct, kValidationShare,
-             "the share of pictures to validate with; where the data has a val/ part, that one validates unless this is said")
+             "the share of pictures to validate with; if not given, a val/ part of the data validates instead")
       ->each([&options](const std::string&) { options.valid_pct_said = true; })
       ->type_name("SHARE");
-  command.add_option("--split-file", options.split_file, "the pictures to validate with, one a line, instead")->type_name("FILE");
+  command.add_option("--split-file", options.split_file, "a list of the pictures to validate with, one path per line")->type_name("FILE");
   add_number(command, "--limit", options.limit, kPicturesPerClass, "the first N pictures of each class; 0: all");
   add_exif_rotate(command, options.exif_rotate);
   add_max_bad(command, options.max_bad);
@@ -53,10 +53,11 @@ void add_network_options(CLI::App& command, TrainingOptions& options) {
   command.add_option("--init-head", options.init_head, "the head's first values, from a file")->type_name("FILE");
   add_allow_nonfinite(command, options.allow_nonfinite);
   command.add_option("--arch", options.arch, "the network")->capture_default_str()->check(one_of(architecture_names()))->type_name("NAME");
-  add_number(command, "--batch-size", options.batch_size, kBatch, "pictures a step");
+  add_number(command, "--batch-size", options.batch_size, kBatch, "pictures per step");
   command
-      .add_option("--device-pictures", options.device_pictures,
-                  "the GPU's memory for pictures that are the same in every epoch: auto (a quarter of what is free), off, or bytes, as 8G")
+      .add_option(
+          "--device-pictures", options.device_pictures,
+          "the GPU's memory for pictures that are the same in every epoch: auto (a quarter of what is free), off, or bytes such as 8G")
       ->capture_default_str()
       ->check(CLI::Validator(
           [](const std::string& text) {
@@ -87,8 +88,7 @@ std::string data_path(const TrainingOptions& options, const fs::path& out, nn::C
   data::ScenesOptions scenes{.size = options.resize, .seed = options.common.seed, .threads = options.common.threads};
   if (options.limit > 0) scenes.per_class = static_cast<int>(options.limit);
   const data::ScenesReport report = data::write_scenes(path, scenes);
-  console.line(
-      fmt::format("data: no --data, so the scenes: {} training and {} test pictures drawn into {}", report.train, report.test, path));
+  console.line(fmt::format("data: no --data given, so {} training and {} test scenes were drawn into {}", report.train, report.test, path));
   return path;
 }
 
@@ -107,9 +107,9 @@ std::shared_ptr<data::Dataset> open_data(const TrainingOptions& options, const s
     scan(*dataset, progress);
   }
   if (dataset->valid().empty())
-    throw DataError(fmt::format("{}: of {} pictures none is left to validate with, and without validation no model is the best", path,
-                                dataset->train().size()),
-                    "more pictures, a larger --valid-pct, or a --split-file");
+    throw DataError(fmt::format("{}: of {} pictures none is left to validate with, and training needs validation to find the best model",
+                                path, dataset->train().size()),
+                    "give more pictures, a larger --valid-pct, or a --split-file");
   return dataset;
 }
 
@@ -121,7 +121,7 @@ std::string parts_of(const data::Dataset& dataset) {
   const size_t train = dataset.train().size(), valid = dataset.valid().size();
   if (!origin.valid.empty())
     return fmt::format("{} pictures to train on ({}), {} to validate with ({})", train,
-                       origin.train.empty() ? "all outside of the parts" : folders_text(origin.train), valid, folders_text(origin.valid));
+                       origin.train.empty() ? "all outside the parts" : folders_text(origin.train), valid, folders_text(origin.valid));
   return fmt::format("{} pictures to train on, {} to validate with{}", train, valid,
                      origin.train.empty() ? "" : fmt::format(", both from {}", folders_text(origin.train)));
 }

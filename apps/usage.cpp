@@ -56,22 +56,22 @@ std::string unexpected(const CLI::App& app) {
   const std::vector<std::string> words = app.remaining(true);
   const CLI::App* command = chosen_command(app);
   const auto is_option = [](const std::string& word) { return word.size() > 1 && word[0] == '-'; };
-  if (words.empty()) return "the command line has a word too many";
+  if (words.empty()) return "the command line has an unexpected word";
   if (!command && !is_option(words.front()))
-    return fmt::format("'{}' is no command{}", words.front(), did_you_mean(words.front(), names_of_commands(app)));
+    return fmt::format("'{}' is not a command{}", words.front(), did_you_mean(words.front(), names_of_commands(app)));
   const auto option = std::find_if(words.begin(), words.end(), is_option);
-  if (option == words.end()) return fmt::format("'{}' is one word more than `{}` takes", words.front(), call_of(app));
+  if (option == words.end()) return fmt::format("'{}' is one argument too many for `{}`", words.front(), call_of(app));
   const std::string name = option->substr(0, option->find('='));
-  return fmt::format("'{}' is no option of `{}`{}", name, call_of(app), did_you_mean(name, names_of_options(command ? *command : app)));
+  return fmt::format("'{}' is not an option of `{}`{}", name, call_of(app), did_you_mean(name, names_of_options(command ? *command : app)));
 }
 
 std::string missing(const CLI::App& app) {
   const CLI::App* command = chosen_command(app);
-  if (!command) return "a subcommand was expected and none came";
+  if (!command) return "expected a subcommand, got none";
   for (const CLI::Option* option : command->get_options())
     if (option->get_required() && option->count() == 0)
-      return fmt::format("`{}` wants {}, which is missing", call_of(app), option->get_name());
-  return fmt::format("`{}` wants more than this", call_of(app));
+      return fmt::format("`{}` needs {}, which is missing", call_of(app), option->get_name());
+  return fmt::format("`{}` needs more arguments", call_of(app));
 }
 
 // Two options of which one needs or excludes the other.
@@ -81,10 +81,10 @@ std::string at_odds(const CLI::App& app, bool excluded) {
       if (option->count() == 0) continue;
       for (const CLI::Option* other : excluded ? option->get_excludes() : option->get_needs())
         if ((other->count() > 0) == excluded)
-          return excluded ? fmt::format("{} and {} do not go together", option->get_name(), other->get_name())
-                          : fmt::format("{} is of use with {} alone, which is missing", option->get_name(), other->get_name());
+          return excluded ? fmt::format("{} and {} cannot be used together", option->get_name(), other->get_name())
+                          : fmt::format("{} needs {}, which is missing", option->get_name(), other->get_name());
     }
-  return "these options do not go together";
+  return "these options cannot be used together";
 }
 
 // The option named in a message of CLI11; nullptr if there is none.
@@ -101,9 +101,9 @@ std::string wrong_number_of_values(const CLI::App& app, std::string_view message
   const CLI::Option* option = named_in(app, message);
   if (!option) return "an option has too many values, or none";
   const std::string name = option->get_name();
-  if (option->get_expected_max() == 0) return fmt::format("{} takes no value", name);
-  if (option->count() > 1) return fmt::format("{} was given {} times, and it takes one value", name, option->count());
-  return fmt::format("{} wants a value, which is missing", name);
+  if (option->get_expected_max() == 0) return fmt::format("{} does not take a value", name);
+  if (option->count() > 1) return fmt::format("{} was given {} times, but takes only one value", name, option->count());
+  return fmt::format("{} needs a value, which is missing", name);
 }
 
 }  // namespace
@@ -121,7 +121,7 @@ std::string nearest(std::string_view text, const std::vector<std::string>& words
 
 UsageError with_help_hint(const CLI::App& app, const UsageError& error) {
   if (!error.hint().empty()) return error;
-  return UsageError(error.message(), fmt::format("`{} --help` tells what is expected", call_of(app)));
+  return UsageError(error.message(), fmt::format("see `{} --help`", call_of(app)));
 }
 
 UsageError usage_error(const CLI::App& app, const CLI::ParseError& refused) {

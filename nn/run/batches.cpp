@@ -38,7 +38,7 @@ DevicePictures parse_device_pictures(std::string_view text) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), bytes);
   if (digits.empty() || error != std::errc() || end != digits.data() + digits.size() ||
       bytes > std::numeric_limits<uint64_t>::max() >> shift)
-    throw UsageError(fmt::format("auto, off or a number of bytes was expected and '{}' came", text), "8G is 8 x 1024^3 bytes");
+    throw UsageError(fmt::format("expected auto, off or a number of bytes, got '{}'", text), "8G is 8 x 1024^3 bytes");
   return {.bytes = bytes << shift};
 }
 

@@ -179,7 +179,7 @@ TEST_F(DataLayout, TheValidationPartValidatesInTrainingAndInEval) {
   expect_has(valid.err, {"validation part: val/\n"});
   const Outcome all = run({"eval", folder_ / "out/model.safetensors", "--data", folder_ / "set", "--json"});
   EXPECT_EQ(nlohmann::json::parse(all.out)["n"], 26);
-  expect_has(all.err, {"all 26 pictures, since it has no part test/; those of train/ and val/, which training knows, are among them"});
+  expect_has(all.err, {"all 26 pictures, since it has no test/ part; this includes those of train/ and val/, which training used"});
   fs::rename(folder_ / "set/val", folder_ / "val");
   expect_refused(run({"eval", folder_ / "out/model.safetensors", "--data", folder_ / "set", "--part", "valid"}),
                  {"training validated with val/"});

@@ -64,16 +64,16 @@ TEST_F(DiffCommand, OfAModelWithItselfIsZeroAndGivesCodeZero) {
 TEST_F(DiffCommand, MarksWhereNumbersPartAndGivesCodeOne) {
   const Outcome outcome = run({"diff", a(), b(), photo()});
   EXPECT_EQ(outcome.code, 1) << outcome.err;
-  expect_words(line_of(outcome.out, "layer3.0.conv2"), {"*", "<- first past 1e-05"});
-  expect_words(outcome.out, {"activations: part at layer3.0.conv2, relative ", "; all before is equal", "\ngradients: "});
+  expect_words(line_of(outcome.out, "layer3.0.conv2"), {"*", "<- first above 1e-05"});
+  expect_words(outcome.out, {"activations: first differ at layer3.0.conv2, relative ", "; everything before it is equal", "\ngradients: "});
   EXPECT_EQ(run({"diff", a(), b(), photo(), "--tolerance", "1000"}).code, 0);
 }
 
 TEST_F(DiffCommand, ComparesDevicesAndPrecisions) {
   const Outcome devices = run({"diff", a(), a(), photo(), "--device-a", "reference", "--precision-a", "fp64"});
   EXPECT_EQ(devices.code, 0) << devices.out << devices.err;
-  expect_words(devices.out,
-               {"A: " + a() + ", resnet18 on reference in fp64", "on cpu in fp32", "activations: within 1e-05; the furthest apart"});
+  expect_words(devices.out, {"A: " + a() + ", resnet18 on reference in fp64", "on cpu in fp32",
+                             "activations: within 1e-05; the largest difference is at"});
   const Outcome precisions = run({"diff", a(), a(), photo(), "--precision-b", "fp16"});
   EXPECT_EQ(precisions.code, 0) << precisions.out << precisions.err;
   expect_words(precisions.out, {"activations: within 0.005; ", "~"});
@@ -105,7 +105,7 @@ TEST_F(DiffCommand, ReadsATraceThatWasMadeElsewhere) {
   expect_words(equal.out, {"gradients of the logit of class street", "activations: equal\n", "gradients: equal\n"});
   const Outcome apart = run({"diff", b(), dump});
   EXPECT_EQ(apart.code, 1);
-  expect_words(line_of(apart.out, "layer3.0.conv2"), {"<- first past"});
+  expect_words(line_of(apart.out, "layer3.0.conv2"), {"<- first above"});
   EXPECT_EQ(run({"diff", dump, dump}).code, 0);
   const std::string training = *folder / "training.safetensors";
   EXPECT_EQ(run({"diff", a(), a(), photo(), photo(), "--train", "--loss", "--parameters", "--dump", training}).code, 0);
@@ -121,10 +121,10 @@ TEST_F(DiffCommand, NamesTheModuleAndNotItsContainerOnTheWayBack) {
   nn::save_model(*folder / "c.safetensors", other, {.vocabulary = {"x", "y", "z"}, .resize = kSide, .size = kSide});
   const Outcome outcome = run({"diff", a(), *folder / "c.safetensors", photo()});
   EXPECT_EQ(outcome.code, 1) << outcome.err;
-  expect_words(outcome.out, {"activations: part at conv1, ", "; all before is equal", "\ngradients: part at layer4.1.relu (call 2), ",
-                             "only in A: head.0, ", "only in B: avgpool, fc\n"});
-  expect_words(line_of(outcome.out, "layer4.1.relu (call 2)"), {"<- first gradient past 1e-05, in the backward pass"});
-  EXPECT_EQ(outcome.out.find("all before within"), std::string::npos) << outcome.out;
+  expect_words(outcome.out, {"activations: first differ at conv1, ", "; everything before it is equal",
+                             "\ngradients: first differ at layer4.1.relu (call 2), ", "only in A: head.0, ", "only in B: avgpool, fc\n"});
+  expect_words(line_of(outcome.out, "layer4.1.relu (call 2)"), {"<- first gradient above 1e-05, in the backward pass"});
+  EXPECT_EQ(outcome.out.find("everything before it is within"), std::string::npos) << outcome.out;
 }
 
 TEST_F(DiffCommand, TroubleIsCodeTwoAndASentence) {

@@ -39,8 +39,8 @@ class LrFindCommand : public testing::Test {
 TEST_F(LrFindCommand, PrintsFastaisSuggestionsAndWhatToRunNext) {
   const Outcome outcome = find("found", {"--weights", model()});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  for (const char* words :
-       {"frozen: ", "SuggestedLRs(valley=", ", slide=", ", minimum=", ", steep=", "next, with what valley says: mirilla train --data "})
+  for (const char* words : {"frozen: ", "SuggestedLRs(valley=", ", slide=", ", minimum=", ", steep=",
+                            "next, with the rate that valley suggests: mirilla train --data "})
     EXPECT_NE(outcome.out.find(words), std::string::npos) << "'" << words << "' is missing in\n" << outcome.out;
   EXPECT_NE(outcome.out.find(" --weights " + model() + " --lr "), std::string::npos) << outcome.out;
   EXPECT_EQ(outcome.out.find('\r'), std::string::npos) << "a pipe gets plain lines";
@@ -60,7 +60,7 @@ TEST_F(LrFindCommand, AnswersInJsonAndTheSameEachTime) {
   EXPECT_EQ(document["lrs"].size(), document["iterations"]);
   EXPECT_EQ(document["losses"].size(), document["iterations"]);
   EXPECT_EQ(document["frozen"], false) << "there are no --weights";
-  EXPECT_NE(first.err.find("next, with what steep says"), std::string::npos) << first.err;
+  EXPECT_NE(first.err.find("next, with the rate that steep suggests"), std::string::npos) << first.err;
 }
 
 TEST_F(LrFindCommand, FreezesNothingWhereToldSo) {

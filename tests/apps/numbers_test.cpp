@@ -72,8 +72,9 @@ std::vector<Known> number_options() {
 // Expects a message with what was expected and what was given.
 void expect_refused(const Known& known, const std::string& value) {
   const std::string sentence = Program().refusal(known, value);
-  EXPECT_TRUE(sentence.starts_with(known.option + ": a ")) << known.command << ' ' << known.option << " '" << value << "': " << sentence;
-  EXPECT_NE(sentence.find("'" + value + "' came"), std::string::npos) << sentence;
+  EXPECT_TRUE(sentence.starts_with(known.option + ": expected a "))
+      << known.command << ' ' << known.option << " '" << value << "': " << sentence;
+  EXPECT_NE(sentence.find("got '" + value + "'"), std::string::npos) << sentence;
 }
 
 TEST(NumberOptions, AreAllKnownByTheirType) {
@@ -178,7 +179,7 @@ TEST(NumberOptions, AreReadAsTheyAreWritten) {
 TEST(ByteOptions, RefuseWhatIsNoNumberOfBytes) {
   for (const char* value : {"", "-1", "1e3", "8X", "8 G", "99999999999999999999G", "17179869184G", "nan", "0x8", "G"}) {
     const std::string sentence = Program().refusal({"train", "--device-pictures", "", ""}, value);
-    EXPECT_NE(sentence.find("a number of bytes was expected"), std::string::npos) << value << ": " << sentence;
+    EXPECT_NE(sentence.find("off or a number of bytes, got '"), std::string::npos) << value << ": " << sentence;
   }
   for (const char* value : {"auto", "off", "0", "1073741824", "8G", "512M", "4K"})
     EXPECT_EQ(Program().refusal({"train", "--device-pictures", "", ""}, value), "") << value;
@@ -188,7 +189,7 @@ TEST(NumberOptions, AreRefusedByTheProgramAtOnce) {
   const Folder folder;
   for (const auto& [option, value] : std::vector<std::pair<std::string, std::string>>{
            {"--seed", "-1"}, {"--seed", "99999999999999999999"}, {"--threads", "1000"}, {"--epochs", "-1"}, {"--lr", "inf"}})
-    expect_failure(run({"train", option, value, "--out", folder / "out"}), 2, {option, "'" + value + "' came", "`mirilla train --help`"});
+    expect_failure(run({"train", option, value, "--out", folder / "out"}), 2, {option, "got '" + value + "'", "`mirilla train --help`"});
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 
@@ -202,8 +203,8 @@ std::string said_of(const std::vector<std::string>& words) {
 TEST(Usage, NamesTheOptionOrCommandThatWasProbablyMeant) {
   EXPECT_NE(said_of({"train", "--epoch", "3"}).find("did you mean --epochs?"), std::string::npos);
   EXPECT_NE(said_of({"train", "-epochs", "3"}).find("did you mean --epochs?"), std::string::npos);
-  EXPECT_NE(said_of({"trian", "--data", "x.zip"}).find("'trian' is no command; did you mean train?"), std::string::npos);
-  EXPECT_NE(said_of({"predict", "--vocap=a,b", "m.pth"}).find("'--vocap' is no option of `mirilla predict`; did you mean --vocab?"),
+  EXPECT_NE(said_of({"trian", "--data", "x.zip"}).find("'trian' is not a command; did you mean train?"), std::string::npos);
+  EXPECT_NE(said_of({"predict", "--vocap=a,b", "m.pth"}).find("'--vocap' is not an option of `mirilla predict`; did you mean --vocab?"),
             std::string::npos);
   EXPECT_EQ(said_of({"train", "--frobnicate"}).find("did you mean"), std::string::npos);
 }
@@ -213,17 +214,16 @@ TEST(Usage, SaysWhatIsMissingOrTooMuch) {
     const std::string said = said_of(words);
     EXPECT_NE(said.find(sentence), std::string::npos) << said;
   };
-  says({}, "a subcommand was expected and none came");
-  says({"predict"}, "`mirilla predict` wants MODEL, which is missing");
-  says({"eval", "m.pth"}, "`mirilla eval` wants --data, which is missing");
-  says({"train", "--epochs"}, "--epochs wants a value, which is missing");
-  says({"train", "--epochs", "1", "--epochs", "2"}, "--epochs was given 2 times, and it takes one value");
-  says({"train", "--json=maybe"}, "--json takes no value");
-  says({"summary", "m.pth", "another"}, "'another' is one word more than `mirilla summary` takes");
-  says({"predict", "m.pth", "a.jpg", "--tta-n", "3"}, "--tta-n is of use with --tta alone, which is missing");
-  says({"gradcam", "m.pth", "a.jpg", "--layer", "layer3", "--layers", "all"}, "--layer and --layers do not go together");
-  says({"train", "--arch", "resnet19"},
-       "--arch: one of resnet18, resnet34, resnet50, resnet101, resnet152 was expected and 'resnet19' came");
+  says({}, "expected a subcommand, got none");
+  says({"predict"}, "`mirilla predict` needs MODEL, which is missing");
+  says({"eval", "m.pth"}, "`mirilla eval` needs --data, which is missing");
+  says({"train", "--epochs"}, "--epochs needs a value, which is missing");
+  says({"train", "--epochs", "1", "--epochs", "2"}, "--epochs was given 2 times, but takes only one value");
+  says({"train", "--json=maybe"}, "--json does not take a value");
+  says({"summary", "m.pth", "another"}, "'another' is one argument too many for `mirilla summary`");
+  says({"predict", "m.pth", "a.jpg", "--tta-n", "3"}, "--tta-n needs --tta, which is missing");
+  says({"gradcam", "m.pth", "a.jpg", "--layer", "layer3", "--layers", "all"}, "--layer and --layers cannot be used together");
+  says({"train", "--arch", "resnet19"}, "--arch: expected one of resnet18, resnet34, resnet50, resnet101, resnet152, got 'resnet19'");
 }
 
 TEST(Nearest, IsTheWordWithTheFewestChangesAndNoneThatIsFar) {

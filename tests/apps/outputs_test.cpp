@@ -48,7 +48,7 @@ TEST_F(OutputsTest, AreNoInputByWhateverName) {
   fs::create_symlink(folder_.path(), at("round"));
   for (const std::string& name :
        {photo(), at("photos/../photos/./sea/0.png"), at("link.png"), at("hard.png"), at("round/photos/sea/0.png")})
-    expect_kept(photo(), {"gradcam", model(), photo(), "--out", name}, {name, "this command reads it", "--out names another place"});
+    expect_kept(photo(), {"gradcam", model(), photo(), "--out", name}, {name, "this command reads it", "choose another place with --out"});
   expect_kept(photo(), {"gradcam", model(), at("link.png"), "--out", photo()}, {"link.png"});
   EXPECT_TRUE(fs::is_symlink(at("link.png")));
 }
@@ -85,7 +85,7 @@ TEST_F(OutputsTest, LeaveAFileThatIsSomethingElse) {
     fs::copy_file(at("notes.txt"), at("out/") + name);
   const std::string notes = at("notes.txt"), zip = at("scenes.zip"), other = at("other.safetensors");
   fs::copy_file(model(), other);
-  expect_kept(notes, {"gradcam", model(), photo(), "--out", notes}, {"notes.txt", "is there already and is not a PNG picture"});
+  expect_kept(notes, {"gradcam", model(), photo(), "--out", notes}, {"notes.txt", "already exists and is not a PNG picture"});
   expect_kept(other, {"gradcam", model(), photo(), "--out", other}, {"a PNG picture"});
   expect_kept(other, {"explore", model(), photo(), "--out", other}, {"a page"});
   expect_kept(other, {"diff", model(), model(), photo(), "--dump", other}, {"a trace"});

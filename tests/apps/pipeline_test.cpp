@@ -258,7 +258,7 @@ TEST_F(Pipeline, InterpretSaysWhereTheModelIsWrong) {
 TEST_F(Pipeline, InterpretPrintsScikitLearnsReport) {
   const Outcome outcome = run({"interpret", model(), "--data", zip(), "--size", "64", "--out", *folder / "report", "--normalize"});
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  for (const char* words : {"of 24 right: accuracy ", "\n              precision    recall  f1-score   support\n\n   buildings  ",
+  for (const char* words : {"of 24 correct: accuracy ", "\n              precision    recall  f1-score   support\n\n   buildings  ",
                             "\nweighted avg  ", "confusion.png"})
     EXPECT_NE(outcome.out.find(words), std::string::npos) << words << " is missing in\n" << outcome.out;
 }
@@ -274,7 +274,7 @@ TEST_F(Pipeline, InterpretSaysWhatItCannotDo) {
   refused({"--out", *folder / "no", "--layer", "layer9"}, 2, "layer9");
   refused({"--out", *folder / "no", "--valid-pct", "0.3"}, 2, "--part valid");
   refused({"--out", *folder / "no", "--top", "0"}, 2, "--top");
-  refused({"--out", model()}, 1, "--out names another place");
+  refused({"--out", model()}, 1, "choose another place with --out");
   EXPECT_FALSE(std::filesystem::exists(*folder / "no/confusion.csv"));
   std::filesystem::create_directories(*folder / "odd");
   std::filesystem::copy_file(model(), *folder / "odd/model.safetensors");
@@ -412,8 +412,8 @@ TEST_F(Pipeline, GradcamRefusesWhatItCannotExplain) {
     return outcome.err;
   };
   EXPECT_NE(refused({"--method", "magic"}).find("magic"), std::string::npos);
-  EXPECT_NE(refused({"--minus", "sea"}).find("--minus wants a --class"), std::string::npos);
-  EXPECT_NE(refused({"--class", "moon"}).find("--class wants a class's name"), std::string::npos);
+  EXPECT_NE(refused({"--minus", "sea"}).find("--minus needs a --class"), std::string::npos);
+  EXPECT_NE(refused({"--class", "moon"}).find("--class: expected a class name"), std::string::npos);
   EXPECT_NE(refused({"--method", "occlusion", "--window", "65"}).find("a window from 1 to 64"), std::string::npos);
   EXPECT_NE(refused({"--method", "ablationcam", "--layer", "layer3.0.bn1"}).find("cannot go on from 'layer3.0.bn1'"), std::string::npos);
   EXPECT_NE(refused({"--layer", "head.4"}).find("a layer that still has places"), std::string::npos);
