@@ -107,8 +107,7 @@ class Explorer {
     std::stable_sort(order.begin(), order.end(),
                      [&](int a, int b) { return logits_[static_cast<size_t>(a)] > logits_[static_cast<size_t>(b)]; });
     target_ = options_.target.value_or(order[0]);
-    if (target_ < 0 || target_ >= count)
-      throw UsageError(fmt::format("the model has the classes 0 to {} and class {} was asked for", count - 1, target_));
+    if (target_ < 0 || target_ >= count) throw UsageError(fmt::format("expected a class from 0 to {}, got {}", count - 1, target_));
     classes_.assign(order.begin(), order.begin() + std::min<int64_t>(count, std::max<int64_t>(1, options_.most_classes)));
     if (std::find(classes_.begin(), classes_.end(), target_) == classes_.end()) classes_.push_back(target_);
   }

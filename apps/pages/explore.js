@@ -140,8 +140,8 @@ async function drawPicture() {
   }
   const what = state.over === "cam" ? `Grad-CAM at ${title(state.module)} for ${data.classes[state.target].name}`
     : state.over === "channel" ? `${state.kind} of channel ${state.channel} of ${title(state.module)}` : "alone";
-  $("picture").setAttribute("aria-label", `${data.file}, ${wanted || state.over === "none" ? what : "alone: this module has no places"}. ` +
-    "Arrow keys go from cell to cell.");
+  $("picture").setAttribute("aria-label", `${data.file}, ${wanted || state.over === "none" ? what : "alone: this module has one value per channel"}. ` +
+    "Arrow keys move from cell to cell.");
   drawMarks();
 }
 
@@ -169,12 +169,12 @@ function drawMarks() {
 async function tellCell() {
   const mine = ++turns.cell, of = capture();
   if (!hasPlaces()) {
-    $("readout").textContent = `${title(state.module)} has no places: a number a channel.`;
+    $("readout").textContent = `${title(state.module)} has no places: only one number per channel.`;
     return;
   }
   const field = modules.get(state.module).field;
   if (!state.cell) {
-    $("readout").textContent = `${of.height} x ${of.width} cells, each with a receptive field of ${field} x ${field} pixels; the picture has ${data.size} x ${data.size}. Point at one.`;
+    $("readout").textContent = `${of.height} x ${of.width} cells, each with a receptive field of ${field} x ${field} pixels; the picture has ${data.size} x ${data.size}. Point at a cell.`;
     return;
   }
   const { x, y } = state.cell, { width, height } = cells(of);
@@ -252,7 +252,7 @@ function showModule() {
 function showNumbers() {
   const text = channels();
   $("statistics-title").textContent = text === capture().activation ? "Activation" : `Gradient of ${targetName()}'s logit`;
-  const facts = { "least": number(text.min), "mean": number(text.mean_all), "largest": number(text.max), "deviation": number(text.std),
+  const facts = { "minimum": number(text.min), "mean": number(text.mean_all), "maximum": number(text.max), "std. deviation": number(text.std),
                   "zeros": percent(text.zeros) };
   if (text.not_finite) facts["not finite"] = String(text.not_finite);
   $("facts").replaceChildren(...Object.entries(facts).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
@@ -281,7 +281,7 @@ function drawHistogram({ lo, hi, counts }) {
 
 // ---- channels ------------------------------------------------------------------------------------------------------------------------
 
-const SORTS = { weight: "what speaks for the class", mean: "the largest mean", hi: "the largest value", number: "the first channel" };
+const SORTS = { weight: "evidence for the class", mean: "mean", hi: "largest value", number: "channel number" };
 
 function score(channel) {
   const of = capture();
@@ -301,9 +301,9 @@ async function showTiles() {
   if (!order.includes(state.channel)) state.channel = order[0];
   const lo = Math.min(...text.lo), hi = Math.max(...text.hi);
   const { width, height } = cells(of);
-  $("channels-note").textContent = `${shown.length} of ${plural(of.channels, "channel")}, under each its ` +
+  $("channels-note").textContent = `${shown.length} of ${plural(of.channels, "channel")}; below each is its ` +
     (state.sort === "weight" ? `weight for ${data.classes[state.target].name} times its mean activation` : `mean ${kind}`) +
-    (of.shrink > 1 ? `. Shown at ${height} x ${width}: squares of ${of.shrink} x ${of.shrink} places as their mean.` : ".");
+    (of.shrink > 1 ? `. Shown at ${height} x ${width}: each cell is the mean of ${of.shrink} x ${of.shrink} places.` : ".");
   $("more").hidden = shown.length >= order.length;
   $("more").textContent = `Show ${Math.min(PAGE * 2, order.length - shown.length)} more`;
   const old = $("tiles").contains(document.activeElement);
@@ -446,7 +446,7 @@ function setTheme(dark) {
 }
 
 function start() {
-  document.title = `${data.file}: what ${data.arch} makes of it`;
+  document.title = `${data.file}: every module of ${data.arch}`;
   $("file").textContent = `${data.file} · ${data.arch} at ${data.size} pixels`;
   $("colors").append(...Object.keys(data.colors).map((name) => element("option", {}, name)));
   $("sort").append(...Object.entries(SORTS).map(([value, text]) => element("option", { value }, text)));

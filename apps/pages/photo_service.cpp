@@ -66,7 +66,8 @@ class PhotoService::Turn {
     {
       const std::lock_guard guard(service_.lock_);
       if (service_.waiting_ > service_.limits_.waiting)
-        throw Busy(fmt::format("the model is busy, and {} wait for it already", service_.limits_.waiting), "ask again in a moment");
+        throw Busy(fmt::format("the model is busy, and {} requests are already waiting", service_.limits_.waiting),
+                   "ask again in a moment");
       ++service_.waiting_;
     }
     service_.model_.lock();
@@ -96,7 +97,7 @@ PhotoService::PhotoService(nn::LoadedModel& loaded, nn::Placement placement, Ser
 
 std::string PhotoService::add(std::span<const uint8_t> bytes) {
   if (bytes.size() > limits_.photo_bytes)
-    throw DataError(fmt::format("the file has {} MB, and {} are taken at most", bytes.size() >> 20, limits_.photo_bytes >> 20));
+    throw DataError(fmt::format("the file has {} MB, but at most {} are allowed", bytes.size() >> 20, limits_.photo_bytes >> 20));
   const Turn turn(*this);  // decoding too: it takes memory
   const bool exif_rotate = loaded_.info.exif_rotate;
   const auto [picture, orientation] =
@@ -122,7 +123,7 @@ data::Picture PhotoService::find(const std::string& id) {
   const std::lock_guard guard(lock_);
   const auto found = std::find_if(photos_.begin(), photos_.end(), [&](const Photo& photo) { return photo.id == id; });
   if (found == photos_.end())
-    throw NotFound("this photo is not here (any more)", fmt::format("the last {} are kept: add it again", limits_.photos));
+    throw NotFound("this photo is no longer stored", fmt::format("only the last {} photos are kept: add it again", limits_.photos));
   photos_.splice(photos_.begin(), photos_, found);
   return photos_.front().resized;
 }
@@ -132,8 +133,8 @@ std::vector<uint8_t> PhotoService::picture(const std::string& id) { return data:
 std::string PhotoService::explain(const std::string& id, const Question& question) {
   const data::Picture shown = find(id);
   if (std::find(kQuick.begin(), kQuick.end(), question.method) == kQuick.end())
-    throw UsageError(fmt::format("'{}' is not among the methods that answer at once", question.method),
-                     fmt::format("there are {}", fmt::join(kQuick, ", ")));
+    throw UsageError(fmt::format("'{}' is not a method that this page offers", question.method),
+                     fmt::format("available are {}", fmt::join(kQuick, ", ")));
   nn::ExplainOptions options;
   options.method = question.method;
   options.layers = {question.layer};

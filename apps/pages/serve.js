@@ -13,7 +13,7 @@ async function ask(path, options) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("The server does not answer: was it ended?");
+    throw new Error("The server does not answer: is it still running?");
   }
   const json = await answer.json().catch(() => ({ error: `the server answered ${answer.status}` }));
   if (!answer.ok) throw new Error(json.hint ? `${json.error} (${json.hint})` : json.error);
@@ -23,7 +23,7 @@ async function ask(path, options) {
 async function add(file) {
   if (!file) return;
   complain();
-  if (state.most && file.size > state.most) return complain(`${file.name} is too large: photos of up to ${state.most >> 20} MB are taken`);
+  if (state.most && file.size > state.most) return complain(`${file.name} is too large: the limit is ${state.most >> 20} MB`);
   const mine = ++state.asked;
   $("result").classList.add("busy");
   $("drop").setAttribute("aria-busy", "true");
@@ -36,7 +36,7 @@ async function add(file) {
     $("photo").alt = file.name;
     $("explore").href = `/api/photos/${photo.id}/explore`;
     $("verdict").textContent = `${photo.classes[0].name}, ${percent(photo.classes[0].probability)}`;
-    $("shown").textContent = "what the model is shown" + shownHow(photo);
+    $("shown").textContent = "the model's input" + shownHow(photo);
     showClasses();
     $("drop").classList.add("small");
     $("drop").querySelector("h2").textContent = "Drop another photo";
@@ -54,7 +54,7 @@ async function add(file) {
 // For a photo with an EXIF orientation.
 function shownHow(photo) {
   if (!photo.exif_orientation) return "";
-  return photo.exif_rotated ? ", turned upright" : ", as it is stored: its EXIF asks for it to be turned (--exif-rotate does so)";
+  return photo.exif_rotated ? ", turned upright" : ", as stored: its EXIF data asks for a rotation (--exif-rotate turns it)";
 }
 
 function showClasses() {
@@ -79,8 +79,8 @@ async function explain() {
     if (mine !== state.asked) return;
     complain();
     $("why").src = why.image;
-    $("why").alt = `What speaks for ${why.class}: ${why.method} at ${why.layer}`;
-    $("caption").textContent = why.method === "guided" ? `what speaks for ${why.class}` : `what speaks for ${why.class} at ${why.layer}`;
+    $("why").alt = `Evidence for ${why.class}: ${why.method} at ${why.layer}`;
+    $("caption").textContent = why.method === "guided" ? `evidence for ${why.class}` : `evidence for ${why.class} at ${why.layer}`;
     $("note").textContent = why.note;
     $("note").hidden = !why.note;
   } catch (error) {

@@ -50,9 +50,9 @@ void answer(Response& response, Work work) {
   } catch (const Error& error) {
     answer_error(response, kBadRequest, error);
   } catch (const std::bad_alloc&) {
-    answer_error(response, kBusy, "there is no memory left for this", "try a smaller photo");
+    answer_error(response, kBusy, "there is not enough memory for this", "try a smaller photo");
   } catch (const std::exception&) {  // its text is for programmers
-    answer_error(response, kFailed, "an error came up that this program does not know", "the page can be used on; please report it");
+    answer_error(response, kFailed, "an unknown error occurred", "you can continue to use the page; please report the error");
   }
 }
 
@@ -78,7 +78,7 @@ Question question_of(const Request& request) {
   int index = -1;
   const auto [end, error] = std::from_chars(target.data(), target.data() + target.size(), index);
   if (error != std::errc() || end != target.data() + target.size() || index < 0)
-    throw UsageError("a class is asked for by its number", "/api/about lists the classes, the first is 0");
+    throw UsageError("expected a class number", "/api/about lists the classes; the first has number 0");
   question.target = index;
   return question;
 }
@@ -95,9 +95,9 @@ bool read_body(const httplib::ContentReader& reader, size_t most, int seconds, s
     return true;
   });
   if (large || response.status == kTooLarge)
-    answer_error(response, kTooLarge, "the file is too large", "photos of up to " + std::to_string(most >> 20) + " MB are taken");
+    answer_error(response, kTooLarge, "the file is too large", "the limit is " + std::to_string(most >> 20) + " MB");
   else if (late || !whole)
-    answer_error(response, kTimeout, "the photo did not come in time", "try again");
+    answer_error(response, kTimeout, "the upload took too long", "try again");
   if (!whole || late || large) response.set_header("Connection", "close");
   return whole && !late && !large;
 }
@@ -107,8 +107,7 @@ void add_routes(httplib::Server& server, PhotoService& service, const ServeOptio
   server.Get("/api/about", [&](const Request&, Response& response) { response.set_content(service.about(), kJson); });
   server.Post("/api/photos", [&](const Request& request, Response& response, const httplib::ContentReader& reader) {
     std::string body;
-    if (request.is_multipart_form_data())
-      return answer_error(response, kBadRequest, "the bytes of one picture file were expected, and a form came");
+    if (request.is_multipart_form_data()) return answer_error(response, kBadRequest, "expected the bytes of one picture file, got a form");
     if (!read_body(reader, service.limits().photo_bytes, options.upload_s, body, response)) return;
     answer(response, [&] { response.set_content(service.add({reinterpret_cast<const uint8_t*>(body.data()), body.size()}), kJson); });
   });
@@ -148,11 +147,11 @@ void guard(httplib::Server& server, const ServeOptions& options) {
   server.set_pre_routing_handler([host = options.host](const Request& request, Response& response) {
     using Handled = httplib::Server::HandlerResponse;
     if (!is_own_host(request.get_header_value("Host"), host)) {
-      answer_error(response, kForbidden, "this server does not go by that name", "open the address that it printed");
+      answer_error(response, kForbidden, "this server does not accept that host name", "open the address that it printed");
       return Handled::Handled;
     }
     if (!same_origin(request)) {
-      answer_error(response, kForbidden, "only the page of this server may ask it");
+      answer_error(response, kForbidden, "only this server's own page may send requests to it");
       return Handled::Handled;
     }
     return Handled::Unhandled;
@@ -160,7 +159,7 @@ void guard(httplib::Server& server, const ServeOptions& options) {
   server.set_error_handler([](const Request&, Response& response) {
     if (!response.body.empty()) return;
     answer_error(response, response.status,
-                 response.status == kNotFound ? "there is nothing at this address" : "the request was not understood");
+                 response.status == kNotFound ? "there is no page at this address" : "the request was not understood");
   });
 }
 
@@ -177,8 +176,8 @@ void serve(PhotoService& service, const ServeOptions& options, const std::functi
                    : server.bind_to_port(options.host, options.port) ? options.port
                                                                      : -1;
   if (port <= 0)
-    throw Error(fmt::format("{}:{} cannot be listened at", options.host, options.port),
-                "is another program there? --port 0 takes any that is free");
+    throw Error(fmt::format("cannot listen on {}:{}", options.host, options.port),
+                "does another program use this port? --port 0 chooses a free one");
   std::atomic<bool> ended = false;
   std::thread listening([&] {
     server.listen_after_bind();
@@ -189,7 +188,7 @@ void serve(PhotoService& service, const ServeOptions& options, const std::functi
   while (!stop.load() && !ended.load()) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   server.stop();
   listening.join();
-  if (!stop.load()) throw Error("the server stopped by itself");
+  if (!stop.load()) throw Error("the server stopped unexpectedly");
 }
 
 }  // namespace mirilla::pages

@@ -171,7 +171,7 @@ TEST_F(Pipeline, ServeListensAtThisMachineAloneUntilCtrlC) {
   const std::string port = address.substr(17, address.size() - 18);
   const Outcome second = run({"serve", model(), "--port", port});
   EXPECT_EQ(second.code, 1);
-  EXPECT_NE(second.err.find("cannot be listened at"), std::string::npos) << second.err;
+  EXPECT_NE(second.err.find("cannot listen on"), std::string::npos) << second.err;
   server.interrupt();
   EXPECT_EQ(server.wait().code, 0);
 }

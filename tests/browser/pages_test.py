@@ -143,8 +143,8 @@ class Explore(Page):
         self.assertIn("64 channels", self.text("#about"))
         self.browser.wait("document.querySelectorAll('.tile').length === 64")
         facts = self.browser.js("Object.fromEntries([...document.querySelectorAll('#facts div')].map((d) => [...d.children].map((c) => c.textContent)))")
-        self.assertEqual(facts["least"], "0")
-        self.assertGreater(float(facts["largest"]), 0)
+        self.assertEqual(facts["minimum"], "0")
+        self.assertGreater(float(facts["maximum"]), 0)
         self.assertGreater(float(facts["zeros"].rstrip(" %")), 0)
         self.browser.click("#values label:nth-of-type(2)")
         self.assertIn("Gradient of", self.text("#statistics-title"))
@@ -326,7 +326,7 @@ class Serve(Page):
         nodes = self.browser.accessible()
         for name in ("Layer", "Method", "Colours"):
             self.assertIn(("combobox", name), nodes)
-        self.assertTrue(any(role == "image" and name.startswith("What speaks for ") for role, name in nodes))
+        self.assertTrue(any(role == "image" and name.startswith("Evidence for ") for role, name in nodes))
 
     def test_ctrl_c_ends_it_at_once_and_the_page_says_so(self):
         self.upload(MADE.picture)

@@ -174,13 +174,13 @@ TEST_F(WebServer, NoPathLeadsToAFileOfThisMachine) {
     EXPECT_GE(answer.status, 400) << path;
     EXPECT_EQ(answer.body.find("root:"), std::string::npos) << path;
   }
-  expect_error(test::get(port, "/api/photos/00000000000000000000000000000000/picture.png"), 404, "not here");
+  expect_error(test::get(port, "/api/photos/00000000000000000000000000000000/picture.png"), 404, "no longer stored");
 }
 
 TEST_F(WebServer, OnlyTheLastPhotosAreKept) {
   const std::string first = add(png_of(10, 10))["id"];
   for (int i = 0; i < 4; ++i) add(png_of(11 + i, 10));
-  expect_error(test::get(port, "/api/photos/" + first + "/why"), 404, "not here");
+  expect_error(test::get(port, "/api/photos/" + first + "/why"), 404, "no longer stored");
 }
 
 TEST_F(WebServer, ManyAtOnceGetAnAnswerOrAreTold) {
