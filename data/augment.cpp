@@ -38,29 +38,29 @@ double logit(double p) { return std::log(p / (1 - p)); }
 void check(const AugmentSpec& spec) {
   const auto share = [](double p) { return p >= 0 && p <= 1; };
   if (!share(spec.p_flip) || !share(spec.p_affine) || !share(spec.p_lighting)) {
-    throw Error(fmt::format("augmentation: wants probabilities between 0 and 1 and got {} to flip, {} for affine maps, {} for lighting",
+    throw Error(fmt::format("augmentation: expected probabilities between 0 and 1, got {} to flip, {} for affine maps, {} for lighting",
                             spec.p_flip, spec.p_affine, spec.p_lighting));
   }
   if (!(spec.max_warp >= 0 && spec.max_warp < kWarpLimit)) {
-    throw Error(fmt::format("augmentation: wants a warp of 0 or more and below {:.3g} and got {}", kWarpLimit, spec.max_warp),
+    throw Error(fmt::format("augmentation: expected a warp of 0 or more and below {:.3g}, got {}", kWarpLimit, spec.max_warp),
                 "a larger one may bring the horizon into the picture; 0.2 is usual");
   }
   if (!(spec.max_lighting >= 0 && spec.max_lighting < 1)) {
-    throw Error(fmt::format("augmentation: wants a lighting of 0 or more and below 1 and got {}", spec.max_lighting), "0.2 is usual");
+    throw Error(fmt::format("augmentation: expected a lighting of 0 or more and below 1, got {}", spec.max_lighting), "0.2 is usual");
   }
   if (!(spec.min_zoom > 0 && spec.min_zoom <= spec.max_zoom)) {
-    throw Error(fmt::format("augmentation: wants 0 < min_zoom <= max_zoom and got {} and {}", spec.min_zoom, spec.max_zoom),
+    throw Error(fmt::format("augmentation: expected 0 < min_zoom <= max_zoom, got {} and {}", spec.min_zoom, spec.max_zoom),
                 "1 and 1.1 are usual");
   }
   if (!(spec.min_scale > 0 && spec.min_scale <= 1)) {
-    throw Error(fmt::format("augmentation: wants a smallest crop above 0 and at most 1 of the area and got {}", spec.min_scale),
+    throw Error(fmt::format("augmentation: expected a smallest crop above 0 and at most 1 of the area, got {}", spec.min_scale),
                 "0.75 is usual");
   }
 }
 
 void check_extents(int height, int width) {
   if (height < 1 || width < 1) {
-    throw ShapeError(fmt::format("augmentation: wants pictures of at least one pixel and got {} rows of {}", height, width));
+    throw ShapeError(fmt::format("augmentation: expected pictures of at least one pixel, got {} rows of {}", height, width));
   }
 }
 
@@ -73,7 +73,7 @@ std::array<double, N> solve(std::array<std::array<double, N>, N> a, std::array<d
       if (std::abs(a[i][k]) > std::abs(a[pivot][k])) pivot = i;
     }
     if (std::abs(a[pivot][k]) < 1e-12) {
-      throw Error("find_homography: wants four points of which no three are on one line, and these are not");
+      throw Error("find_homography: expected four points, no three of them on one line, but three of these are");
     }
     std::swap(a[k], a[pivot]);
     std::swap(b[k], b[pivot]);
@@ -119,7 +119,7 @@ void check_horizon(const Matrix& theta, const std::array<double, 8>& h, const Pi
       const double x = theta[0][0] * u + theta[0][1] * v + theta[0][2], y = theta[1][0] * u + theta[1][1] * v + theta[1][2];
       if (h[6] * x + h[7] * y + 1 < 1e-3) {
         throw Error(
-            fmt::format("augmentation: wants a warp whose horizon stays outside the picture and got ({}, {})", draw.warp_x, draw.warp_y),
+            fmt::format("augmentation: expected a warp whose horizon stays outside the picture, got ({}, {})", draw.warp_x, draw.warp_y),
             "amounts up to 0.2 in each direction are safe");
       }
     }
@@ -185,7 +185,7 @@ std::array<double, 8> find_homography(const Points& p1, const Points& p2) {
 AugmentRow compose(const PictureDraw& draw, const Box& crop, int height, int width) {
   check_extents(height, width);
   if (crop.width < 1 || crop.height < 1 || crop.x < 0 || crop.y < 0 || crop.x + crop.width > width || crop.y + crop.height > height) {
-    throw ShapeError(fmt::format("augmentation: wants a crop inside the {} x {} picture and got {} x {} at ({},{})", width, height,
+    throw ShapeError(fmt::format("augmentation: expected a crop inside the {} x {} picture, got {} x {} at ({},{})", width, height,
                                  crop.width, crop.height, crop.x, crop.y));
   }
   const Matrix theta = affine(draw, height, width);
@@ -210,7 +210,7 @@ std::vector<float> draw_parameters(const AugmentSpec& spec, uint64_t seed, uint3
   auto to = rows.begin();
   for (const int64_t item : items) {
     if (item < 0 || item >= int64_t{kBatchItem}) {
-      throw Error(fmt::format("augmentation: wants items from 0 to {} and got {}", kBatchItem - 1, item));
+      throw Error(fmt::format("augmentation: expected items from 0 to {}, got {}", kBatchItem - 1, item));
     }
     to = std::ranges::copy(compose(draw_picture(spec, seed, step, static_cast<uint32_t>(item)), crop, height, width), to).out;
   }

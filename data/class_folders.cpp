@@ -100,9 +100,9 @@ class Looker {
   int64_t pictures = 0;
   for (const auto& [kind, n] : found.kinds) pictures += n;
   throw DataError(
-      fmt::format("{}: the class {} would be missing: its folder has {}, and none of a kind that is decoded: {} ({})", source.name(),
+      fmt::format("{}: the class {} would be missing: its folder has {}, but none of a supported kind: {} ({})", source.name(),
                   in_quotes(name_of(folder)), counted(pictures, "picture"), kinds_of(found.kinds), shortened(found.first_picture)),
-      "save them as jpg or png, or take the folder out of the data");
+      "save them as jpg or png, or remove the folder from the data");
 }
 
 [[noreturn]] void throw_unnamed(const Source& source, std::string_view folder, const Folder& found,
@@ -110,7 +110,7 @@ class Looker {
   throw DataError(fmt::format("{}: the class {} would be missing: none of its files ({}) has a picture's extension, though {} is a picture "
                               "({}) by its content",
                               source.name(), in_quotes(name_of(folder)), found.files, shortened(picture.first), picture.second),
-                  "give the files their extension, as in IMG_1234.jpg");
+                  "give the files their extension, such as IMG_1234.jpg");
 }
 
 /// Whether a folder that gives no picture is that of an earlier run, of which Results says what there is to say.
@@ -152,20 +152,20 @@ void check_bare_folders(const Source& source, const Folders& folders, const Labe
       empty.push_back(fmt::format("{} ({})", in_quotes(one.path), one.reason));
   }
   if (!empty.empty() && options.refuse_empty_folders)
-    throw DataError(fmt::format("{}: beside the classes' folders {} {} without a picture", source.name(), listed(empty),
+    throw DataError(fmt::format("{}: among the class folders, {} {} without a picture", source.name(), listed(empty),
                                 empty.size() == 1 ? "is one" : "are folders"),
-                    "a class needs pictures to learn from: put some in, or take the folder out");
-  if (!empty.empty()) notes.push_back(fmt::format("no picture is in {}", listed(empty)));
+                    "a class needs pictures to train on: add some, or remove the folder");
+  if (!empty.empty()) notes.push_back(fmt::format("there is no picture in {}", listed(empty)));
   if (!others.empty())
-    notes.push_back(fmt::format("{} {} files and no picture, and {} no class", listed(others), others.size() == 1 ? "holds" : "hold",
-                                others.size() == 1 ? "is" : "are"));
+    notes.push_back(fmt::format("{} {} files but no picture, and {} not a class", listed(others),
+                                others.size() == 1 ? "contains" : "contain", others.size() == 1 ? "is" : "are"));
 }
 
 void note_archives(const Source& source, const ClassFolderOptions& options, std::vector<std::string>& notes) {
   std::vector<std::string> archives;
   for (const Entry& entry : source.entries())
     if (options.in_scope(folder_of(entry.path)) && is_archive_name(entry.path)) archives.push_back(shortened(entry.path));
-  if (!archives.empty()) notes.push_back(fmt::format("archives in the data are not looked into: {}", listed(archives)));
+  if (!archives.empty()) notes.push_back(fmt::format("archives inside the data are not opened: {}", listed(archives)));
 }
 
 void note_unusable(const Source& source, const ClassFolderOptions& options, std::vector<std::string>& notes) {
@@ -200,12 +200,12 @@ std::vector<std::string> check_class_folders(const Source& source, std::span<con
     if (picture.first.empty()) continue;
     if (is_lost) throw_unnamed(source, path, folder, picture);
     notes.push_back(
-        fmt::format("{} is a picture ({}) by its content and not by its name, and is left out with what else has no picture's "
-                    "extension there ({})",
+        fmt::format("{} is a picture ({}) by its content but not by its name; it is left out, like all files there without a picture's "
+                    "extension ({})",
                     shortened(picture.first), picture.second, counted(static_cast<int64_t>(folder.unknown.size()), "file")));
   }
   if (!kinds.empty())
-    notes.push_back(fmt::format("pictures of kinds that are not decoded are left out: {} (as {})", kinds_of(kinds), shortened(first)));
+    notes.push_back(fmt::format("pictures of unsupported kinds are left out: {} (such as {})", kinds_of(kinds), shortened(first)));
   check_bare_folders(source, folders, labels, options, notes);
   note_archives(source, options, notes);
   note_unusable(source, options, notes);

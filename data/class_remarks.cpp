@@ -30,7 +30,7 @@ void note_alike(const std::map<std::string, Folders>& labels, std::vector<std::s
   for (const auto& [key, alike] : by_key) {
     if (alike.size() < 2) continue;
     notes.push_back(
-        fmt::format("{} classes differ in blanks, capitals or the way their letters are encoded only: {}; if they are one, put "
+        fmt::format("{} classes differ only in spaces, capitals or the encoding of their letters: {}; if they are the same class, put "
                     "their pictures into one folder",
                     alike.size(), listed(all_in_quotes(alike))));
   }
@@ -42,7 +42,7 @@ void note_several_folders(const std::map<std::string, Folders>& labels, std::vec
     if (folders.size() > 1) several.push_back(fmt::format("{} (in {})", in_quotes(label), listed(all_in_quotes(folders), 3)));
   if (several.empty()) return;
   notes.push_back(
-      fmt::format("a picture's class is the name of the folder it lies in, and {} found in several, which are taken together: {}",
+      fmt::format("a picture's class is the name of its folder, and {} used by several folders, whose pictures are combined: {}",
                   several.size() == 1 ? "one name is" : fmt::format("{} names are", several.size()), listed(several, 3)));
 }
 
@@ -63,7 +63,7 @@ void note_depths(const std::map<std::string, Folders>& labels, std::span<const s
   for (const std::string& folder : all) {
     for (size_t slash = folder.find('/'); slash != std::string::npos; slash = folder.find('/', slash + 1)) {
       if (!all.contains(folder.substr(0, slash))) continue;
-      notes.push_back(fmt::format("{} lies in {}, which holds pictures too: each folder is a class of its own", in_quotes(folder),
+      notes.push_back(fmt::format("{} lies in {}, which also contains pictures: each folder is a class of its own", in_quotes(folder),
                                   in_quotes(folder.substr(0, slash))));
       return;
     }
@@ -71,8 +71,8 @@ void note_depths(const std::map<std::string, Folders>& labels, std::span<const s
   if (first.size() < 2) return;
   std::vector<std::string> examples;
   for (const auto& [depth, folder] : first) examples.push_back(in_quotes(folder));
-  notes.push_back(fmt::format("class folders lie at different depths, as {}: a picture's class is the name of the folder it lies in",
-                              listed(examples)));
+  notes.push_back(
+      fmt::format("class folders lie at different depths, such as {}: a picture's class is the name of its folder", listed(examples)));
 }
 
 void note_part_names(const std::map<std::string, Folders>& labels, std::vector<std::string>& notes) {
@@ -82,7 +82,7 @@ void note_part_names(const std::map<std::string, Folders>& labels, std::vector<s
   if (named.empty()) return;
   const bool one = named.size() == 1;
   notes.push_back(fmt::format("{} {}, since pictures lie directly in {} and not in class folders", listed(all_in_quotes(named)),
-                              one ? "is taken for a class" : "are taken for classes", one ? "it" : "them"));
+                              one ? "is used as a class" : "are used as classes", one ? "it" : "them"));
 }
 
 void note_escapes(const std::map<std::string, Folders>& labels, std::vector<std::string>& notes) {

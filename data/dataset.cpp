@@ -40,8 +40,8 @@ void check_indices(std::span<const int64_t> indices, size_t items) {
   std::string names;
   for (size_t i = 0; i < std::min(bad.size(), kNamedBadPictures); ++i) names += fmt::format("{}{}", i ? "; " : "", bad[i].reason);
   if (bad.size() > kNamedBadPictures) names += "; ...";
-  throw TooManyBad(fmt::format("{}: {} of {} pictures {} not decode, more than the {:g} % that are passed over ({})", source, bad.size(),
-                               total, bad.size() == 1 ? "does" : "do", 100 * max_bad, names),
+  throw TooManyBad(fmt::format("{}: {} of {} pictures {} not decode, more than the allowed {:g} % ({})", source, bad.size(), total,
+                               bad.size() == 1 ? "does" : "do", 100 * max_bad, names),
                    "was the data copied whole?");
 }
 
@@ -74,9 +74,9 @@ Dataset::Dataset(std::shared_ptr<const Source> source, std::vector<Item> items, 
     for (const int64_t i : *part) {
       if (label(i) >= 0) continue;
       const Item& item = items_[static_cast<size_t>(i)];
-      throw DataError(fmt::format("{} has the class \"{}\", which is not among those trained on ({})", item.path, item.label,
+      throw DataError(fmt::format("{} has the class \"{}\", which is not one of the training classes ({})", item.path, item.label,
                                   fmt::join(options_.vocabulary, ", ")),
-                      "each class needs a picture to train on; the folder that a picture lies in is its class");
+                      "each class needs a picture to train on; a picture's class is the name of its folder");
     }
   }
   const auto side = static_cast<uint64_t>(options_.resize);
@@ -277,9 +277,9 @@ void Dataset::check_no_class_is_gone() const {
     if (counts[c] > 0) continue;
     const auto why =
         std::find_if(bad_.begin(), bad_.end(), [&](const BadPicture& bad) { return label(bad.item) == static_cast<int64_t>(c); });
-    throw DataError(fmt::format("{}: the class \"{}\" has no picture left to train on, since those it has do not decode{}", source_->name(),
+    throw DataError(fmt::format("{}: the class \"{}\" has no picture left to train on, since its pictures do not decode{}", source_->name(),
                                 vocabulary()[c], why == bad_.end() ? "" : fmt::format(" ({})", why->reason)),
-                    "a class needs pictures to learn from: put some in, or take its folder out");
+                    "a class needs pictures to train on: add some, or remove its folder");
   }
 }
 
@@ -355,10 +355,10 @@ void check_each_class_trains(const Source& source, const Found& found) {
     const bool is_split = found.origin.valid.empty();
     throw DataError(
         fmt::format("{}: the class \"{}\" has no picture to train on: {}", source.name(), label,
-                    is_split ? fmt::format("the split takes {} of it, all there is, to validate with", counted(n[1], "picture"))
-                             : fmt::format("{} of it in {}, the part to validate with", counted(n[1], "picture"),
+                    is_split ? fmt::format("the split uses all of it, {}, for validation", counted(n[1], "picture"))
+                             : fmt::format("it has {} only in {}, the validation part", counted(n[1], "picture"),
                                            listed(all_in_quotes(found.origin.valid)))),
-        is_split ? "more pictures of it, another split, or take its folder out" : "put some of its pictures into the part to train on");
+        is_split ? "add pictures of it, choose another split, or remove its folder" : "put some of its pictures into the training part");
   }
 }
 
@@ -372,7 +372,7 @@ std::shared_ptr<Dataset> open_training(std::shared_ptr<const Source> source, con
 }
 
 std::shared_ptr<Dataset> open_evaluation(std::shared_ptr<const Source> source, DatasetOptions options, int64_t limit_per_class) {
-  if (options.vocabulary.empty()) throw UsageError("open_evaluation: it wants the model's vocabulary");
+  if (options.vocabulary.empty()) throw UsageError("open_evaluation: expected the model's vocabulary, got none");
   ItemList list = find_items(*source, {.part = Part::test, .limit_per_class = limit_per_class, .refuse_empty_folders = false});
   DataOrigin origin{.train = std::move(list.folders), .notes = std::move(list.notes)};
   set_aside(origin, list.layout);
@@ -383,11 +383,11 @@ std::shared_ptr<Dataset> open_evaluation(std::shared_ptr<const Source> source, D
 }
 
 std::shared_ptr<Dataset> open_validation(std::shared_ptr<const Source> source, const TrainingData& wanted) {
-  if (wanted.options.vocabulary.empty()) throw UsageError("open_validation: it wants the model's vocabulary");
+  if (wanted.options.vocabulary.empty()) throw UsageError("open_validation: expected the model's vocabulary, got none");
   Found found = find_training(*source, wanted);
   if (found.split.valid.empty())
-    throw DataError(fmt::format("{}: of {} pictures the split leaves none to validate with", source->name(), found.items.size()),
-                    "more pictures, a larger `valid_pct`, or a `split_file`");
+    throw DataError(fmt::format("{}: the split leaves none of {} pictures to validate with", source->name(), found.items.size()),
+                    "give more pictures, a larger `valid_pct`, or a `split_file`");
   found.split.train.clear();
   return std::make_shared<Dataset>(std::move(source), std::move(found.items), std::move(found.split), wanted.options,
                                    std::move(found.origin));

@@ -75,9 +75,9 @@ void check_no_rivals(const Source& source, std::span<const PartFolder> folders) 
   for (size_t i = 0; i < folders.size(); ++i) {
     for (size_t k = i + 1; k < folders.size(); ++k) {
       if (place_of(folders[i]) != place_of(folders[k])) continue;
-      throw DataError(fmt::format("{}: {} and {} lie beside each other, and both are named as the part \"{}\"", source.name(),
+      throw DataError(fmt::format("{}: {} and {} lie next to each other, and both are names of the part \"{}\"", source.name(),
                                   in_quotes(folders[i].path), in_quotes(folders[k].path), word_of(folders[i].part)),
-                      "put their pictures together, or give one of them another name or place");
+                      "merge them, or rename or move one of them");
     }
   }
 }
@@ -88,11 +88,11 @@ Scope scope_without_train(const Source& source, const Layout& layout, std::vecto
       std::count_if(layout.folders.begin(), layout.folders.end(), [](const PartFolder& folder) { return folder.has_classes(); }));
   if (layout.outside > 0 || others == 0) return {.folders = paths_of(layout.folders)};
   if (layout.folders.size() == 1) {
-    notes.push_back(fmt::format("all pictures lie in {}: they are taken to learn from", in_quotes(layout.folders[0].path)));
+    notes.push_back(fmt::format("all pictures lie in {}: they are used for training", in_quotes(layout.folders[0].path)));
     return {.in_folders = true, .folders = {layout.folders[0].path}};
   }
-  throw DataError(fmt::format("{}: it has {}, and no folder to learn from", source.name(), listed(all_in_quotes(paths_of(layout.folders)))),
-                  "pictures to learn from are expected in train/<class>/, or take one of these folders alone");
+  throw DataError(fmt::format("{}: it has {}, but no folder to train on", source.name(), listed(all_in_quotes(paths_of(layout.folders)))),
+                  "put the training pictures in train/<class>/, or give only one of these folders");
 }
 
 /// The scope if no folder is the part `test`.
@@ -101,9 +101,9 @@ Scope scope_without_test(const Source& source, const Layout& layout) {
   for (const PartFolder& folder : layout.folders) {
     if (folder.part == Part::pred) scope.folders.push_back(folder.path);
     if (folder.part == Part::test)
-      throw DataError(fmt::format("{}: {} has {} and no class folders, and without classes nothing can be measured", source.name(),
-                                  in_quotes(folder.path), counted(folder.unlabelled, "picture")),
-                      "pictures to measure with are expected in test/<class>/; `predict` takes others");
+      throw DataError(fmt::format("{}: {} has {} but no class folders, and measuring needs classes", source.name(), in_quotes(folder.path),
+                                  counted(folder.unlabelled, "picture")),
+                      "put the test pictures in test/<class>/; `predict` needs no classes");
   }
   return scope;
 }
@@ -130,16 +130,16 @@ Scope scope_of(const Source& source, const Layout& layout, Part part, std::vecto
   std::vector<std::string> others;
   for (const auto& [kind, n] : kinds) others.push_back(fmt::format("{} {}", n, kind));
   if (!others.empty())
-    throw DataError(fmt::format("{}: no picture in it of a kind that is decoded, but {}", source.name(), listed(others, 6)),
+    throw DataError(fmt::format("{}: it contains no picture of a supported kind, but {}", source.name(), listed(others, 6)),
                     "save them as jpg or png");
   if (!archives.empty())
-    throw DataError(fmt::format("{}: no picture in it, but {}", source.name(), listed(archives)),
-                    "unpack it and take the folder that comes out; a zip in a folder can also be given by its own path");
+    throw DataError(fmt::format("{}: it contains no picture, but {}", source.name(), listed(archives)),
+                    "unpack it and use the resulting folder, or give the path of the zip itself");
   std::string unusable;
   if (!source.unusable().empty())
     unusable = fmt::format("; {} was skipped: {}", shortened(source.unusable()[0].path), source.unusable()[0].reason);
-  throw DataError(fmt::format("{}: no picture in it{}", source.name(), unusable),
-                  "pictures are expected in <class>/<picture>: jpg, png, webp, bmp, gif, tga, psd, ppm, pgm");
+  throw DataError(fmt::format("{}: it contains no picture{}", source.name(), unusable),
+                  "put pictures in <class>/<picture>: jpg, png, webp, bmp, gif, tga, psd, ppm, pgm");
 }
 
 /// train/1.jpg, test/2.jpg: these folders are not meant to be classes.
@@ -147,9 +147,9 @@ void check_labels_are_no_parts(const Source& source, std::span<const Item> items
   std::set<std::string> labels;
   for (const Item& item : items) labels.insert(item.label);
   if (!std::all_of(labels.begin(), labels.end(), [](const std::string& label) { return part_of_name(label).has_value(); })) return;
-  throw DataError(fmt::format("{}: its pictures lie directly in {}, and in no class folders", source.name(),
+  throw DataError(fmt::format("{}: its pictures lie directly in {}, not in class folders", source.name(),
                               listed(all_in_quotes(std::vector<std::string>(labels.begin(), labels.end())))),
-                  "the folder that a picture lies in is its class: <class>/<picture>, or train/<class>/<picture>");
+                  "a picture's class is the name of its folder: <class>/<picture>, or train/<class>/<picture>");
 }
 
 }  // namespace
@@ -180,8 +180,9 @@ ItemList find_items(const Source& source, const ItemOptions& options) {
     const std::string_view folder = folder_of(entry.path);
     if (!is_decodable_name(entry.path) || is_mask_path(entry.path) || results.holds(entry.path) || !scope.contains(folder)) continue;
     if (folder.empty()) {
-      throw DataError(fmt::format("{}: {} lies in no folder, and the folder's name is the label", source.name(), shortened(entry.path)),
-                      "put each picture into a folder named as its class");
+      throw DataError(
+          fmt::format("{}: {} lies in no folder, but its class is the name of its folder", source.name(), shortened(entry.path)),
+          "put each picture into a folder with the name of its class");
     }
     list.items.push_back({entry.path, std::string(folder.substr(folder.rfind('/') + 1))});
   }
@@ -233,10 +234,11 @@ void add_folder(const std::string& name, PictureFiles& pictures) {
     if (is_image_name(path) || lower_extension(path).empty()) pictures.notes.push_back(fmt::format("skipped {}: {}", told(path), reason));
   std::vector<std::string> kinds;
   for (const auto& [kind, n] : others) kinds.push_back(fmt::format("{} {}", n, kind));
-  const std::string left_out = kinds.empty() ? "" : fmt::format("pictures of kinds that are not decoded: {}", listed(kinds, 6));
+  const std::string left_out = kinds.empty() ? "" : fmt::format("pictures of unsupported kinds: {}", listed(kinds, 6));
   if (below.empty()) {
     const std::string why = !left_out.empty() ? "; " + left_out : pictures.notes.empty() ? "" : "; " + pictures.notes.back();
-    throw DataError(fmt::format("{}: no picture lies in this folder or below{}", shown(name), why), "jpg, png, bmp and gif are looked for");
+    throw DataError(fmt::format("{}: there is no picture in this folder or below{}", shown(name), why),
+                    "pictures are jpg, png, webp, bmp, gif, tga, psd, ppm or pgm");
   }
   if (!left_out.empty()) pictures.notes.push_back(fmt::format("{}: left out {}", shown(name), left_out));
   std::sort(below.begin(), below.end());
@@ -264,9 +266,9 @@ std::vector<std::string> make_vocabulary(std::span<const Item> items, std::span<
   std::set<std::string> labels;
   for (const int64_t i : indices) labels.insert(items[static_cast<size_t>(i)].label);
   if (labels.size() < 2) {
-    throw DataError(fmt::format("the pictures to train on have {}, and telling classes apart takes two",
+    throw DataError(fmt::format("the pictures to train on have {}, but training needs at least two",
                                 labels.empty() ? "no class" : fmt::format("one class (\"{}\")", *labels.begin())),
-                    "the folder that a picture lies in is its class");
+                    "a picture's class is the name of its folder");
   }
   return {labels.begin(), labels.end()};
 }

@@ -15,8 +15,8 @@ Photos open(const std::filesystem::path& path, const PhotosOptions& options) {
                                 .options = {.resize = options.resize, .exif_rotate = options.exif_rotate, .max_bad = options.max_bad}});
   dataset->scan(options.threads > 0 ? options.threads : host_threads());
   if (dataset->valid().empty())
-    throw DataError(fmt::format("{}: of {} pictures none is left to validate with", path.string(), dataset->train().size()),
-                    "more pictures or a larger share help");
+    throw DataError(fmt::format("{}: none of {} pictures is left to validate with", path.string(), dataset->train().size()),
+                    "give more pictures or a larger share");
   return {.dataset = std::move(dataset), .size = options.size};
 }
 

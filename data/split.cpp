@@ -46,7 +46,7 @@ std::optional<int64_t> find_written(const std::unordered_map<std::string_view, i
   while (true) {
     if (const auto place = endings.find(rest); place != endings.end()) {
       if (place->second != kSeveral) return place->second;
-      throw DataError(fmt::format("the split's name {} fits several pictures", in_quotes(shown(name))), "give more of its path");
+      throw DataError(fmt::format("the split's name {} matches several pictures", in_quotes(shown(name))), "give more of its path");
     }
     const size_t slash = rest.find('/');
     const bool has_folder_below = slash != std::string_view::npos && rest.find('/', slash + 1) != std::string_view::npos;
@@ -59,15 +59,15 @@ std::optional<int64_t> find_written(const std::unordered_map<std::string_view, i
 int64_t find_named(const std::unordered_map<std::string_view, int64_t>& endings, std::string_view name) {
   if (const auto item = find_written(endings, name)) return *item;
   if (const auto item = find_written(endings, shown(name))) return *item;
-  throw DataError(fmt::format("the split names {}, and there is no such picture", in_quotes(shown(name))),
-                  "names are paths or their endings, as sea/1.jpg; does the split belong to this data, and is `limit_per_class` off?");
+  throw DataError(fmt::format("the split names {}, but there is no such picture", in_quotes(shown(name))),
+                  "names are paths or their endings, such as sea/1.jpg; does the split belong to this data, and is `limit_per_class` off?");
 }
 
 }  // namespace
 
 std::vector<int64_t> randperm(int64_t n, uint64_t seed) {
   constexpr int64_t kTorchDraws64Bits = int64_t{UINT32_MAX} / 20;
-  if (n < 0 || n >= kTorchDraws64Bits) throw ShapeError(fmt::format("randperm: wants 0 <= n < {} and got {}", kTorchDraws64Bits, n));
+  if (n < 0 || n >= kTorchDraws64Bits) throw ShapeError(fmt::format("randperm: expected 0 <= n < {}, got {}", kTorchDraws64Bits, n));
   std::mt19937 generator(static_cast<uint32_t>(seed));
   std::vector<int64_t> r(static_cast<size_t>(n));
   std::iota(r.begin(), r.end(), int64_t{0});
@@ -90,7 +90,7 @@ Split file_split(std::span<const Item> items, std::span<const std::string> names
   for (const std::string& name : names) is_valid[static_cast<size_t>(find_named(endings, name))] = true;
   Split split;
   for (size_t i = 0; i < items.size(); ++i) (is_valid[i] ? split.valid : split.train).push_back(static_cast<int64_t>(i));
-  if (split.train.empty()) throw DataError("the split takes every picture for validation, and none is left to train on");
+  if (split.train.empty()) throw DataError("the split uses every picture for validation, so none is left to train on");
   return split;
 }
 

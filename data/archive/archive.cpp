@@ -26,7 +26,7 @@ bool is_hidden(std::string_view path) {
 
 std::shared_ptr<const Source> not_empty(std::shared_ptr<const Source> source) {
   if (source->entries().empty() && source->unusable().empty())
-    throw DataError(fmt::format("{}: it holds no file", source->name()), "pictures are expected in <class>/<picture>");
+    throw DataError(fmt::format("{}: it contains no file", source->name()), "pictures are expected in <class>/<picture>");
   return source;
 }
 
@@ -68,7 +68,7 @@ bool Source::contains(std::string_view path) const { return find(path) != nullpt
 
 std::vector<uint8_t> Source::read(std::string_view path) const {
   const Entry* entry = find(path);
-  if (!entry) throw DataError(fmt::format("{}: it holds no \"{}\"", name_, path));
+  if (!entry) throw DataError(fmt::format("{}: it does not contain \"{}\"", name_, path));
   detail::check_entry_size(name_, entry->path, entry->size);
   return read_entry(*entry);
 }

@@ -39,7 +39,7 @@ class FolderSource final : public Source {
       const auto& [path, reason] = listing.unreadable.front();
       throw DataError(path.empty() ? fmt::format("{}: the folder cannot be listed: {}", name(), reason)
                                    : fmt::format("{}: the folder {} cannot be listed: {}", name(), shortened(shown(path)), reason),
-                      "its pictures would be missing without a word; make it readable, or take it out");
+                      "its pictures would be missing without notice; make the folder readable, or remove it");
     }
     std::vector<Entry> entries;
     for (const auto& [path, size] : listing.files) entries.push_back({readable(path), size});

@@ -56,14 +56,14 @@ std::string reason_of_entry(zip_error_t* error) {
     case ZIP_ER_NOPASSWD:
     case ZIP_ER_WRONGPASSWD:
     case ZIP_ER_ENCRNOTSUPP: return "it is locked with a password";
-    case ZIP_ER_COMPNOTSUPP: return "it is packed in a way that is not unpacked here";
+    case ZIP_ER_COMPNOTSUPP: return "it is compressed by a method that is not supported here";
     case ZIP_ER_CRC: return "its checksum is wrong";
     case ZIP_ER_MEMORY: return "there is no memory left";
     case ZIP_ER_EOF: return "it is cut off";
     case ZIP_ER_READ:
     case ZIP_ER_OPEN:
     case ZIP_ER_SEEK: return reason_of({zip_error_code_system(error), std::generic_category()});
-    default: return "its bytes in the zip are damaged";
+    default: return "its data in the zip is damaged";
   }
 }
 
@@ -77,9 +77,9 @@ void check_length(const std::string& source, std::string_view path) {
     begin = end + 1;
   }
   if (path.size() <= kMostPath && !long_component) return;
-  throw DataError(fmt::format("{}: it holds a name of {} bytes ({}), longer than any file system takes", source, path.size(),
+  throw DataError(fmt::format("{}: it contains a name of {} bytes ({}), longer than any file system allows", source, path.size(),
                               shortened(shown(path), 60)),
-                  "was it packed by a program? its names are expected to be <class>/<picture>");
+                  "was it made by a program? its names should be <class>/<picture>");
 }
 
 void check_stays_inside(const std::string& source, std::string_view path) {
@@ -90,7 +90,7 @@ void check_stays_inside(const std::string& source, std::string_view path) {
     begin = end + 1;
   }
   if (!out) return;
-  throw DataError(fmt::format("{}: it holds the path \"{}\", which leads out of it", source, shown(path)),
+  throw DataError(fmt::format("{}: it contains the path \"{}\", which leads outside", source, shown(path)),
                   "pack it again with paths relative to one folder");
 }
 
@@ -177,15 +177,15 @@ void ZipSource::throw_open(int code, int system_code) const {
     throw DataError(fmt::format("{}: the file cannot be read: {}", name(), reason_of({system_code, std::generic_category()})));
   if (code == ZIP_ER_MULTIDISK)
     throw DataError(fmt::format("{}: the last part of a zip that was split", name()),
-                    "join the parts (`zip -s 0 photos.zip --out whole.zip`) and take the whole");
+                    "join the parts (`zip -s 0 photos.zip --out whole.zip`) and use the joined zip");
   const std::vector<uint8_t> begin = head();
   const bool is_zip = begin.size() >= 4 && begin[0] == 'P' && begin[1] == 'K' && begin[2] == 3 && begin[3] == 4;
   if (const auto foreign = foreign_file(begin, path_.empty() ? name() : path_.filename().string()))
     throw DataError(fmt::format("{}: not a zip file but {}", name(), foreign->what), foreign->advice);
   if (!is_zip) throw DataError(fmt::format("{}: not a zip file", name()), "pictures come as a zip or a folder of <class>/<picture>");
   if (code == ZIP_ER_NOZIP)
-    throw DataError(fmt::format("{}: a zip whose end is missing, and its list of files is at the end", name()),
-                    "it was not copied or downloaded whole; fetch it again");
+    throw DataError(fmt::format("{}: the end of the zip is missing, which contains its list of files", name()),
+                    "the copy or download is incomplete; fetch it again");
   throw DataError(fmt::format("{}: a damaged zip: its list of files contradicts itself", name()), "fetch it again; `unzip -t` checks it");
 }
 
@@ -206,9 +206,9 @@ void ZipSource::check_readable(zip_t* zip) const {
   if (index_.empty() || locked + foreign < index_.size()) return;
   if (locked > 0)
     throw DataError(fmt::format("{}: its files are locked with a password", name()),
-                    "unpack it with the password (`unzip` asks for it) and take the folder, or pack it again without one");
-  throw DataError(fmt::format("{}: its files are packed with {}, which is not unpacked here", name(), packing_name(method)),
-                  "unpack it, with `7z x`, and take the folder, or pack it again with `zip`");
+                    "unpack it with the password (`unzip` asks for it) and use the folder, or pack it again without a password");
+  throw DataError(fmt::format("{}: its files are compressed with {}, which is not supported here", name(), packing_name(method)),
+                  "unpack it, with `7z x`, and use the folder, or pack it again with `zip`");
 }
 
 void ZipSource::list() {

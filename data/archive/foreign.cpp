@@ -21,10 +21,10 @@ struct Mark {
   std::string_view advice;
 };
 
-constexpr std::string_view kUnpackUnrar = "unpack it, with `unrar x` or `7z x`, and take the folder that comes out";
-constexpr std::string_view kUnpack7z = "unpack it, with `7z x`, and take the folder that comes out";
-constexpr std::string_view kUnpackTar = "unpack it, with `tar xf`, and take the folder that comes out";
-constexpr std::string_view kPicturesAsFiles = "pictures are expected as files, in a zip or a folder of <class>/<picture>";
+constexpr std::string_view kUnpackUnrar = "unpack it with `unrar x` or `7z x`, and use the resulting folder";
+constexpr std::string_view kUnpack7z = "unpack it with `7z x`, and use the resulting folder";
+constexpr std::string_view kUnpackTar = "unpack it with `tar xf`, and use the resulting folder";
+constexpr std::string_view kPicturesAsFiles = "give the pictures as files in a zip or a folder of <class>/<picture>";
 
 constexpr std::array kMarks = {
     Mark{0, "Rar!\x1A\x07"sv, "a RAR archive", kUnpackUnrar},
@@ -41,14 +41,14 @@ constexpr std::array kMarks = {
     Mark{0, "LZIP"sv, "an lzip file", kUnpackTar},
     Mark{0, "MSCF"sv, "a Windows cabinet", kUnpack7z},
     Mark{0, "xar!"sv, "a macOS archive (xar)", kUnpack7z},
-    Mark{0, "MZ"sv, "a Windows program", "where it is an archive that unpacks itself, `7z x` does so here; take the folder that comes out"},
+    Mark{0, "MZ"sv, "a Windows program", "if it is an archive that unpacks itself, unpack it with `7z x`, and use the resulting folder"},
     Mark{0, "\x89HDF\r\n\x1A\n"sv, "an HDF5 file", kPicturesAsFiles},
     Mark{0, "PAR1"sv, "a Parquet table", kPicturesAsFiles},
     Mark{0, "\x93NUMPY"sv, "a NumPy array", kPicturesAsFiles},
     Mark{0, "SQLite format 3"sv, "an SQLite database", kPicturesAsFiles},
     Mark{0, "%PDF"sv, "a PDF document", kPicturesAsFiles},
-    Mark{0, "d8:announce"sv, "a torrent: a note of where the data can be had", "a torrent program fetches the data itself"},
-    Mark{0, "version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer, which stands for a file that was not fetched",
+    Mark{0, "d8:announce"sv, "a torrent, which only says where to download the data", "download the data itself with a torrent program"},
+    Mark{0, "version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer instead of the file",
          "`git lfs pull` fetches the file itself"},
 };
 
@@ -85,7 +85,7 @@ bool is_text(std::span<const uint8_t> head) {
 
 std::optional<ForeignFile> foreign_text(std::span<const uint8_t> head) {
   const std::string text = beginning_of_text(head);
-  constexpr const char* kFailedDownload = "the download gave a page instead of the file: it may want a login, or another address";
+  constexpr const char* kFailedDownload = "the download gave a page instead of the file: it may need a login, or another address";
   if (text.starts_with("<!doctype html") || text.starts_with("<html") || text.starts_with("<head") || text.starts_with("<!--"))
     return ForeignFile{"a web page", kFailedDownload};
   if (text.starts_with("<?xml")) return ForeignFile{"an XML page", kFailedDownload};
@@ -143,12 +143,12 @@ bool is_archive_name(std::string_view path) {
 std::optional<ForeignFile> foreign_file(std::span<const uint8_t> head, std::string_view name) {
   const std::string small = small_letters(name);
   if (std::all_of(head.begin(), head.end(), [](uint8_t c) { return c == 0; }))
-    return ForeignFile{"a file that begins with nothing but zeros", "a copy or download that was broken off leaves such a file"};
+    return ForeignFile{"a file that begins only with zeros", "an interrupted copy or download leaves such a file"};
   if (is_part_name(small) || has(head, 0, "PK\x07\x08"))
     return ForeignFile{"one part of an archive that was split",
-                       "join the parts (`zip -s 0 photos.zip --out whole.zip`, or `cat photos.zip.* > whole.zip`) and take the whole"};
+                       "join the parts (`zip -s 0 photos.zip --out whole.zip`, or `cat photos.zip.* > whole.zip`) and use the joined file"};
   if (const std::string_view kind = picture_kind(head); !kind.empty())
-    return ForeignFile{fmt::format("one picture ({})", kind), "a zip or a folder of <class>/<picture> is expected"};
+    return ForeignFile{fmt::format("one picture ({})", kind), "give a zip or a folder of <class>/<picture>"};
   for (const Mark& mark : kMarks)
     if (has(head, mark.at, mark.bytes)) return ForeignFile{std::string(mark.what), std::string(mark.advice)};
   if (small.ends_with(".tar")) return ForeignFile{"a tar archive by its name", std::string(kUnpackTar)};

@@ -69,7 +69,7 @@ class Walk {
   }
 
   static std::string said_twice(const std::string& path, const std::string& known) {
-    if (known.empty() || path.starts_with(known + "/")) return "it leads back to a folder that it lies in";
+    if (known.empty() || path.starts_with(known + "/")) return "it leads back to a folder that contains it";
     return fmt::format("the same folder as {}, whose pictures count once", shown(known));
   }
 

@@ -25,15 +25,15 @@ Between between(int i, int m, int n) {
 
 void check_map(std::span<const float> map, int height, int width) {
   if (height < 1 || width < 1 || map.size() != static_cast<size_t>(height) * static_cast<size_t>(width)) {
-    throw ShapeError(fmt::format("the map has {} values, and {} x {} of them are to be drawn", map.size(), height, width));
+    throw ShapeError(fmt::format("expected a map of {1} x {2} values, got {0}", map.size(), height, width));
   }
   for (const float v : map) {
-    if (!std::isfinite(v)) throw DataError("the map holds a value that is not finite", "did training diverge? look at history.csv");
+    if (!std::isfinite(v)) throw DataError("the map contains a value that is not finite", "did training diverge? look at history.csv");
   }
 }
 
 void check_picture(const Picture& picture) {
-  if (picture.width < 1 || picture.height < 1) throw UsageError("a figure was to be made of a picture without pixels");
+  if (picture.width < 1 || picture.height < 1) throw UsageError("a figure needs a picture, but this one has no pixels");
 }
 
 uint8_t to_byte(double v) { return static_cast<uint8_t>(std::clamp(v, 0.0, 255.0) + 0.5); }
@@ -137,8 +137,8 @@ Picture beside(const Picture& left, const Picture& right) {
 }
 
 Picture figure(std::span<const Panel> panels, const FigureOptions& options) {
-  if (panels.empty()) throw UsageError("a figure was to be made of no panels");
-  if (options.panel_px < 32 || options.columns < 1) throw UsageError("a figure wants panels of 32 pixels or more, one or more in a row");
+  if (panels.empty()) throw UsageError("a figure needs at least one panel, got none");
+  if (options.panel_px < 32 || options.columns < 1) throw UsageError("a figure needs panels of 32 pixels or more, and one or more per row");
   std::vector<Picture> shown;
   for (const Panel& panel : panels) shown.push_back(scaled(panel.picture, options.panel_px));
   const int columns = std::min(options.columns, static_cast<int>(panels.size()));

@@ -50,10 +50,10 @@ void draw_film(Canvas& canvas, const Film& film, int top, int frame_px) {
 
 Picture film_strip(std::span<const Film> films, int frame_px) {
   constexpr int kLeastFrame = 64;
-  if (films.empty() || frame_px < kLeastFrame) throw UsageError("a film strip wants a film, and frames of 64 pixels or more");
+  if (films.empty() || frame_px < kLeastFrame) throw UsageError("a film strip needs a film, and frames of 64 pixels or more");
   size_t most = 0;
   for (const Film& film : films) {
-    if (film.frames.empty()) throw UsageError("a film strip was to be made of no frames");
+    if (film.frames.empty()) throw UsageError("a film strip needs at least one frame, got none");
     most = std::max(most, film.frames.size());
   }
   const int width = 2 * kMargin + kGap + static_cast<int>(most) * (frame_px + kGap);

@@ -22,8 +22,7 @@ namespace detail {
 void check_picture_size(int64_t width, int64_t height, std::string_view name, int64_t most_pixels) {
   if (width < 1 || height < 1) throw DataError(fmt::format("{}: the picture has no pixels ({}x{})", name, width, height));
   if (height > most_pixels / width) {
-    throw DataError(
-        fmt::format("{}: {}x{} pixels are more than the {} million that a picture may have", name, width, height, most_pixels / 1'000'000));
+    throw DataError(fmt::format("{}: {}x{} pixels are more than the limit of {} million", name, width, height, most_pixels / 1'000'000));
   }
 }
 
@@ -42,8 +41,9 @@ namespace {
 
 [[noreturn]] void throw_undecoded(std::span<const uint8_t> bytes, std::string_view name) {
   const detail::UndecodedKind kind = detail::undecoded_kind(bytes);
-  constexpr const char* kNoPicture = "not a picture of a kind that is decoded";
-  if (kind.what.empty()) throw DataError(fmt::format("{}: {}", name, kNoPicture), "jpg, png, webp, bmp, gif, tga, psd, ppm and pgm are");
+  constexpr const char* kNoPicture = "not a picture of a supported kind";
+  if (kind.what.empty())
+    throw DataError(fmt::format("{}: {}", name, kNoPicture), "jpg, png, webp, bmp, gif, tga, psd, ppm and pgm are supported");
   throw DataError(fmt::format("{}: this is {}, {}", name, kind.what, kNoPicture), std::string(kind.hint));
 }
 
@@ -59,9 +59,10 @@ Picture decode_pixels(std::span<const uint8_t> bytes, std::string_view name, int
 }  // namespace
 
 DecodedFile decode_file(std::span<const uint8_t> bytes, std::string_view name, const DecodeOptions& options) {
-  if (bytes.empty()) throw DataError(fmt::format("{}: the file is empty", name), "it was not copied whole: copy it again, or take it out");
+  if (bytes.empty())
+    throw DataError(fmt::format("{}: the file is empty", name), "it was not copied completely: copy it again, or remove it");
   if (bytes.size() > kMaxEntryBytes)
-    throw DataError(fmt::format("{}: {} MiB are more than the {} that are read", name, bytes.size() >> 20, kMaxEntryBytes >> 20));
+    throw DataError(fmt::format("{}: {} MiB are more than the limit of {}", name, bytes.size() >> 20, kMaxEntryBytes >> 20));
   DecodedFile file{.picture = decode_pixels(bytes, name, options.most_pixels), .orientation = exif_orientation(bytes)};
   if (options.exif_rotate) file.picture = upright(std::move(file.picture), file.orientation);
   return file;
@@ -79,12 +80,12 @@ DecodedFile load_file(const std::filesystem::path& path, const DecodeOptions& op
   if (!std::filesystem::is_regular_file(status)) throw DataError(fmt::format("{}: not a file", name));
   const uint64_t size = std::filesystem::file_size(path, error);
   if (!error && size > kMaxEntryBytes)
-    throw DataError(fmt::format("{}: {} MiB are more than the {} that are read", name, size >> 20, kMaxEntryBytes >> 20));
+    throw DataError(fmt::format("{}: {} MiB are more than the limit of {}", name, size >> 20, kMaxEntryBytes >> 20));
   std::ifstream file(path, std::ios::binary);
   std::vector<uint8_t> bytes(error ? 0 : size);
   if (file) file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
   if (error || !file || static_cast<uint64_t>(file.gcount()) != size)
-    throw DataError(fmt::format("{}: the file cannot be read", name), "may it be read by you?");
+    throw DataError(fmt::format("{}: the file cannot be read", name), "do you have permission to read it?");
   return decode_file(bytes, name, options);
 }
 

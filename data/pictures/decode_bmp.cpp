@@ -75,7 +75,7 @@ Header read_header(const File& file) {
   const size_t at = bare ? 0 : kFileHeaderBytes;
   const size_t size = file.u32(at);
   if (std::find(kHeaderSizes.begin(), kHeaderSizes.end(), size) == kHeaderSizes.end())
-    throw DataError(fmt::format("{}: a BMP with a header of {} bytes, which no known version has", file.name(), size),
+    throw DataError(fmt::format("{}: a BMP with a header of {} bytes, which is not a known version", file.name(), size),
                     "save it as JPEG or PNG");
   file.part(at, size);
   Header header;
@@ -99,15 +99,16 @@ Header read_header(const File& file) {
 void check(const Header& header, std::string_view name, size_t bytes, int64_t most_pixels) {
   constexpr const char* kSaveAgain = "save it as JPEG or PNG";
   if (header.bits != 1 && header.bits != 4 && header.bits != 8 && header.bits != 16 && header.bits != 24 && header.bits != 32)
-    throw DataError(fmt::format("{}: a BMP with {} bits a pixel, and 1, 4, 8, 16, 24 and 32 are decoded", name, header.bits), kSaveAgain);
+    throw DataError(fmt::format("{}: a BMP with {} bits per pixel, but only 1, 4, 8, 16, 24 and 32 are supported", name, header.bits),
+                    kSaveAgain);
   if (header.compression == kJpeg || header.compression == kPng)
-    throw DataError(fmt::format("{}: a BMP that wraps a {}, which is not decoded", name, header.compression == kJpeg ? "JPEG" : "PNG"),
+    throw DataError(fmt::format("{}: a BMP that contains a {}, which is not supported", name, header.compression == kJpeg ? "JPEG" : "PNG"),
                     kSaveAgain);
   const bool fits = header.compression == kPlain || (header.compression == kMasks && header.bits >= 16) ||
                     ((header.compression == kRle8 || header.compression == kRle4) && header.bits <= 8);
   if (!fits)
     throw DataError(
-        fmt::format("{}: a BMP of {} bits in a compression (number {}) that is not decoded", name, header.bits, header.compression),
+        fmt::format("{}: a BMP of {} bits with a compression (number {}) that is not supported", name, header.bits, header.compression),
         kSaveAgain);
   check_picture_size(header.width, header.height, name, most_pixels);
   check_pixels_fit(header.width, header.height, bytes, name);
@@ -167,7 +168,7 @@ std::array<Channel, 3> channels_of(const Header& header, std::string_view name) 
   for (const uint32_t mask : masks) {
     const uint64_t run = mask >> (mask ? std::countr_zero(mask) : 0);
     if (mask == 0 || (run & (run + 1)) != 0 || (header.bits < 32 && mask >> header.bits != 0))
-      throw DataError(fmt::format("{}: a BMP whose masks ({:x}, {:x}, {:x}) are no colours", name, masks[0], masks[1], masks[2]),
+      throw DataError(fmt::format("{}: a BMP whose masks ({:x}, {:x}, {:x}) do not describe colours", name, masks[0], masks[1], masks[2]),
                       "save it as JPEG or PNG");
   }
   return {Channel(masks[0]), Channel(masks[1]), Channel(masks[2])};

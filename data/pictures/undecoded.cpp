@@ -16,13 +16,13 @@ using namespace std::string_view_literals;
 using Bytes = std::span<const uint8_t>;
 
 constexpr std::string_view kSave = "save it as JPEG or PNG";
-constexpr std::string_view kDevelop = "develop it, or take the JPEG that the camera made beside it";
+constexpr std::string_view kDevelop = "convert it to JPEG, or use the JPEG that the camera made with it";
 constexpr std::string_view kTakeFrames = "save frames of it as JPEG or PNG: `ffmpeg -i film frame%05d.png`";
 constexpr std::string_view kExport = "save its pictures as JPEG or PNG";
-constexpr std::string_view kUnpack = "unpack it, and take the pictures in it";
-constexpr std::string_view kFetchAgain = "the download gave something else than the picture: fetch it again";
-constexpr std::string_view kRemove = "it can be deleted: it belongs to the system and not to the pictures";
-constexpr std::string_view kNoPicture = "take it out of the folder of pictures";
+constexpr std::string_view kUnpack = "unpack it, and use the pictures in it";
+constexpr std::string_view kFetchAgain = "the download is not the picture: fetch it again";
+constexpr std::string_view kRemove = "it can be deleted: it belongs to the system, not to the pictures";
+constexpr std::string_view kNoPicture = "remove it from the folder of pictures";
 
 /// A kind recognised by fixed bytes at a fixed place.
 struct Mark {
@@ -103,15 +103,14 @@ constexpr std::array kMarks = {
     Mark{0, "\x28\xB5\x2F\xFD"sv, "a zstd file", kUnpack},
     Mark{257, "ustar"sv, "a tar archive", kUnpack},
     // Files left by programs and systems.
-    Mark{0, "version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer, which stands for a file that was not fetched",
+    Mark{0, "version https://git-lfs.github.com/spec/"sv, "a Git LFS pointer instead of the file",
          "`git lfs pull` fetches the picture itself"},
-    Mark{0, "/annex/objects/"sv, "a git-annex pointer, which stands for a file that was not fetched",
-         "`git annex get` fetches the picture itself"},
-    Mark{0, "\0\5\x16\7"sv, "what macOS keeps beside a file (AppleDouble, \"._name\")", kRemove},
+    Mark{0, "/annex/objects/"sv, "a git-annex pointer instead of the file", "`git annex get` fetches the picture itself"},
+    Mark{0, "\0\5\x16\7"sv, "a file that macOS writes next to others (AppleDouble, \"._name\")", kRemove},
     Mark{0, "\0\5\x16\0"sv, "a file wrapped by macOS (AppleSingle)", kExport},
     Mark{0, "\0\0\0\1Bud1"sv, "a folder's settings of macOS (.DS_Store)", kRemove},
     Mark{0, "[.ShellClassInfo]"sv, "a folder's settings of Windows (desktop.ini)", kRemove},
-    Mark{0, "L\0\0\0\1\x14\2\0"sv, "a Windows shortcut", "take the picture that it points to"},
+    Mark{0, "L\0\0\0\1\x14\2\0"sv, "a Windows shortcut", "use the picture that it points to"},
     Mark{0, "bplist00"sv, "settings of macOS (a property list)", kRemove},
     Mark{0, "\x93NUMPY"sv, "a NumPy array", kSave},
     Mark{0, "\x89HDF\r\n\x1A\n"sv, "an HDF5 file", kExport},
@@ -142,7 +141,8 @@ UndecodedKind media_kind(Bytes bytes) {
   if (main == "jxl " || main == "jp2 ") return {"a JPEG XL or JPEG 2000 picture", kSave};
   if (is("avif") || is("avis")) return {"an AVIF picture", kSave};
   for (const std::string_view brand : {"heic"sv, "heix"sv, "heim"sv, "heis"sv, "hevc"sv, "hevx"sv, "hevm"sv, "hevs"sv, "mif1"sv, "msf1"sv})
-    if (main == brand) return {"a HEIC photo", "save it as JPEG or PNG; an iPhone takes JPEG where its settings say \"most compatible\""};
+    if (main == brand)
+      return {"a HEIC photo", "save it as JPEG or PNG; an iPhone takes JPEG photos if its camera format is \"most compatible\""};
   if (main == "qt  ") return {"a video (QuickTime)", kTakeFrames};
   if (main == "M4A ") return {"sound (M4A)", kNoPicture};
   return {"a video (MP4)", kTakeFrames};
@@ -197,7 +197,7 @@ UndecodedKind text_kind(Bytes bytes) {
 
 UndecodedKind undecoded_kind(Bytes bytes) {
   if (std::all_of(bytes.begin(), bytes.end(), [](uint8_t c) { return c == 0; }))
-    return {"a file of nothing but zeros", "it was not copied whole, or the disk lost it: copy it again"};
+    return {"a file of only zeros", "it was not copied completely, or the disk lost it: copy it again"};
   if (begins_with(bytes, "8BPS\0\2"sv)) return {"a large Photoshop document (PSB)", kSave};
   for (const auto kind_of : {media_kind, icon_kind, pnm_kind})
     if (const UndecodedKind kind = kind_of(bytes); !kind.what.empty()) return kind;

@@ -83,13 +83,13 @@ void add_file(zip_t* archive, const std::string& path, const std::vector<uint8_t
   const zip_int64_t index = source != nullptr ? zip_file_add(archive, path.c_str(), source, ZIP_FL_ENC_UTF_8) : -1;
   if (index < 0) {
     zip_source_free(source);
-    fail("the archive takes no further file", zip_reason(zip_get_error(archive)));
+    fail("no further file can be added to the archive", zip_reason(zip_get_error(archive)));
   }
   // PNGs are compressed already. The date is the first that a zip can hold, so that it does not depend on when the file was made.
   constexpr zip_uint16_t kMidnight = 0, kFirstDate = (1 << 5) | 1;
   const auto at = static_cast<zip_uint64_t>(index);
   if (zip_set_file_compression(archive, at, ZIP_CM_STORE, 0) != 0 || zip_file_set_dostime(archive, at, kMidnight, kFirstDate, 0) != 0) {
-    fail("the archive takes no further file", zip_reason(zip_get_error(archive)));
+    fail("no further file can be added to the archive", zip_reason(zip_get_error(archive)));
   }
 }
 
@@ -106,7 +106,7 @@ std::vector<uint8_t> pack(const std::vector<SceneFile>& files) {
     add_file(archive.get(), file.path, file.picture);
     add_file(archive.get(), scene_mask_path(file.path), file.mask);
   }
-  if (zip_close(archive.get()) != 0) fail("the archive does not close", zip_reason(zip_get_error(archive.get())));
+  if (zip_close(archive.get()) != 0) fail("the archive cannot be closed", zip_reason(zip_get_error(archive.get())));
   static_cast<void>(archive.release());
   zip_stat_t stat;
   if (zip_source_stat(memory.get(), &stat) != 0 || zip_source_open(memory.get()) != 0)
@@ -124,7 +124,7 @@ ScenesArchive make_scenes(const ScenesOptions& options) {
   const int tests = options.test_per_class >= 0 ? options.test_per_class : (options.per_class + 4) / 5;
   constexpr int kMost = 1'000'000;
   if (options.per_class < 1 || options.per_class > kMost || tests > kMost) {
-    throw UsageError(fmt::format("scenes: {} pictures of each class were asked for, and 1 to {} can be made", options.per_class, kMost));
+    throw UsageError(fmt::format("scenes: expected 1 to {1} pictures per class, got {0}", options.per_class, kMost));
   }
   std::vector<SceneFile> files = list_files(options, tests);
   draw_files(files, options);

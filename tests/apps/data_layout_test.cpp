@@ -127,7 +127,7 @@ TEST_F(DataLayout, ClassesThatAreAlikeAreTold) {
   const Outcome outcome = run(
       {"show-batch", "--data", folder_ / "blank", "--batch-size", "4", "--resize", "32", "--size", "32", "--out", folder_ / "batch.png"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  expect_has(outcome.err, {"note: 2 classes differ in blanks", "\"forest\" and \"forest \""});
+  expect_has(outcome.err, {"note: 2 classes differ only in spaces", "\"forest\" and \"forest \""});
 }
 
 TEST_F(DataLayout, AClassWithoutAPictureIsRefused) {

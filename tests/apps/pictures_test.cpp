@@ -74,7 +74,7 @@ TEST_F(Pictures, ASmallSetLosesOnePictureAndSaysWhich) {
 TEST_F(Pictures, MaxBadSaysHowManyMayBeLost) {
   const Outcome none = run(training(*folder / "none") + Words{"--max-bad", "0"});
   EXPECT_EQ(none.code, 1);
-  EXPECT_TRUE(has(none.err, "1 of 13 pictures does not decode, more than the 0 %")) << none.err;
+  EXPECT_TRUE(has(none.err, "1 of 13 pictures does not decode, more than the allowed 0 %")) << none.err;
   EXPECT_TRUE(has(none.err, "--max-bad allows more")) << none.err;
   EXPECT_EQ(run(training(*folder / "none") + Words{"--max-bad", "2"}).code, 2);
   EXPECT_EQ(run({"eval", model(), "--data", *folder / "photos", "--max-bad", "0"}).code, 1);
@@ -118,7 +118,7 @@ TEST_F(Pictures, PredictOfNothingButBadOnesGivesNoAnswer) {
   const Outcome one = run({"predict", model(), *folder / "heic-named.jpg"});
   EXPECT_EQ(one.code, 1);
   EXPECT_EQ(one.out, "");
-  EXPECT_TRUE(has(one.err, "heic-named.jpg: this is a HEIC photo, not a picture of a kind that is decoded\n  hint: save it as JPEG"))
+  EXPECT_TRUE(has(one.err, "heic-named.jpg: this is a HEIC photo, not a picture of a supported kind\n  hint: save it as JPEG"))
       << one.err;
   const Outcome two = run({"predict", model(), *folder / "heic-named.jpg", *folder / "page.jpg", "--csv"});
   EXPECT_EQ(two.code, 1);

@@ -31,12 +31,12 @@ TEST(ClassFolders, SayNothingOfTidyData) {
 
 TEST(ClassFolders, CountPicturesOfKindsThatAreNotDecoded) {
   EXPECT_EQ(notes_of({"a/1.jpg", "a/2.heic", "a/3.HEIC", "b/4.jpg", "b/5.tiff"}),
-            Lines{"pictures of kinds that are not decoded are left out: 2 heic and 1 tiff (as a/2.heic)"});
+            Lines{"pictures of unsupported kinds are left out: 2 heic and 1 tiff (such as a/2.heic)"});
 }
 
 TEST(ClassFolders, AClassOfSuchPicturesAloneIsRefused) {
   EXPECT_EQ(refusal({"a/1.jpg", "b/2.jpg", "c/3.heic", "c/4.avif", "c/5.heic"}),
-            "z.zip: the class \"c\" would be missing: its folder has 3 pictures, and none of a kind that is decoded: 1 avif and 2 heic "
+            "z.zip: the class \"c\" would be missing: its folder has 3 pictures, but none of a supported kind: 1 avif and 2 heic "
             "(c/3.heic)");
   EXPECT_NE(
       refusal({"train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", "test/b/4.heic"}, {.part = Part::test}).find("\"b\" would be missing"),
@@ -53,22 +53,22 @@ TEST(ClassFolders, PicturesWithoutAnExtensionAreSeenByTheirContent) {
       "content");
   EXPECT_EQ(
       notes_of({"a/1.jpg", "a/IMG_3", "a/IMG_4", "b/2.jpg"}),
-      Lines{"a/IMG_3 is a picture (JPEG) by its content and not by its name, and is left out with what else has no picture's extension "
-            "there (2 files)"});
+      Lines{"a/IMG_3 is a picture (JPEG) by its content but not by its name; it is left out, like all files there without a picture's "
+            "extension (2 files)"});
   EXPECT_EQ(notes_of({"a/1.jpg", "a/LICENSE", "b/2.jpg"}), Lines{}) << "words are no picture";
 }
 
 TEST(ClassFolders, AnEmptyOneIsRefusedInTrainingAndToldOtherwise) {
   const Lines paths{"a/1.jpg", "b/2.jpg", "c/", "d/"};
-  EXPECT_EQ(refusal(paths), "z.zip: beside the classes' folders \"c\" and \"d\" are folders without a picture");
+  EXPECT_EQ(refusal(paths), "z.zip: among the class folders, \"c\" and \"d\" are folders without a picture");
   EXPECT_EQ(find_items(*source_of(paths), {.part = Part::test, .refuse_empty_folders = false}).notes,
-            Lines{"no picture is in \"c\" and \"d\""});
+            Lines{"there is no picture in \"c\" and \"d\""});
   EXPECT_EQ(refusal({"train/a/1.jpg", "train/b/2.jpg", "train/c/"}),
-            "z.zip: beside the classes' folders \"train/c\" is one without a picture");
+            "z.zip: among the class folders, \"train/c\" is one without a picture");
   EXPECT_EQ(notes_of({"train/a/1.jpg", "train/b/2.jpg", "logs/", "x/y/"}), Lines{}) << "not where class folders lie";
   EXPECT_EQ(notes_of({"a/1.jpg", "b/2.jpg", "test/", "val/"}), Lines{}) << "an empty part is no class";
-  EXPECT_EQ(notes_of({"a/1.jpg", "b/2.jpg", "scripts/run.py"}), Lines{"\"scripts\" holds files and no picture, and is no class"});
-  EXPECT_EQ(refusal({"a/1.jpg", "b/2.jpg", "c/", "c/.DS_Store"}), "z.zip: beside the classes' folders \"c\" is one without a picture");
+  EXPECT_EQ(notes_of({"a/1.jpg", "b/2.jpg", "scripts/run.py"}), Lines{"\"scripts\" contains files but no picture, and is not a class"});
+  EXPECT_EQ(refusal({"a/1.jpg", "b/2.jpg", "c/", "c/.DS_Store"}), "z.zip: among the class folders, \"c\" is one without a picture");
 }
 
 TEST(ClassFolders, ALinkToOneThatIsGoneIsRefused) {
@@ -78,7 +78,7 @@ TEST(ClassFolders, ALinkToOneThatIsGoneIsRefused) {
   std::filesystem::create_symlink("/no/such/place", folder.path() / "street");
   EXPECT_NE(test::sentence_of<DataError>([&] {
               find_items(*open_source(folder.path()));
-            }).find("beside the classes' folders \"street\" (a link that leads nowhere) is one without a picture"),
+            }).find("among the class folders, \"street\" (a link that leads nowhere) is one without a picture"),
             std::string::npos);
   std::filesystem::remove(folder.path() / "street");
   std::filesystem::create_symlink("3.jpg", folder.path() / "a/3.jpg");
@@ -86,15 +86,14 @@ TEST(ClassFolders, ALinkToOneThatIsGoneIsRefused) {
 }
 
 TEST(ClassFolders, ArchivesInTheDataAreTold) {
-  EXPECT_EQ(notes_of({"a/1.jpg", "b/2.jpg", "more.zip"}), Lines{"archives in the data are not looked into: more.zip"});
-  EXPECT_EQ(refusal({"photos/inner.zip"}), "z.zip: no picture in it, but photos/inner.zip");
+  EXPECT_EQ(notes_of({"a/1.jpg", "b/2.jpg", "more.zip"}), Lines{"archives inside the data are not opened: more.zip"});
+  EXPECT_EQ(refusal({"photos/inner.zip"}), "z.zip: it contains no picture, but photos/inner.zip");
 }
 
 TEST(ClassNames, ThatDifferInBlanksCapitalsOrNormalFormOnlyAreTold) {
-  EXPECT_EQ(
-      notes_of({"forest/1.jpg", "forest /2.jpg", "sea/3.jpg"}),
-      Lines{"2 classes differ in blanks, capitals or the way their letters are encoded only: \"forest\" and \"forest \"; if they are one, "
-            "put their pictures into one folder"});
+  EXPECT_EQ(notes_of({"forest/1.jpg", "forest /2.jpg", "sea/3.jpg"}),
+            Lines{"2 classes differ only in spaces, capitals or the encoding of their letters: \"forest\" and \"forest \"; if they are the "
+                  "same class, put their pictures into one folder"});
   EXPECT_EQ(notes_of({"Sea/1.jpg", "sea/2.jpg", "ice/3.jpg"}).size(), 1u);
   EXPECT_EQ(notes_of({"for\u00EAt/1.jpg", "fore\u0302t/2.jpg", "ice/3.jpg"}).size(), 1u);
   EXPECT_EQ(notes_of({"foret/1.jpg", "for\u00EAt/2.jpg", "ice/3.jpg"}), Lines{});
@@ -103,18 +102,17 @@ TEST(ClassNames, ThatDifferInBlanksCapitalsOrNormalFormOnlyAreTold) {
 TEST(ClassNames, FoundInSeveralFoldersAreTold) {
   EXPECT_EQ(
       notes_of({"day/sea/1.jpg", "night/sea/2.jpg", "day/ice/3.jpg"}),
-      Lines{"a picture's class is the name of the folder it lies in, and one name is found in several, which are taken together: \"sea\" "
+      Lines{"a picture's class is the name of its folder, and one name is used by several folders, whose pictures are combined: \"sea\" "
             "(in \"day/sea\" and \"night/sea\")"});
   EXPECT_EQ(notes_of({"train/sea/1.jpg", "train/ice/2.jpg", "test/sea/3.jpg", "test/ice/4.jpg"}), Lines{}) << "of parts it is usual";
 }
 
 TEST(ClassNames, OfFoldersAtDifferentDepthsAreTold) {
   EXPECT_EQ(notes_of({"sea/1.jpg", "sea/deep/2.jpg", "ice/3.jpg"}),
-            Lines{"\"sea/deep\" lies in \"sea\", which holds pictures too: each folder is a class of its own"});
+            Lines{"\"sea/deep\" lies in \"sea\", which also contains pictures: each folder is a class of its own"});
   EXPECT_EQ(
       notes_of({"forest/1.jpg", "sea/raw/2.jpg", "sea/edited/3.jpg"}),
-      Lines{"class folders lie at different depths, as \"forest\" and \"sea/edited\": a picture's class is the name of the folder it lies "
-            "in"});
+      Lines{"class folders lie at different depths, such as \"forest\" and \"sea/edited\": a picture's class is the name of its folder"});
   EXPECT_EQ(notes_of({"x/train/a/1.jpg", "y/z/train/b/2.jpg"}), Lines{}) << "of parts only what lies in them counts";
 }
 

@@ -116,7 +116,7 @@ TEST(Scan, DropsBadPicturesUpToFivePercentAndNamesThem) {
 TEST(Scan, MoreThanFivePercentBadIsAnError) {
   const auto data = open_training(pictures(40, 8, 8, [](int i) { return i % 10 == 3; }), {.options = {.resize = 8}});
   const std::string sentence = test::sentence_of<DataError>([&] { data->scan(2); });
-  EXPECT_NE(sentence.find("z.zip: 4 of 40 pictures do not decode, more than the 5 %"), std::string::npos) << sentence;
+  EXPECT_NE(sentence.find("z.zip: 4 of 40 pictures do not decode, more than the allowed 5 %"), std::string::npos) << sentence;
   EXPECT_NE(sentence.find("odd/0003.ppm: the picture is cut off"), std::string::npos) << sentence;
   EXPECT_EQ(sentence.find("odd/0033.ppm"), std::string::npos) << "only the first few are named: " << sentence;
 }
@@ -176,7 +176,7 @@ TEST(Scan, AClassWhosePicturesAllFailIsAnError) {
   zip.add("street/1.jpg", {}).add("street/2.jpg", test::text("<html>"));
   const auto source = open_source(zip.bytes(), "z.zip");
   const std::string sentence = test::sentence_of<DataError>([&] { open_training(source, {.options = {.resize = 8}})->scan(2); });
-  EXPECT_EQ(sentence.find("z.zip: the class \"street\" has no picture left to train on, since those it has do not decode (street/"), 0u)
+  EXPECT_EQ(sentence.find("z.zip: the class \"street\" has no picture left to train on, since its pictures do not decode (street/"), 0u)
       << sentence;
   const auto given = open_evaluation(source, {.resize = 8, .vocabulary = {"ice", "sea", "street"}});
   EXPECT_EQ(given->scan(2).size(), 2u) << "to measure a model without a class is no mistake";
@@ -191,7 +191,7 @@ TEST(Training, AClassThatTheSplitTakesWholeIsSaid) {
   const auto list = folder.write("valid.txt", test::text("street/1.ppm\n"));
   EXPECT_EQ(test::sentence_of<DataError>(
                 [&] { open_training(open_source(zip.bytes(), "z.zip"), {.split_file = list.string(), .options = {.resize = 8}}); }),
-            "z.zip: the class \"street\" has no picture to train on: the split takes 1 picture of it, all there is, to validate with");
+            "z.zip: the class \"street\" has no picture to train on: the split uses all of it, 1 picture, for validation");
   const auto other = folder.write("other.txt", test::text("sea/01.ppm\n"));
   const auto data = open_training(open_source(zip.bytes(), "z.zip"), {.split_file = other.string(), .options = {.resize = 8}});
   EXPECT_EQ(data->class_counts(data->train()), (std::vector<int64_t>{10, 9, 1})) << "one picture to train on is one";
@@ -251,7 +251,7 @@ TEST(Training, AClassOfTheValidationPartAloneIsSaid) {
   ZipMaker zip;
   for (const char* path : {"train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/c/4.jpg"}) zip.add(path, test::text("x"));
   EXPECT_EQ(test::sentence_of<DataError>([&] { open_training(open_source(zip.bytes(), "z.zip"), {}); }),
-            "z.zip: the class \"c\" has no picture to train on: 1 picture of it in \"val\", the part to validate with");
+            "z.zip: the class \"c\" has no picture to train on: it has 1 picture only in \"val\", the validation part");
 }
 
 TEST(BadDataset, OneClassIsSaid) {
@@ -265,7 +265,7 @@ TEST(BadDataset, AValidationLabelThatIsNotTrainedOnIsSaid) {
   EXPECT_EQ(test::sentence_of<DataError>([&] {
               Dataset(source, items, {.train = {0, 1}, .valid = {2}});
             }),
-            "c/3.jpg has the class \"c\", which is not among those trained on (a, b)");
+            "c/3.jpg has the class \"c\", which is not one of the training classes (a, b)");
   EXPECT_THROW(Dataset(source, items, {.train = {0, 1, 3}, .valid = {}}), ShapeError);
 }
 

@@ -60,13 +60,13 @@ TEST(Items, ALimitTakesTheFirstOfEachClass) {
 }
 
 TEST(Items, NoPictureAndNoFolderAreSaid) {
-  EXPECT_EQ(test::sentence_of<DataError>([] { find_items(*source_of({"a/1.txt"})); }), "z.zip: no picture in it");
+  EXPECT_EQ(test::sentence_of<DataError>([] { find_items(*source_of({"a/1.txt"})); }), "z.zip: it contains no picture");
   EXPECT_EQ(test::sentence_of<DataError>([] {
               find_items(*source_of({"a/1.heic", "b/2.heic", "b/3.TIFF"}));
             }),
-            "z.zip: no picture in it of a kind that is decoded, but 2 heic and 1 tiff");
+            "z.zip: it contains no picture of a supported kind, but 2 heic and 1 tiff");
   EXPECT_EQ(test::sentence_of<DataError>([] { find_items(*source_of({"1.jpg"})); }),
-            "z.zip: 1.jpg lies in no folder, and the folder's name is the label");
+            "z.zip: 1.jpg lies in no folder, but its class is the name of its folder");
 }
 
 TEST(Vocabulary, IsTheSortedLabelsOfTheGivenItems) {
@@ -74,7 +74,7 @@ TEST(Vocabulary, IsTheSortedLabelsOfTheGivenItems) {
   const std::vector<int64_t> some{2, 1}, one{0, 2}, none{};
   EXPECT_EQ(make_vocabulary(items, some), (std::vector{"ice"s, "sea"s}));
   EXPECT_EQ(test::sentence_of<DataError>([&] { make_vocabulary(items, one); }),
-            "the pictures to train on have one class (\"sea\"), and telling classes apart takes two");
+            "the pictures to train on have one class (\"sea\"), but training needs at least two");
   EXPECT_THROW(make_vocabulary(items, none), DataError);
   const std::vector vocabulary{"sea"s, "ice"s};
   EXPECT_EQ(index_in(vocabulary, "ice"), 1);

@@ -76,14 +76,14 @@ TEST(Layout, AClassMayBeNamedAsAPart) {
   EXPECT_EQ(taken(beside, Part::train), (Lines{"car/1.jpg", "train/2.jpg"}));
   const ItemList list = find_items(*source_of(vehicles));
   ASSERT_EQ(list.notes.size(), 1u);
-  EXPECT_EQ(list.notes[0], "\"train\" is taken for a class, since pictures lie directly in it and not in class folders");
+  EXPECT_EQ(list.notes[0], "\"train\" is used as a class, since pictures lie directly in it and not in class folders");
 }
 
 TEST(Layout, PicturesWithoutClassFoldersMakeAPartWithoutLabels) {
   const std::vector<std::string> paths{"train/a/1.jpg", "train/b/2.jpg", "train/stray.jpg", "test/3.jpg", "pred/4.jpg", "cover.jpg"};
   EXPECT_EQ(parts_in(paths), (Lines{"pred: pred 0+1", "test: test 0+1", "train: train 2+1"}));
   EXPECT_EQ(taken(paths, Part::train), (Lines{"train/a/1.jpg", "train/b/2.jpg"}));
-  EXPECT_EQ(refusal(paths, Part::test), "z.zip: \"test\" has 1 picture and no class folders, and without classes nothing can be measured");
+  EXPECT_EQ(refusal(paths, Part::test), "z.zip: \"test\" has 1 picture but no class folders, and measuring needs classes");
   EXPECT_EQ(parts_in({"a/1.jpg", "b/2.jpg", "seg_pred/3.jpg"}), Lines{"pred: seg_pred 0+1"});
   EXPECT_EQ(taken({"a/1.jpg", "b/2.jpg", "seg_pred/3.jpg"}, Part::train), (Lines{"a/1.jpg", "b/2.jpg"}));
 }
@@ -94,9 +94,9 @@ TEST(Layout, WithoutATrainingPartIsWhatLiesOutsideOfTheOthers) {
   EXPECT_EQ(taken(paths, Part::valid), Lines{"Validation/b/4.jpg"});
   const std::vector<std::string> one{"test/a/1.jpg", "test/b/2.jpg"};
   EXPECT_EQ(taken(one, Part::train).size(), 2u) << "a lone folder is somebody's name for it all";
-  EXPECT_EQ(find_items(*source_of(one)).notes, Lines{"all pictures lie in \"test\": they are taken to learn from"});
+  EXPECT_EQ(find_items(*source_of(one)).notes, Lines{"all pictures lie in \"test\": they are used for training"});
   EXPECT_EQ(refusal({"test/a/1.jpg", "test/b/2.jpg", "val/a/3.jpg", "val/b/4.jpg"}, Part::train),
-            "z.zip: it has \"test\" and \"val\", and no folder to learn from");
+            "z.zip: it has \"test\" and \"val\", but no folder to train on");
 }
 
 TEST(Layout, WithoutATestPartEverythingButPredIsMeasured) {
@@ -107,18 +107,18 @@ TEST(Layout, TwoFoldersForOnePartAreNotGuessedBetween) {
   for (const auto& [one, two] : std::vector<std::pair<std::string, std::string>>{
            {"Train", "train"}, {"train", "training"}, {"seg_train/seg_train", "train"}, {"x/Train", "x/train"}})
     EXPECT_EQ(refusal({one + "/a/1.jpg", one + "/b/2.jpg", two + "/a/3.jpg", two + "/b/4.jpg"}, Part::train),
-              fmt::format("z.zip: \"{}\" and \"{}\" lie beside each other, and both are named as the part \"train\"", one, two));
+              fmt::format("z.zip: \"{}\" and \"{}\" lie next to each other, and both are names of the part \"train\"", one, two));
   EXPECT_EQ(taken({"x/train/a/1.jpg", "y/Train/b/2.jpg"}, Part::train).size(), 2u) << "at two places, both are meant";
   EXPECT_EQ(taken({"train/a/1.jpg", "train/b/2.jpg", "Test/a/3.jpg", "test/a/4.jpg"}, Part::train).size(), 2u) << "asked for another part";
 }
 
 TEST(Layout, PartsAloneAreNoClasses) {
   EXPECT_EQ(refusal({"train/1.jpg", "train/2.jpg", "test/3.jpg"}, Part::train),
-            "z.zip: its pictures lie directly in \"test\" and \"train\", and in no class folders");
+            "z.zip: its pictures lie directly in \"test\" and \"train\", not in class folders");
   EXPECT_EQ(refusal({"sea/train/1.jpg", "ice/train/2.jpg", "sea/test/3.jpg"}, Part::train),
-            "z.zip: its pictures lie directly in \"test\" and \"train\", and in no class folders");
+            "z.zip: its pictures lie directly in \"test\" and \"train\", not in class folders");
   EXPECT_EQ(refusal({"train/train/1.jpg", "test/test/2.jpg"}, Part::train),
-            "z.zip: its pictures lie directly in \"test\" and \"train\", and in no class folders");
+            "z.zip: its pictures lie directly in \"test\" and \"train\", not in class folders");
 }
 
 }  // namespace

@@ -59,8 +59,8 @@ TEST(FileSplit, TakesPathsAndTheirEndings) {
 }
 
 TEST(FileSplit, UnknownAndAmbiguousNamesAreSaid) {
-  EXPECT_EQ(test::sentence_of<DataError>([] { split_by({"a/9.jpg"}); }), "the split names \"a/9.jpg\", and there is no such picture");
-  EXPECT_EQ(test::sentence_of<DataError>([] { split_by({"b/1.jpg"}); }), "the split's name \"b/1.jpg\" fits several pictures");
+  EXPECT_EQ(test::sentence_of<DataError>([] { split_by({"a/9.jpg"}); }), "the split names \"a/9.jpg\", but there is no such picture");
+  EXPECT_EQ(test::sentence_of<DataError>([] { split_by({"b/1.jpg"}); }), "the split's name \"b/1.jpg\" matches several pictures");
   EXPECT_THROW(split_by({"elsewhere/1.jpg"}), DataError) << "the file's name alone is not enough where a folder was given";
   EXPECT_THROW(split_by({".jpg"}), DataError);
   EXPECT_THROW(split_by({}), DataError);
@@ -75,7 +75,7 @@ TEST(FileSplit, TakesNamesThatAreNoUtf8AsTheyAreAndAsTheyAreShown) {
   for (const std::string name : {"m\xE9r/1.jpg", "m\\xE9r/1.jpg"})
     EXPECT_EQ(file_split(items, std::vector{name}).valid, Indices{0}) << name;
   EXPECT_EQ(test::sentence_of<DataError>([&] { file_split(items, std::vector{"m\xE7r/1.jpg"s}); }),
-            "the split names \"m\\xE7r/1.jpg\", and there is no such picture");
+            "the split names \"m\\xE7r/1.jpg\", but there is no such picture");
 }
 
 TEST(SplitFile, IsReadLineByLine) {

@@ -157,9 +157,9 @@ TEST(BadArchive, EmptyFileEmptyZipAndEmptyFolderAreSaid) {
   const auto file = folder.write("empty.zip", {});
   EXPECT_NE(test::sentence_of<DataError>([&] { open_source(file); }).find("the file is empty"), std::string::npos);
   const auto zip = folder.write("nothing.zip", ZipMaker().bytes());
-  EXPECT_NE(test::sentence_of<DataError>([&] { open_source(zip); }).find("it holds no file"), std::string::npos);
+  EXPECT_NE(test::sentence_of<DataError>([&] { open_source(zip); }).find("it contains no file"), std::string::npos);
   std::filesystem::create_directory(folder.path() / "bare");
-  EXPECT_NE(test::sentence_of<DataError>([&] { open_source(folder.path() / "bare"); }).find("it holds no file"), std::string::npos);
+  EXPECT_NE(test::sentence_of<DataError>([&] { open_source(folder.path() / "bare"); }).find("it contains no file"), std::string::npos);
 }
 
 TEST(BadArchive, GarbageAndEveryCutAreSaid) {
@@ -211,11 +211,11 @@ TEST(BadArchive, WhatCameInsteadOfAZipIsNamedWithWhatToDo) {
                           "ftypheic",
                           12)),
        "not a zip file but one picture (HEIC)", "<class>/<picture>"},
-      {"zeros.zip", Bytes(5000, 0), "nothing but zeros", "broken off"},
+      {"zeros.zip", Bytes(5000, 0), "only with zeros", "interrupted"},
       {"notes.txt", text("one, two"), "not a zip file but a text file", ""},
       {"photos.zip.001", padded("PK\x03\x04"), "one part of an archive that was split", "cat photos.zip.*"},
       {"photos.z01", padded("PK\x07\x08"), "one part of an archive that was split", "zip -s 0"},
-      {"photos.zip", padded("PK\x03\x04\x14"), "a zip whose end is missing", "fetch it again"},
+      {"photos.zip", padded("PK\x03\x04\x14"), "the end of the zip is missing", "fetch it again"},
       {"data.h5", padded("\x89HDF\r\n\x1A\n"), "not a zip file but an HDF5 file", "<class>/<picture>"},
       {"noise.zip", padded("\x01\x02\x03\x04\x05"), "not a zip file", "<class>/<picture>"},
   };
@@ -246,10 +246,10 @@ TEST(BadArchive, LockedFilesAreNamedOnceForAll) {
 
 TEST(BadArchive, APackingThatIsNotKnownIsNamed) {
   constexpr ZipMaker::Says kDeflate64{.method = 9};
-  EXPECT_NE(refusal(ZipMaker().add("a/1.jpg", text("one"), kDeflate64).bytes(), "z.zip").find("packed with Deflate64"), std::string::npos);
+  EXPECT_NE(refusal(ZipMaker().add("a/1.jpg", text("one"), kDeflate64).bytes(), "z.zip").find("compressed with Deflate64"), std::string::npos);
   const auto source = open_source(ZipMaker().add("a/1.jpg", text("one"), kDeflate64).add("b/2.jpg", text("two")).bytes(), "z.zip");
   EXPECT_EQ(test::sentence_of<DataError>([&] { source->read("a/1.jpg"); }),
-            "z.zip: a/1.jpg cannot be read: it is packed in a way that is not unpacked here");
+            "z.zip: a/1.jpg cannot be read: it is compressed by a method that is not supported here");
 }
 
 TEST(BadArchive, NamesLongerThanAFileSystemTakesAreRefused) {
@@ -260,7 +260,7 @@ TEST(BadArchive, NamesLongerThanAFileSystemTakesAreRefused) {
                                   }()}) {
     const std::string told = test::sentence_of<DataError>(
         [&, path = name.starts_with('/') ? "a" + name : name] { open_source(ZipMaker().add(path, text("x")).bytes(), "z.zip"); });
-    EXPECT_NE(told.find("longer than any file system takes"), std::string::npos) << told;
+    EXPECT_NE(told.find("longer than any file system allows"), std::string::npos) << told;
     EXPECT_LT(told.size(), 300u);
   }
 }
@@ -325,12 +325,13 @@ TEST(BadArchive, AnEntryThatWouldFillTheMemoryIsNotRead) {
 TEST(BadArchive, PathsThatLeadOutAreRefused) {
   for (const std::string path : {"../x.jpg", "a/../../x.jpg", "/etc/x.jpg", "C:/x.jpg", "a\\..\\x.jpg"}) {
     const Bytes zip = ZipMaker().add("a/1.jpg", text("one")).add(path, text("x")).bytes();
-    EXPECT_NE(test::sentence_of<DataError>([&] { open_source(zip, "z.zip"); }).find("leads out of it"), std::string::npos) << path;
+    EXPECT_NE(test::sentence_of<DataError>([&] { open_source(zip, "z.zip"); }).find("leads outside"), std::string::npos) << path;
   }
 }
 
 TEST(BadArchive, AnUnknownPathIsSaid) {
-  EXPECT_EQ(test::sentence_of<DataError>([] { open_source(small_zip(), "z.zip")->read("a/9.txt"); }), "z.zip: it holds no \"a/9.txt\"");
+  EXPECT_EQ(test::sentence_of<DataError>([] { open_source(small_zip(), "z.zip")->read("a/9.txt"); }),
+            "z.zip: it does not contain \"a/9.txt\"");
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ TEST(ListFolder, FollowsLinkedFoldersAndReadsEachOnce) {
   EXPECT_EQ(skipped_of(listing), (std::vector{"a_forest: the same folder as wood, whose pictures count once"s,
                                               "sea: the same folder as pool/sea, whose pictures count once"s,
                                               "waves: the same folder as pool/sea, whose pictures count once"s,
-                                              "wood/round: it leads back to a folder that it lies in"s}));
+                                              "wood/round: it leads back to a folder that contains it"s}));
 }
 
 TEST(ListFolder, EndsAmongLinksThatMultiply) {  // each of 24 folders leads to the next by two links: 2^24 paths
@@ -126,7 +126,7 @@ TEST(ListFolder, SaysWhichFolderMayNotBeRead) {
   EXPECT_EQ(files_of(listing), std::vector{"sea/1.jpg"s});
   ASSERT_EQ(listing.unreadable.size(), 1u);
   EXPECT_EQ(listing.unreadable[0].path, "ice");
-  EXPECT_EQ(listing.unreadable[0].reason, "you may not read it");
+  EXPECT_EQ(listing.unreadable[0].reason, "you have no permission to read it");
 }
 
 TEST(ListFolder, SaysWhereAPathIsTooLongForTheSystem) {

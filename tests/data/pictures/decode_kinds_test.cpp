@@ -68,9 +68,9 @@ TEST(Bmp, SizesThatNoFileCanHaveAreRefused) {
 }
 
 TEST(Bmp, FormsThatAreNotDecodedAreNamed) {
-  EXPECT_NE(sentence_about(bytes_of({.bits = 2, .rest = kTwoRows})).find("2 bits a pixel"), std::string::npos);
-  EXPECT_NE(sentence_about(bytes_of({.compression = 4, .rest = kTwoRows})).find("wraps a JPEG"), std::string::npos);
-  EXPECT_NE(sentence_about(bytes_of({.compression = 5, .rest = kTwoRows})).find("wraps a PNG"), std::string::npos);
+  EXPECT_NE(sentence_about(bytes_of({.bits = 2, .rest = kTwoRows})).find("2 bits per pixel"), std::string::npos);
+  EXPECT_NE(sentence_about(bytes_of({.compression = 4, .rest = kTwoRows})).find("contains a JPEG"), std::string::npos);
+  EXPECT_NE(sentence_about(bytes_of({.compression = 5, .rest = kTwoRows})).find("contains a PNG"), std::string::npos);
   EXPECT_NE(sentence_about(bytes_of({.compression = 1, .rest = kTwoRows})).find("compression (number 1)"), std::string::npos);
   Bytes other = bytes_of({.rest = kTwoRows});
   other[14] = 41;
@@ -123,7 +123,8 @@ TEST(Webp, IsDecodedWhateverItsNameSaysOrNamesTheLibraryThatIsMissing) {
 
 TEST(Webp, HostileSizesAreRefusedBeforeMemoryIsTaken) {
   if (!has_webp()) GTEST_SKIP() << "built without libwebp";
-  EXPECT_NE(sentence_about(webp_of_size(16384, 16384)).find("16384x16384 pixels are more than the 178 million"), std::string::npos);
+  EXPECT_NE(sentence_about(webp_of_size(16384, 16384)).find("16384x16384 pixels are more than the limit of 178 million"),
+            std::string::npos);
   EXPECT_NE(sentence_about(webp_of_size(10000, 10000)).find("46 bytes of WebP that unpack to 10000x10000 pixels"), std::string::npos);
   EXPECT_NE(sentence_about(webp_of_size(3000, 3000)).find("3000x3000"), std::string::npos);
   EXPECT_NE(test::sentence_of<DataError>([] { decode(kWebp, "x", {.most_pixels = 1}); }).find("2x1 pixels"), std::string::npos);
@@ -182,13 +183,13 @@ TEST(Undecoded, EachKindIsNamedAsWhatItIsWithAHint) {
       {"\0\0\0\x18"s + "ftypmif1" + "\0\0\0\0"s + "mif1heic", "a HEIC photo", "JPEG"},
       {"\0\0\0\x1C"s + "ftypmif1" + "\0\0\0\0"s + "mif1avifmiaf", "an AVIF picture", "JPEG"},
       {"\0\0\0\x18"s + "ftypavif" + "\0\0\0\0"s + "avifmif1", "an AVIF picture", "JPEG"},
-      {"\0\0\0\x18"s + "ftypcrx " + "\0\0\0\1"s + "crx isom", "raw photo (CR3)", "develop"},
+      {"\0\0\0\x18"s + "ftypcrx " + "\0\0\0\1"s + "crx isom", "raw photo (CR3)", "convert"},
       {"\0\0\0\x18"s + "ftypisom" + "\0\0\2\0"s + "isomavc1", "a video (MP4)", "frames"},
       {"\0\0\0\x14"s + "ftypqt  " + "\0\0\2\0"s + "qt  ", "a video (QuickTime)", "frames"},
       {"II*\0\x08\0\0\0"s + zeros, "a TIFF", "JPEG"},
       {"MM\0*\0\0\0\x08"s + zeros, "a TIFF", "JPEG"},
-      {"II*\0\x10\0\0\0CR\2\0"s + zeros, "raw photo (CR2)", "develop"},
-      {"FUJIFILMCCD-RAW 0201", "raw photo (RAF)", "develop"},
+      {"II*\0\x10\0\0\0CR\2\0"s + zeros, "raw photo (CR2)", "convert"},
+      {"FUJIFILMCCD-RAW 0201", "raw photo (RAF)", "convert"},
       {"\xFF\x0A\xFA\x7F"s, "a JPEG XL picture", "JPEG"},
       {"\0\0\0\x0CJXL \r\n\x87\n"s, "a JPEG XL picture", "JPEG"},
       {"\0\0\0\x0CjP  \r\n\x87\n"s, "a JPEG 2000 picture", "JPEG"},
@@ -201,7 +202,7 @@ TEST(Undecoded, EachKindIsNamedAsWhatItIsWithAHint) {
       {"%PDF-1.7\n", "a PDF document", "JPEG"},
       {"\x1A\x45\xDF\xA3"s, "a video (Matroska, WebM)", "frames"},
       {"RIFF\x10\0\0\0AVI LIST"s, "a video (AVI)", "frames"},
-      {"RIFF\x10\0\0\0WAVEfmt "s, "sound (WAV)", "take it out"},
+      {"RIFF\x10\0\0\0WAVEfmt "s, "sound (WAV)", "remove it"},
       {"PK\3\4\x14\0"s, "a zip archive", "unpack"},
       {"Rar!\x1A\7\1\0"s, "a RAR archive", "unpack"},
       {"7z\xBC\xAF\x27\x1C"s, "a 7z archive", "unpack"},
@@ -212,11 +213,11 @@ TEST(Undecoded, EachKindIsNamedAsWhatItIsWithAHint) {
       {"404: Not Found", "a text file", "fetch it again"},
       {"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "a Git LFS pointer", "git lfs pull"},
       {"/annex/objects/SHA256E-s3--aa.jpg\n", "a git-annex pointer", "git annex get"},
-      {"\0\5\x16\7"s, "macOS keeps beside a file", "deleted"},
-      {"\0\5\x16\7\0\2\0\0Mac OS X"s + zeros, "macOS keeps beside a file", "deleted"},
+      {"\0\5\x16\7"s, "macOS writes next to others", "deleted"},
+      {"\0\5\x16\7\0\2\0\0Mac OS X"s + zeros, "macOS writes next to others", "deleted"},
       {"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"s, "Thumbs.db", "JPEG"},
       {"\0\0\0\1Bud1"s, ".DS_Store", "deleted"},
-      {zeros, "nothing but zeros", "copy it again"},
+      {zeros, "only zeros", "copy it again"},
       {"P3\n1 1\n255\n1 2 3\n", "numbers are written as text", "JPEG"},
       {"P4\n8 1\n\xFF"s, "a PBM picture", "JPEG"},
       {"#?RADIANCE\n", "Radiance HDR", "JPEG"},
@@ -231,7 +232,7 @@ TEST(Undecoded, EachKindIsNamedAsWhatItIsWithAHint) {
     } catch (const DataError& error) {
       EXPECT_TRUE(error.message().starts_with("IMG_1.JPG: this is ")) << error.message();
       EXPECT_NE(error.message().find(kind.what), std::string::npos) << error.message();
-      EXPECT_NE(error.message().find("not a picture of a kind that is decoded"), std::string::npos) << error.message();
+      EXPECT_NE(error.message().find("not a picture of a supported kind"), std::string::npos) << error.message();
       EXPECT_NE(error.hint().find(kind.hint), std::string::npos) << error.hint();
     }
   }
@@ -239,7 +240,7 @@ TEST(Undecoded, EachKindIsNamedAsWhatItIsWithAHint) {
 
 TEST(Undecoded, WhatNobodyKnowsIsSaidWithTheKindsThatAre) {
   const std::string sentence = sentence_about({0x13, 0x37, 0x80, 0x01, 0xFE, 0x00, 0x55});
-  EXPECT_EQ(sentence, "x.jpg: not a picture of a kind that is decoded");
+  EXPECT_EQ(sentence, "x.jpg: not a picture of a supported kind");
   EXPECT_EQ(sentence_about({}), "x.jpg: the file is empty");
 }
 
