@@ -34,7 +34,7 @@ size_t readable_size(const fs::path& path) {
   const auto size = fs::file_size(path, failed);
   if (failed) throw WeightsError(fmt::format("{} cannot be read: {}", shown(path.string()), system_reason(failed)));
   if (size == 0)
-    throw WeightsError(fmt::format("the weights file {} is empty", shown(path.string())), "was its download or its copy cut off?");
+    throw WeightsError(fmt::format("the weights file {} is empty", shown(path.string())), "was its download or copy interrupted?");
   return size;
 }
 

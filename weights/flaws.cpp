@@ -95,8 +95,8 @@ std::string describe(std::span<const Flaw> flaws) {
 }
 
 FlawedWeights::FlawedWeights(std::string_view origin, std::vector<Flaw> found)
-    : WeightsError(fmt::format("{} holds weights that no network can compute with: {}", shown(origin), describe(found)),
-                   "a training that diverged leaves such a file, or damage: take an earlier one"),
+    : WeightsError(fmt::format("{} contains weights that no network can compute with: {}", shown(origin), describe(found)),
+                   "the file is damaged, or its training diverged: use an earlier one"),
       flaws(std::move(found)) {}
 
 }  // namespace mirilla::weights

@@ -31,7 +31,7 @@ Array permuted(const Array& source, const Shape& shape, F&& permute) {
 Shape as_convolution(const Array& weights, int64_t channels, int64_t height, int64_t width, bool channels_last) {
   const Shape& shape = weights.shape();
   if (shape.rank() != 2 || shape[1] != Shape{channels, height, width}.numel()) {
-    throw ShapeError(fmt::format("a linear layer behind a flatten of {} pictures wants weights (out,{}) and has {}",
+    throw ShapeError(fmt::format("a linear layer after a flatten of {} pictures: expected weights (out,{}), got {}",
                                  to_string(Shape{channels, height, width}), Shape{channels, height, width}.numel(), to_string(shape)));
   }
   return channels_last ? Shape{shape[0], height, width, channels} : Shape{shape[0], channels, height, width};
@@ -41,7 +41,7 @@ Shape as_convolution(const Array& weights, int64_t channels, int64_t height, int
 
 detail::ConvExtents detail::conv_extents(const Shape& shape, int channel_dimension, size_t source_size, size_t target_size) {
   if (shape.rank() != 4)
-    throw ShapeError(fmt::format("convolution weights have four extents, and {} has {}", to_string(shape), shape.rank()));
+    throw ShapeError(fmt::format("convolution weights: expected four dimensions, but {} has {}", to_string(shape), shape.rank()));
   const auto elements = static_cast<size_t>(shape.numel());
   if (source_size != elements || target_size != elements) {
     throw ShapeError(fmt::format("weights {} are {} elements; the source has {} and the target {}", to_string(shape), elements, source_size,

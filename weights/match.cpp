@@ -182,9 +182,9 @@ std::string describe(const Report& report) {
 
 void require_fit(const Report& report, std::string_view origin, std::span<const std::string_view> may_be_missing) {
   if (report.matched.empty()) {
-    throw WeightsError(fmt::format("{} has no tensor that the model knows; its names are {}", shown(origin),
+    throw WeightsError(fmt::format("{} has no tensor with a name of the model; its names are {}", shown(origin),
                                    report.unexpected.empty() ? "none" : listed(report.unexpected)),
-                       "expected are torchvision's names (layer1.0.conv1.weight) or fastai's (0.4.0.conv1.weight)");
+                       "use torchvision's names (layer1.0.conv1.weight) or fastai's (0.4.0.conv1.weight)");
   }
   std::vector<std::string> missing;
   for (const auto* names : {&report.missing, &report.fresh}) {

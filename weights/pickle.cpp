@@ -73,7 +73,7 @@ class Machine {
         return std::move(result_);
       }
       if (!(scalar(op) || text(op) || container(op) || memo(op) || stack(op) || object(op))) {
-        fail(fmt::format("its opcode 0x{:02x} is none that PyTorch writes", static_cast<unsigned>(op)));
+        fail(fmt::format("its opcode 0x{:02x} is not one that PyTorch writes", static_cast<unsigned>(op)));
       }
     }
     fail(fmt::format("it has more than {} opcodes", kMaxOpcodes));
@@ -118,7 +118,7 @@ class Machine {
   }
 
   [[noreturn]] void refuse(std::string_view global) const {
-    throw WeightsError(fmt::format("{} wants to build {}, and only tensors and plain containers are read", shown(origin_), shown(global)),
+    throw WeightsError(fmt::format("{} would build {}, but only tensors and plain containers are supported", shown(origin_), shown(global)),
                        "save a plain state dict: torch.save(model.state_dict(), path)");
   }
 
@@ -132,7 +132,7 @@ class Machine {
   }
 
   Node* top() {
-    if (stack_.size() <= floor()) fail("it takes a value where there is none");
+    if (stack_.size() <= floor()) fail("it uses a value that does not exist");
     return stack_.back();
   }
 
@@ -280,7 +280,7 @@ class Machine {
 
   void recall(uint32_t index) {
     const auto found = memo_.find(index);
-    if (found == memo_.end()) fail(fmt::format("it recalls value {}, which it never kept", index));
+    if (found == memo_.end()) fail(fmt::format("it uses stored value {}, which it never stored", index));
     stack_.push_back(found->second);
   }
 
@@ -288,7 +288,7 @@ class Machine {
     switch (op) {
       case PROTO:
         if (const int protocol = number<uint8_t>(); protocol > 5)
-          fail(fmt::format("it is of protocol {}, and 5 is the last known", protocol));
+          fail(fmt::format("its protocol is {}, but 5 is the latest supported", protocol));
         return true;
       case FRAME: number<uint64_t>(); return true;  // only a hint for buffering
       case MARK: marks_.push_back(stack_.size()); return true;
@@ -318,7 +318,7 @@ class Machine {
       }
       case STACK_GLOBAL: {
         const auto [module, name] = pop_some<2>();
-        if (module->kind != Kind::text || name->kind != Kind::text) fail("it names a global by something else than text");
+        if (module->kind != Kind::text || name->kind != Kind::text) fail("it names a global by something other than text");
         global(module->text, name->text);
         return true;
       }
@@ -360,7 +360,7 @@ class Machine {
     const auto& given = arguments.items;
     if (callable.text == kRebuildTensor) return tensor(given);
     if (callable.text == kRebuildParameter) {
-      if (given.empty() || given[0]->kind != Kind::tensor) fail("a parameter is made of something else than a tensor");
+      if (given.empty() || given[0]->kind != Kind::tensor) fail("a parameter is made of something other than a tensor");
       return same_again(*given[0]);
     }
     if (callable.text == kOrderedDict) return ordered_dict(given);
@@ -386,7 +386,7 @@ class Machine {
 
   void encoded(const std::vector<const Node*>& given) {
     if (given.size() != 2 || given[0]->kind != Kind::text || given[1]->kind != Kind::text)
-      fail("bytes are made of something else than text");
+      fail("bytes are made of something other than text");
     push(Kind::bytes);  // a numpy number, whose value is ignored
   }
 
@@ -402,17 +402,17 @@ class Machine {
     if (given.empty()) return;
     const Kind from = given[0]->kind;
     if (given.size() != 1 || (from != Kind::list && from != Kind::tuple && from != Kind::set))
-      fail(fmt::format("{} is made of no sequence", type));
+      fail(fmt::format("{} is not made of a sequence", type));
     attach_all(made, given[0]->items);
   }
 
   void ordered_dict(const std::vector<const Node*>& given) {
     Node& made = push(Kind::dict);
     if (given.empty()) return;
-    if (given.size() != 1 || given[0]->kind != Kind::list) fail("an OrderedDict is made of something else than pairs");
+    if (given.size() != 1 || given[0]->kind != Kind::list) fail("an OrderedDict is made of something other than pairs");
     for (const Node* pair : given[0]->items) {
       if (pair->items.size() != 2 || (pair->kind != Kind::list && pair->kind != Kind::tuple))
-        fail("an OrderedDict is made of something else than pairs");
+        fail("an OrderedDict is made of something other than pairs");
       attach_all(made, pair->items);
     }
   }

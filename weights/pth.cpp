@@ -89,7 +89,7 @@ class TensorReader {
                            fmt::format("{} and others like it were stored as {} and became {}", shown(name), wanted, name_of(type.dtype)));
       return type;
     }
-    fail(name, fmt::format("is a {}, and float, double, half, bfloat16, integer and bool ones are read", wanted));
+    fail(name, fmt::format("is a {}, but only float, double, half, bfloat16, integer and bool are read", wanted));
   }
 
   Shape shape_of(std::string_view name, const Node& sizes) const {
@@ -185,9 +185,8 @@ std::string label(const Node& key) { return key.kind == Kind::text ? shown(key.t
 const Node& obvious_state_dict(const Node& root, const PthArchive& archive) {
   constexpr std::string_view kUsualNames[] = {"state_dict", "model_state_dict", "model"};
   if (root.kind != Kind::dict) {
-    throw WeightsError(
-        fmt::format("{} holds {} where a dict of named tensors is expected", shown(archive.origin()), pickle::name_of(root.kind)),
-        "in Python: torch.save(model.state_dict(), path)");
+    throw WeightsError(fmt::format("{} contains {}, expected a dict of named tensors", shown(archive.origin()), pickle::name_of(root.kind)),
+                       "in Python: torch.save(model.state_dict(), path)");
   }
   std::vector<std::pair<const Node*, const Node*>> nested;
   for (size_t i = 0; i < root.items.size(); i += 2) {
@@ -203,9 +202,9 @@ const Node& obvious_state_dict(const Node& root, const PthArchive& archive) {
   if (nested.size() == 1) return *nested[0].second;
   std::string choice;
   for (const auto& [key, dict] : nested) choice += (choice.empty() ? ": " : ", ") + label(*key);
-  throw WeightsError(fmt::format("{} holds {} dicts of tensors{}, and none of the usual names", shown(archive.origin()), nested.size(),
+  throw WeightsError(fmt::format("{} contains {} dicts of tensors{}, but none with a usual name", shown(archive.origin()), nested.size(),
                                  choice.substr(0, 200)),
-                     "save the one that is meant by itself: torch.save(model.state_dict(), path)");
+                     "save only the intended one: torch.save(model.state_dict(), path)");
 }
 
 void note_passed_over(StateDict& state, const Node& dict, const Node* taken) {
@@ -215,12 +214,12 @@ void note_passed_over(StateDict& state, const Node& dict, const Node* taken) {
     const Node& value = *dict.items[i + 1];
     if (&value == taken || (taken == nullptr && value.kind == Kind::tensor)) continue;
     if (state.notes.size() < kMostNotes) {
-      state.notes.push_back(fmt::format("{} is {} and was passed over", label(*dict.items[i]), pickle::name_of(value.kind)));
+      state.notes.push_back(fmt::format("{} is {} and was skipped", label(*dict.items[i]), pickle::name_of(value.kind)));
     } else {
       ++more;
     }
   }
-  if (more > 0) state.notes.push_back(fmt::format("and {} more like that", more));
+  if (more > 0) state.notes.push_back(fmt::format("and {} more like this", more));
 }
 
 }  // namespace
@@ -240,7 +239,7 @@ StateDict read_pth(const std::filesystem::path& path) {
     if (value.kind != Kind::tensor) continue;
     if (key.kind != Kind::text) {
       throw WeightsError(
-          fmt::format("{} files a tensor under {} and not under a name", shown(archive.origin()), pickle::name_of(key.kind)));
+          fmt::format("{} has a tensor under the key {}, which is not a name", shown(archive.origin()), pickle::name_of(key.kind)));
     }
     state.add(key.text, reader.read(key.text, value));
   }

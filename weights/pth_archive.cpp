@@ -33,11 +33,11 @@ void PthArchive::fail(std::string_view why, std::string_view hint) const {
 PthArchive::PthArchive(const std::filesystem::path& path) : origin_(path.string()), file_size_(readable_size(path)) {
   const std::string start = first_bytes(path, kLegacyStart.size());
   if (start == kLegacyStart) {
-    fail("is in the form that torch.save wrote before PyTorch 1.6, which is not read",
+    fail("is in the format of torch.save before PyTorch 1.6, which is not supported",
          "save it again: python3 -c \"import torch; torch.save(torch.load('OLD.pth', map_location='cpu', weights_only=True), 'NEW.pth')\"");
   }
   if (start.starts_with('\x80'))
-    fail("is a bare Python pickle, which is not read", "save the weights with torch.save(model.state_dict(), path)");
+    fail("is a plain Python pickle, which is not supported", "save the weights with torch.save(model.state_dict(), path)");
   int code = 0;
   zip_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
   if (zip_ == nullptr) {
@@ -56,7 +56,7 @@ PthArchive::PthArchive(const std::filesystem::path& path) : origin_(path.string(
     const FileBytes order = read("byteorder");
     const std::string_view text(reinterpret_cast<const char*>(order.data.get()), order.size);
     if (text != "little")
-      fail(fmt::format("was written with {} byte order, and only 'little' is read", shown(text)),
+      fail(fmt::format("was written with {} byte order, but only 'little' is supported", shown(text)),
            "save it again on a little-endian machine");
   }
 }
@@ -70,13 +70,13 @@ void PthArchive::find_folder() {
     if (!name.ends_with(kPickleEntry)) continue;
     const std::string_view folder = name.substr(0, name.size() - kPickleEntry.size());
     if (!folder.empty() && folder.find('/') != folder.size() - 1) continue;
-    if (found) fail("is a zip with two data.pkl, and torch.save writes one");
+    if (found) fail("is a zip with two data.pkl, but torch.save writes one");
     found = true;
     folder_ = folder;
   }
   if (!found) {
-    fail(fmt::format("is a zip of {} entries without data.pkl, so no weights file", entries),
-         "pictures are given as `data`, weights as `weights`");
+    fail(fmt::format("is a zip of {} entries without data.pkl, so it is not a weights file", entries),
+         "give pictures as `data`, weights as `weights`");
   }
 }
 

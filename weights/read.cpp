@@ -15,7 +15,7 @@ constexpr size_t kHeaderAt = 8;  // where a safetensors file's JSON begins
 
 /// Guesses what a file is that has no weights: most often a download of something else.
 std::string_view guess(std::string_view start) {
-  if (start.starts_with("<")) return "it looks like a web page: was the download's address right, or did it want a login?";
+  if (start.starts_with("<")) return "it looks like a web page: was the download's address right, or does it need a login?";
   if (start.starts_with("version https://git-lfs")) return "it is a Git LFS pointer: run `git lfs pull` to fetch the file itself";
   if (start.starts_with("GGUF")) return "it is a GGUF file, which this program does not read";
   if (start.starts_with("\x89HDF")) return "it is an HDF5 (Keras) file, which this program does not read";

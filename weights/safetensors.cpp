@@ -35,7 +35,7 @@ void check_offsets(const SafetensorsHeader& header, size_t data_size, std::strin
   uint64_t position = 0;
   for (const auto* entry : in_order) {
     if (entry->begin != position || entry->end < entry->begin) {
-      throw WeightsError(fmt::format("{}: tensor {} takes bytes {} to {} of the data, where byte {} is the next free one", shown(origin),
+      throw WeightsError(fmt::format("{}: tensor {} uses bytes {} to {} of the data, but byte {} is the next free one", shown(origin),
                                      shown(entry->name), entry->begin, entry->end, position),
                          "tensors must follow each other without overlaps or holes");
     }
@@ -48,8 +48,8 @@ void check_offsets(const SafetensorsHeader& header, size_t data_size, std::strin
     position = entry->end;
   }
   if (position != data_size) {
-    throw WeightsError(fmt::format("{}: the header tells of {} bytes of data and the file has {}", shown(origin), position, data_size),
-                       "was its download or its copy cut off?");
+    throw WeightsError(fmt::format("{}: the header announces {} bytes of data, but the file has {}", shown(origin), position, data_size),
+                       "was its download or copy interrupted?");
   }
 }
 
@@ -61,7 +61,7 @@ StateDict parse(const FileBytes& file, std::string_view origin) {
   if (length > kMaxHeaderBytes || length > file.size - kLengthBytes) {
     throw WeightsError(fmt::format("{} says that its header has {} bytes; the file has {} and a header at most {}", shown(origin), length,
                                    file.size, kMaxHeaderBytes),
-                       "is it a safetensors file, and was it copied whole?");
+                       "is it a safetensors file, and was it copied completely?");
   }
   const auto* text = reinterpret_cast<const char*>(file.data.get() + kLengthBytes);
   SafetensorsHeader header = parse_safetensors_header({text, static_cast<size_t>(length)}, origin);
@@ -85,7 +85,7 @@ std::string quoted(std::string_view text, std::string_view what) {
   try {
     return nlohmann::json(text).dump();
   } catch (const nlohmann::json::exception&) {
-    throw WeightsError(fmt::format("{} {} is not UTF-8, and safetensors can hold nothing else", what, shown(text)));
+    throw WeightsError(fmt::format("{} {} is not UTF-8, but safetensors allows nothing else", what, shown(text)));
   }
 }
 
@@ -115,8 +115,7 @@ std::string header_text(const StateDict& state, const std::vector<const StateDic
   }
   for (const auto& entry : state) {
     const auto& [name, array] = entry;
-    if (name == kMetadataKey)
-      throw WeightsError(fmt::format("a tensor cannot be named '{}': safetensors keeps that name for itself", name));
+    if (name == kMetadataKey) throw WeightsError(fmt::format("a tensor cannot be named '{}': safetensors reserves that name", name));
     text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", next(), quoted(name, "the name"),
                         safetensors_name(array.dtype()), fmt::join(array.shape(), ","), begin[&entry], begin[&entry] + array.size_bytes());
   }
@@ -139,7 +138,7 @@ void write_safetensors(const std::filesystem::path& path, const StateDict& state
   const auto data_order = order_of_data(state);
   const std::string header = header_text(state, data_order);
   if (header.size() > kMaxHeaderBytes) {
-    throw WeightsError(fmt::format("the header would have {} bytes, and safetensors allows {}", header.size(), kMaxHeaderBytes));
+    throw WeightsError(fmt::format("the header would have {} bytes, but safetensors allows {}", header.size(), kMaxHeaderBytes));
   }
   write_atomically(path, [&](std::ostream& out) {
     out << u64_bytes(header.size()) << header;

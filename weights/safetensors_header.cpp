@@ -101,14 +101,14 @@ class HeaderReader : public nlohmann::json::json_sax_t {
   }
 
   bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) override {
-    fail(fmt::format("the header is no JSON from its byte {} on", position));
+    fail(fmt::format("the header is not JSON from byte {} on", position));
   }
 
  private:
   enum class Place { kStart, kNames, kMetadata, kTensor, kShape, kOffsets, kEnd };
 
   [[noreturn]] void fail(std::string_view why) const {
-    throw WeightsError(fmt::format("{} is no safetensors file that can be read: {}", shown(origin_), why));
+    throw WeightsError(fmt::format("{} is not a readable safetensors file: {}", shown(origin_), why));
   }
 
   [[noreturn]] bool refuse(std::string_view what) const { fail(fmt::format("its header has {} where {} is expected", what, expected())); }

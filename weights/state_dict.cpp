@@ -20,7 +20,7 @@ Array::Array(DType dtype, const Shape& shape, std::shared_ptr<const std::byte> d
 
 Array Array::copy_of(DType dtype, const Shape& shape, std::span<const std::byte> bytes) {
   if (bytes.size() != static_cast<size_t>(shape.numel()) * size_of(dtype)) {
-    throw ShapeError(fmt::format("an array {} of {} wants {} bytes and got {}", to_string(shape), name_of(dtype),
+    throw ShapeError(fmt::format("an array {} of {}: expected {} bytes, got {}", to_string(shape), name_of(dtype),
                                  static_cast<size_t>(shape.numel()) * size_of(dtype), bytes.size()));
   }
   const auto data = allocate_bytes(bytes.size());
@@ -29,7 +29,7 @@ Array Array::copy_of(DType dtype, const Shape& shape, std::span<const std::byte>
 }
 
 void Array::throw_wrong_type(DType wanted) const {
-  throw WeightsError(fmt::format("an array {} is {} and was asked for as {}", to_string(shape_), name_of(dtype_), name_of(wanted)),
+  throw WeightsError(fmt::format("an array {} is {} but was requested as {}", to_string(shape_), name_of(dtype_), name_of(wanted)),
                      "to_f32 converts whatever is stored");
 }
 

@@ -125,7 +125,7 @@ TEST(BadModel, HintsNameTheFlagsOfTheCommandThatWasGiven) {
   ASSERT_EQ(run({"scenes", "--out", folder / "photos.zip", "--per-class", "1", "--size", "16"}).code, 0);
   draw_photos(folder / "photos", {"sea", "street"}, 10);
   expect_failure(run({"train", "--data", folder / "photos", "--weights", folder / "photos.zip", "--out", folder / "out"}), 1,
-                 {"pictures are given as --data, weights as --weights"});
+                 {"give pictures as --data, weights as --weights"});
   expect_failure(run({"predict", folder / "photos.zip", folder / "photos/sea/0.png"}), 1,
                  {"as `mirilla train --data`, weights as `mirilla train --weights`"});
 }

@@ -119,7 +119,7 @@ TEST_F(NonFinite, WeightsAreRefusedByEveryCommandThatReadsThem) {
       training({"--init-head", file_of(broken()[9]), "--out", out})};
   for (const auto& command : commands) {
     const Json document =
-        expect_refusal(command, {"holds weights that no network can compute with", "values is NaN)", "--allow-nonfinite"});
+        expect_refusal(command, {"contains weights that no network can compute with", "values is NaN)", "--allow-nonfinite"});
     EXPECT_EQ(document["tensors"].size(), 1u) << document;
     EXPECT_EQ(document["tensors"][0]["nan"], 1) << document;
   }

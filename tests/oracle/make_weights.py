@@ -127,14 +127,14 @@ def write_zip(name, pickle, storage=struct.pack("<8f", *range(8)), byteorder=b"l
 def bad_pickles():
     """Yields (file, pickle, a part of the sentence)."""
     call = text("echo harm") + b"\x85R"
-    system = "wants to build 'os.system', and only tensors and plain containers are read"
+    system = "would build 'os.system', but only tensors and plain containers are supported"
     yield "os_system_global.pth", state(glob("os", "system") + call), system
     yield "os_system_stack_global.pth", b"\x80\x04}" + text("w") + text("os") + text("system") + b"\x93" + call + b"s.", system
     yield "os_system_inst.pth", state(b"(" + text("echo harm") + b"ios\nsystem\n"), system
-    yield "eval.pth", state(glob("builtins", "eval") + call), "wants to build 'builtins.eval'"
-    yield "getattr_of_torch.pth", state(glob("torch", "load") + call), "wants to build 'torch.load'"
-    yield "newobj.pth", state(glob("subprocess", "Popen") + b")\x81"), "wants to build 'subprocess.Popen'"
-    yield "storage_called.pth", state(glob("torch", "FloatStorage") + integer(10) + b"\x85R"), "wants to build 'torch.FloatStorage'"
+    yield "eval.pth", state(glob("builtins", "eval") + call), "would build 'builtins.eval'"
+    yield "getattr_of_torch.pth", state(glob("torch", "load") + call), "would build 'torch.load'"
+    yield "newobj.pth", state(glob("subprocess", "Popen") + b")\x81"), "would build 'subprocess.Popen'"
+    yield "storage_called.pth", state(glob("torch", "FloatStorage") + integer(10) + b"\x85R"), "would build 'torch.FloatStorage'"
     yield "build_on_tensor.pth", state(tensor(8, 0, [8], [1]) + b"}b"), "sets attributes of a tensor"
     yield "deep.pth", state(b"]" * 5000 + b"a" * 4999), "nests deeper"
     yield "huge_sizes.pth", state(tensor(8, 0, [2**40, 2**40], [2**40, 1])), "a product that fits"
@@ -152,12 +152,12 @@ def bad_pickles():
     yield "big_integer_size.pth", state(tensor(8, 0, [2**70], [1])), "a number among its sizes"
     yield "complex.pth", state(tensor(4, 0, [4], [1], "ComplexFloatStorage")), "is a torch.ComplexFloatStorage"
     yield "no_such_storage.pth", state(tensor(8, 0, [8], [1], key="../../etc/passwd")), "has no entry"
-    yield "underflow.pth", b"\x80\x02s.", "takes a value where there is none"
-    yield "unknown_memo.pth", b"\x80\x02h\x07.", "recalls value 7"
+    yield "underflow.pth", b"\x80\x02s.", "uses a value that does not exist"
+    yield "unknown_memo.pth", b"\x80\x02h\x07.", "uses stored value 7"
     yield "unknown_opcode.pth", b"\x80\x02\xff.", "opcode 0xff"
     yield "odd_dict.pth", b"\x80\x02}(" + text("w") + b"u.", "a key without a value"
-    yield "list.pth", b"\x80\x02].", "holds a list where a dict of named tensors is expected"
-    yield "no_tensors.pth", b"\x80\x02}" + text("epoch") + integer(3) + b"s.", "holds 0 dicts of tensors"
+    yield "list.pth", b"\x80\x02].", "contains a list, expected a dict of named tensors"
+    yield "no_tensors.pth", b"\x80\x02}" + text("epoch") + integer(3) + b"s.", "contains 0 dicts of tensors"
     yield "cut_pickle.pth", state(tensor(8, 0, [8], [1]))[:-30], "ends in the middle"
 
 
@@ -174,14 +174,14 @@ def write_refused(refused):
     refused["bomb.pth"] = "more than its size justifies"
     two = b"\x80\x02}(" + b"".join(text(n) + b"}" + text("w") + tensor(8, 0, [8], [1]) + b"s" for n in ("generator", "critic")) + b"u."
     write_zip("two_models.pth", two)
-    refused["two_models.pth"] = "holds 2 dicts of tensors: 'generator', 'critic'"
+    refused["two_models.pth"] = "contains 2 dicts of tensors: 'generator', 'critic'"
     with zipfile.ZipFile(HERE / "pictures.zip", "w") as z:
         z.writestr(zipfile.ZipInfo("train/sea/1.jpg"), b"no picture")
     refused["pictures.zip"] = "without data.pkl"
     torch.save({"w": some(2)}, HERE / "legacy.pth", _use_new_zipfile_serialization=False)
     refused["legacy.pth"] = "before PyTorch 1.6"
     torch.save(torch.nn.Linear(2, 2), HERE / "whole_model.pth")
-    refused["whole_model.pth"] = "wants to build 'torch.nn.modules.linear.Linear'"
+    refused["whole_model.pth"] = "would build 'torch.nn.modules.linear.Linear'"
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), HERE / "scripted.pth")
     refused["scripted.pth"] = "TorchScript"
 

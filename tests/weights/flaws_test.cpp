@@ -86,7 +86,7 @@ TEST(Flaws, AreToldUnderTheFilesNamesTheFirstOfThemAndHowMany) {
             "module.t1 (1 of 3 values is NaN, 1 is infinite), module.t2 (1 of 3 values is NaN, 1 is infinite), "
             "module.t3 (1 of 3 values is NaN, 1 is infinite), and 1 more tensor");
   const FlawedWeights error("weights.pth", flaws);
-  EXPECT_TRUE(error.message().starts_with("'weights.pth' holds weights that no network can compute with: module.t1 (1 of 3"));
+  EXPECT_TRUE(error.message().starts_with("'weights.pth' contains weights that no network can compute with: module.t1 (1 of 3"));
   EXPECT_EQ(error.message().find("--"), std::string::npos) << "options are the program's";
   report.matched.erase(report.matched.begin() + 1, report.matched.end());
   EXPECT_TRUE(flaws_of(report, state).empty()) << "what the model does not take does not count";

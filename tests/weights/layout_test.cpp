@@ -58,7 +58,7 @@ TEST(LayoutOfOtherRanks, StaysAndSharesItsBytes) {
 TEST(LayoutErrors, NameTheShapes) {
   const Array linear = Array::from<float>({2, 2}, std::array{1.0f, 2.0f, 3.0f, 4.0f});
   EXPECT_EQ(sentence_of<ShapeError>([&] { permute_linear_after_flatten(linear, 2, 3, 5); }),
-            "a linear layer behind a flatten of (2,3,5) pictures wants weights (out,30) and has (2,2)");
+            "a linear layer after a flatten of (2,3,5) pictures: expected weights (out,30), got (2,2)");
   std::vector<float> target(3);
   EXPECT_EQ(sentence_of<ShapeError>([&] {
               oihw_to_krsc<float>(linear.values<float>(), target, {1, 2, 2, 1});
@@ -71,9 +71,9 @@ TEST(ArrayValues, ConvertToF32AndRefuseAnotherType) {
   const Array half = Array::copy_of(DType::f16, {3}, std::as_bytes(std::span(halves)));
   EXPECT_EQ(to_f32(half), (std::vector<float>{1.0f, -2.0f, INFINITY}));
   EXPECT_EQ(to_f32(Array::from<int64_t>({2}, std::array<int64_t, 2>{-3, 16777217})), (std::vector<float>{-3.0f, 16777216.0f}));
-  EXPECT_EQ(sentence_of([&] { half.values<float>(); }), "an array (3) is f16 and was asked for as f32");
+  EXPECT_EQ(sentence_of([&] { half.values<float>(); }), "an array (3) is f16 but was requested as f32");
   EXPECT_EQ(sentence_of<ShapeError>([&] { Array::copy_of(DType::f32, {3}, std::as_bytes(std::span(halves))); }),
-            "an array (3) of f32 wants 12 bytes and got 6");
+            "an array (3) of f32: expected 12 bytes, got 6");
 }
 
 }  // namespace

@@ -133,7 +133,7 @@ TEST(Match, AFileOfAnotherKindOfModelIsNamedByItsNames) {
   const Report report = match(kBodyAndHead, file({{"encoder.weight", {1}}}));
   const std::string_view head[] = {"head."};
   EXPECT_EQ(sentence_of([&] { require_fit(report, "x.pth", head); }),
-            "'x.pth' has no tensor that the model knows; its names are encoder.weight");
+            "'x.pth' has no tensor with a name of the model; its names are encoder.weight");
 }
 
 }  // namespace

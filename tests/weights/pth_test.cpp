@@ -31,10 +31,10 @@ TEST(Pth, TensorsOfOneStorageShareItsBytes) {
 
 TEST(Pth, SaysWhatItPassedOver) {
   const StateDict state = read_pth(oracle("nested.pth"));
-  const std::vector<std::string> expected = {"'epoch' is a number and was passed over", "'optimizer' is a dict and was passed over",
-                                             "'best' is a number and was passed over",  "'classes' is a set and was passed over",
-                                             "'seed' is a number and was passed over",  "'name' is a text and was passed over",
-                                             "'none' is None and was passed over"};
+  const std::vector<std::string> expected = {"'epoch' is a number and was skipped", "'optimizer' is a dict and was skipped",
+                                             "'best' is a number and was skipped",  "'classes' is a set and was skipped",
+                                             "'seed' is a number and was skipped",  "'name' is a text and was skipped",
+                                             "'none' is None and was skipped"};
   EXPECT_EQ(state.notes, expected);
 }
 
@@ -61,7 +61,7 @@ TEST(Pth, NamesTheGlobalAndHintsAtAPlainStateDict) {
     read_pth(oracle("os_system_global.pth"));
     FAIL() << "read";
   } catch (const WeightsError& error) {
-    EXPECT_EQ(error.message(), fmt::format("'{}' wants to build 'os.system', and only tensors and plain containers are read",
+    EXPECT_EQ(error.message(), fmt::format("'{}' would build 'os.system', but only tensors and plain containers are supported",
                                            oracle("os_system_global.pth").string()));
     EXPECT_EQ(error.hint(), "save a plain state dict: torch.save(model.state_dict(), path)");
   }

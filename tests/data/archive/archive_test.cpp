@@ -246,7 +246,8 @@ TEST(BadArchive, LockedFilesAreNamedOnceForAll) {
 
 TEST(BadArchive, APackingThatIsNotKnownIsNamed) {
   constexpr ZipMaker::Says kDeflate64{.method = 9};
-  EXPECT_NE(refusal(ZipMaker().add("a/1.jpg", text("one"), kDeflate64).bytes(), "z.zip").find("compressed with Deflate64"), std::string::npos);
+  EXPECT_NE(refusal(ZipMaker().add("a/1.jpg", text("one"), kDeflate64).bytes(), "z.zip").find("compressed with Deflate64"),
+            std::string::npos);
   const auto source = open_source(ZipMaker().add("a/1.jpg", text("one"), kDeflate64).add("b/2.jpg", text("two")).bytes(), "z.zip");
   EXPECT_EQ(test::sentence_of<DataError>([&] { source->read("a/1.jpg"); }),
             "z.zip: a/1.jpg cannot be read: it is compressed by a method that is not supported here");
