@@ -99,7 +99,7 @@ std::vector<std::vector<double>> mean_gradients(Module& model, const Tensor& pic
 }
 
 void check_count(std::string_view what, int64_t count) {
-  if (count < 1) throw UsageError(fmt::format("{} wants at least 1 and got {}", what, count));
+  if (count < 1) throw UsageError(fmt::format("{}: expected at least 1, got {}", what, count));
 }
 
 }  // namespace
@@ -135,7 +135,7 @@ std::vector<Attribution> integrated_gradients(Module& model, const Tensor& pictu
   const size_t numel = static_cast<size_t>(pictures.numel()) / all.size();
   const std::vector<double> baseline = options.baseline ? options.baseline.to_doubles() : std::vector<double>(numel, 0.0);
   if (baseline.size() != numel)
-    throw ShapeError(fmt::format("the baseline of integrated gradients must be a picture like those of {} and is {}",
+    throw ShapeError(fmt::format("the baseline of integrated gradients: expected a picture like those of {}, got {}",
                                  to_string(pictures.shape()), to_string(options.baseline.shape())));
   const auto means = mean_gradients(model, pictures, all, options.steps, options.batch, [&](size_t, int64_t step, std::span<double> x) {
     const double along = (static_cast<double>(step) + 0.5) / static_cast<double>(options.steps);
@@ -150,7 +150,7 @@ std::vector<Attribution> integrated_gradients(Module& model, const Tensor& pictu
 std::vector<Attribution> smoothgrad(Module& model, const Tensor& pictures, std::span<const Target> targets,
                                     const SmoothGradOptions& options) {
   check_count("the number of samples of SmoothGrad", options.samples);
-  if (!(options.level >= 0)) throw UsageError(fmt::format("the noise of SmoothGrad wants a level from 0 on and got {}", options.level));
+  if (!(options.level >= 0)) throw UsageError(fmt::format("the noise of SmoothGrad: expected a level of 0 or more, got {}", options.level));
   const EvaluationMode mode(model);
   std::vector<Attribution> all = begin(model, pictures, targets, 3);
   const std::vector<double> values = pictures.to_doubles();
@@ -187,7 +187,7 @@ Squares squares_of(const Tensor& pictures, const OcclusionOptions& options) {
   const int window = options.window == 0 ? std::max(1, shorter / 4) : options.window;
   const int stride = options.stride == 0 ? std::max(1, window / 2) : options.stride;
   if (window < 1 || window > shorter || stride < 1)
-    throw UsageError(fmt::format("occlusion wants a window from 1 to {} pixels and a stride from 1 on, and got {} and {}", shorter,
+    throw UsageError(fmt::format("occlusion: expected a window from 1 to {} pixels and a stride of 1 or more, got {} and {}", shorter,
                                  options.window, options.stride));
   return {window, starts(height, window, stride), starts(width, window, stride)};
 }
@@ -242,7 +242,7 @@ std::vector<Attribution> occlusion(Module& model, const Tensor& pictures, std::s
 
 data::Picture signed_picture(const Attribution& attribution) {
   constexpr double kSpread = 0.1, kGrey = 0.5;
-  if (attribution.channels != 3) throw UsageError("a picture of an attribution wants three channels; occlusion has one");
+  if (attribution.channels != 3) throw UsageError("a picture of an attribution needs three channels; occlusion has one");
   const std::vector<float>& values = attribution.values;
   const auto n = static_cast<double>(values.size());
   double mean = 0, variance = 0;

@@ -39,8 +39,8 @@ constexpr std::array<Method, 9> kMethods = {{{.name = "gradcam", .on_device = tr
 const Method& method_called(std::string_view name) {
   const auto found = std::find_if(kMethods.begin(), kMethods.end(), [&](const Method& method) { return method.name == name; });
   if (found == kMethods.end())
-    throw UsageError(fmt::format("no class activation map is called '{}'", name),
-                     fmt::format("there are {}", fmt::join(cam_methods(), ", ")));
+    throw UsageError(fmt::format("there is no class activation map '{}'", name),
+                     fmt::format("available are {}", fmt::join(cam_methods(), ", ")));
   return *found;
 }
 
@@ -58,7 +58,7 @@ struct Pass {
 
 void check_layer(const Watch& watch, const Tensor& activation) {
   if (activation.shape().rank() != 4 || activation.size(1) * activation.size(2) <= 1)
-    throw Error(fmt::format("a map needs a layer that still has places, and '{}' gives {}", watch.name(), to_string(activation.shape())),
+    throw Error(fmt::format("a map needs a layer with several places, but '{}' gives {}", watch.name(), to_string(activation.shape())),
                 "layer4 and layer3 are the usual ones");
 }
 

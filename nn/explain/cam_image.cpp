@@ -19,7 +19,7 @@ std::vector<float> scaled_map(std::span<const float> map, CamStyle style) {
 }
 
 CamMap fused_map(std::span<const CamMap> maps, Fuse fuse, CamStyle style, int height, int width) {
-  if (maps.empty()) throw UsageError("maps of several layers were to become one, and there is none");
+  if (maps.empty()) throw UsageError("combining the maps of several layers needs at least one, got none");
   CamMap fused{.layer = {}, .height = height, .width = width, .values = {}};
   for (const CamMap& map : maps) {
     const std::vector<float> scaled = scaled_map(map.values, style);

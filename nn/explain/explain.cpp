@@ -44,7 +44,7 @@ std::span<const std::string> explanation_methods() {
 bool is_cam(std::string_view method) {
   const auto all = explanation_methods();
   if (std::find(all.begin(), all.end(), method) == all.end())
-    throw UsageError(fmt::format("no method is called '{}'", method), fmt::format("there are {}", fmt::join(all, ", ")));
+    throw UsageError(fmt::format("there is no method '{}'", method), fmt::format("available are {}", fmt::join(all, ", ")));
   return std::find(cam_methods().begin(), cam_methods().end(), method) != cam_methods().end();
 }
 

@@ -75,12 +75,12 @@ class Sheets {
 };
 
 void check(const SheetOptions& options) {
-  if (options.batch_size < 1 || options.per_sheet < 1) throw UsageError("a batch and a sheet of at least one picture were expected");
+  if (options.batch_size < 1 || options.per_sheet < 1) throw UsageError("expected a batch and a sheet of at least one picture");
   if (options.explain.targets.size() > 1)
-    throw UsageError(fmt::format("one class for all pictures was expected and {} came", options.explain.targets.size()));
+    throw UsageError(fmt::format("expected one class for all pictures, got {}", options.explain.targets.size()));
   if (options.film && !is_cam(options.explain.method))
-    throw UsageError(fmt::format("a film strip wants a map for each layer, and '{}' explains pixels", options.explain.method),
-                     "gradcam and the other class activation maps have one");
+    throw UsageError(fmt::format("a film strip needs a method with a map for each layer, but '{}' explains pixels", options.explain.method),
+                     "use gradcam or another class activation map");
 }
 
 std::vector<Explanation> explained(Module& model, std::span<const data::Picture> pictures, std::span<const std::filesystem::path> names,
@@ -126,8 +126,8 @@ std::vector<std::string> film_layers(Module& model) {
   std::vector<std::string> layers;
   collect_film(model, "", layers);
   if (layers.empty())
-    throw UsageError(fmt::format("a film strip needs to know the main path of a network, and a {} does not say it", model.kind()),
-                     "name layers instead, or give it a rest_after");
+    throw UsageError(fmt::format("a film strip needs the main path of the network, but a {} does not define it", model.kind()),
+                     "name layers instead, or override rest_after");
   return layers;
 }
 

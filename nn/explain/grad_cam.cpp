@@ -23,10 +23,10 @@ GradCam grad_cam(Module& model, const Tensor& picture, const std::vector<std::st
 
 std::string note_on(std::string_view layer, float low, float high, CamStyle style) {
   if (low == 0 && high == 0)
-    return fmt::format("the map at '{}' is zero everywhere: the answer does not depend on what this layer found", layer);
+    return fmt::format("the map at '{}' is zero everywhere: the prediction does not depend on this layer's output", layer);
   if (style == CamStyle::paper && high <= 0)
-    return fmt::format("the map at '{}' is negative everywhere, so zero in this style: all that this layer found speaks against the class",
-                       layer);
+    return fmt::format(
+        "the map at '{}' is negative everywhere, so it is zero in this style: this layer has only evidence against the class", layer);
   return {};
 }
 

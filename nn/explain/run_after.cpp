@@ -33,8 +33,8 @@ std::vector<Module::Rest> rests_after(Module& model, std::string_view path) {
 std::vector<Module::Rest> rests_or_throw(Module& model, std::string_view path) {
   std::vector<Module::Rest> rests = rests_after(model, path);
   if (!rests.empty()) return rests;
-  throw UsageError(fmt::format("the network cannot go on from '{}' alone: a shortcut goes around it, or it has no places", path),
-                   "layers on the network's main path are where it can: of a ResNet layer4, layer3 and blocks such as layer3.0");
+  throw UsageError(fmt::format("the network cannot continue from '{}' alone: a shortcut goes around it, or it has no places", path),
+                   "use a layer on the network's main path: in a ResNet layer4, layer3 and blocks such as layer3.0");
 }
 
 }  // namespace

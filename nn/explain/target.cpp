@@ -12,7 +12,7 @@ namespace {
 void check_classes(const Target& target, int64_t classes) {
   for (const Target::Term& term : target.terms)
     if (term.index < 0 || term.index >= classes)
-      throw UsageError(fmt::format("the model has the classes 0 to {} and class {} was asked for", classes - 1, term.index));
+      throw UsageError(fmt::format("expected a class from 0 to {}, got {}", classes - 1, term.index));
 }
 
 }  // namespace
@@ -26,7 +26,7 @@ double score_of(const Target& target, std::span<const double> logits) {
 std::vector<Target> targets_of(std::span<const Target> wanted, std::span<const double> logits, int64_t pictures) {
   const auto n = static_cast<size_t>(pictures);
   if (wanted.size() > 1 && wanted.size() != n)
-    throw UsageError(fmt::format("{} pictures want one target each, or one for all, and {} targets came", pictures, wanted.size()));
+    throw UsageError(fmt::format("{} pictures: expected one target for each, or one for all, got {}", pictures, wanted.size()));
   const size_t classes = logits.size() / n;
   std::vector<Target> targets;
   for (size_t i = 0; i < n; ++i) {

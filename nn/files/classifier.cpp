@@ -10,7 +10,7 @@ namespace mirilla::nn {
 namespace {
 
 void check(const std::vector<std::string>& classes) {
-  if (classes.size() < 2) throw UsageError(fmt::format("a classifier of at least two classes was expected and {} came", classes.size()));
+  if (classes.size() < 2) throw UsageError(fmt::format("a classifier needs at least two classes, got {}", classes.size()));
 }
 
 }  // namespace

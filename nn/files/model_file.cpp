@@ -41,8 +41,8 @@ const weights::Array* find_as(const weights::StateDict& state, const std::vector
 std::string arch_of(const std::vector<std::string>& names, std::string_view origin) {
   const std::set<std::string> known(names.begin(), names.end());
   if (!known.contains("conv1.weight") || !known.contains("layer1.0.conv1.weight"))
-    throw WeightsError(fmt::format("{} holds no ResNet: it has no conv1.weight or no layer1.0.conv1.weight", origin),
-                       "torchvision's names were expected, or fastai's 0.0.weight and so on");
+    throw WeightsError(fmt::format("{} contains no ResNet: it has no conv1.weight or no layer1.0.conv1.weight", origin),
+                       "use torchvision's names, or fastai's such as 0.0.weight");
   const bool bottleneck = known.contains("layer1.0.conv3.weight");
   std::array<int, 4> blocks{};
   for (size_t layer = 0; layer < blocks.size(); ++layer)
@@ -52,9 +52,9 @@ std::string arch_of(const std::vector<std::string>& names, std::string_view orig
     if (one.bottleneck == bottleneck && one.blocks == blocks) return std::string(one.name);
     all += fmt::format("{}{} ({})", all.empty() ? "" : ", ", one.name, fmt::join(one.blocks, ", "));
   }
-  throw WeightsError(fmt::format("{} holds a ResNet with {} blocks, {} ones, which is none that is known here", origin,
+  throw WeightsError(fmt::format("{} contains a ResNet with {} blocks, {} ones, which is not a supported one", origin,
                                  fmt::join(blocks, ", "), bottleneck ? "bottleneck" : "basic"),
-                     fmt::format("known are {}", all));
+                     fmt::format("supported are {}", all));
 }
 
 Anatomy anatomy_of(const weights::StateDict& state, std::string_view origin) {
@@ -66,11 +66,11 @@ Anatomy anatomy_of(const weights::StateDict& state, std::string_view origin) {
     anatomy.head = Head::torchvision;
   }
   if (!classifier)
-    throw WeightsError(fmt::format("{} holds a body without a classifier: it has neither fc.weight nor head.8.weight", origin),
+    throw WeightsError(fmt::format("{} contains a body without a classifier: it has neither fc.weight nor head.8.weight", origin),
                        "training can start from it as `weights`; predicting needs a trained model");
   if (classifier->shape().rank() != 2 || classifier->shape()[0] < 1 || classifier->shape()[0] > 1'000'000)
     throw WeightsError(
-        fmt::format("{} has a classifier of shape {}, where (classes, features) was expected", origin, to_string(classifier->shape())));
+        fmt::format("{} has a classifier of shape {}, expected (classes, features)", origin, to_string(classifier->shape())));
   anatomy.classes = static_cast<int>(classifier->shape()[0]);
   return anatomy;
 }
@@ -79,12 +79,11 @@ Anatomy anatomy_of(const weights::StateDict& state, std::string_view origin) {
 nlohmann::json metadata_json(const weights::StateDict& state, const std::string& key, std::string_view origin, std::string_view wanted,
                              bool (*right)(const nlohmann::json&)) {
   const auto found = state.metadata.find(key);
-  if (found == state.metadata.end()) throw WeightsError(fmt::format("{} says it is a mirilla model, but not its '{}'", origin, key));
+  if (found == state.metadata.end()) throw WeightsError(fmt::format("{} says that it is a mirilla model, but lacks its '{}'", origin, key));
   nlohmann::json value = nlohmann::json::parse(found->second, nullptr, false);
   if (!right(value))
-    throw WeightsError(
-        fmt::format("{} says that its '{}' is {}, where {} was expected", origin, key, weights::shown(found->second), wanted),
-        "was the file changed by another program?");
+    throw WeightsError(fmt::format("{} says that its '{}' is {}, expected {}", origin, key, weights::shown(found->second), wanted),
+                       "was the file changed by another program?");
   return value;
 }
 
@@ -127,8 +126,7 @@ ModelInfo info_of_ours(const weights::StateDict& state, std::string_view origin)
                        "a newer mirilla wrote it");
   ModelInfo info;
   constexpr std::string_view kPixels = "a number of pixels from 1 to 16384";
-  info.vocabulary =
-      metadata_json(state, "vocabulary", origin, "a list of names, none of them twice", are_names).get<std::vector<std::string>>();
+  info.vocabulary = metadata_json(state, "vocabulary", origin, "a list of different names", are_names).get<std::vector<std::string>>();
   info.resize = metadata_json(state, "resize", origin, kPixels, is_size).get<int>();
   info.size = metadata_json(state, "size", origin, kPixels, is_size).get<int>();
   info.mean = metadata_json(state, "mean", origin, "a list of three numbers", are_means).get<std::array<float, 3>>();
@@ -152,7 +150,7 @@ std::vector<std::string> class_numbers(int classes) {
 // Takes these names in place of the model's own, `info.vocabulary`, if it has any.
 void rename_classes(const std::vector<std::string>& names, std::string_view origin, LoadedModel& loaded) {
   if (const std::string twice = name_that_repeats(names); !twice.empty())
-    throw UsageError(fmt::format("the name '{}' came for more than one class", twice), "each class has a name of its own");
+    throw UsageError(fmt::format("the name '{}' was given for more than one class", twice), "give each class its own name");
   std::vector<std::string>& own = loaded.info.vocabulary;
   if (own.size() == names.size() && own != names)
     loaded.notes.push_back(
@@ -172,9 +170,8 @@ void apply(const ModelOverrides& overrides, const Anatomy& anatomy, std::string_
         fmt::format("{} names no classes: they are called 0 to {} (`vocabulary` names them)", origin, anatomy.classes - 1));
   }
   if (static_cast<int>(info.vocabulary.size()) != anatomy.classes) {
-    const std::string sentence =
-        fmt::format("{} tells {} classes apart and {} names came", origin, anatomy.classes, info.vocabulary.size());
-    if (overrides.vocabulary) throw UsageError(sentence, "`vocabulary` is one name for each class");
+    const std::string sentence = fmt::format("{} has {} classes, but {} names were given", origin, anatomy.classes, info.vocabulary.size());
+    if (overrides.vocabulary) throw UsageError(sentence, "give one name for each class in `vocabulary`");
     throw WeightsError(sentence);
   }
 }

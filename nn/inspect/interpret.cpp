@@ -80,8 +80,7 @@ std::string csv_line(std::string_view name, const ClassScores& scores) {
 }  // namespace
 
 std::vector<Confused> most_confused(const Evaluation& evaluation, int64_t min_count) {
-  if (min_count < 1)
-    throw UsageError(fmt::format("most_confused: pairs of at least {} mistakes were asked for, and 1 is the least", min_count));
+  if (min_count < 1) throw UsageError(fmt::format("most_confused: expected a minimum of 1 mistake or more per pair, got {}", min_count));
   std::vector<Confused> pairs;
   for (int64_t actual = 0; actual < evaluation.classes; ++actual)
     for (int64_t predicted = 0; predicted < evaluation.classes; ++predicted) {
@@ -93,7 +92,7 @@ std::vector<Confused> most_confused(const Evaluation& evaluation, int64_t min_co
 }
 
 std::vector<ItemResult> top_losses(const Evaluation& evaluation, int64_t k) {
-  if (k < 0) throw UsageError(fmt::format("top_losses: {} pictures were asked for", k));
+  if (k < 0) throw UsageError(fmt::format("top_losses: expected at least one picture, got {}", k));
   std::vector<ItemResult> results = evaluation.items;
   std::stable_sort(results.begin(), results.end(),
                    [](const ItemResult& a, const ItemResult& b) { return std::isnan(a.loss) ? !std::isnan(b.loss) : a.loss > b.loss; });

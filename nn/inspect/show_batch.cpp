@@ -28,8 +28,8 @@ data::Batch first_batch(const std::shared_ptr<const data::Dataset>& dataset, con
   if (!batch && options.training)
     throw DataError(
         fmt::format("the training part's {} pictures are fewer than one batch of {}", dataset->train().size(), options.batch_size),
-        "a smaller `batch_size`; an incomplete last batch is dropped, as in fastai");
-  if (!batch) throw DataError("there is no picture to validate with", "a larger `valid_pct`, or a `split_file`");
+        "use a smaller `batch_size`; an incomplete last batch is dropped, as in fastai");
+  if (!batch) throw DataError("there is no picture to validate with", "give a larger `valid_pct`, or a `split_file`");
   return *batch;
 }
 
@@ -72,8 +72,9 @@ ShownBatch show_batch(const std::shared_ptr<const data::Dataset>& dataset, const
                       Placement placement) {
   const bool unique = options.variants != 0;
   if (options.pictures < 1 || options.variants < 0)
-    throw UsageError(fmt::format("one picture or more can be shown, and {} were asked for", unique ? options.variants : options.pictures));
-  if (unique && !options.training) throw UsageError("validation draws nothing, so all variants of a picture would be the same");
+    throw UsageError(fmt::format("expected at least one picture to show, got {}", unique ? options.variants : options.pictures));
+  if (unique && !options.training)
+    throw UsageError("validation has no random augmentation, so all variants of a picture would be the same");
   data::AugmentSpec spec = options.augment;
   spec.size = info.size;
   data::Batch batch = unique ? variants_of_first(*dataset, options) : first_batch(dataset, options);

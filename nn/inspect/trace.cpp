@@ -55,17 +55,17 @@ class LeftAsItWas {
 
 void check(const Tensor& input, const TraceOptions& options) {
   if (options.training && input.size(0) < 2)
-    throw UsageError("in training mode batch norms take their statistics from the batch, and one picture is none", "name two or more");
+    throw UsageError("in training mode batch norms use the statistics of the batch, which one picture does not have",
+                     "give two pictures or more");
   if (!options.classes.empty() && static_cast<int64_t>(options.classes.size()) != input.size(0))
-    throw UsageError(fmt::format("one class a picture was expected, and {} came for {}", options.classes.size(), input.size(0)));
+    throw UsageError(fmt::format("expected one class per picture, got {} for {}", options.classes.size(), input.size(0)));
 }
 
 // The classes that the objective is about: those asked for, or each picture's likeliest.
 std::vector<int64_t> classes_of(const Tensor& logits, const TraceOptions& options) {
   const int64_t count = logits.size(1);
   for (const int64_t wanted : options.classes)
-    if (wanted < 0 || wanted >= count)
-      throw UsageError(fmt::format("the model has the classes 0 to {} and class {} was asked for", count - 1, wanted));
+    if (wanted < 0 || wanted >= count) throw UsageError(fmt::format("expected a class from 0 to {}, got {}", count - 1, wanted));
   return options.classes.empty() ? argmax(logits).to_vector<int64_t>() : options.classes;
 }
 

@@ -88,7 +88,8 @@ std::vector<int64_t> classes_of(const weights::StateDict& state, std::string_vie
   try {
     return nlohmann::json::parse(found->second).get<std::vector<int64_t>>();
   } catch (const nlohmann::json::exception&) {
-    throw WeightsError(fmt::format("{} says 'classes' is '{:.60}', and [3, 0, ...], one a picture, was expected", origin, found->second));
+    throw WeightsError(
+        fmt::format("{} says that 'classes' is '{:.60}', expected one number per picture, [3, 0, ...]", origin, found->second));
   }
 }
 

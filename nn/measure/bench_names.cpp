@@ -30,7 +30,7 @@ std::vector<MeasureColumn> measure_columns(std::span<const std::string> measures
   const auto all = cam_measures();
   for (const std::string& measure : measures)
     if (std::find(all.begin(), all.end(), measure) == all.end())
-      throw UsageError(fmt::format("no measure is called '{}'", measure), fmt::format("there are {}", fmt::join(all, ", ")));
+      throw UsageError(fmt::format("there is no measure '{}'", measure), fmt::format("available are {}", fmt::join(all, ", ")));
   std::vector<MeasureColumn> columns{
       {.name = "pointing", .measure = "pointing", .percent = true},
       {.name = "pointing-exact", .measure = "pointing", .percent = true, .detail = true},

@@ -47,7 +47,7 @@ bool points_inside(const MeasuredMap& map, const data::Picture& mask, int tolera
 double energy_inside(const MeasuredMap& map, const data::Picture& mask) {
   if (mask.width != map.width || mask.height != map.height)
     throw ShapeError(
-        fmt::format("a map of {}x{} pixels wants a mask of that size and got {}x{}", map.width, map.height, mask.width, mask.height));
+        fmt::format("a map of {}x{} pixels needs a mask of that size, got {}x{}", map.width, map.height, mask.width, mask.height));
   double within = 0, total = 0;
   for (int y = 0; y < map.height; ++y)
     for (int x = 0; x < map.width; ++x) {
@@ -176,8 +176,8 @@ double rank_correlation(std::span<const double> a, std::span<const double> b) {
 double structural_similarity(const MeasuredMap& a, const MeasuredMap& b) {
   constexpr int kWindow = 7;
   if (a.width != b.width || a.height != b.height || a.width < kWindow || a.height < kWindow)
-    throw ShapeError(fmt::format("the similarity of maps wants two of the same size from {}x{} on and got {}x{} and {}x{}", kWindow,
-                                 kWindow, a.width, a.height, b.width, b.height));
+    throw ShapeError(fmt::format("the similarity of maps needs two of the same size, at least {}x{}, got {}x{} and {}x{}", kWindow, kWindow,
+                                 a.width, a.height, b.width, b.height));
   double total = 0;
   for (int top = 0; top + kWindow <= a.height; ++top)
     for (int left = 0; left + kWindow <= a.width; ++left) {

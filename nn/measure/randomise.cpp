@@ -21,8 +21,8 @@ std::unique_ptr<Module> with_random_top(const Module& model, int64_t count, uint
   auto copy = model.made_anew(seed);
   if (!copy)
     throw UsageError(
-        fmt::format("randomisation wants a second network with other initial values, and a {} does not make one", model.kind()),
-        "override made_anew, or leave this measure out");
+        fmt::format("randomisation needs a second network with other initial values, but a {} does not make one", model.kind()),
+        "override made_anew, or omit this measure");
   const std::vector<std::string> parts = parts_from_the_top(model);
   const auto kept = [&](const std::string& name) {  // "layer4.0.conv1.weight" is of the part "layer4"
     const auto part = std::find(parts.begin(), parts.end(), name.substr(0, name.find('.')));

@@ -55,7 +55,7 @@ Module::Run::Run(const Module& module, const Tensor& x) : module_(module) {
   if (!running::names_wanted(x.device())) return;
   if (running::checking() && !running::name())
     running::check_finite(x, fmt::format("the input of {}", module.shown_name()), "holds the first {}",
-                          "it was there before the network ran");
+                          "it existed before the network ran");
   scope_.emplace(x.device(), module.shown_name());
 }
 
@@ -92,8 +92,8 @@ void Module::claim(Capture& capture) const {
   const std::lock_guard lock(capture.mutex);
   const std::shared_ptr<const int> other = capture.running.lock();
   if (other && other != pass_token)
-    throw Error(fmt::format("{} is watched, and two threads run it at once", shown_name()),
-                "let them take turns, or give each thread a network of its own; without watches they may share one");
+    throw Error(fmt::format("{} is watched, but two threads run it at once", shown_name()),
+                "run it in one thread at a time, or give each thread its own network; without watches they may share one");
   capture.running = pass_token;
 }
 

@@ -73,7 +73,8 @@ UsageError unknown(std::string_view name, const std::string& path, const Module&
 }  // namespace
 
 std::string Module::resolve(std::string_view name) {
-  if (is_pattern(name)) throw UsageError(fmt::format("one module was asked for and '{}' is a pattern", name), "watch_all takes patterns");
+  if (is_pattern(name))
+    throw UsageError(fmt::format("expected the name of one module, but '{}' is a pattern", name), "use watch_all for patterns");
   auto steps = steps_of(name);
   if (steps && !steps->empty() && steps->front().text == "model" && !child("model")) steps->erase(steps->begin());
   if (!steps || steps->empty()) throw unknown(name, "", *this);
@@ -107,7 +108,7 @@ std::vector<std::string> Module::matching(std::string_view pattern) {
   for (const auto& [path, module] : modules())
     if (!path.empty() && fits(named, path)) found.push_back(path);
   if (found.empty())
-    throw UsageError(fmt::format("the model has no module of the form '{}'", pattern),
+    throw UsageError(fmt::format("no module of the model matches '{}'", pattern),
                      "'*' is any text without a dot, '**' any text, '?' one character; `mirilla summary` lists all names");
   return found;
 }

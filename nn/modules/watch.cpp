@@ -21,7 +21,7 @@ Tensor Watch::activation(size_t call) const { return at(call).output.tensor(); }
 
 Tensor Watch::gradient(size_t call) const {
   const Tensor gradient = activation(call).grad();
-  if (!gradient) throw Error(fmt::format("no gradient came to '{}'", name_), "call tape::backward on something computed from its output");
+  if (!gradient) throw Error(fmt::format("'{}' got no gradient", name_), "call tape::backward on something computed from its output");
   return gradient;
 }
 

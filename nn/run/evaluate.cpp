@@ -18,15 +18,15 @@ namespace {
 void check_labels(std::span<const int64_t> labels, int64_t classes) {
   for (const int64_t label : labels)
     if (label < 0 || label >= classes)
-      throw ShapeError(fmt::format("evaluate: the label {} came for a model of {} classes", label, classes),
-                       "open the data under the model's vocabulary");
+      throw ShapeError(fmt::format("evaluate: got the label {} for a model of {} classes", label, classes),
+                       "open the data with the model's vocabulary");
 }
 
 // For a batch whose pictures are on the device: gathered and augmented there.
 Tensor gathered_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info,
                       Placement placement) {
   if (&batch.pictures.device() != &placement.device)
-    throw Error(fmt::format("pictures on {} came for a network on {}", batch.pictures.device().name(), placement.device.name()));
+    throw Error(fmt::format("got pictures on {} for a network on {}", batch.pictures.device().name(), placement.device.name()));
   const Tensor rows = from_host(parameters, {batch.n, kAugmentParameters}, placement.device);
   Tensor input = empty({batch.n, info.size, info.size, 3}, placement.dtype, placement.device);
   input.backend().run(op::Augment{.pictures = batch.pictures,
@@ -102,7 +102,7 @@ std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t
                                    const Loss& loss) {
   const auto n = static_cast<int64_t>(labels.size());
   if (logits.shape().rank() != 2 || logits.size(0) != n || items.size() != labels.size())
-    throw ShapeError(fmt::format("evaluate: logits {} came for {} labels of {} items", to_string(logits.shape()), n, items.size()));
+    throw ShapeError(fmt::format("evaluate: got logits {} for {} labels of {} items", to_string(logits.shape()), n, items.size()));
   const auto classes = static_cast<size_t>(logits.size(1));
   check_labels(labels, logits.size(1));
   const Tensor targets = from_host(labels, {n}, logits.device());

@@ -22,16 +22,16 @@ std::string message_of(std::string_view what, const NotFinite::Cause& cause, con
   if (names.size() > 1) text += fmt::format(" and {} more of its batch", names.size() - 1);
   if (!text.empty()) text += ": ";
   text += fmt::format("{} are not finite", what);
-  if (cause.module.empty()) return text + ", though what every module gives is when each is looked at";
+  if (cause.module.empty()) return text + ", although every module's output is finite when it is checked alone";
   text += fmt::format(": {} {} the first {}", cause.module, is_of_input(cause) ? "holds" : "wrote", cause.is_nan ? "NaN" : "infinity");
   return cause.flaw.empty() ? text : text + "; " + cause.flaw;
 }
 
 std::string hint_of(const NotFinite::Cause& cause) {
   if (cause.module.empty()) return {};
-  if (is_of_input(cause)) return "pictures are normalised with the mean and the std that the model's file gives";
+  if (is_of_input(cause)) return "pictures are normalised with the mean and std of the model's file: are these right?";
   if (!cause.flaw.empty())
-    return "the model was damaged, or its training diverged: an earlier one, or a training with a smaller rate, helps";
+    return "the model is damaged, or its training diverged: use an earlier model, or train with a smaller learning rate";
   constexpr std::string_view kDiverged = "are these the weights of a training that diverged?";
   if (cause.precision != amp::Precision::fp16)
     return fmt::format("an overflow: it computes numbers beyond 3.4e38, the largest of {}; {}", name_of(cause.precision), kDiverged);

@@ -11,10 +11,9 @@ namespace mirilla::nn {
 
 CrossEntropyLoss::CrossEntropyLoss(CrossEntropySpec spec) : spec_(std::move(spec)) {
   if (!(spec_.label_smoothing >= 0 && spec_.label_smoothing <= 1))
-    throw UsageError(fmt::format("a label smoothing between 0 and 1 was expected and {} came", spec_.label_smoothing), "0.1 is usual");
+    throw UsageError(fmt::format("expected a label smoothing between 0 and 1, got {}", spec_.label_smoothing), "0.1 is usual");
   for (const double weight : spec_.class_weights)
-    if (!(weight >= 0) || !std::isfinite(weight))
-      throw UsageError(fmt::format("class weights of 0 or more were expected and {} came", weight));
+    if (!(weight >= 0) || !std::isfinite(weight)) throw UsageError(fmt::format("expected class weights of 0 or more, got {}", weight));
 }
 
 Tensor CrossEntropyLoss::weights_beside(const Tensor& output) const {

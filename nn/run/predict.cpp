@@ -147,7 +147,7 @@ Prediction predict(Classifier& model, const data::Picture& picture, amp::Precisi
 
 Predictions predict_files(Module& model, std::span<const std::filesystem::path> files, const ModelInfo& info,
                           const PredictOptions& options) {
-  if (options.batch_size < 1) throw UsageError(fmt::format("a batch of at least 1 was expected and {} came", options.batch_size));
+  if (options.batch_size < 1) throw UsageError(fmt::format("expected a batch of at least 1, got {}", options.batch_size));
   Predictions predictions;
   Gatherer gathered(model, info, options);
   for (size_t place = 0; place < files.size(); ++place) {

@@ -33,8 +33,8 @@ void add_results(const data::Batch& batch, std::span<const double> mixed, size_t
   for (size_t i = 0; i < static_cast<size_t>(batch.n); ++i) {
     const int64_t actual = batch.labels[i];
     if (actual < 0 || actual >= static_cast<int64_t>(classes))
-      throw ShapeError(fmt::format("evaluate: the label {} came for a model of {} classes", actual, classes),
-                       "open the data under the model's vocabulary");
+      throw ShapeError(fmt::format("evaluate: got the label {} for a model of {} classes", actual, classes),
+                       "open the data with the model's vocabulary");
     const std::span<const double> row = mixed.subspan(i * classes, classes);
     const auto likeliest = std::max_element(row.begin(), row.end());
     results.push_back({.item = batch.items[i],
@@ -58,10 +58,10 @@ std::vector<double> probabilities_of(Inference& network, const data::Batch& batc
 }  // namespace
 
 void check(const TtaOptions& options) {
-  if (options.n < 1) throw UsageError(fmt::format("test-time augmentation: at least one pass was expected and {} came", options.n));
+  if (options.n < 1) throw UsageError(fmt::format("test-time augmentation: expected at least one pass, got {}", options.n));
   if (!(options.beta >= 0 && options.beta <= 1))
-    throw UsageError(fmt::format("test-time augmentation: a share between 0 and 1 was expected and {} came", options.beta),
-                     "0.25 is usual: a quarter of the plain picture");
+    throw UsageError(fmt::format("test-time augmentation: expected a share between 0 and 1, got {}", options.beta),
+                     "0.25 is usual: a quarter for the plain picture");
 }
 
 Answers answers(Inference& network, const PreparedPictures& pictures, const ModelInfo& info) {
@@ -92,7 +92,7 @@ std::vector<double> combine_tta(std::span<const std::vector<double>> augmented, 
   for (const std::vector<double>& pass : augmented)
     if (pass.size() != plain.size())
       throw ShapeError(
-          fmt::format("test-time augmentation: {} probabilities came beside {} of the plain pictures", pass.size(), plain.size()));
+          fmt::format("test-time augmentation: got {} probabilities, but {} of the plain pictures", pass.size(), plain.size()));
   for (size_t i = 0; i < mixed.size(); ++i) {
     double sum = 0, largest = plain[i];
     for (const std::vector<double>& pass : augmented) {
@@ -136,7 +136,7 @@ Evaluation evaluate_tta(Module& model, Batches& augmented, Batches& plain, const
   for (size_t b = 0; const data::Batch* batch = plain.next(); ++b) {
     const std::vector<float> rows = data::validation_parameters(static_cast<int>(batch->n), batch->size, batch->size);
     const std::vector<double> said = run(*batch, rows, false);
-    if (b >= passes.size()) throw DataError("test-time augmentation: fewer augmented batches came than plain ones");
+    if (b >= passes.size()) throw DataError("test-time augmentation: got fewer augmented batches than plain ones");
     classes = static_cast<int64_t>(said.size()) / batch->n;
     add_results(*batch, combine_tta(passes[b], said, tta), static_cast<size_t>(classes), results);
   }

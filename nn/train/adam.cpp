@@ -80,7 +80,7 @@ void Adam::clear() {
 
 void Adam::set_state(const std::vector<AdamSlot>& state) {
   if (state.size() != slots_.size())
-    throw WeightsError(fmt::format("the optimizer has {} parameters and a state for {} came", slots_.size(), state.size()));
+    throw WeightsError(fmt::format("the optimizer has {} parameters, got a state for {}", slots_.size(), state.size()));
   size_t index = 0;
   std::vector<AdamSlot> copy;
   for (const auto& group : groups_) {

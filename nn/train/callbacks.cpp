@@ -41,7 +41,7 @@ bool never_mends(std::span<const weights::Flaw> flaws) {
 EarlyStopping::EarlyStopping(Console& console, int patience) : EarlyStopping(patience) { console_ = console_of(console); }
 
 EarlyStopping::EarlyStopping(int patience) : patience_(patience) {
-  if (patience < 1) throw UsageError(fmt::format("a patience of at least 1 epoch was expected and {} came", patience));
+  if (patience < 1) throw UsageError(fmt::format("expected a patience of at least 1 epoch, got {}", patience));
 }
 
 void EarlyStopping::begin_fit(const FitPlan&) {
@@ -102,14 +102,14 @@ void SaveBest::after_fit() {
     return;
   }
   say(fmt::format("No epoch of this fit had a finite valid_loss: the weights stay as they are, and {} {}", file_.string(),
-                  saved_ ? "keeps the best model of the fit before" : "was not written"));
+                  saved_ ? "keeps the best model of the previous fit" : "was not written"));
 }
 
 std::string SaveBest::on_interrupt() {
-  if (!saved_) return finished_epoch_ ? "no epoch gave a model to save" : "no epoch was finished, so no model was saved";
+  if (!saved_) return finished_epoch_ ? "no epoch produced a model to save" : "no epoch was finished, so no model was saved";
   load_weights(*model_, file_);
   return fmt::format("the best model so far (epoch {}{}, valid_loss {:.6f}, accuracy {:.4f}) is in {}", row_.epoch,
-                     saved_in_fit_ ? "" : " of the fit before", row_.valid_loss, row_.accuracy, file_.string());
+                     saved_in_fit_ ? "" : " of the previous fit", row_.valid_loss, row_.accuracy, file_.string());
 }
 
 bool StopDiverged::saw_bad_loss() {
@@ -129,8 +129,8 @@ void StopDiverged::check_scale() const {
   const amp::GradScaler* const scaler = learner_->scaler();
   constexpr double kUseless = 0x1p-24;  // the smallest f16: every gradient below 1 becomes 0
   if (scaler && scaler->scale() <= kUseless && scaler->overflowed())
-    throw Diverged("gradients overflow fp16 whatever the loss is scaled by, so that no step is taken any more",
-                   "bf16 and fp32 have the range");
+    throw Diverged("gradients overflow fp16 with every loss scale, so training can take no further step",
+                   "use bf16 or fp32, which have a larger range");
 }
 
 void StopDiverged::after_batch(const BatchReport&) {

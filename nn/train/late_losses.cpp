@@ -30,7 +30,7 @@ LateLosses::~LateLosses() {
 }
 
 void LateLosses::send(int64_t step, const Tensor& loss) {
-  if (loss.numel() != 1) throw ShapeError(fmt::format("a loss is one number and {} came", describe(loss)));
+  if (loss.numel() != 1) throw ShapeError(fmt::format("expected one number as the loss, got {}", describe(loss)));
   if (under_way_.size() == kRoom) take_first();
   Device& device = memory_.device();
   const size_t place = next_++ % kRoom;

@@ -77,8 +77,9 @@ void Learner::run_phases(std::span<const Phase> phases, bool freezing) {
 
 void Learner::require_batches() const {
   if (train_->batches_per_epoch() == 0)
-    throw DataError("the training part is smaller than one batch, so an epoch would have no step",
-                    fmt::format("`batch_size` is {}; an incomplete last batch is dropped, as in fastai", options_.batch_size));
+    throw DataError(
+        "the training part is smaller than one batch, so an epoch would have no step",
+        fmt::format("use a smaller `batch_size` than {}; an incomplete last batch is dropped, as in fastai", options_.batch_size));
 }
 
 void Learner::run_fit(const Phase& phase) {
@@ -168,7 +169,7 @@ double Learner::train_batch(const data::Batch& batch, const Rates& rates) { retu
 Tensor Learner::start_step(const data::Batch& batch, const Rates& rates) {
   const auto classes = static_cast<int64_t>(info_.vocabulary.size());
   const auto outside = std::find_if(batch.labels.begin(), batch.labels.end(), [&](int64_t label) { return label < 0 || label >= classes; });
-  if (outside != batch.labels.end()) throw ShapeError(fmt::format("the label {} came for a model of {} classes", *outside, classes));
+  if (outside != batch.labels.end()) throw ShapeError(fmt::format("got the label {} for a model of {} classes", *outside, classes));
   const Tensor loss =
       training_step_({.input = training_input(batch), .labels = batch.labels, .rates = rates, .number = step_, .scaler = step_scaler()});
   ++step_;
@@ -277,9 +278,9 @@ namespace {
 // The model's info at the photos' sizes, which it keeps.
 const ModelInfo& fitted(Classifier& model, const data::Photos& photos) {
   if (model.classes() != photos.classes())
-    throw UsageError(
-        fmt::format("the model has the classes {} and the photos {}", fmt::join(model.classes(), ", "), fmt::join(photos.classes(), ", ")),
-        "make the classifier with photos.classes()");
+    throw UsageError(fmt::format("the model has the classes {}, but the photos have {}", fmt::join(model.classes(), ", "),
+                                 fmt::join(photos.classes(), ", ")),
+                     "make the classifier with photos.classes()");
   model.info.resize = photos.dataset->resize();
   model.info.size = photos.size;
   model.info.exif_rotate = photos.dataset->exif_rotate();

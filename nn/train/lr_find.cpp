@@ -15,11 +15,10 @@ constexpr double kUsualMomentum = 0.9;  // fastai's Adam, before a schedule chan
 
 void check(const LrFindOptions& options) {
   if (options.iterations < kFewest)
-    throw UsageError(fmt::format("lr_find: at least {} iterations were expected and {} came", kFewest, options.iterations),
-                     "100 are usual");
+    throw UsageError(fmt::format("lr_find: expected at least {} iterations, got {}", kFewest, options.iterations), "100 are usual");
   const bool grows = options.start_lr > 0 && options.start_lr < options.end_lr && std::isfinite(options.end_lr);
   if (!grows)
-    throw UsageError(fmt::format("lr_find: rates that grow from above 0 were expected and {} to {} came", options.start_lr, options.end_lr),
+    throw UsageError(fmt::format("lr_find: expected rates that grow from above 0, got {} to {}", options.start_lr, options.end_lr),
                      "1e-7 to 10 is usual");
 }
 

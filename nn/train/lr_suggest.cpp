@@ -16,7 +16,7 @@ struct Curve {
 
   Curve(std::span<const double> lrs_in, std::span<const double> losses_in) {
     if (lrs_in.size() != losses_in.size())
-      throw ShapeError(fmt::format("a curve of rates: {} rates came with {} losses", lrs_in.size(), losses_in.size()));
+      throw ShapeError(fmt::format("a curve of rates: got {} rates with {} losses", lrs_in.size(), losses_in.size()));
     for (const double lr : lrs_in) lrs.push_back(static_cast<float>(lr));
     for (const double loss : losses_in) losses.push_back(static_cast<float>(loss));
   }
@@ -58,7 +58,7 @@ Rule rule_of(std::string_view name) {
   constexpr std::array<Rule, 4> functions{valley, slide, minimum, steep};
   const auto found = std::find(kRules.begin(), kRules.end(), name);
   if (found == kRules.end())
-    throw UsageError(fmt::format("there is no rule '{}' to suggest a rate by", name), "valley, slide, minimum and steep are there");
+    throw UsageError(fmt::format("there is no rule '{}' that suggests a rate", name), "available are valley, slide, minimum and steep");
   return functions[static_cast<size_t>(found - kRules.begin())];
 }
 

@@ -11,11 +11,10 @@ namespace mirilla::nn {
 namespace {
 
 void check(int groups, int epochs, double lr) {
-  if (groups < 1) throw Error(fmt::format("a schedule is for at least one parameter group and {} came", groups));
-  if (epochs < 1)
-    throw UsageError(fmt::format("at least one epoch was expected and {} came", epochs), "`epochs` 10 is the course's number");
+  if (groups < 1) throw Error(fmt::format("a schedule needs at least one parameter group, got {}", groups));
+  if (epochs < 1) throw UsageError(fmt::format("expected at least one epoch, got {}", epochs), "`epochs` 10 is the course's number");
   if (!(lr > 0) || !std::isfinite(lr))
-    throw UsageError(fmt::format("a positive learning rate was expected and {} came", lr), "`lr` 1e-3 is the course's rate");
+    throw UsageError(fmt::format("expected a positive learning rate, got {}", lr), "`lr` 1e-3 is the course's rate");
 }
 
 }  // namespace
@@ -39,7 +38,7 @@ double position_of(int epoch, int64_t iteration, int epochs, int64_t iterations)
 std::vector<Phase> fine_tune_phases(int groups, int epochs, double base_lr, int freeze_epochs) {
   constexpr double kRatioOfFirstToLast = 100;  // fastai's lr_mult
   check(groups, epochs, base_lr);
-  if (freeze_epochs < 0) throw UsageError(fmt::format("0 or more frozen epochs were expected and {} came", freeze_epochs));
+  if (freeze_epochs < 0) throw UsageError(fmt::format("expected 0 or more frozen epochs, got {}", freeze_epochs));
   std::vector<Phase> phases;
   if (freeze_epochs > 0) {
     Phase phase{.epochs = freeze_epochs, .frozen = true, .cycle = {.pct_start = 0.99, .div = 25}};

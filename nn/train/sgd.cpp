@@ -143,7 +143,7 @@ void Sgd::restore(const std::vector<OptimizerSlot>& slots) {
   std::vector<OptimizerSlot> copy;
   size_t index = 0;
   if (slots.size() != slots_.size())
-    throw WeightsError(fmt::format("the optimizer has {} parameters and a state for {} came", slots_.size(), slots.size()));
+    throw WeightsError(fmt::format("the optimizer has {} parameters, got a state for {}", slots_.size(), slots.size()));
   for (const auto& group : groups_) {
     for (const NamedTensor& parameter : group) {
       const OptimizerSlot& from = slots[index++];

@@ -92,10 +92,10 @@ TEST_F(CamBenchCommand, LeavesTheMaskOutWhereThereIsNoneUnlessAskedFor) {
 TEST_F(CamBenchCommand, SaysWhatItCannotDo) {
   const Outcome method = bench("scenes", {"--methods", "gradcam,guess"});
   EXPECT_EQ(method.code, 2);
-  EXPECT_THAT(method.err, HasSubstr("no method is called 'guess'"));
+  EXPECT_THAT(method.err, HasSubstr("there is no method 'guess'"));
   const Outcome measure = bench("scenes", {"--measures", "beauty"});
   EXPECT_EQ(measure.code, 2);
-  EXPECT_THAT(measure.err, HasSubstr("no measure is called 'beauty'"));
+  EXPECT_THAT(measure.err, HasSubstr("there is no measure 'beauty'"));
   fs::create_directories(folder->path() / "empty");
   const Outcome empty = bench("empty", {});
   EXPECT_EQ(empty.code, 1);

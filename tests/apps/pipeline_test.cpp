@@ -415,8 +415,8 @@ TEST_F(Pipeline, GradcamRefusesWhatItCannotExplain) {
   EXPECT_NE(refused({"--minus", "sea"}).find("--minus needs a --class"), std::string::npos);
   EXPECT_NE(refused({"--class", "moon"}).find("--class: expected a class name"), std::string::npos);
   EXPECT_NE(refused({"--method", "occlusion", "--window", "65"}).find("a window from 1 to 64"), std::string::npos);
-  EXPECT_NE(refused({"--method", "ablationcam", "--layer", "layer3.0.bn1"}).find("cannot go on from 'layer3.0.bn1'"), std::string::npos);
-  EXPECT_NE(refused({"--layer", "head.4"}).find("a layer that still has places"), std::string::npos);
+  EXPECT_NE(refused({"--method", "ablationcam", "--layer", "layer3.0.bn1"}).find("cannot continue from 'layer3.0.bn1'"), std::string::npos);
+  EXPECT_NE(refused({"--layer", "head.4"}).find("a layer with several places"), std::string::npos);
 }
 
 TEST_F(Pipeline, SummaryCountsWhatPyTorchCounts) {

@@ -171,11 +171,11 @@ TEST_F(Explained, WhatCannotBeExplainedIsRefusedWithASentence) {
   EXPECT_THAT(sentence_of([&] { cam(model_, small); }), HasSubstr("'layer4' gives (1,1,1,512)"));
   EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {.layers = {"head.4"}}); }), HasSubstr("'head.4' gives"));
   EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {.method = "ablationcam", .layers = {"layer4.0.conv2"}}); }),
-              HasSubstr("cannot go on from 'layer4.0.conv2' alone"));
-  EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {.targets = {Target{{{3}}}}}); }), HasSubstr("the classes 0 to 2"));
-  EXPECT_THAT(sentence_of([&] { cam(model_, noise(3), {.targets = {Target{}, Target{}}}); }), HasSubstr("2 targets came"));
+              HasSubstr("cannot continue from 'layer4.0.conv2' alone"));
+  EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {.targets = {Target{{{3}}}}}); }), HasSubstr("expected a class from 0 to 2, got 3"));
+  EXPECT_THAT(sentence_of([&] { cam(model_, noise(3), {.targets = {Target{}, Target{}}}); }), HasSubstr("one for all, got 2"));
   EXPECT_THAT(sentence_of([&] { cam(model_, noise(1), {.method = "occlusion"}); }),
-              HasSubstr("no class activation map is called 'occlusion'"));
+              HasSubstr("there is no class activation map 'occlusion'"));
 }
 
 TEST_F(Explained, TheNoteIsOnTheMapBeforeStyleFusingAndSmoothing) {

@@ -131,11 +131,11 @@ TEST_F(Benched, PicturesWithoutAMaskCountForTheOtherMeasuresOnly) {
 }
 
 TEST_F(Benched, WhatIsNotThereIsRefusedWithASentence) {
-  EXPECT_THAT(sentence_of([&] { bench({.methods = {"gradcam+++"}}); }), HasSubstr("no method is called 'gradcam+++'"));
-  EXPECT_THAT(sentence_of([&] { bench({.measures = {"beauty"}}); }), HasSubstr("no measure is called 'beauty'"));
+  EXPECT_THAT(sentence_of([&] { bench({.methods = {"gradcam+++"}}); }), HasSubstr("there is no method 'gradcam+++'"));
+  EXPECT_THAT(sentence_of([&] { bench({.measures = {"beauty"}}); }), HasSubstr("there is no measure 'beauty'"));
   EXPECT_THAT(sentence_of([&] { cam_bench(model_, subjects_, {.layer = "layer9"}); }), HasSubstr("layer9"));
   EXPECT_THAT(sentence_of([&] { cam_bench(model_, subjects_, {.methods = {"ablationcam"}, .layer = "layer2.0.conv2"}); }),
-              HasSubstr("cannot go on from"));
+              HasSubstr("cannot continue from"));
   EXPECT_THAT(sentence_of([&] { cam_bench(model_, {}, {}); }), HasSubstr("no picture"));
 }
 

@@ -201,7 +201,8 @@ TEST(NotFiniteError, NamesPicturesAndKeepsWhy) {
             "a.jpg and 1 more of its batch: the logits are not finite: bn1 wrote the first NaN; its bias is not finite itself");
   EXPECT_EQ(error.of({"a.jpg"}).message(), "a.jpg: the logits are not finite: bn1 wrote the first NaN; its bias is not finite itself");
   EXPECT_THAT(error.renumbered(std::vector<int64_t>{10, 11, 12}).pictures, ElementsAre(10, 12));
-  EXPECT_EQ(NotFinite("the logits", {}).message(), "the logits are not finite, though what every module gives is when each is looked at");
+  EXPECT_EQ(NotFinite("the logits", {}).message(),
+            "the logits are not finite, although every module's output is finite when it is checked alone");
 }
 
 TEST(RowsNotFinite, AreThoseWithAnyBadNumber) {

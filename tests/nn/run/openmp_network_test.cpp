@@ -180,7 +180,7 @@ TEST(WatchedNetworks, AreRefusedToASecondThreadWhileOneRunsThem) {
   }
   module.go_on.set_value();
   first.join();
-  EXPECT_EQ(message, "Pausing is watched, and two threads run it at once");
+  EXPECT_EQ(message, "Pausing is watched, but two threads run it at once");
   EXPECT_EQ(watch.calls(), 1u);
   EXPECT_EQ(watch.activation().to_vector<float>(), (std::vector<float>{1, 1}));
   module(full({2}, 3, DType::f32, open_device("cpu")));  // one after the other is allowed

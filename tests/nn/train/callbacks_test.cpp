@@ -211,7 +211,7 @@ TEST_F(SaveBestTest, PutsTheBestBackOnAnInterruptAndSaysWhereItIs) {
   EXPECT_NE(clause.find("epoch 0, valid_loss 0.500000"), std::string::npos) << clause;
   EXPECT_NE(clause.find(best_.file().string()), std::string::npos);
   best_.begin_fit({.fit = 1});
-  EXPECT_NE(best_.on_interrupt().find("epoch 0 of the fit before"), std::string::npos);
+  EXPECT_NE(best_.on_interrupt().find("epoch 0 of the previous fit"), std::string::npos);
 }
 
 TEST_F(SaveBestTest, LeavesTheFileOfAnEarlierRunAlone) {
@@ -221,7 +221,7 @@ TEST_F(SaveBestTest, LeavesTheFileOfAnEarlierRunAlone) {
   epoch(0, 10, kNaN);
   best_.after_fit();
   EXPECT_EQ(mark(), 10);
-  EXPECT_EQ(best_.on_interrupt(), "no epoch gave a model to save");
+  EXPECT_EQ(best_.on_interrupt(), "no epoch produced a model to save");
   EXPECT_EQ(mark(), 10);
 }
 
@@ -262,7 +262,7 @@ TEST_F(SaveBestTest, NeverTakesALossThatIsNotFiniteForTheBest) {
   best_.begin_fit({});
   for (const double loss : {kNaN, std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}) epoch(0, 10, loss);
   EXPECT_FALSE(best_.saved());
-  EXPECT_EQ(best_.on_interrupt(), "no epoch gave a model to save");
+  EXPECT_EQ(best_.on_interrupt(), "no epoch produced a model to save");
 }
 
 TEST(LossGraph, DrawsEveryEpochTheStoppingOneIncluded) {
