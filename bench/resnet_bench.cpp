@@ -135,7 +135,7 @@ void train(const Options& options, nlohmann::ordered_json& document) {
     tape::backward(loss);
     adam.step({.lr = {1e-3}, .momentum = 0.9});
     adam.zero_grad();
-    if (!std::isfinite(loss.item())) throw Error("the loss is no number");
+    if (!std::isfinite(loss.item())) throw Error("the loss is not a number");
   };
   ConvolutionsAlone alone(resnet18_convolutions(32, 128), true);
   record(document, "train_32_128_ms", "conv_only_train_ms", in_turns(options, one_step, [&] { alone.run(); }));
@@ -173,8 +173,8 @@ int run(int argc, char** argv) {
   CLI::App app{"Times ResNet18 beside its convolutions alone."};
   Options options;
   app.add_option("--seconds", options.seconds, "for each pair of measurements");
-  app.add_option("--threads", options.threads, "0: one a core");
-  app.add_flag("--cpu-time", options.cpu_time, "processor time a thread instead of the wall's, for a machine that others use");
+  app.add_option("--threads", options.threads, "0: one per core");
+  app.add_flag("--cpu-time", options.cpu_time, "measure processor time per thread instead of wall time, for a shared machine");
   CLI11_PARSE(app, argc, argv);
   if (options.threads > 0) set_host_threads(options.threads);
   validate();

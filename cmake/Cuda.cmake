@@ -24,7 +24,7 @@ if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)  # CMake 3.25 does not know that nv
 endif()
 set(CMAKE_CUDA_STANDARD 20)
 if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.0)
-  message(FATAL_ERROR "Mirilla wants CUDA 12 or newer, for C++20, and ${CMAKE_CUDA_COMPILER} is ${CMAKE_CUDA_COMPILER_VERSION}")
+  message(FATAL_ERROR "Mirilla needs CUDA 12 or newer, for C++20, but ${CMAKE_CUDA_COMPILER} is ${CMAKE_CUDA_COMPILER_VERSION}")
 endif()
 
 # cuDNN and cuBLASLt: only their headers, and cudnn-frontend's, are needed here; a program opens the libraries when it first uses them. They
@@ -47,9 +47,9 @@ function(mirilla_library name mode)  # name, mode, requirements: sets MIRILLA_<n
   endforeach()
   if(NOT mode STREQUAL "auto")
     set(found OFF)
-    message(STATUS "${name} is off: Mirilla's own kernels stand in")
+    message(STATUS "${name} is off: Mirilla uses its own kernels")
   elseif(NOT found)
-    message(WARNING "${name}'s headers were not found: Mirilla's own kernels stand in, many times slower. tools/setup cuda fetches them.")
+    message(WARNING "${name}'s headers were not found: Mirilla uses its own kernels, many times slower. tools/setup cuda fetches them.")
   endif()
   set(MIRILLA_${upper} ${found} PARENT_SCOPE)
 endfunction()

@@ -155,7 +155,7 @@ MemoryStatistics Allocator::Pool::statistics() const {
 }
 
 PoolScope::PoolScope(Allocator& allocator, Allocator::Pool& pool) : allocator_(allocator), pool_(pool.id_), outer_(innermost_pool_scope) {
-  if (&pool.allocator_ != &allocator) throw Error("a pool was used with another device's allocator than its own");
+  if (&pool.allocator_ != &allocator) throw Error("a pool was used with the allocator of another device");
   innermost_pool_scope = this;
 }
 

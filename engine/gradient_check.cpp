@@ -26,8 +26,8 @@ std::vector<Tensor> copies_of(std::span<const Tensor> inputs) {
   std::vector<Tensor> copies;
   for (const Tensor& input : inputs) {
     if (input.dtype() != DType::f64)
-      throw Error(fmt::format("check_gradient: wants its inputs in f64 and got {}", describe(input)),
-                  "from_host(std::vector<double>(...), shape, open_device(\"reference\"))");
+      throw Error(fmt::format("check_gradient: expected inputs in f64, got {}", describe(input)),
+                  "make them with from_host(std::vector<double>(...), shape, open_device(\"reference\"))");
     copies.push_back(input.detach().clone());
   }
   return copies;

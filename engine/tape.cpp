@@ -23,7 +23,7 @@ class Plan {
   Plan(const std::shared_ptr<Node>& root, const std::vector<Tensor>& targets) {
     for (const Tensor& target : targets) {
       if (!target.grad_state())
-        throw Error("a gradient was asked of a tensor that the tape does not know",
+        throw Error("a gradient was requested for a tensor that the tape does not know",
                     "call set_requires_grad or tape::keep_gradient before the forward pass");
       targets_.push_back(target.grad_state().get());
     }
@@ -104,11 +104,11 @@ class Pending {
 Tensor plain_seed(const Tensor& root, const BackwardOptions& options) {
   if (options.seed) {
     if (options.seed.shape() != root.shape() || options.seed.dtype() != root.dtype())
-      throw ShapeError(fmt::format("backward: the seed ({}) must be like the root ({})", describe(options.seed), describe(root)));
+      throw ShapeError(fmt::format("backward: expected a seed like the root ({1}), got {0}", describe(options.seed), describe(root)));
     return options.seed;
   }
   if (root.numel() != 1)
-    throw ShapeError(fmt::format("backward starts at one number and the root has the shape {}", to_string(root.shape())),
+    throw ShapeError(fmt::format("backward: expected a root with one number, got the shape {}", to_string(root.shape())),
                      "reduce it to a loss, or give BackwardOptions a seed");
   return full(root.shape(), 1, root.dtype(), root.device());
 }
@@ -116,7 +116,7 @@ Tensor plain_seed(const Tensor& root, const BackwardOptions& options) {
 Tensor seed_of(const Tensor& root, const BackwardOptions& options, const Factor* factor) {
   if (!factor) return plain_seed(root, options);
   if (root.dtype() != DType::f32)
-    throw ShapeError(fmt::format("backward: a root that starts from a factor must be f32 and is {}", describe(root)),
+    throw ShapeError(fmt::format("backward: expected f32 for a root with a factor, got {}", describe(root)),
                      "cross_entropy gives f32 for half logits");
   if (!options.seed && root.numel() == 1) return factor->value.view(root.shape());
   Tensor seed = empty_like(root);
@@ -235,7 +235,7 @@ Observed::Observed(Tensor tensor) : values_(tensor.detach()), version_(tensor.ve
 Tensor Observed::tensor() const {
   if (values_.version() != version_)
     throw Error(fmt::format("a watched tensor {} was overwritten since it was seen", to_string(values_.shape())),
-                "what comes after it writes in place: let it write to a tensor of its own, or read before it runs");
+                "a later operation writes in place: let it write to its own tensor, or read this one before it runs");
   Tensor tensor = values_.detach();
   const auto place = place_.lock();
   tensor.set_grad_state(place ? place : window_);

@@ -36,7 +36,7 @@ Tensor Tensor::view_of(int64_t offset, const Shape& shape) const {
 
 Tensor Tensor::slice(int64_t begin, int64_t end) const {
   if (begin < 0 || end < begin || end > size(0))
-    throw ShapeError(fmt::format("rows {}..{} were asked of a tensor {}", begin, end, to_string(shape())));
+    throw ShapeError(fmt::format("rows {}..{} were requested from a tensor {}", begin, end, to_string(shape())));
   std::vector<int64_t> extents(shape().begin(), shape().end());
   const int64_t row = size(0) == 0 ? 0 : numel() / size(0);
   extents[0] = end - begin;
@@ -45,7 +45,7 @@ Tensor Tensor::slice(int64_t begin, int64_t end) const {
 
 Tensor Tensor::view(const Shape& shape) const {
   if (shape.numel() != numel())
-    throw ShapeError(fmt::format("a tensor {} cannot be seen as {}: {} elements, not {}", to_string(this->shape()), to_string(shape),
+    throw ShapeError(fmt::format("a tensor {} cannot be viewed as {}: {} elements, not {}", to_string(this->shape()), to_string(shape),
                                  numel(), shape.numel()));
   return view_of(offset(), shape);
 }
@@ -124,7 +124,7 @@ std::vector<double> Tensor::to_doubles() const {
 }
 
 double Tensor::item() const {
-  if (numel() != 1) throw ShapeError(fmt::format("item() wants one element and the tensor {} has {}", to_string(shape()), numel()));
+  if (numel() != 1) throw ShapeError(fmt::format("item() needs one element, but the tensor {} has {}", to_string(shape()), numel()));
   return to_doubles()[0];
 }
 
@@ -136,9 +136,8 @@ bool Tensor::requires_grad() const {
 Tensor& Tensor::set_requires_grad(bool on) {
   auto& state = impl().grad_state;
   if (state && state->producer)
-    throw Error("requires_grad belongs to leaves and this tensor was computed",
-                "use tape::keep_gradient to see the gradient that passes here");
-  if (on && !is_float(dtype())) throw ShapeError(fmt::format("a gradient needs a float dtype and this tensor is {}", name_of(dtype())));
+    throw Error("requires_grad is only for leaves, but this tensor was computed", "use tape::keep_gradient to keep its gradient");
+  if (on && !is_float(dtype())) throw ShapeError(fmt::format("a gradient needs a float dtype, but this tensor is {}", name_of(dtype())));
   if (!state) state = std::make_shared<tape::GradState>();
   state->requires_grad = on;
   return *this;
@@ -148,7 +147,7 @@ Tensor Tensor::grad() const { return impl().grad_state ? tape::plain_gradient(im
 
 void Tensor::set_grad(const Tensor& grad) {
   if (grad && (grad.shape() != shape() || grad.dtype() != dtype()))
-    throw ShapeError(fmt::format("a gradient like the tensor ({}) was expected and {} came", describe(*this), describe(grad)));
+    throw ShapeError(fmt::format("expected a gradient like the tensor ({}), got {}", describe(*this), describe(grad)));
   if (!impl().grad_state) impl().grad_state = std::make_shared<tape::GradState>();
   tape::GradState& state = impl().grad_state->holder();
   state.clear();
@@ -184,7 +183,7 @@ Tensor full(const Shape& shape, double value, DType dtype, Device& device) {
 Tensor from_bytes(std::span<const std::byte> bytes, const Shape& shape, DType dtype, Device& device) {
   const size_t wanted = static_cast<size_t>(shape.numel()) * size_of(dtype);
   if (bytes.size() != wanted)
-    throw ShapeError(fmt::format("{} {} takes {} bytes and {} came", name_of(dtype), to_string(shape), wanted, bytes.size()));
+    throw ShapeError(fmt::format("{} {}: expected {} bytes, got {}", name_of(dtype), to_string(shape), wanted, bytes.size()));
   Tensor tensor = empty(shape, dtype, device);
   if (wanted > 0) {
     const View view = tensor;

@@ -88,7 +88,7 @@ template <Device& (*device)()>
 Device& only(int index) {
   if (index == 0) return device();
   throw DeviceError(fmt::format("there is no device '{}:{}'", device().name(), index),
-                    fmt::format("'{}' is one; GPUs are counted: cuda:0, cuda:1", device().name()));
+                    fmt::format("use '{}'; only GPUs have numbers: cuda:0, cuda:1", device().name()));
 }
 
 // "cuda:1" -> "cuda", 1; "cuda" -> "cuda", 0. -1 where the text after the colon is not an index.
@@ -112,8 +112,7 @@ Device& open_device(std::string_view name) {
   const auto [kind, index] = split_index(name);
   for (const Entry& entry : kDevices)
     if ((kind == entry.name && index >= 0) || (name == "auto" && entry.unavailable(0).empty())) return entry.open(std::max(index, 0));
-  throw DeviceError(fmt::format("there is no device '{}'", name),
-                    fmt::format("the devices here are auto, {}", fmt::join(device_names(), ", ")));
+  throw DeviceError(fmt::format("there is no device '{}'", name), fmt::format("available are auto, {}", fmt::join(device_names(), ", ")));
 }
 
 std::vector<std::string> device_names() {

@@ -37,7 +37,7 @@ Policy policy_of(std::string_view op) {
 
 Autocast::Autocast(DType dtype) : before_(open_dtype) {
   if (dtype != DType::f32 && !is_half(dtype))
-    throw Error(fmt::format("autocast goes to f16 or bf16, or with f32 nowhere, and {} was asked for", name_of(dtype)));
+    throw Error(fmt::format("autocast: expected f16, bf16 or f32 (which changes nothing), got {}", name_of(dtype)));
   open_dtype = dtype;
 }
 

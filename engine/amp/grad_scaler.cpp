@@ -8,8 +8,8 @@ namespace mirilla::amp {
 
 void check_scaler_state(const Tensor& state) {
   if (!state || state.dtype() != DType::f32 || state.shape() != Shape{kScalerState})
-    throw ShapeError(fmt::format("a gradient scaler's state is f32 ({}) and {} came", kScalerState, describe(state)),
-                     "GradScaler::state() gives it");
+    throw ShapeError(fmt::format("a gradient scaler's state: expected f32 ({}), got {}", kScalerState, describe(state)),
+                     "use GradScaler::state()");
 }
 
 std::shared_ptr<const tape::Factor> factor_of(const Tensor& state) {
@@ -32,7 +32,8 @@ Tensor gradient_under(const Tensor& leaf, const Tensor& state) {
 GradScaler::GradScaler(Device& device, const GradScalerOptions& options) : spec_(options.spec) {
   int exponent = 0;
   if (!(options.initial > 0) || std::frexp(options.initial, &exponent) != 0.5 || exponent < -125 || exponent > 128)
-    throw Error(fmt::format("a gradient scaler starts at a power of two that f32 holds, and {} came", options.initial), "65536 is usual");
+    throw Error(fmt::format("the first scale of a gradient scaler: expected a power of two that fits in f32, got {}", options.initial),
+                "65536 is usual");
   const auto scale = static_cast<float>(options.initial);
   state_ = from_host(std::vector<float>{scale, 1 / scale, 0, 0}, {kScalerState}, device);
 }

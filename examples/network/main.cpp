@@ -39,7 +39,7 @@ class SmallNet final : public nn::Module {
 };
 
 int main(int argc, char** argv) try {
-  if (argc != 3) throw UsageError("two arguments are wanted: a folder of photos, and a photo to explain");
+  if (argc != 3) throw UsageError("expected two arguments: a folder of photos, and a photo to explain");
   const auto photos = data::open(argv[1], {.resize = 32, .size = 32});
   const auto photo = data::load_picture(argv[2]);
   for (const char* name : {"cpu", "simt"}) {

@@ -7,7 +7,7 @@
 using namespace mirilla;
 
 int main(int argc, char** argv) try {
-  if (argc < 4) throw UsageError("three arguments are wanted: a folder of photos, weights, and a photo to explain");
+  if (argc < 4) throw UsageError("expected three arguments: a folder of photos, weights, and a photo to explain");
   auto photos = data::open(argv[1], {.valid = 0.2, .resize = 256, .size = 128});
   auto model = nn::classifier(argv[2], photos.classes(), open_device("auto"));
   nn::Learner learn(model, photos, {.batch_size = 16});

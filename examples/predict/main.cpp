@@ -7,7 +7,7 @@
 using namespace mirilla;
 
 int main(int argc, char** argv) try {
-  if (argc != 4) throw UsageError("three arguments are wanted: a model, a photo, and the picture to write");
+  if (argc != 4) throw UsageError("expected three arguments: a model, a photo, and the picture to write");
   Device& device = open_device("auto");
   const nn::LoadedModel loaded = nn::load_model(argv[1], {}, {.device = device});
   const data::Picture photo = data::load_picture(argv[2]);

@@ -123,8 +123,8 @@ int default_host_threads() {
   const OpenmpEnvironment& environment = openmp_environment();
   if (environment.threads > most_host_threads())
     throw DeviceError(
-        fmt::format("OMP_NUM_THREADS asks for {} threads and at most {} compute on this machine", environment.threads, most_host_threads()),
-        "unset it: one thread a core is what computes fastest");
+        fmt::format("OMP_NUM_THREADS requests {} threads, but this machine allows at most {}", environment.threads, most_host_threads()),
+        "unset it: one thread per core is the fastest");
   if (environment.threads > 0) return std::min(environment.threads, environment.thread_limit);
   static const int by_default = one_a_core();
   return by_default;

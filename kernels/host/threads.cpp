@@ -31,8 +31,8 @@ thread_local int proved = 1;     // that OpenMP provided
 
 [[noreturn]] void throw_too_few(int threads, int can_run) {
   throw DeviceError(fmt::format("{} threads are to compute here and the system lets {} of them run", threads, can_run),
-                    "`ulimit -u`, `ulimit -v`, a container's limit of processes or OMP_STACKSIZE may be what is in the way; fewer threads "
-                    "need less");
+                    "`ulimit -u`, `ulimit -v`, a container's limit of processes or OMP_STACKSIZE may be the reason; use fewer "
+                    "threads");
 }
 
 // OpenMP's runtime ends the program where a thread cannot be started, so this is tried first.
@@ -74,7 +74,7 @@ void prove_team(int threads) {
   }
   if (came < threads)
     throw DeviceError(fmt::format("OpenMP gives a region {} threads of the {} that are to compute here", came, threads),
-                      "compute with as many, or look what limits them: OMP_DISPLAY_ENV=true shows OpenMP's settings");
+                      "use that many threads, or find the limit: OMP_DISPLAY_ENV=true shows OpenMP's settings");
   proved = threads;
 }
 
@@ -141,10 +141,10 @@ void set_host_threads(int threads) {
   if (threads < 0 || threads > most_host_threads())
     throw DeviceError(
         fmt::format("host devices compute with 1 to {} threads on this machine, and {} were asked for", most_host_threads(), threads),
-        "0 means one a core");
+        "0 means one per core");
   if (const int limit = openmp_environment().thread_limit; threads > limit)
     throw DeviceError(fmt::format("OMP_THREAD_LIMIT allows {} thread{} and {} were asked for", limit, limit == 1 ? "" : "s", threads),
-                      "0 means as many as are allowed, one a core at most");
+                      "0 means as many as are allowed, at most one per core");
   chosen = threads;
 }
 
@@ -174,7 +174,7 @@ std::vector<std::thread> start_threads(int count, const std::function<void()>& w
   } catch (const std::system_error&) {
     if (threads.empty())
       throw DeviceError("the system lets this program start no further thread",
-                        "`ulimit -u`, `ulimit -v` or a container's limit of processes may be what is in the way");
+                        "`ulimit -u`, `ulimit -v` or a container's limit of processes may be the reason");
   }
   return threads;
 }

@@ -78,7 +78,7 @@ Contents parse(const std::string& text) {
 Contents read(const fs::path& file) {
   std::error_code failed;
   if (!fs::exists(file, failed)) return {};
-  if (!fs::is_regular_file(file, failed)) return {{}, "is no file"};
+  if (!fs::is_regular_file(file, failed)) return {{}, "is not a file"};
   const uintmax_t bytes = fs::file_size(file, failed);
   if (failed) return {{}, "cannot be read"};
   if (bytes > PlanStore::kMostBytes) return {{}, fmt::format("has {} bytes, more than {}", bytes, PlanStore::kMostBytes)};

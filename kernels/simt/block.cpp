@@ -275,13 +275,13 @@ void BlockRunner::fail_stuck() const {
     const Meeting& meeting = meetings_.front();
     const int here = std::countr_zero(meeting.come), missing = std::countr_zero(meeting.mask & ~meeting.come);
     const bool ended = lanes_[static_cast<size_t>(meeting.warp * kWarpLanes + missing)].state == State::ended;
-    throw DeviceError(fmt::format("{}: waits for ever at the warp function of {} with the mask {:#010x}; lane {} {}",
+    throw DeviceError(fmt::format("{}: waits forever at the warp function of {} with the mask {:#010x}; lane {} {}",
                                   position(meeting.warp * kWarpLanes + here), text_of(meeting.where), meeting.mask, missing,
                                   ended ? "has ended" : "waits elsewhere"),
                       "every lane in the mask has to call it");
   }
   const auto ended = std::find_if(lanes_.begin(), lanes_.end(), [](const Lane& lane) { return lane.state == State::ended; });
-  throw DeviceError(fmt::format("{}: waits for ever at the barrier of {}; thread {} has ended without it", position(first_waiting_),
+  throw DeviceError(fmt::format("{}: waits forever at the barrier of {}; thread {} has ended without it", position(first_waiting_),
                                 text_of(lanes_[static_cast<size_t>(first_waiting_)].where), ended - lanes_.begin()),
                     "every thread of a block has to reach the same __syncthreads");
 }

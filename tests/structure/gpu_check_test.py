@@ -156,7 +156,7 @@ class Stages(unittest.TestCase):
         slow = self.serving({}).replace("if line.startswith", "import time; time.sleep(60)\n    if line.startswith")
         code, results = self.check(["races"], gpu_check=slow)
         self.assertLess(time.monotonic() - start, 15)
-        self.assertIn("time was up", results["races"]["facts"][TRAIN.words]["rows"]["Mirilla"]["unavailable"])
+        self.assertIn("time ran out", results["races"]["facts"][TRAIN.words]["rows"]["Mirilla"]["unavailable"])
         self.assertEqual(code, 1)
 
     def test_a_rehearsal_takes_small_races_on_the_host_and_says_so(self):
@@ -341,7 +341,7 @@ class Profiles(unittest.TestCase):
         found, profile.found = profile.found, lambda name: None
         self.addCleanup(setattr, profile, "found", found)
         with self.assertRaises(stages.Unavailable):
-            profile.kernels(self.looking((1, "CUPTI may not look"), (1, "")))
+            profile.kernels(self.looking((1, "CUPTI cannot record"), (1, "")))
 
     def test_words_without_a_table_are_no_kernels(self):
         self.assertEqual((profile.from_ncu("ERR_NVGPUCTRPERM"), profile.from_nsys("nothing")), ([], []))

@@ -61,7 +61,7 @@ class Contender:
         if self.why:
             raise Unavailable(self.why)
         if limit <= 0:
-            raise Unavailable("the stage's time was up")
+            raise Unavailable("the stage's time ran out")
         try:
             print(question, file=self.process.stdin, flush=True)
             line = self.answers.get(timeout=limit)
@@ -70,7 +70,7 @@ class Contender:
         except OSError:
             line = None
         if line is None:
-            self.why = self.why or f"ended at '{question}' ({self.process.wait()}); log.txt has its words"
+            self.why = self.why or f"ended at '{question}' ({self.process.wait()}); see log.txt"
             self.close()
             raise Unavailable(self.why)
         answer = json.loads(line)
@@ -86,7 +86,7 @@ class Contender:
         with contextlib.suppress(OSError):  # a question that was not read
             self.process.stdin.close()
         self.process.stdout.close()
-        self.why = self.why or "it was ended"
+        self.why = self.why or "it was stopped"
 
 
 class Missing:

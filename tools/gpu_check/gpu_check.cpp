@@ -41,7 +41,7 @@ struct Options {
 DType dtype_of(const Options& options) {
   if (options.precision == "f32") return DType::f32;
   if (options.precision == "bf16") return DType::bf16;
-  throw UsageError(fmt::format("--precision is f32 or bf16 and not {}", options.precision));
+  throw UsageError(fmt::format("--precision: expected f32 or bf16, got {}", options.precision));
 }
 
 struct Batch {
@@ -148,13 +148,13 @@ int device(Json& document) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("A GPU: is it right, how fast is it");
+  CLI::App app("Checks a GPU: are its results right, and how fast is it?");
   Options options;
   app.require_subcommand(1);
-  app.add_subcommand("device", "what the GPU is; exit code 3 where there is none");
+  app.add_subcommand("device", "the GPU's properties; exit code 3 if there is none");
   CLI::App& steps_command = *app.add_subcommand("steps", "the same training steps on two devices");
   CLI::App& ceilings_command = *app.add_subcommand("ceilings", "how fast it copies and multiplies");
-  CLI::App& serve_command = *app.add_subcommand("serve", "answers in the races, a line each, what stdin asks");
+  CLI::App& serve_command = *app.add_subcommand("serve", "answers the races' questions from stdin, one line each");
   steps_command.add_option("--against", options.against, "the other device");
   steps_command.add_option("--steps", options.steps)->check(CLI::PositiveNumber);
   CLI::App& kernels_command = *app.add_subcommand("kernels", "the time of every kernel in ten steps");
@@ -163,7 +163,7 @@ int run(int argc, char** argv) {
     command->add_option("--device", options.device);
   steps_command.add_option("--precision", options.precision, "f32 or bf16");
   steps_command.add_option("--batch", options.batch)->check(CLI::PositiveNumber);
-  steps_command.add_option("--size", options.size, "pixels a side")->check(CLI::Range(32, 512));
+  steps_command.add_option("--size", options.size, "width and height in pixels")->check(CLI::Range(32, 512));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

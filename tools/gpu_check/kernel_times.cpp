@@ -37,7 +37,7 @@ struct Cupti {
 template <class Function>
 void find(void* library, const char* name, Function& function) {
   function = reinterpret_cast<Function>(dlsym(library, name));
-  if (!function) throw DeviceError(fmt::format("CUPTI was found and has no {}", name), "one of CUDA 12 or 13 was expected");
+  if (!function) throw DeviceError(fmt::format("CUPTI was found, but it has no {}", name), "use the CUPTI of CUDA 12 or 13");
 }
 
 Cupti open_cupti() {
@@ -46,7 +46,7 @@ Cupti open_cupti() {
                            "/usr/local/cuda/extras/CUPTI/lib64/libcupti.so"})
     if (!library) library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
   if (!library)
-    throw DeviceError("CUPTI, which records kernels' times, is not here", "it comes with the CUDA toolkit and with PyTorch's wheels");
+    throw DeviceError("CUPTI, which records kernels' times, was not found", "it comes with the CUDA toolkit and with PyTorch's wheels");
   Cupti cupti;
   find(library, "cuptiActivityRegisterCallbacks", cupti.activityRegisterCallbacks);
   find(library, "cuptiActivityEnable", cupti.activityEnable);
@@ -65,7 +65,7 @@ void check(int result, const char* what) {
   if (result == 0) return;
   const char* text = nullptr;
   cupti().getResultString(result, &text);
-  throw DeviceError(fmt::format("CUPTI may not look: {} says {}", what, text ? text : std::to_string(result)));
+  throw DeviceError(fmt::format("CUPTI cannot record: {} says {}", what, text ? text : std::to_string(result)));
 }
 
 // Filled by a thread of CUPTI.

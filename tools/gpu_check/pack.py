@@ -27,7 +27,7 @@ def libraries_of(program):
     text = subprocess.run(["ldd", program], text=True, capture_output=True, check=True).stdout
     found = dict(re.findall(r"^\s*(\S+) => (/\S+)", text, re.M))
     if missing := re.findall(r"^\s*(\S+) => not found", text, re.M):
-        sys.exit(f"gpu-check: {program} wants {', '.join(missing)}, which is not here")
+        sys.exit(f"gpu-check: {program} needs {', '.join(missing)}, which is not installed here")
     return {name: path for name, path in found.items() if not OF_THE_SYSTEM.match(name)}
 
 
@@ -86,7 +86,7 @@ def find_programs(folder, preset="cuda"):
         note = f"pack of {made['commit']}"
         if starts(folder / "bin"):
             return folder / "bin", note + (f", while the tree is {commit()}" if commit() not in ("unknown", made["commit"]) else "")
-        note = f"the {note} does not start here (it wants glibc {made['glibc']}); "
+        note = f"the {note} does not start here (it needs glibc {made['glibc']}); "
     if not starts(build / "bin"):
         run(["cmake", "--preset", preset, "--log-level=WARNING", "-DMIRILLA_BENCH=OFF", "-DMIRILLA_TEST_ROOMS=cuda;simt"])
         run(["cmake", "--build", build, "--target", *(PROGRAMS if preset == "cuda" else PROGRAMS[:1])])

@@ -88,7 +88,7 @@ def kernels(check):
         report = {race.words: rows[:KERNELS_SHOWN] for race in PROFILED if (rows := look(check, race, tool))}
         if report:
             return {"by": name, "kernels": report}
-    raise Unavailable(f"this system does not let {' or '.join(name for name, _, _ in tools)} look at the GPU")
+    raise Unavailable(f"this system does not allow {' or '.join(name for name, _, _ in tools)} to profile the GPU")
 
 
 def plans(check):

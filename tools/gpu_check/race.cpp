@@ -33,7 +33,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 amp::Precision precision_named(const std::string& name) {
   for (const amp::Precision known : {amp::Precision::fp32, amp::Precision::fp16, amp::Precision::bf16})
     if (name == amp::name_of(known)) return known;
-  throw UsageError(fmt::format("fp32, fp16 or bf16 was expected and {} came", name));
+  throw UsageError(fmt::format("expected fp32, fp16 or bf16, got {}", name));
 }
 
 /// PyTorch's (K,C,R,S) to ours, (K,R,S,C).
@@ -145,7 +145,7 @@ class Races {
     if (what == "prepare") return {{"seconds", seconds_since(start)}};
     double seconds = 0;
     int each = 0;
-    if (!(words >> seconds >> each) || each < 1) throw UsageError(fmt::format("seconds and steps were expected after '{}'", line));
+    if (!(words >> seconds >> each) || each < 1) throw UsageError(fmt::format("expected seconds and steps after '{}'", line));
     return race.run(seconds, each);
   }
 
@@ -153,7 +153,7 @@ class Races {
     std::string kind, precision;
     int64_t batch = 0, size = 0;
     if (!(words >> kind >> batch >> size >> precision) || batch < 1 || size < 32 || (kind != "train" && kind != "infer"))
-      throw UsageError("train or infer, a batch, a size from 32 and a precision were expected");
+      throw UsageError("expected train or infer, a batch, a size of 32 or more, and a precision");
     const std::string key = fmt::format("{} {} {} {}", kind, batch, size, precision);
     std::unique_ptr<Race>& race = races_[key];
     if (!race) race = std::make_unique<Race>(device_, kind == "train", batch, size, precision_named(precision));

@@ -92,7 +92,7 @@ def run_race(check, contenders, race, pace, races_left):
             if "unavailable" in entry:
                 continue
             if check.left() < pace.seconds + 1:
-                entry["unavailable" if not entry["times_ms"] else "note"] = "the stage's time was up"
+                entry["unavailable" if not entry["times_ms"] else "note"] = "the stage's time ran out"
                 continue
             visit(contender, race, pace, check.left(), entry)
     return {"entries": entries, "clocks": [before, clocks(check)]}
@@ -183,7 +183,7 @@ def void_what_does_not_hold(rows):
             row["void"] = "eager PyTorch, which it should reach, gave no rate"
         elif row["images_per_s"] < HOLDS * best:
             share = row["images_per_s"] / best
-            row["void"] = f"{100 * share:.1f} % of its best Python rate, {best:.0f} a second; {100 * HOLDS:.0f} % are asked"
+            row["void"] = f"{100 * share:.1f} % of its best Python rate, {best:.0f} a second; {100 * HOLDS:.0f} % are required"
 
 
 def compare_losses(race, rows):

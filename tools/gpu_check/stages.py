@@ -129,7 +129,7 @@ class Check:
             code, text = self.call(tool, "--tool", name, "--error-exitcode", "9", self.programs / "test_cuda", "--gtest_filter=*f16*",
                                    env={"MIRILLA_REQUIRE": "cuda"}, limit=self.limit / 2 - 2)
             if re.search(r"Device not supported|LibraryNotLoaded|not permitted|Unable to find injection", text):
-                raise Unavailable("this system does not let compute-sanitizer look at the GPU")
+                raise Unavailable("this system does not allow compute-sanitizer to use the GPU")
             done = len(re.findall(r"^\[       OK \]", text, re.M))
             report[name] = {"tests": done, "out_of_time": code is None}
             found = re.search(r"ERROR SUMMARY: [1-9]\d* error|========= (Invalid|Error: (?!process))|Race reported|hazards? detected \([1-9]", text)
