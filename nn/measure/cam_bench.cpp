@@ -226,7 +226,7 @@ class Bench {
 
 void check(std::span<const BenchSubject> subjects, const CamBenchOptions& options) {
   if (subjects.empty())
-    throw UsageError("there is no picture to measure explanations with", "only pictures that were classified right count");
+    throw DataError("there is no correctly classified picture to measure explanations with", "use a better model, or other pictures");
   const bool masked = std::any_of(subjects.begin(), subjects.end(), [](const BenchSubject& subject) { return subject.mask.has_value(); });
   for (const std::string& measure : options.measures)
     if (needs_mask(measure) && !masked)

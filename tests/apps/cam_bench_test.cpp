@@ -100,6 +100,11 @@ TEST_F(CamBenchCommand, SaysWhatItCannotDo) {
   const Outcome empty = bench("empty", {});
   EXPECT_EQ(empty.code, 1);
   EXPECT_THAT(empty.err, HasSubstr("empty"));
+  fs::create_directories(folder->path() / "wrong");
+  fs::copy(folder->path() / "photos/street", folder->path() / "wrong/street");
+  const Outcome wrong = bench("wrong", {});
+  EXPECT_EQ(wrong.code, 1) << "the command was right, and the model is not";
+  EXPECT_THAT(wrong.err, HasSubstr("mirilla: there is no correctly classified picture to measure explanations with"));
 }
 
 }  // namespace

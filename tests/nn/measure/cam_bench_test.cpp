@@ -136,7 +136,7 @@ TEST_F(Benched, WhatIsNotThereIsRefusedWithASentence) {
   EXPECT_THAT(sentence_of([&] { cam_bench(model_, subjects_, {.layer = "layer9"}); }), HasSubstr("layer9"));
   EXPECT_THAT(sentence_of([&] { cam_bench(model_, subjects_, {.methods = {"ablationcam"}, .layer = "layer2.0.conv2"}); }),
               HasSubstr("cannot continue from"));
-  EXPECT_THAT(sentence_of([&] { cam_bench(model_, {}, {}); }), HasSubstr("no picture"));
+  EXPECT_THAT(sentence_of([&] { cam_bench(model_, {}, {}); }), HasSubstr("no correctly classified picture"));
 }
 
 TEST_F(Benched, AnExceptionFromProgressLeavesTheNetworkAsItWas) {
