@@ -213,11 +213,39 @@ std::optional<std::string> mask_path(const Source& source, std::string_view pict
 
 namespace {
 
+/// The path without its extension.
+std::string_view stem_of(std::string_view path) { return path.substr(0, extension_at(path)); }
+
+/// Whether a picture's name is what `mirilla gradcam` calls its results: IMG_1-gradcam.png beside IMG_1.jpg, gradcam.png and gradcam-2.png.
+bool is_named_as_gradcam(std::string_view path, const std::set<std::string_view>& stems) {
+  constexpr std::string_view kWord = "gradcam";
+  if (!path.ends_with(".png")) return false;
+  const std::string_view stem = stem_of(path), name = stem.substr(stem.rfind('/') + 1);
+  if (name.ends_with("-gradcam")) return stems.contains(stem.substr(0, stem.size() - kWord.size() - 1));
+  if (!name.starts_with(kWord)) return false;
+  const std::string_view number = name.substr(kWord.size());
+  return number.empty() || (number.size() > 1 && number[0] == '-' && number.find_first_not_of("0123456789", 1) == std::string_view::npos);
+}
+
+/// Takes the results of `mirilla gradcam` out of the files, so that a second run in the folder of the photos does not read them.
+std::string without_gradcam(std::vector<FolderListing::File>& files) {
+  std::set<std::string_view> stems;
+  for (const FolderListing::File& file : files)
+    if (is_decodable_name(file.path)) stems.insert(stem_of(file.path));
+  std::set<std::string> drawn;
+  for (const FolderListing::File& file : files)
+    if (is_named_as_gradcam(file.path, stems)) drawn.insert(file.path);
+  if (drawn.empty()) return {};
+  std::erase_if(files, [&](const FolderListing::File& file) { return drawn.contains(file.path); });
+  return fmt::format("{} of `mirilla gradcam`, such as {}", counted(static_cast<int64_t>(drawn.size()), "picture"), *drawn.begin());
+}
+
 /// Adds the pictures below a folder, and notes on other files that the user may have meant.
 void add_folder(const std::string& name, PictureFiles& pictures) {
   namespace fs = std::filesystem;
   const fs::path root = name;
-  const FolderListing listing = list_folder(root);
+  FolderListing listing = list_folder(root);
+  const std::string drawn = without_gradcam(listing.files);
   const auto told = [&](const std::string& path) { return shortened(shown((root / path).string())); };
   std::vector<fs::path> below;
   std::map<std::string, int64_t> others;
@@ -234,7 +262,8 @@ void add_folder(const std::string& name, PictureFiles& pictures) {
     if (is_image_name(path) || lower_extension(path).empty()) pictures.notes.push_back(fmt::format("skipped {}: {}", told(path), reason));
   std::vector<std::string> kinds;
   for (const auto& [kind, n] : others) kinds.push_back(fmt::format("{} {}", n, kind));
-  const std::string left_out = kinds.empty() ? "" : fmt::format("pictures of unsupported kinds: {}", listed(kinds, 6));
+  std::string left_out = kinds.empty() ? "" : fmt::format("pictures of unsupported kinds: {}", listed(kinds, 6));
+  if (!drawn.empty()) left_out += (left_out.empty() ? "" : "; ") + drawn;
   if (below.empty()) {
     const std::string why = !left_out.empty() ? "; " + left_out : pictures.notes.empty() ? "" : "; " + pictures.notes.back();
     throw DataError(fmt::format("{}: there is no picture in this folder or below{}", shown(name), why),
@@ -251,6 +280,7 @@ PictureFiles picture_files(std::span<const std::string> names) {
   namespace fs = std::filesystem;
   PictureFiles pictures;
   for (const std::string& name : names) {
+    if (name.empty()) throw UsageError("expected a picture or a folder, got an empty name", "is a shell variable empty?");
     std::error_code error;
     const fs::file_type type = fs::status(name, error).type();
     if (type == fs::file_type::not_found)

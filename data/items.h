@@ -69,8 +69,9 @@ struct PictureFiles {
   std::vector<std::string> notes;  // what was left out of the folders
 };
 
-/// The named files, and the pictures below the named folders, sorted by path within each folder. Folders are read as by open_source():
-/// links are followed, hidden names skipped. Throws DataError for a path that does not exist, and for a folder without a picture.
+/// The named files, and the pictures below the named folders, sorted by path within each folder. Folders are read as by open_source(), but
+/// results of `mirilla gradcam` are left out. Throws UsageError for an empty name, DataError for a wrong path or a folder without a
+/// picture.
 PictureFiles picture_files(std::span<const std::string> names);
 
 /// The sorted distinct labels of `indices`. Throws DataError for fewer than two.

@@ -69,6 +69,25 @@ TEST(Items, NoPictureAndNoFolderAreSaid) {
             "z.zip: 1.jpg lies in no folder, but its class is the name of its folder");
 }
 
+TEST(PictureFiles, LeaveOutTheResultsOfGradcam) {
+  const test::TempFolder folder;
+  for (const char* name :
+       {"a.jpg", "a-gradcam.png", "b-gradcam.png", "gradcam.png", "gradcam-2.png", "gradcams.png", "in/c.png", "in/a-gradcam.png"})
+    folder.write(name, test::text("x"));
+  const std::string path = folder.path().string();
+  const PictureFiles found = picture_files(std::vector{path});
+  std::vector<std::string> names;
+  for (const auto& file : found.files) names.push_back(std::filesystem::relative(file, folder.path()).generic_string());
+  EXPECT_EQ(names, (std::vector{"a.jpg"s, "b-gradcam.png"s, "gradcams.png"s, "in/a-gradcam.png"s, "in/c.png"s}))
+      << "no photo is beside two";
+  EXPECT_EQ(found.notes, (std::vector{path + ": left out 3 pictures of `mirilla gradcam`, such as a-gradcam.png"}));
+  EXPECT_EQ(picture_files(std::vector{path + "/a-gradcam.png"}).files.size(), 1u) << "a named one is wanted";
+}
+
+TEST(PictureFiles, AnEmptyNameIsWrongUsage) {
+  EXPECT_EQ(test::sentence_of<UsageError>([] { picture_files(std::vector{""s}); }), "expected a picture or a folder, got an empty name");
+}
+
 TEST(Vocabulary, IsTheSortedLabelsOfTheGivenItems) {
   const std::vector<Item> items{{"1", "sea"}, {"2", "ice"}, {"3", "sea"}, {"4", "wood"}};
   const std::vector<int64_t> some{2, 1}, one{0, 2}, none{};
