@@ -37,7 +37,7 @@ std::string hint_for(const Error& error, const CLI::App& command) {
   const std::string hint = with_flags(error.hint(), &command);
   if (const auto* answer = dynamic_cast<const nn::NotFinite*>(&error))
     if (answer->cause.finite_in_fp32 && takes(command, "--precision")) return behind(hint, "--precision fp32");
-  if (dynamic_cast<const nn::Diverged*>(&error) && takes(command, "--lr")) return behind(hint, "`mirilla lr-find` suggests a --lr");
+  if (dynamic_cast<const nn::Diverged*>(&error) && hint.ends_with("--lr")) return hint + " (`mirilla lr-find` suggests one)";
   if (dynamic_cast<const weights::FlawedWeights*>(&error) && takes(command, "--allow-nonfinite"))
     return hint + "; --allow-nonfinite accepts it as it is";
   return hint;

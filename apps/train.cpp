@@ -11,6 +11,7 @@
 #include "kernels/host/threads.h"
 #include "nn/train/batch_hint.h"
 #include "nn/train/callbacks.h"
+#include "nn/train/divergence_hint.h"
 #include "nn/train/learner.h"
 
 namespace mirilla::apps {
@@ -94,12 +95,14 @@ std::vector<nn::Phase> phases_of(const Options& options) {
 nn::Diverged without_a_model(nn::Learner& learner, const nn::SaveBest& best) {
   const std::string stays = best.saved() ? fmt::format("; the best model of the previous fit is in {}", best.file().string()) : "";
   constexpr std::string_view kWhat = "the training diverged: no epoch of its last fit produced a model to save";
+  const std::string hint = nn::divergence_hint(learner.recorder());
   try {
     learner.require_finite_validation();
   } catch (const nn::NotFinite& error) {
-    return nn::Diverged(fmt::format("{}; in validation {}{}", kWhat, error.message(), stays), error.hint());
+    return nn::Diverged(fmt::format("{}; in validation {}{}", kWhat, error.message(), stays),
+                        error.cause.finite_in_fp32 ? error.hint() : hint);
   }
-  return nn::Diverged(fmt::format("{}{}", kWhat, stays));
+  return nn::Diverged(fmt::format("{}{}", kWhat, stays), hint);
 }
 
 // The known results of a failed run are saved, and reported to programs.

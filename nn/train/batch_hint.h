@@ -10,8 +10,8 @@ namespace mirilla::nn {
 
 /// The hint if a device's memory is too small for batches of this size: memory grows with the batch size.
 inline std::string batch_hint(int64_t batch_size) {
-  if (batch_size <= 1) return "smaller pictures take less: `size`";
-  return fmt::format("about half is enough for `batch_size` {}, and smaller pictures take less as well", batch_size / 2);
+  if (batch_size <= 1) return "use smaller pictures: `size`";
+  return fmt::format("`batch_size` {} needs about half the memory, and smaller pictures need less as well", batch_size / 2);
 }
 
 /// Calls f(); if a device's memory runs out meanwhile, throws the same OutOfMemory with batch_hint.

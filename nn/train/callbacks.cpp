@@ -10,6 +10,7 @@
 #include "data/write/png_write.h"
 #include "kernels/core/error.h"
 #include "nn/files/model_tensors.h"
+#include "nn/train/divergence_hint.h"
 #include "nn/train/learner.h"
 
 namespace mirilla::nn {
@@ -28,8 +29,6 @@ bool BestTracker::is_new_best(double valid_loss) {
 }
 
 namespace {
-
-constexpr std::string_view kSmallerRate = "a smaller learning rate helps";
 
 // A negative variance recovers: each step moves it a tenth towards the batch's variance.
 bool never_mends(std::span<const weights::Flaw> flaws) {

@@ -10,6 +10,8 @@
 #include "engine/amp/autocast.h"
 #include "engine/tape.h"
 #include "kernels/core/error.h"
+#include "nn/files/model_tensors.h"
+#include "nn/train/divergence_hint.h"
 #include "nn/train/freeze.h"
 
 namespace mirilla::nn {
@@ -20,6 +22,12 @@ using Clock = std::chrono::steady_clock;
 
 // fastai's mean is an f32 in every precision; in f64, which only our checks use, nothing is rounded.
 double as_recorded(double loss, DType dtype) { return dtype == DType::f64 ? loss : static_cast<float>(loss); }
+
+// A negative variance counts as finite: training repairs it.
+bool is_finite(const Module& model) {
+  const std::vector<weights::Flaw> flaws = flaws_of(model);
+  return std::all_of(flaws.begin(), flaws.end(), [](const weights::Flaw& flaw) { return flaw.nan + flaw.infinite == 0; });
+}
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -62,6 +70,7 @@ void Learner::fit_one_cycle(int epochs, double lr) {
 
 void Learner::run_phases(std::span<const Phase> phases, bool freezing) {
   require_batches();
+  const bool began_finite = is_finite(model_);
   try {
     for (const Phase& phase : phases) {
       if (freezing) freeze_to(model_, *optimizer_, phase.frozen ? -1 : 0);
@@ -71,7 +80,8 @@ void Learner::run_phases(std::span<const Phase> phases, bool freezing) {
     throw Interrupted(fmt::format("interrupted in {}{}", where(), put_in_order()));
   } catch (const Diverged& error) {
     const std::string what_stays = put_in_order();
-    throw Diverged(fmt::format("the training diverged in {}: {}{}", where(), error.message(), what_stays), error.hint());
+    throw Diverged(fmt::format("the training diverged in {}: {}{}", where(), error.message(), what_stays),
+                   error.hint() == kSmallerRate ? divergence_hint(recorder_, began_finite) : error.hint());
   }
 }
 

@@ -232,7 +232,7 @@ TEST_F(NonFinite, ADivergedTrainingStopsAndEndsWithCodeOneAndNoModel) {
   const Outcome outcome = run(training({"--lr", "1e9", "--epochs", "50", "--out", out, "--json"}));
   EXPECT_EQ(outcome.code, 1) << outcome.out << outcome.err;
   EXPECT_NE(outcome.err.find("mirilla: the training diverged in epoch "), std::string::npos) << outcome.err;
-  EXPECT_NE(outcome.err.find("`mirilla lr-find` suggests a --lr"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("use a smaller learning rate: --lr (`mirilla lr-find` suggests one)"), std::string::npos) << outcome.err;
   EXPECT_EQ(outcome.err.find("\n10        "), std::string::npos) << "nothing finite could come any more\n" << outcome.err;
   const Json document = Json::parse(outcome.out);
   EXPECT_TRUE(document["model"].is_null()) << document;
@@ -285,6 +285,8 @@ TEST_F(NonFinite, TrainingFromBrokenWeightsIsAllowedOnRequestAndSavesNoneOfThem)
   EXPECT_NE(outcome.err.find("the training diverged in epoch 0 (of 0 to 0, frozen): bn1.running_var (1 of 64 values is NaN)"),
             std::string::npos)
       << outcome.err;
+  EXPECT_NE(outcome.err.find("hint: the weights were not finite before training began"), std::string::npos) << outcome.err;
+  EXPECT_EQ(outcome.err.find("learning rate"), std::string::npos) << "a smaller one mends no weights\n" << outcome.err;
   EXPECT_FALSE(fs::exists(out + "/model.safetensors"));
 }
 

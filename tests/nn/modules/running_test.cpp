@@ -258,8 +258,8 @@ TEST(SmallMemory, NamesABatchToTryAndIsLeftAsItWas) {
   EXPECT_EQ(error_of([&] { run(4); }), "") << "what failed holds memory still";
   device.capacity = size_t{1} << 40;
   EXPECT_THAT(message, testing::MatchesRegex("the device 'small' has no [0-9]+ bytes left: [0-9]+ are held and [0-9]+ of [0-9]+ are "
-                                             "free\n  hint: about half is enough for `batch_size` 32, and smaller pictures.*"));
-  EXPECT_EQ(batch_hint(1), "smaller pictures take less: `size`");
+                                             "free\n  hint: `batch_size` 32 needs about half the memory, and smaller pictures.*"));
+  EXPECT_EQ(batch_hint(1), "use smaller pictures: `size`");
 }
 
 }  // namespace

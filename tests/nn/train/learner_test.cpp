@@ -311,6 +311,21 @@ TEST(StopDiverged, EndsItForRunningStatisticsThoughLossesAreFinite) {
   }
 }
 
+TEST(StopDiverged, BlamesTheRateOnlyForWhatAStepDid) {
+  ResNet model = small_model();
+  named(model, "head.8.weight").fill(3e38);  // finite, but the first logits overflow
+  Learner learner = learner_for(model, 16, 4, 8);
+  StopDiverged diverged(learner);
+  learner.add(diverged);
+  try {
+    learner.fit_one_cycle(2, 1e-4);
+    ADD_FAILURE() << "the run did not end";
+  } catch (const Diverged& error) {
+    EXPECT_TRUE(error.message().starts_with("the training diverged in epoch 0 (of 0 to 1): ")) << error.message();
+    EXPECT_TRUE(error.hint().starts_with("the first loss was not finite, before any step")) << error.hint();
+  }
+}
+
 TEST(StopDiverged, LetsARunGoOnAfterLossesThatTheScalerLeftOut) {
   const Spoiled run([](ResNet& model) { named(model, "head.8.weight").fill(3e38); }, 0, {.precision = amp::Precision::fp16});
   EXPECT_EQ(run.message, "") << "the weights are large, and finite";
