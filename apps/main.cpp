@@ -67,7 +67,7 @@ int run(int argc, char** argv, apps::ExitCodes& codes) {
 // An exception that is not ours and was not converted where it happened: its own text is never shown, since it is for programmers.
 Error foreign(const std::exception& error) {
   if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const std::length_error*>(&error))
-    return Error("the host has not enough memory for this", "use a smaller --batch-size or --size");
+    return Error("the host does not have enough memory for this", "use a smaller --batch-size or --size");
   if (const auto* files = dynamic_cast<const std::filesystem::filesystem_error*>(&error))
     return Error(fmt::format("'{}' cannot be used: {}", files->path1().string(), system_reason(files->code())));
   if (const auto* system = dynamic_cast<const std::system_error*>(&error))

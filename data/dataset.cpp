@@ -42,7 +42,7 @@ void check_indices(std::span<const int64_t> indices, size_t items) {
   if (bad.size() > kNamedBadPictures) names += "; ...";
   throw TooManyBad(fmt::format("{}: {} of {} pictures {} not decode, more than the allowed {:g} % ({})", source, bad.size(), total,
                                bad.size() == 1 ? "does" : "do", 100 * max_bad, names),
-                   "was the data copied whole?");
+                   "was the data copied completely?");
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ bool is_hidden(std::string_view path) {
 
 std::shared_ptr<const Source> not_empty(std::shared_ptr<const Source> source) {
   if (source->entries().empty() && source->unusable().empty())
-    throw DataError(fmt::format("{}: it contains no file", source->name()), "pictures are expected in <class>/<picture>");
+    throw DataError(fmt::format("{}: it contains no file", source->name()), "put pictures in <class>/<picture>");
   return source;
 }
 
@@ -47,7 +47,7 @@ void Source::set_contents(std::vector<Entry> entries, std::vector<std::string> f
   std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.path < b.path; });
   for (Entry& entry : entries) {
     if (!entries_.empty() && entries_.back().path == entry.path) {
-      unusable.push_back({entry.path, "a second file of this name; the first is taken"});
+      unusable.push_back({entry.path, "a second file of this name; the first is used"});
     } else {
       entries_.push_back(std::move(entry));
     }
@@ -85,7 +85,7 @@ std::shared_ptr<const Source> open_source(const fs::path& path, std::span<const 
   if (error) throw DataError(fmt::format("{}: it cannot be opened: {}", name, reason_of(error)), kExpected);
   if (fs::is_directory(status)) return not_empty(detail::open_folder(path, leave_out));
   if (!fs::is_regular_file(status)) throw DataError(fmt::format("{}: neither a file nor a folder", name), kExpected);
-  if (fs::file_size(path, error) == 0 && !error) throw DataError(fmt::format("{}: the file is empty", name), "was it copied whole?");
+  if (fs::file_size(path, error) == 0 && !error) throw DataError(fmt::format("{}: the file is empty", name), "was it copied completely?");
   return not_empty(detail::open_zip(path, {}, name));
 }
 

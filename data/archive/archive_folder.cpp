@@ -25,7 +25,7 @@ std::vector<uint8_t> read_file(const fs::path& path, const std::string& source, 
     throw DataError(fmt::format("{}: {} cannot be read: {}", source, entry, reason_of(error)));
   }
   if (static_cast<uint64_t>(file.gcount()) != expected) {
-    throw DataError(fmt::format("{}: {} changed its size while it was read", source, entry));
+    throw DataError(fmt::format("{}: {} changed in size while it was read", source, entry));
   }
   bytes.resize(expected);
   return bytes;

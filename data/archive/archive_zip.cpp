@@ -58,7 +58,7 @@ std::string reason_of_entry(zip_error_t* error) {
     case ZIP_ER_ENCRNOTSUPP: return "it is locked with a password";
     case ZIP_ER_COMPNOTSUPP: return "it is compressed by a method that is not supported here";
     case ZIP_ER_CRC: return "its checksum is wrong";
-    case ZIP_ER_MEMORY: return "there is no memory left";
+    case ZIP_ER_MEMORY: return "there is not enough memory";
     case ZIP_ER_EOF: return "it is cut off";
     case ZIP_ER_READ:
     case ZIP_ER_OPEN:
@@ -262,7 +262,7 @@ void ZipSource::put_back(ZipHandle handle) const {
 }
 
 void ZipSource::throw_entry(const std::string& path, zip_error_t* error) const {
-  throw DataError(fmt::format("{}: {} cannot be read: {}", name(), path, reason_of_entry(error)), "was the zip copied whole?");
+  throw DataError(fmt::format("{}: {} cannot be read: {}", name(), path, reason_of_entry(error)), "was the zip copied completely?");
 }
 
 std::vector<uint8_t> ZipSource::read_entry(const Entry& entry) const {
@@ -285,7 +285,7 @@ std::vector<uint8_t> ZipSource::read_entry(const Entry& entry) const {
   bytes.resize(filled);
   if (filled != entry.size) {
     throw DataError(fmt::format("{}: {} has {} bytes and the archive says {}", name(), entry.path, filled, entry.size),
-                    "was the zip copied whole?");
+                    "was the zip copied completely?");
   }
   return bytes;
 }

@@ -220,15 +220,15 @@ std::string reason_of(const std::error_code& error) {
   static const std::pair<std::errc, const char*> kReasons[] = {
       {std::errc::permission_denied, "you have no permission to read it"},
       {std::errc::operation_not_permitted, "you have no permission to read it"},
-      {std::errc::no_such_file_or_directory, "it is not there"},
+      {std::errc::no_such_file_or_directory, "it does not exist"},
       {std::errc::not_a_directory, "something on its path is not a folder"},
       {std::errc::is_a_directory, "it is a folder"},
-      {std::errc::too_many_symbolic_link_levels, "its links lead in a circle"},
+      {std::errc::too_many_symbolic_link_levels, "its links form a circle"},
       {std::errc::filename_too_long, "its path is too long for the system"},
       {std::errc::too_many_files_open, "too many files are open"},
       {std::errc::too_many_files_open_in_system, "too many files are open"},
       {std::errc::io_error, "the disk cannot read it"},
-      {std::errc::not_enough_memory, "there is no memory left"},
+      {std::errc::not_enough_memory, "there is not enough memory"},
       {std::errc::value_too_large, "it is too large for the system"},
   };
   for (const auto& [code, words] : kReasons)

@@ -100,7 +100,7 @@ class Walk {
     } else if (type == fs::file_type::not_found) {
       skip(path, "a link that leads nowhere");
     } else if (error == std::errc::too_many_symbolic_link_levels) {
-      skip(path, "a link that leads in a circle");
+      skip(path, "a link that is part of a circle");
     } else if (error) {
       skip(path, "a link that cannot be followed: " + reason_of(error));
     } else {

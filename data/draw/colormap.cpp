@@ -34,7 +34,7 @@ const Colormap& colormap_of(std::string_view name) {
   if (name == "viridis") return kViridis;
   if (name == "inferno") return kInferno;
   if (name == "jet") return kJet;
-  throw UsageError(fmt::format("no colour table is called '{}'", name), "there are magma, viridis, inferno and jet");
+  throw UsageError(fmt::format("there is no colour table '{}'", name), "available are magma, viridis, inferno and jet");
 }
 
 // clang-format off: 22 colours per line

@@ -108,7 +108,7 @@ std::vector<ConfusionCell> confusion_cells(const ConfusionPlot& plot) {
   const size_t classes = plot.names.size();
   if (classes == 0 || plot.counts.size() != classes * classes)
     throw ShapeError(
-        fmt::format("a confusion matrix of {} classes has {} cells, and {} came", classes, classes * classes, plot.counts.size()));
+        fmt::format("a confusion matrix of {} classes: expected {} cells, got {}", classes, classes * classes, plot.counts.size()));
   std::vector<ConfusionCell> cells;
   for (size_t row = 0; row < classes; ++row) {
     const std::span<const int64_t> counts = plot.counts.subspan(row * classes, classes);

@@ -150,7 +150,7 @@ void draw_legend(Canvas& canvas, const Layout& layout, const Axes& axes, std::sp
 Picture plot(std::span<const Series> series, const PlotOptions& options) {
   if (options.width < 160 || options.height < 120) {
     throw UsageError(fmt::format("a plot of {} x {} pixels has no room for its labels", options.width, options.height),
-                     "160 x 120 is the least");
+                     "the minimum is 160 x 120");
   }
   const Axes axes = choose_axes(series, {.log_x = options.log_x,
                                          .y_from_zero = options.y_from_zero,

@@ -86,7 +86,8 @@ std::vector<double> axis_ticks(double low, double high, int count) {
 Axes choose_axes(std::span<const Series> series, const AxesOptions& options) {
   Range x, y;
   for (const Series& s : series) {
-    if (s.x.size() != s.y.size()) throw ShapeError(fmt::format("plot: the series '{}' has {} x and {} y", s.name, s.x.size(), s.y.size()));
+    if (s.x.size() != s.y.size())
+      throw ShapeError(fmt::format("plot: the series '{}' has {} x values but {} y values", s.name, s.x.size(), s.y.size()));
     for (size_t i = 0; i < s.x.size(); ++i) {
       if (!can_show(s.x[i], s.y[i], options.log_x)) continue;
       x.add(std::clamp(s.x[i], options.log_x ? kSmallest : -kLargest, kLargest));

@@ -139,7 +139,7 @@ std::string render(std::span<const Series> series, const Axes& axes, const Termi
 std::string terminal_plot(std::span<const Series> series, const TerminalPlotOptions& options) {
   if (options.width < 24 || options.height < 6) {
     throw UsageError(fmt::format("a plot of {} x {} characters has no room for its labels", options.width, options.height),
-                     "24 x 6 is the least");
+                     "the minimum is 24 x 6");
   }
   const Axes axes = choose_axes(series, {.log_x = options.log_x,
                                          .y_from_zero = options.y_from_zero,

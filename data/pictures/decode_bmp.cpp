@@ -29,7 +29,7 @@ class File {
   uint8_t operator[](size_t at) const { return bytes_[at]; }
   std::span<const uint8_t> part(size_t at, size_t count) const {
     if (at > bytes_.size() || count > bytes_.size() - at)
-      throw DataError(fmt::format("{}: the BMP is cut off", name_), "was it copied whole?");
+      throw DataError(fmt::format("{}: the BMP is cut off", name_), "was it copied completely?");
     return bytes_.subspan(at, count);
   }
   uint32_t u16(size_t at) const { return number(at, 2); }
@@ -272,7 +272,7 @@ class Runs {
 void decode_runs(const File& file, const Header& header, Picture& picture) {
   const std::vector<uint8_t> indices = Runs(file, header).read();
   const auto wide = static_cast<size_t>(header.width), rows = static_cast<size_t>(header.height);
-  if (indices.size() < wide * rows) throw DataError(fmt::format("{}: the BMP is cut off", file.name()), "was it copied whole?");
+  if (indices.size() < wide * rows) throw DataError(fmt::format("{}: the BMP is cut off", file.name()), "was it copied completely?");
   const std::array<Color, 256> palette = read_palette(file, header);
   for (size_t y = 0; y < rows; ++y)
     paint(std::span(indices).subspan(y * wide, wide), palette, row_of(picture, header, static_cast<int64_t>(y)));

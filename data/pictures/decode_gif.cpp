@@ -21,7 +21,7 @@ using Palette = std::array<Color, 256>;
 constexpr size_t kScreenBytes = 13, kImageBytes = 9;
 
 [[noreturn]] void throw_cut_off(std::string_view name) {
-  throw DataError(fmt::format("{}: the GIF is cut off", name), "was it copied whole?");
+  throw DataError(fmt::format("{}: the GIF is cut off", name), "was it copied completely?");
 }
 
 /// The file, read from its beginning to its end.
@@ -92,7 +92,7 @@ Image read_image(File& file) {
   Image image{.screen_width = little_number(screen, 6, 2), .screen_height = little_number(screen, 8, 2)};
   image.palette = screen[10] & kHasPalette ? read_palette(file, (screen[10] & 7u) + 1) : grey_palette();
   for (uint8_t kind = file.byte(); kind != kImage; kind = file.byte()) {
-    if (kind == kTrailer) throw DataError(fmt::format("{}: the GIF holds no picture", file.name()), "save it as JPEG or PNG");
+    if (kind == kTrailer) throw DataError(fmt::format("{}: the GIF contains no picture", file.name()), "save it as JPEG or PNG");
     if (kind != kExtension) continue;
     if (const std::optional<uint8_t> transparent = read_extension(file)) image.outside = *transparent;
   }
@@ -184,7 +184,7 @@ class Unpacker {
   static constexpr uint32_t kMostBits = 12;
 
   [[noreturn]] void throw_damaged() const {
-    throw DataError(fmt::format("{}: the GIF is damaged: it does not decode", name_), "was it copied whole?");
+    throw DataError(fmt::format("{}: the GIF is damaged: it does not decode", name_), "was it copied completely?");
   }
 
   void forget() {
@@ -255,7 +255,7 @@ Picture decode_gif(Bytes bytes, std::string_view name, int64_t most_pixels) {
   check_pixels_fit(image.screen_width, image.screen_height, bytes.size(), name);
   constexpr uint32_t kMostIndexBits = 12;
   if (image.bits > kMostIndexBits)
-    throw DataError(fmt::format("{}: the GIF is damaged: its indices have {} bits", name, image.bits), "was it copied whole?");
+    throw DataError(fmt::format("{}: the GIF is damaged: its indices have {} bits", name, image.bits), "was it copied completely?");
   Picture picture(static_cast<int>(image.screen_width), static_cast<int>(image.screen_height));
   paint(file, image, picture);
   return picture;

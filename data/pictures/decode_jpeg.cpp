@@ -101,14 +101,15 @@ class Decoder {
 };
 
 void throw_unless_good(Outcome outcome, const Decoder& decoder, std::string_view name) {
-  if (outcome == Outcome::kTruncated) throw DataError(fmt::format("{}: the JPEG is cut off", name), "was it copied whole?");
+  if (outcome == Outcome::kTruncated) throw DataError(fmt::format("{}: the JPEG is cut off", name), "was it copied completely?");
   if (outcome != Outcome::kFailed) return;
   constexpr const char* kSaveAgain = "save it again, as an ordinary JPEG or as PNG";
   switch (decoder.error()) {
     case JERR_OUT_OF_MEMORY: throw std::bad_alloc();
-    case JERR_SOF_UNSUPPORTED: throw DataError(fmt::format("{}: a lossless or hierarchical JPEG, which is not decoded", name), kSaveAgain);
-    case JERR_BAD_PRECISION: throw DataError(fmt::format("{}: a JPEG of more than 8 bits, which is not decoded", name), kSaveAgain);
-    default: throw DataError(fmt::format("{}: the JPEG is damaged: it does not decode", name), "was it copied whole?");
+    case JERR_SOF_UNSUPPORTED:
+      throw DataError(fmt::format("{}: a lossless or hierarchical JPEG, which is not supported", name), kSaveAgain);
+    case JERR_BAD_PRECISION: throw DataError(fmt::format("{}: a JPEG of more than 8 bits, which is not supported", name), kSaveAgain);
+    default: throw DataError(fmt::format("{}: the JPEG is damaged: it does not decode", name), "was it copied completely?");
   }
 }
 
@@ -134,7 +135,7 @@ Picture decode_jpeg(std::span<const uint8_t> bytes, std::string_view name, int64
   throw_unless_good(decoder.read_header(), decoder, name);
   const int channels = decoder.channels();
   if (channels != 1 && channels != 3 && channels != 4)
-    throw DataError(fmt::format("{}: a JPEG with {} channels is no picture", name, channels));
+    throw DataError(fmt::format("{}: a JPEG with {} channels, which is not supported", name, channels));
   check_picture_size(decoder.width(), decoder.height(), name, most_pixels);
   check_pixels_fit(decoder.width(), decoder.height(), bytes.size(), name);
   Picture picture(decoder.width(), decoder.height());

@@ -139,7 +139,7 @@ struct Header {
 };
 
 [[noreturn]] void throw_bad(std::string_view name, bool cut_off) {
-  if (cut_off) throw DataError(fmt::format("{}: the picture is cut off", name), "was it copied whole?");
+  if (cut_off) throw DataError(fmt::format("{}: the picture is cut off", name), "was it copied completely?");
   throw DataError(fmt::format("{}: the picture does not decode: it is damaged, or of a rare variant of its kind", name),
                   "save it as JPEG or PNG");
 }
@@ -162,7 +162,8 @@ struct FreeBlock {
 
 void check_result(const void* pixels, const Reader& reader, int width, int height, const Header& header, std::string_view name) {
   if (!pixels || reader.asked_too_much()) throw_bad(name, reader.asked_too_much());
-  if (width != header.width || height != header.height) throw DataError(fmt::format("{}: the picture contradicts its header's size", name));
+  if (width != header.width || height != header.height)
+    throw DataError(fmt::format("{}: the picture's size differs from its header's", name));
 }
 
 }  // namespace
@@ -175,7 +176,7 @@ bool is_other(std::span<const uint8_t> bytes) {
 
 Picture decode_other(std::span<const uint8_t> bytes, std::string_view name, int64_t most_pixels) {
   if (is_pnm(bytes) && pnm_levels(bytes) != 255) {
-    throw DataError(fmt::format("{}: {} levels where only PPM and PGM of 255 are decoded", name, pnm_levels(bytes)));
+    throw DataError(fmt::format("{}: expected a PPM or PGM of 255 levels, got {}", name, pnm_levels(bytes)));
   }
   const Header header = read_header(bytes, name, most_pixels);
   std::optional<PatchedPng> patched;

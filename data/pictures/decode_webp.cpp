@@ -21,16 +21,16 @@ constexpr int64_t kPixelsOfAnyFile = int64_t{1} << 23;
 constexpr int64_t kMostFrames = 1 << 16;
 
 [[noreturn]] void throw_cut_off(std::string_view name) {
-  throw DataError(fmt::format("{}: the WebP is cut off", name), "was it copied whole?");
+  throw DataError(fmt::format("{}: the WebP is cut off", name), "was it copied completely?");
 }
 [[noreturn]] void throw_damaged(std::string_view name) {
-  throw DataError(fmt::format("{}: the WebP is damaged: it does not decode", name), "was it copied whole?");
+  throw DataError(fmt::format("{}: the WebP is damaged: it does not decode", name), "was it copied completely?");
 }
 
 void check_frames(std::span<const uint8_t> bytes, std::string_view name) {
   int64_t frames = 0;
   for_each_riff_chunk(bytes, [&](const RiffChunk& chunk) { return (frames += chunk.type == "ANMF") <= kMostFrames; });
-  if (frames > kMostFrames) throw DataError(fmt::format("{}: a WebP of more than {} frames is no picture", name, kMostFrames));
+  if (frames > kMostFrames) throw DataError(fmt::format("{}: a WebP of more than {} frames, which is not supported", name, kMostFrames));
 }
 
 struct DeleteDemuxer {
@@ -89,8 +89,8 @@ Picture decode_webp(std::span<const uint8_t> bytes, std::string_view name, int64
   const int64_t width = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_WIDTH), height = WebPDemuxGetI(demuxer.get(), WEBP_FF_CANVAS_HEIGHT);
   check_picture_size(width, height, name, most_pixels);
   if (width * height > std::max(kPixelsOfAnyFile, kMostPixelsPerByte * static_cast<int64_t>(bytes.size())))
-    throw DataError(fmt::format("{}: {} bytes of WebP that unpack to {}x{} pixels are refused", name, bytes.size(), width, height),
-                    "it is one flat colour, or made to fill the memory; save it as JPEG or PNG");
+    throw DataError(fmt::format("{}: {} bytes of WebP that unpack to {}x{} pixels are not decoded", name, bytes.size(), width, height),
+                    "it is a single colour, or made to fill the memory; save it as JPEG or PNG");
   const Frame frame(demuxer, name);
   Picture picture(static_cast<int>(width), static_cast<int>(height));
   decode_frame(frame, picture, name);

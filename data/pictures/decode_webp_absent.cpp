@@ -6,10 +6,10 @@
 namespace mirilla::data::detail {
 
 Picture decode_webp(std::span<const uint8_t>, std::string_view name, int64_t) {
-  throw DataError(fmt::format("{}: a WebP, and this program was built without libwebp, which decodes it", name),
+  throw DataError(fmt::format("{}: a WebP, but this program was built without libwebp, which decodes it", name),
                   "install libwebp-dev (tools/setup does) and build again, or save the picture as JPEG or PNG");
 }
 
-std::string webp_library() { return "absent: WebP pictures are refused"; }
+std::string webp_library() { return "absent: WebP pictures are not decoded"; }
 
 }  // namespace mirilla::data::detail

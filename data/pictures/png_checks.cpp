@@ -15,9 +15,9 @@ void check_png(std::span<const uint8_t> bytes, std::string_view name) {
   for_each_png_chunk(bytes, [&](const PngChunk& chunk) {
     if (among_pixels && chunk.type != "IDAT") return false;
     among_pixels = chunk.type == "IDAT";
-    if (chunk.checksum.size() < 4) throw DataError(fmt::format("{}: the PNG is cut off", name), "was it copied whole?");
+    if (chunk.checksum.size() < 4) throw DataError(fmt::format("{}: the PNG is cut off", name), "was it copied completely?");
     if (crc32(0, chunk.checked.data(), static_cast<uInt>(chunk.checked.size())) != big_number(chunk.checksum, 0, 4))
-      throw DataError(fmt::format("{}: the PNG is damaged: a checksum is wrong", name), "was it copied whole?");
+      throw DataError(fmt::format("{}: the PNG is damaged: a checksum is wrong", name), "was it copied completely?");
     return true;
   });
 }

@@ -92,8 +92,8 @@ void check(const Picture& picture, const Box& box, int width, int height, size_t
   const bool inside = box.x >= 0 && box.y >= 0 && box.width > 0 && box.height > 0 && box.width <= picture.width - box.x &&
                       box.height <= picture.height - box.y;
   if (!inside) {
-    throw ShapeError(fmt::format("resize: the box {}x{} at ({},{}) is empty or leaves the picture of {}x{}", box.width, box.height, box.x,
-                                 box.y, picture.width, picture.height));
+    throw ShapeError(fmt::format("resize: the box {}x{} at ({},{}) is empty or not inside the picture of {}x{}", box.width, box.height,
+                                 box.x, box.y, picture.width, picture.height));
   }
   const size_t wanted = static_cast<size_t>(width) * static_cast<size_t>(height) * 3;
   if (out_bytes != wanted)
@@ -140,8 +140,8 @@ Picture resize_bilinear(const Picture& picture, const Box& box, int width, int h
 
 Box resize_crop_box(int picture_width, int picture_height, int size, double pct_x, double pct_y) {
   if (size < 1 || picture_width < 1 || picture_height < 1) {
-    throw ShapeError(fmt::format("resize_crop: sizes must be positive, and a picture of {}x{} was asked for at {}", picture_width,
-                                 picture_height, size));
+    throw ShapeError(
+        fmt::format("resize_crop: sizes must be positive, got a picture of {}x{} and a size of {}", picture_width, picture_height, size));
   }
   if (!(pct_x >= 0 && pct_x <= 1 && pct_y >= 0 && pct_y <= 1)) {
     throw ShapeError(fmt::format("resize_crop: the draws must be in [0,1] and are {} and {}", pct_x, pct_y));

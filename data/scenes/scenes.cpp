@@ -64,8 +64,8 @@ void fill_from_ring(Picture& picture, const Bounds& box) {
 Scene compose_scene(SceneClass exhibit, const RandomKey& key, int size) {
   constexpr int kLeast = 16, kMost = 4096;
   if (size < kLeast || size > kMost) {
-    throw UsageError(fmt::format("a scene's size is {} to {} pixels, not {}", kLeast, kMost, size),
-                     "96 and 128 are good sizes to learn from");
+    throw UsageError(fmt::format("expected a scene size from {} to {} pixels, got {}", kLeast, kMost, size),
+                     "96 and 128 are good sizes for training");
   }
   const scenes::Stage stage = scenes::draw_stage(key, size);
   Canvas canvas(size, size, stage.sky_top);

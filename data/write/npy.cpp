@@ -14,7 +14,7 @@ void write_npy(const std::string& path, std::span<const float> values, int heigh
   static_assert(std::endian::native == std::endian::little, "the file's '<f4' is copied from memory");
   const std::string shape = channels == 0 ? fmt::format("{}, {}", height, width) : fmt::format("{}, {}, {}", height, width, channels);
   if (values.size() != static_cast<size_t>(height) * static_cast<size_t>(width) * static_cast<size_t>(channels == 0 ? 1 : channels))
-    throw ShapeError(fmt::format("write_npy: {} values are no ({}) array", values.size(), shape));
+    throw ShapeError(fmt::format("write_npy: {} values do not fill an array of ({})", values.size(), shape));
   constexpr size_t kPreamble = 10, kAlignment = 64;  // magic, version, header length; the data begins at a multiple of 64
   std::string header = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", shape);
   header.append(kAlignment - (kPreamble + header.size() + 1) % kAlignment, ' ');

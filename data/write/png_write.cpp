@@ -27,7 +27,7 @@ std::vector<uint8_t> encode(std::span<const uint8_t> pixels, int width, int heig
   const auto expected = static_cast<size_t>(std::max(width, 0)) * static_cast<size_t>(std::max(height, 0)) * static_cast<size_t>(channels);
   if (pixels.empty() || pixels.size() != expected) {
     throw ShapeError(
-        fmt::format("png: {} x {} pixels of {} channels are {} bytes, and {} came", width, height, channels, expected, pixels.size()));
+        fmt::format("png: {} x {} pixels of {} channels: expected {} bytes, got {}", width, height, channels, expected, pixels.size()));
   }
   int size = 0;
   const std::unique_ptr<unsigned char, Free> bytes(stbi_write_png_to_mem(pixels.data(), width * channels, width, height, channels, &size));

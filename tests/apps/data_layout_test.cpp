@@ -71,14 +71,14 @@ TEST_F(DataLayout, BrokenLinksAreNamedAndTheOthersPredicted) {
   fs::create_directory_symlink("..", folder_ / "pool/round");
   const Outcome predicted = run({"predict", model(), folder_ / "links", "--json"});
   EXPECT_EQ(predicted.code, 0) << predicted.err;
-  expect_has(predicted.err, {"loop.png: a link that leads in a circle", "dangling.png: a link that leads nowhere"});
+  expect_has(predicted.err, {"loop.png: a link that is part of a circle", "dangling.png: a link that leads nowhere"});
   const auto document = nlohmann::json::parse(predicted.out);
   ASSERT_EQ(document.size(), 2u);
   EXPECT_EQ(document[0]["file"], folder_ / "links/a.png");
   EXPECT_EQ(document[1]["file"], folder_ / "links/pool/b.png");
   const Outcome explained = run({"gradcam", model(), folder_ / "links", "--layer", "layer2", "--out", folder_ / "sheet.png"});
   EXPECT_EQ(explained.code, 0) << explained.err;
-  expect_has(explained.err, {"loop.png: a link that leads in a circle"});
+  expect_has(explained.err, {"loop.png: a link that is part of a circle"});
   for (const char* command : {"predict", "gradcam"}) {
     const Outcome loop = run({command, model(), folder_ / "links/loop.png"});
     EXPECT_EQ(loop.code, 1);

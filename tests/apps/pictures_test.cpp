@@ -62,7 +62,7 @@ class Pictures : public testing::Test {
 
 TEST_F(Pictures, ASmallSetLosesOnePictureAndSaysWhich) {
   EXPECT_TRUE(has(trained.err, "skipped sea/cut.png: ")) << trained.err;
-  EXPECT_TRUE(has(trained.err, "cut off (was it copied whole?)")) << trained.err;
+  EXPECT_TRUE(has(trained.err, "cut off (was it copied completely?)")) << trained.err;
   const Json document = Json::parse(trained.out);
   ASSERT_EQ(document["skipped"].size(), 1u);
   EXPECT_EQ(document["skipped"][0]["file"], "sea/cut.png");
@@ -118,8 +118,7 @@ TEST_F(Pictures, PredictOfNothingButBadOnesGivesNoAnswer) {
   const Outcome one = run({"predict", model(), *folder / "heic-named.jpg"});
   EXPECT_EQ(one.code, 1);
   EXPECT_EQ(one.out, "");
-  EXPECT_TRUE(has(one.err, "heic-named.jpg: this is a HEIC photo, not a picture of a supported kind\n  hint: save it as JPEG"))
-      << one.err;
+  EXPECT_TRUE(has(one.err, "heic-named.jpg: this is a HEIC photo, not a picture of a supported kind\n  hint: save it as JPEG")) << one.err;
   const Outcome two = run({"predict", model(), *folder / "heic-named.jpg", *folder / "page.jpg", "--csv"});
   EXPECT_EQ(two.code, 1);
   EXPECT_EQ(two.out, "");

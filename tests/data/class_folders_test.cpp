@@ -82,7 +82,7 @@ TEST(ClassFolders, ALinkToOneThatIsGoneIsRefused) {
             std::string::npos);
   std::filesystem::remove(folder.path() / "street");
   std::filesystem::create_symlink("3.jpg", folder.path() / "a/3.jpg");
-  EXPECT_EQ(find_items(*open_source(folder.path())).notes, Lines{"skipped a/3.jpg: a link that leads in a circle"});
+  EXPECT_EQ(find_items(*open_source(folder.path())).notes, Lines{"skipped a/3.jpg: a link that is part of a circle"});
 }
 
 TEST(ClassFolders, ArchivesInTheDataAreTold) {

@@ -65,7 +65,7 @@ TEST(Archive, SaysWhatOfAFolderItPassesOver) {
   const auto source = open_source(folder.path());
   ASSERT_EQ(source->unusable().size(), 1u);
   EXPECT_EQ(source->unusable()[0].path, "a/loop.jpg");
-  EXPECT_EQ(source->unusable()[0].reason, "a link that leads in a circle");
+  EXPECT_EQ(source->unusable()[0].reason, "a link that is part of a circle");
   EXPECT_EQ(source->folders(), std::vector{"a"s});
 }
 
@@ -279,9 +279,9 @@ TEST(BadArchive, AFolderThatGoesBetweenListingAndReadingIsSaid) {
   const auto source = open_source(folder.path());
   std::filesystem::remove(path);
   EXPECT_EQ(test::sentence_of<DataError>([&] { source->read("a/1.jpg"); }),
-            folder.path().string() + ": a/1.jpg cannot be read: it is not there");
+            folder.path().string() + ": a/1.jpg cannot be read: it does not exist");
   folder.write("a/2.jpg", text("longer"));
-  EXPECT_NE(test::sentence_of<DataError>([&] { source->read("a/2.jpg"); }).find("changed its size"), std::string::npos);
+  EXPECT_NE(test::sentence_of<DataError>([&] { source->read("a/2.jpg"); }).find("changed in size"), std::string::npos);
   std::filesystem::remove(folder.path() / "a/2.jpg");
   std::filesystem::create_directory(folder.path() / "a/2.jpg");
   EXPECT_NE(test::sentence_of<DataError>([&] { source->read("a/2.jpg"); }).find("a/2.jpg"), std::string::npos);
@@ -291,7 +291,7 @@ TEST(BadArchive, APathThatCannotBeOpenedIsSaidInOurWords) {
   const test::TempFolder folder;
   std::filesystem::create_symlink("loop", folder.path() / "loop");
   EXPECT_EQ(test::sentence_of<DataError>([&] { open_source(folder.path() / "loop"); }),
-            (folder.path() / "loop").string() + ": it cannot be opened: its links lead in a circle");
+            (folder.path() / "loop").string() + ": it cannot be opened: its links form a circle");
   std::filesystem::create_symlink("nowhere", folder.path() / "dangling");
   EXPECT_EQ(test::sentence_of<DataError>([&] { open_source(folder.path() / "dangling"); }),
             (folder.path() / "dangling").string() + ": a link that leads nowhere");

@@ -104,7 +104,7 @@ TEST(Listed, NamesTheFirstAndCountsTheRest) {
 
 TEST(ReasonOf, IsInTheProjectsWords) {
   EXPECT_EQ(reason_of(std::make_error_code(std::errc::permission_denied)), "you have no permission to read it");
-  EXPECT_EQ(reason_of({2, std::system_category()}), "it is not there");
+  EXPECT_EQ(reason_of({2, std::system_category()}), "it does not exist");
   EXPECT_EQ(reason_of({9999, std::system_category()}), "the system refuses it with error 9999");
 }
 

@@ -49,9 +49,9 @@ TEST(ListFolder, NamesLinksThatLeadNowhereOrInACircle) {
   ASSERT_EQ(::mkfifo((folder.path() / "pipe.jpg").c_str(), 0600), 0);
   const FolderListing listing = list_folder(folder.path());
   EXPECT_EQ(files_of(listing), (std::vector{"a.jpg"s, "good.jpg"s}));
-  EXPECT_EQ(skipped_of(listing), (std::vector{"dangling.jpg: a link that leads nowhere"s, "loop.jpg: a link that leads in a circle"s,
-                                              "one: a link that leads in a circle"s, "pipe.jpg: neither a file nor a folder"s,
-                                              "two: a link that leads in a circle"s}));
+  EXPECT_EQ(skipped_of(listing), (std::vector{"dangling.jpg: a link that leads nowhere"s, "loop.jpg: a link that is part of a circle"s,
+                                              "one: a link that is part of a circle"s, "pipe.jpg: neither a file nor a folder"s,
+                                              "two: a link that is part of a circle"s}));
 }
 
 TEST(ListFolder, FollowsLinkedFoldersAndReadsEachOnce) {
@@ -94,7 +94,7 @@ TEST(ListFolder, LeavesFoldersOutAndSaysWhatItCannotList) {
   EXPECT_EQ(list_folder(folder.path(), itself).files.size(), 2u) << "the folder that was asked for is never left out";
   const FolderListing gone = list_folder(folder.path() / "none");
   ASSERT_EQ(gone.unreadable.size(), 1u);
-  EXPECT_EQ(gone.unreadable[0].reason, "it is not there");
+  EXPECT_EQ(gone.unreadable[0].reason, "it does not exist");
 }
 
 // Also works where the test runs as root, which may read everything.

@@ -151,7 +151,8 @@ TEST(Decode, SizesBeyondTheLimitAreRefusedOnTheHeader) {
 }
 
 TEST(Decode, PnmOfOtherLevelsIsRefusedAndNotMisread) {
-  EXPECT_NE(test::sentence_of<DataError>([] { decode(text("P6 1 1 # c\n15\nabc"), "x.ppm"); }).find("15 levels"), std::string::npos);
+  EXPECT_NE(test::sentence_of<DataError>([] { decode(text("P6 1 1 # c\n15\nabc"), "x.ppm"); }).find("255 levels, got 15"),
+            std::string::npos);
   EXPECT_THROW(decode(text("P5 1 1 65535\nab"), "x.pgm"), DataError);
   const Picture picture = decode(text("P6 # a comment\n1 1\n255\nabc"), "x.ppm");
   EXPECT_EQ(picture.pixels, (Bytes{'a', 'b', 'c'}));

@@ -66,7 +66,7 @@ TEST(Resize, SaysWhatDoesNotFit) {
   EXPECT_EQ(test::sentence_of<ShapeError>([&] {
               resize_bilinear(picture, {4, 0, 7, 8}, 4, 4, out);
             }),
-            "resize: the box 7x8 at (4,0) is empty or leaves the picture of 10x8");
+            "resize: the box 7x8 at (4,0) is empty or not inside the picture of 10x8");
   EXPECT_THROW(resize_bilinear(picture, {0, 0, 0, 8}, 4, 4, out), ShapeError);
   EXPECT_THROW(resize_bilinear(picture, {-1, 0, 4, 4}, 4, 4, out), ShapeError);
   EXPECT_THROW(resize_bilinear(picture, {0, 0, 4, 4}, 0, 4), ShapeError);
