@@ -76,7 +76,7 @@ TEST(BadData, OneClassIsNotEnough) {
   EXPECT_FALSE(fs::exists(folder / "out/model.safetensors"));
 }
 
-TEST(BadData, FewerPicturesThanABatchIsSaid) {
+TEST(BadData, FewerPicturesThanABatchIsReported) {
   const Folder folder;
   draw_photos(folder / "photos", {"sea", "street"}, 3);
   std::vector<std::string> arguments = quick_training(folder / "photos", folder / "out");
@@ -85,7 +85,7 @@ TEST(BadData, FewerPicturesThanABatchIsSaid) {
   expect_failure(run(arguments), 1, {"batch", "--batch-size"});
 }
 
-TEST(BadData, NothingToValidateWithIsSaid) {
+TEST(BadData, NothingToValidateWithIsReported) {
   const Folder folder;
   draw_photos(folder / "photos", {"sea", "street"}, 2);
   expect_failure(run(quick_training(folder / "photos", folder / "out")), 1, {"validate", "--valid-pct"});
@@ -140,7 +140,7 @@ TEST(BadModel, OtherWeightsAreAnErrorBeforeTraining) {
   EXPECT_FALSE(fs::exists(folder / "out/model.safetensors"));
 }
 
-TEST(BadOutput, AFolderThatCannotBeMadeIsSaidAtOnce) {
+TEST(BadOutput, AFolderThatCannotBeCreatedIsReportedAtOnce) {
   const Folder folder;
   spill(folder / "file", "in the way");
   expect_failure(run({"train", "--out", folder / "file"}), 1, {"file", "--out"});

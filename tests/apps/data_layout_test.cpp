@@ -122,7 +122,7 @@ TEST_F(DataLayout, ClassNamesThatAreNoUtf8Work) {
   EXPECT_EQ(nlohmann::json::parse(explained.out)["class"], "m\\xE9r");
 }
 
-TEST_F(DataLayout, ClassesThatAreAlikeAreTold) {
+TEST_F(DataLayout, ClassesThatAreAlikeAreReported) {
   draw_classes(folder_ / "blank", {"forest", "forest ", "sea"}, 6);
   const Outcome outcome = run(
       {"show-batch", "--data", folder_ / "blank", "--batch-size", "4", "--resize", "32", "--size", "32", "--out", folder_ / "batch.png"});

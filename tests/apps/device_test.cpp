@@ -64,7 +64,7 @@ class DeviceOption : public testing::Test {
   inline static std::unique_ptr<Folder> folder;
 };
 
-TEST_F(DeviceOption, CudaWhereThereIsNoneIsOneSentenceOfEveryCommandAndNoFallback) {
+TEST_F(DeviceOption, MissingCudaIsOneSentenceInEveryCommandAndNoFallback) {
   if (cuda::unavailable().empty()) GTEST_SKIP() << "there is a GPU";
   for (const std::vector<std::string>& command : commands()) {
     const Outcome outcome = run_on(command, "cuda");
@@ -75,7 +75,7 @@ TEST_F(DeviceOption, CudaWhereThereIsNoneIsOneSentenceOfEveryCommandAndNoFallbac
   }
 }
 
-TEST_F(DeviceOption, AnUnknownOneIsNamedBesideThoseThereAre) {
+TEST_F(DeviceOption, AnUnknownOneIsNamedWithTheKnownOnes) {
   for (const std::vector<std::string>& command : commands()) {
     const Outcome outcome = run_on(command, "abacus");
     EXPECT_EQ(outcome.code, failure(command)) << command[0];
@@ -110,7 +110,7 @@ TEST_F(DeviceOption, TheCudaKernelsPredictAndExplainAsTheCpuDoes) {
   for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(maps[1][i], maps[0][i], 1e-4 * std::abs(largest)) << i;  // in half precision it would be 5e-3
 }
 
-TEST(DevicePicturesOption, WantsAnAmount) {
+TEST(DevicePicturesOption, NeedsAnAmount) {
   for (const char* command : {"train", "lr-find"})
     for (const char* amount : {"8X", "G", "20000000000G", "much"}) {
       const Outcome outcome = run({command, "--device", "cpu", "--device-pictures", amount});

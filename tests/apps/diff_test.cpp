@@ -61,7 +61,7 @@ TEST_F(DiffCommand, OfAModelWithItselfIsZeroAndGivesCodeZero) {
   EXPECT_NE(line_of(run({"diff", a(), a(), photo(), "--all"}).out, "layer1"), "");
 }
 
-TEST_F(DiffCommand, MarksWhereNumbersPartAndGivesCodeOne) {
+TEST_F(DiffCommand, MarksWhereNumbersFirstDifferAndGivesCodeOne) {
   const Outcome outcome = run({"diff", a(), b(), photo()});
   EXPECT_EQ(outcome.code, 1) << outcome.err;
   expect_words(line_of(outcome.out, "layer3.0.conv2"), {"*", "<- first above 1e-05"});
@@ -116,7 +116,7 @@ TEST_F(DiffCommand, ReadsATraceThatWasMadeElsewhere) {
   expect_words(run({"diff", dump, a(), "--dump", dump}).err, {"--dump", "this command reads it"});
 }
 
-TEST_F(DiffCommand, NamesTheModuleAndNotItsContainerOnTheWayBack) {
+TEST_F(DiffCommand, NamesTheModuleAndNotItsContainerInTheBackwardPass) {
   nn::ResNet other({.classes = 3, .head = nn::Head::torchvision, .seed = 5}, {.device = open_device("cpu")});
   nn::save_model(*folder / "c.safetensors", other, {.vocabulary = {"x", "y", "z"}, .resize = kSide, .size = kSide});
   const Outcome outcome = run({"diff", a(), *folder / "c.safetensors", photo()});

@@ -63,7 +63,7 @@ TEST_F(LrFindCommand, AnswersInJsonAndTheSameEachTime) {
   EXPECT_NE(first.err.find("next, with the rate that steep suggests"), std::string::npos) << first.err;
 }
 
-TEST_F(LrFindCommand, FreezesNothingWhereToldSo) {
+TEST_F(LrFindCommand, FreezesNothingIfUnfrozen) {
   const Json frozen = Json::parse(find("a", {"--json", "--weights", model()}).out);
   const Json unfrozen = Json::parse(find("b", {"--json", "--weights", model(), "--unfrozen"}).out);
   EXPECT_EQ(frozen["frozen"], true);

@@ -177,7 +177,7 @@ TEST_F(NonFinite, LogitsEndEveryCommandThatComputes) {
 }
 
 // Bright pictures overflow in fp16 after the first norm, dark ones become 0 in its ReLU.
-TEST_F(NonFinite, AnOverflowInFp16IsToldAndTheOtherPicturesHaveTheirAnswers) {
+TEST_F(NonFinite, AnOverflowInFp16IsReportedAndTheOtherPicturesHaveTheirAnswers) {
   Broken first{"bright", "conv1.weight", all(1), ""};
   const std::string half_way = file_of(first);
   weights::StateDict changed;

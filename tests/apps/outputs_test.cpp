@@ -152,7 +152,7 @@ TEST_F(OutputsTest, MayGoBesideTheTrainingPart) {
       << "the picture beside the classes is told first";
 }
 
-TEST_F(OutputsTest, ThatCannotBeWrittenAreSaidBeforeTheWork) {
+TEST_F(OutputsTest, ThatCannotBeWrittenAreReportedBeforeTheWork) {
   expect_failure(run({"gradcam", model(), photo(), "--out", at("none/why.png")}), 1, {"none/why.png", "there is no folder"});
   expect_failure(run({"gradcam", model(), photo(), "--out", at("photos")}), 1, {"photos", "is a folder"});
   expect_failure(run({"explore", model(), photo(), "--out", at("none/page.html")}), 1, {"none/page.html"});
@@ -165,7 +165,7 @@ TEST_F(OutputsTest, ThatCannotBeWrittenAreSaidBeforeTheWork) {
   }
 }
 
-TEST_F(OutputsTest, OnAFullDiskAreSaidInASentence) {
+TEST_F(OutputsTest, OnAFullDiskAreReportedInASentence) {
   expect_failure(run({"gradcam", model(), photo(), "--out", "/dev/full"}), 1, {"/dev/full", "no space is left on the disk"});
   expect_failure(run({"diff", model(), model(), photo(), "--dump", "/dev/full"}), 2, {"/dev/full", "no space is left on the disk"});
   expect_failure(run({"scenes", "--per-class", "1", "--size", "16", "--out", "/dev/full"}), 1,

@@ -127,7 +127,7 @@ TEST_F(Pictures, PredictOfNothingButBadOnesGivesNoAnswer) {
   EXPECT_EQ(json_of({"predict", model(), *folder / "page.jpg"}).size(), 1u);
 }
 
-TEST_F(Pictures, GradcamGoesOnPastABadPicture) {
+TEST_F(Pictures, GradcamContinuesAfterABadPicture) {
   const Words command{"gradcam", model(), good(0), cut(), good(1), "--out", *folder / "sheet.png", "--json"};
   const Outcome outcome = run(command);
   EXPECT_EQ(outcome.code, 1);

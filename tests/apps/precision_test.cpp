@@ -49,7 +49,7 @@ TEST_F(Precision, TrainsEvaluatesAndPredictsInHalfAndWritesF32) {
   }
 }
 
-TEST_F(Precision, IsFp32OnTheHostWhereNothingIsSaid) {
+TEST_F(Precision, IsFp32OnTheHostByDefault) {
   const Outcome said = train("fp32");
   ASSERT_EQ(said.code, 0) << said.err;
   const Outcome unsaid = run({"train", "--data", zip(), "--resize", "40", "--size", "32", "--batch-size", "8", "--epochs", "1", "--device",
@@ -59,7 +59,7 @@ TEST_F(Precision, IsFp32OnTheHostWhereNothingIsSaid) {
   EXPECT_EQ(Json::parse(slurp(*folder / "unsaid/config.json"))["precision"], "fp32");
 }
 
-TEST_F(Precision, AnUnknownOneIsWrongUsageAndToldTheOnesThereAre) {
+TEST_F(Precision, AnUnknownOneIsWrongUsageAndTheKnownOnesAreListed) {
   for (const char* command : {"train", "eval", "predict"}) {
     std::vector<std::string> arguments{command, "--precision", "fp8"};
     if (command != std::string("train")) arguments.insert(arguments.end(), {"model.safetensors", "--data", "x.zip"});

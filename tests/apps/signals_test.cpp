@@ -54,7 +54,7 @@ TEST_P(TrainingSignal, KeepsTheBestModelAndTheHistory) {
 
 INSTANTIATE_TEST_SUITE_P(, TrainingSignal, testing::Values(SIGINT, SIGTERM, SIGHUP));
 
-TEST_F(Signals, UnderNohupAreNotHeard) {
+TEST_F(Signals, UnderNohupAreIgnored) {
   const std::string code = folder_ / "code";
   const auto nohup = "nohup sh -c '" MIRILLA_PROGRAM " summary " + model() +
                      " & sleep 0.01; kill -HUP $! 2>/dev/null; wait $!; echo $? > " + code + "' > /dev/null 2>&1";

@@ -90,7 +90,7 @@ TEST_F(Threads, MoreThreadsThanCoresTrainToTheEndAndToCtrlC) {
   EXPECT_EQ(running.wait().code, 130);
 }
 
-TEST_F(Threads, WhatCannotBeFollowedIsTold) {
+TEST_F(Threads, InvalidSettingsAreReported) {
   const Outcome many = eval({"--threads", "1000000"});
   EXPECT_EQ(many.code, 2);
   EXPECT_NE(many.err.find("--threads"), std::string::npos) << many.err;

@@ -112,7 +112,7 @@ class Explore(Page):
         self.browser.click(f'[data-name="{name}"] > .node')
         self.browser.wait(f"document.getElementById('name').textContent === {json.dumps(name)}")
 
-    def test_asks_the_network_for_nothing_and_may_not(self):
+    def test_uses_no_connection_and_may_not(self):
         size = MADE.page().stat().st_size
         self.assertLess(size, 15_000_000)
         self.assertEqual([url for url in self.browser.requests if not url.startswith(("file:", "data:"))], [])
@@ -162,7 +162,7 @@ class Explore(Page):
         self.browser.click("#calls label:first-of-type")
         self.browser.wait(f"document.querySelector('#facts').textContent !== {json.dumps(second)}")
 
-    def test_pointing_tells_the_cell_and_its_value(self):
+    def test_pointing_shows_the_cell_and_its_value(self):
         self.choose("layer3")
         marks = "document.getElementById('marks').getContext('2d').getImageData(0, 0, 512, 512).data.some((v) => v > 0)"
         self.assertFalse(self.browser.js(marks))
@@ -176,7 +176,7 @@ class Explore(Page):
         self.browser.move(".tile canvas", .9, .9)
         self.browser.wait("document.getElementById('readout').textContent.startsWith('row 3, column 3')", "a tile points into the picture")
 
-    def test_the_value_told_is_the_networks(self):
+    def test_the_shown_value_is_the_networks(self):
         self.choose("layer4")
         self.browser.js("document.getElementById('picture').focus()")
         self.browser.key("ArrowRight")  # to the first cell
@@ -303,7 +303,7 @@ class Serve(Page):
         self.browser.open(self.browser.js("document.getElementById('explore').href"), READY)
         self.assertEqual(self.text("#name"), "layer4")
 
-    def test_what_is_no_photo_is_answered_with_a_sentence(self):
+    def test_a_file_that_is_no_photo_gets_a_sentence(self):
         bad = MADE.path / "letter.png"
         bad.write_text("no picture")
         self.upload(bad)

@@ -86,7 +86,7 @@ TEST(AugmentCompose, LeadsFromDrawsToFastaisPictures) {
   }
 }
 
-TEST(AugmentCompose, LeavesAPictureAloneUnlessToldOtherwise) {
+TEST(AugmentCompose, LeavesAPictureUnchangedByDefault) {
   const AugmentRow row = compose({}, {0, 0, 64, 48}, 48, 64);
   EXPECT_EQ(row, (AugmentRow{1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 64, 48, 0, 1}));
 }

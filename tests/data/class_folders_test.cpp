@@ -58,7 +58,7 @@ TEST(ClassFolders, PicturesWithoutAnExtensionAreSeenByTheirContent) {
   EXPECT_EQ(notes_of({"a/1.jpg", "a/LICENSE", "b/2.jpg"}), Lines{}) << "words are no picture";
 }
 
-TEST(ClassFolders, AnEmptyOneIsRefusedInTrainingAndToldOtherwise) {
+TEST(ClassFolders, AnEmptyOneIsRefusedInTrainingAndReportedOtherwise) {
   const Lines paths{"a/1.jpg", "b/2.jpg", "c/", "d/"};
   EXPECT_EQ(refusal(paths), "z.zip: among the class folders, \"c\" and \"d\" are folders without a picture");
   EXPECT_EQ(find_items(*source_of(paths), {.part = Part::test, .refuse_empty_folders = false}).notes,
@@ -71,7 +71,7 @@ TEST(ClassFolders, AnEmptyOneIsRefusedInTrainingAndToldOtherwise) {
   EXPECT_EQ(refusal({"a/1.jpg", "b/2.jpg", "c/", "c/.DS_Store"}), "z.zip: among the class folders, \"c\" is one without a picture");
 }
 
-TEST(ClassFolders, ALinkToOneThatIsGoneIsRefused) {
+TEST(ClassFolders, ALinkToAMissingOneIsRefused) {
   const test::TempFolder folder;
   folder.write("a/1.jpg", kJpeg);
   folder.write("b/2.jpg", kJpeg);
@@ -85,12 +85,12 @@ TEST(ClassFolders, ALinkToOneThatIsGoneIsRefused) {
   EXPECT_EQ(find_items(*open_source(folder.path())).notes, Lines{"skipped a/3.jpg: a link that is part of a circle"});
 }
 
-TEST(ClassFolders, ArchivesInTheDataAreTold) {
+TEST(ClassFolders, ArchivesInTheDataAreReported) {
   EXPECT_EQ(notes_of({"a/1.jpg", "b/2.jpg", "more.zip"}), Lines{"archives inside the data are not opened: more.zip"});
   EXPECT_EQ(refusal({"photos/inner.zip"}), "z.zip: it contains no picture, but photos/inner.zip");
 }
 
-TEST(ClassNames, ThatDifferInBlanksCapitalsOrNormalFormOnlyAreTold) {
+TEST(ClassNames, ThatDifferInBlanksCapitalsOrNormalFormOnlyAreReported) {
   EXPECT_EQ(notes_of({"forest/1.jpg", "forest /2.jpg", "sea/3.jpg"}),
             Lines{"2 classes differ only in spaces, capitals or the encoding of their letters: \"forest\" and \"forest \"; if they are the "
                   "same class, put their pictures into one folder"});
@@ -99,7 +99,7 @@ TEST(ClassNames, ThatDifferInBlanksCapitalsOrNormalFormOnlyAreTold) {
   EXPECT_EQ(notes_of({"foret/1.jpg", "for\u00EAt/2.jpg", "ice/3.jpg"}), Lines{});
 }
 
-TEST(ClassNames, FoundInSeveralFoldersAreTold) {
+TEST(ClassNames, FoundInSeveralFoldersAreReported) {
   EXPECT_EQ(
       notes_of({"day/sea/1.jpg", "night/sea/2.jpg", "day/ice/3.jpg"}),
       Lines{"a picture's class is the name of its folder, and one name is used by several folders, whose pictures are combined: \"sea\" "
@@ -107,7 +107,7 @@ TEST(ClassNames, FoundInSeveralFoldersAreTold) {
   EXPECT_EQ(notes_of({"train/sea/1.jpg", "train/ice/2.jpg", "test/sea/3.jpg", "test/ice/4.jpg"}), Lines{}) << "of parts it is usual";
 }
 
-TEST(ClassNames, OfFoldersAtDifferentDepthsAreTold) {
+TEST(ClassNames, OfFoldersAtDifferentDepthsAreReported) {
   EXPECT_EQ(notes_of({"sea/1.jpg", "sea/deep/2.jpg", "ice/3.jpg"}),
             Lines{"\"sea/deep\" lies in \"sea\", which also contains pictures: each folder is a class of its own"});
   EXPECT_EQ(
@@ -116,7 +116,7 @@ TEST(ClassNames, OfFoldersAtDifferentDepthsAreTold) {
   EXPECT_EQ(notes_of({"x/train/a/1.jpg", "y/z/train/b/2.jpg"}), Lines{}) << "of parts only what lies in them counts";
 }
 
-TEST(ClassNames, ThatAreNoUtf8AreTold) {
+TEST(ClassNames, ThatAreNoUtf8AreReported) {
   const test::TempFolder folder;
   folder.write("for\xEAt/1.jpg", kJpeg);
   folder.write("m\xE9r/2.jpg", kJpeg);

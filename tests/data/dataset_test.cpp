@@ -182,7 +182,7 @@ TEST(Scan, AClassWhosePicturesAllFailIsAnError) {
   EXPECT_EQ(given->scan(2).size(), 2u) << "to measure a model without a class is no mistake";
 }
 
-TEST(Training, AClassThatTheSplitTakesWholeIsSaid) {
+TEST(Training, AClassThatTheSplitTakesWholeIsReported) {
   ZipMaker zip;
   for (int i = 0; i < 20; ++i)
     zip.add(fmt::format("{}/{:02}.ppm", i % 2 ? "sea" : "ice", i), test::as_ppm(test::numbered_picture(i, 8, 8)));
@@ -233,7 +233,7 @@ TEST(Training, ValidatesWithTheValidationPartWhereThereIsOne) {
   }
 }
 
-TEST(Training, AShareOrAListThatIsAskedForGoesBeforeTheValidationPart) {
+TEST(Training, AGivenShareOrListReplacesTheValidationPart) {
   const auto source = photos_with_parts("train", "val");
   const auto share = open_training(source, {.valid_pct = 0.25, .valid_part = false, .options = {.resize = 8}});
   EXPECT_EQ(share->valid().size(), 5u);
@@ -247,19 +247,19 @@ TEST(Training, AShareOrAListThatIsAskedForGoesBeforeTheValidationPart) {
             std::vector{"train/sea/01.ppm"s});
 }
 
-TEST(Training, AClassOfTheValidationPartAloneIsSaid) {
+TEST(Training, AClassOfTheValidationPartAloneIsReported) {
   ZipMaker zip;
   for (const char* path : {"train/a/1.jpg", "train/b/2.jpg", "val/a/3.jpg", "val/c/4.jpg"}) zip.add(path, test::text("x"));
   EXPECT_EQ(test::sentence_of<DataError>([&] { open_training(open_source(zip.bytes(), "z.zip"), {}); }),
             "z.zip: the class \"c\" has no picture to train on: it has 1 picture only in \"val\", the validation part");
 }
 
-TEST(BadDataset, OneClassIsSaid) {
+TEST(BadDataset, OneClassIsReported) {
   const auto source = open_source(ZipMaker().add("sea/1.jpg", test::text("x")).add("sea/2.jpg", test::text("x")).bytes(), "z.zip");
   EXPECT_NE(test::sentence_of<DataError>([&] { open_training(source, {}); }).find("one class (\"sea\")"), std::string::npos);
 }
 
-TEST(BadDataset, AValidationLabelThatIsNotTrainedOnIsSaid) {
+TEST(BadDataset, AValidationLabelThatIsNotTrainedOnIsReported) {
   const auto source = open_source(ZipMaker().add("a/1.jpg", {}).add("b/2.jpg", {}).add("c/3.jpg", {}).bytes(), "z.zip");
   auto items = find_items(*source).items;
   EXPECT_EQ(test::sentence_of<DataError>([&] {

@@ -59,7 +59,7 @@ TEST(Items, ALimitTakesTheFirstOfEachClass) {
   EXPECT_EQ(paths(find_items(*source, {.limit_per_class = 2})), (std::vector{"a/1.jpg"s, "a/2.jpg"s, "b/4.jpg"s, "c/5.jpg"s, "c/6.jpg"s}));
 }
 
-TEST(Items, NoPictureAndNoFolderAreSaid) {
+TEST(Items, NoPictureAndNoFolderAreReported) {
   EXPECT_EQ(test::sentence_of<DataError>([] { find_items(*source_of({"a/1.txt"})); }), "z.zip: it contains no picture");
   EXPECT_EQ(test::sentence_of<DataError>([] {
               find_items(*source_of({"a/1.heic", "b/2.heic", "b/3.TIFF"}));

@@ -58,7 +58,7 @@ TEST(FileSplit, TakesPathsAndTheirEndings) {
   EXPECT_EQ(split_by({"/home/me/photos/t/a/1.jpg", "a/1.jpg"}).valid, Indices{0});
 }
 
-TEST(FileSplit, UnknownAndAmbiguousNamesAreSaid) {
+TEST(FileSplit, UnknownAndAmbiguousNamesAreReported) {
   EXPECT_EQ(test::sentence_of<DataError>([] { split_by({"a/9.jpg"}); }), "the split names \"a/9.jpg\", but there is no such picture");
   EXPECT_EQ(test::sentence_of<DataError>([] { split_by({"b/1.jpg"}); }), "the split's name \"b/1.jpg\" matches several pictures");
   EXPECT_THROW(split_by({"elsewhere/1.jpg"}), DataError) << "the file's name alone is not enough where a folder was given";

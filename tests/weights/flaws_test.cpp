@@ -73,7 +73,7 @@ TEST(Flaws, AreFoundInEveryDtype) {
   EXPECT_FALSE(flaw_of("weight", array_of<uint8_t>({255})));
 }
 
-TEST(Flaws, AreToldUnderTheFilesNamesTheFirstOfThemAndHowMany) {
+TEST(Flaws, AreReportedUnderTheFilesNamesTheFirstOfThemAndHowMany) {
   StateDict state;
   Report report;
   for (int i = 0; i < 5; ++i) {

@@ -40,7 +40,7 @@ TEST(ModelNames, AnotherSequentialIsNotTakenForFastais) {
   EXPECT_EQ(model_names(file({{"0.4.0.conv1.weight", {1}}, {"2.weight", {1}}})), (Names{"0.4.0.conv1.weight", "2.weight"}));
 }
 
-TEST(ModelNames, DataParallelsPrefixGoesWhereAllHaveIt) {
+TEST(ModelNames, DataParallelsPrefixIsRemovedIfAllHaveIt) {
   EXPECT_EQ(model_names(file({{"module.conv1.weight", {1}}, {"module.fc.bias", {1}}})), (Names{"conv1.weight", "fc.bias"}));
   EXPECT_EQ(model_names(file({{"module.0.4.0.conv1.weight", {1}}, {"module.1.4.weight", {1}}})),
             (Names{"layer1.0.conv1.weight", "head.4.weight"}));

@@ -175,7 +175,7 @@ TEST(Explore, OfABrokenModelNamesTheModule) {
   }
 }
 
-TEST(ChannelImages, ValuesThatAreNotFiniteAreToldAndShownAsZero) {
+TEST(ChannelImages, ValuesThatAreNotFiniteAreReportedAndShownAsZero) {
   ImageStore images;
   const Json text = describe_channels({.height = 1, .width = 2, .channels = 1, .values = {std::nan(""), 3}}, 1, images);
   EXPECT_EQ(text["not_finite"], 1);

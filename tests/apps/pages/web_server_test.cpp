@@ -183,7 +183,7 @@ TEST_F(WebServer, OnlyTheLastPhotosAreKept) {
   expect_error(test::get(port, "/api/photos/" + first + "/why"), 404, "no longer stored");
 }
 
-TEST_F(WebServer, ManyAtOnceGetAnAnswerOrAreTold) {
+TEST_F(WebServer, ManyAtOnceGetAnAnswerOrABusyError) {
   constexpr int kMany = 40;
   const std::string photo = png_of(30, 30);
   std::vector<std::future<Answer>> answers;
@@ -197,7 +197,7 @@ TEST_F(WebServer, ManyAtOnceGetAnAnswerOrAreTold) {
   EXPECT_GE(served, 4);  // one computed, three waited
 }
 
-TEST_F(WebServer, AClientThatSendsNothingOrTooSlowlyIsLetGo) {
+TEST_F(WebServer, AClientThatSendsNothingOrTooSlowlyIsDisconnected) {
   const auto begin = std::chrono::steady_clock::now();
   test::Connection silent(port), slow(port);
   ASSERT_TRUE(silent.send("GET / HT"));

@@ -58,7 +58,7 @@ TEST(Archive, ACircleOfLinkedFoldersEnds) {
   EXPECT_EQ(paths(*open_source(folder.path())), std::vector{"a/1.txt"s});
 }
 
-TEST(Archive, SaysWhatOfAFolderItPassesOver) {
+TEST(Archive, ReportsWhatItSkipsInAFolder) {
   const test::TempFolder folder;
   folder.write("a/1.txt", text("one"));
   std::filesystem::create_symlink("loop.jpg", folder.path() / "a/loop.jpg");
@@ -106,7 +106,7 @@ TEST(Archive, ReadsNamesInAZipWhateverTheirEncoding) {
     EXPECT_EQ(source->read(path), text(word)) << path;
 }
 
-TEST(Archive, OfTwoFilesOfOneNameTheFirstCountsAndTheOtherIsTold) {
+TEST(Archive, OfTwoFilesWithOneNameTheFirstIsUsedAndTheOtherReported) {
   const auto source = open_source(ZipMaker().add("a/1", text("one")).add("b/2", text("x")).add("a/1", text("two")).bytes(), "z.zip");
   EXPECT_EQ(paths(*source), (std::vector{"a/1"s, "b/2"s}));
   EXPECT_EQ(source->read("a/1"), text("one"));
@@ -114,7 +114,7 @@ TEST(Archive, OfTwoFilesOfOneNameTheFirstCountsAndTheOtherIsTold) {
   EXPECT_EQ(source->unusable()[0].path, "a/1");
 }
 
-TEST(Archive, ALinkInAZipIsToldAndNotReadForAPicture) {
+TEST(Archive, ALinkInAZipIsReportedAndNotReadAsAPicture) {
   const auto source = open_source(
       ZipMaker().add("a/1.jpg", text("one")).add("a/2.jpg", text("1.jpg"), ZipMaker::Says{.unix_mode = 0120777}).bytes(), "z.zip");
   EXPECT_EQ(paths(*source), std::vector{"a/1.jpg"s});
@@ -148,11 +148,11 @@ TEST(Archive, ManyThreadsReadTheSameBytes) {
 
 // ---- bad input: each gives one sentence ----
 
-TEST(BadArchive, MissingFileIsSaid) {
+TEST(BadArchive, MissingFileIsReported) {
   EXPECT_EQ(test::sentence_of<DataError>([] { open_source("/no/such.zip"); }), "/no/such.zip: there is no such file or folder");
 }
 
-TEST(BadArchive, EmptyFileEmptyZipAndEmptyFolderAreSaid) {
+TEST(BadArchive, EmptyFileEmptyZipAndEmptyFolderAreReported) {
   const test::TempFolder folder;
   const auto file = folder.write("empty.zip", {});
   EXPECT_NE(test::sentence_of<DataError>([&] { open_source(file); }).find("the file is empty"), std::string::npos);
@@ -162,7 +162,7 @@ TEST(BadArchive, EmptyFileEmptyZipAndEmptyFolderAreSaid) {
   EXPECT_NE(test::sentence_of<DataError>([&] { open_source(folder.path() / "bare"); }).find("it contains no file"), std::string::npos);
 }
 
-TEST(BadArchive, GarbageAndEveryCutAreSaid) {
+TEST(BadArchive, GarbageAndEveryCutAreReported) {
   EXPECT_NE(test::sentence_of<DataError>([] {
               open_source(text("this is not a zip at all, but long enough to be one"), "g.zip");
             }).find("not a zip file"),
@@ -187,7 +187,7 @@ std::string refusal(const std::vector<uint8_t>& bytes, const std::string& name) 
   return {};
 }
 
-TEST(BadArchive, WhatCameInsteadOfAZipIsNamedWithWhatToDo) {
+TEST(BadArchive, AnotherFileInsteadOfAZipIsNamedWithAHint) {
   const auto padded = [](const std::string& s) { return text(s + std::string(600, '\0')); };
   Bytes tar(1024, 0);
   std::copy_n("ustar", 5, tar.begin() + 257);
@@ -272,7 +272,7 @@ TEST(BadArchive, NoErrorBringsALibrarysOwnWords) {
   EXPECT_EQ(test::sentence_of<DataError>([&] { source->read("a/1"); }), "z.zip: a/1 cannot be read: its checksum is wrong");
 }
 
-TEST(BadArchive, AFolderThatGoesBetweenListingAndReadingIsSaid) {
+TEST(BadArchive, AFolderThatVanishesBetweenListingAndReadingIsReported) {
   const test::TempFolder folder;
   const auto path = folder.write("a/1.jpg", text("one"));
   folder.write("a/2.jpg", text("two"));
@@ -287,7 +287,7 @@ TEST(BadArchive, AFolderThatGoesBetweenListingAndReadingIsSaid) {
   EXPECT_NE(test::sentence_of<DataError>([&] { source->read("a/2.jpg"); }).find("a/2.jpg"), std::string::npos);
 }
 
-TEST(BadArchive, APathThatCannotBeOpenedIsSaidInOurWords) {
+TEST(BadArchive, APathThatCannotBeOpenedIsReportedInOurWords) {
   const test::TempFolder folder;
   std::filesystem::create_symlink("loop", folder.path() / "loop");
   EXPECT_EQ(test::sentence_of<DataError>([&] { open_source(folder.path() / "loop"); }),
@@ -300,13 +300,13 @@ TEST(BadArchive, APathThatCannotBeOpenedIsSaidInOurWords) {
   EXPECT_LT(told.size(), 300u);
 }
 
-TEST(BadArchive, AWrongChecksumIsSaid) {
+TEST(BadArchive, AWrongChecksumIsReported) {
   const auto source = open_source(ZipMaker().add("a/1", text("one"), test::crc32(text("two")), 3).add("a/2", text("two")).bytes(), "z.zip");
   EXPECT_NE(test::sentence_of<DataError>([&] { source->read("a/1"); }).find("z.zip: a/1 cannot be read"), std::string::npos);
   EXPECT_EQ(source->read("a/2"), text("two"));  // the handle still works
 }
 
-TEST(BadArchive, AWrongSizeIsSaid) {
+TEST(BadArchive, AWrongSizeIsReported) {
   for (const uint32_t stated : {0u, 2u, 4u, 100'000'000u}) {
     Bytes zip = ZipMaker().add("a/1", text("one"), test::crc32(text("one")), stated).bytes();
     try {
@@ -330,7 +330,7 @@ TEST(BadArchive, PathsThatLeadOutAreRefused) {
   }
 }
 
-TEST(BadArchive, AnUnknownPathIsSaid) {
+TEST(BadArchive, AnUnknownPathIsReported) {
   EXPECT_EQ(test::sentence_of<DataError>([] { open_source(small_zip(), "z.zip")->read("a/9.txt"); }),
             "z.zip: it does not contain \"a/9.txt\"");
 }

@@ -26,7 +26,7 @@ std::vector<std::string> skipped_of(const FolderListing& listing) {
   return lines;
 }
 
-TEST(ListFolder, IsSortedAndPassesHiddenNamesOver) {
+TEST(ListFolder, IsSortedAndSkipsHiddenNames) {
   const TempFolder folder;
   for (const char* name : {"b/2.jpg", "a/1.jpg", "a/._1.jpg", ".Trash/9.jpg", "@eaDir/1.jpg/S.jpg", "a/Thumbs.db", "c/d/3.jpg"})
     folder.write(name, text("x"));

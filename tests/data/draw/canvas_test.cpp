@@ -55,7 +55,7 @@ TEST(CoverPolygon, StaysInsideTheClipEvenForFarCorners) {
   EXPECT_TRUE(cover_polygon({}, kClip).share.empty());
 }
 
-TEST(CoverPolyline, IsAsWideAsAskedAndCountsACrossingOnce) {
+TEST(CoverPolyline, IsAsWideAsRequestedAndCountsACrossingOnce) {
   const std::array<Point, 2> line = {Point{5, 10.5f}, {35, 10.5f}};
   const Coverage shape = cover_polyline(line, 3, kClip);
   double column = 0;
@@ -172,7 +172,7 @@ TEST(CanvasText, PutsAnAccentOverTheLetterAndLeavesTheLetterAsItIs) {
     for (int x = 6; x < 11; ++x) EXPECT_EQ(plain.at(x, y)[0], accented.at(x, y)[0]) << x << ' ' << y;  // n
 }
 
-TEST(CanvasText, ShowsAQuestionMarkForWhatItHasNotAndForEachStrayByte) {
+TEST(CanvasText, ShowsAQuestionMarkForAMissingLetterAndForEachStrayByte) {
   EXPECT_EQ(drawn("\xE6\xBC\xA2", 5), drawn("?", 5));                 // a character, three bytes
   EXPECT_EQ(drawn("a\xFF\xC3(", 23), drawn("a?\?(", 23));             // no lead byte; a lead byte alone
   EXPECT_EQ(drawn("\xE2\x80", 11), drawn("??", 11));                  // cut off
@@ -184,7 +184,7 @@ TEST(CanvasText, IsShortenedBetweenCharacters) {
   EXPECT_EQ(shortened("montaña alta", text_width("montañ...")), "montañ...");
 }
 
-TEST(CanvasText, IsShortenedToTheWidthThereIs) {
+TEST(CanvasText, IsShortenedToTheAvailableWidth) {
   EXPECT_EQ(shortened("mountain", 100), "mountain");
   EXPECT_EQ(shortened("mountain", text_width("mou..."), 1), "mou...");
   EXPECT_EQ(shortened("mountain", text_width("mou...", 2) + 3, 2), "mou...");

@@ -144,7 +144,7 @@ TEST(Plot, IsTheSamePictureEveryTime) {
   EXPECT_EQ(plot(std::array{loss}), plot(std::array{loss}));
 }
 
-TEST(TerminalPlot, FillsTheWidthAndHeightAskedFor) {
+TEST(TerminalPlot, FillsTheGivenWidthAndHeight) {
   const Series loss{"train", {1, 2, 3, 4}, {2.5, 1, 0.5, 0.4}};
   const auto lines = lines_of(terminal_plot(std::array{loss}, {.width = 60, .height = 14}));
   ASSERT_EQ(lines.size(), 14u);

@@ -165,7 +165,7 @@ TEST(Png, ColoursBeyondThePaletteAreBlack) {
   EXPECT_EQ(decode(file, "x.png").pixels, (Bytes{200, 100, 50, 0, 0, 0}));
 }
 
-TEST(Tga, IsToldByItsContentAlone) {
+TEST(Tga, IsRecognisedByItsContentAlone) {
   const Bytes file = test::read_bytes(test::oracle("rgb.tga"));
   EXPECT_EQ(decode(file, "photo"), test::oracle_picture("rgb_tga.out.ppm"));
   EXPECT_EQ(decode(file, "photo.jpg"), test::oracle_picture("rgb_tga.out.ppm"));
@@ -238,7 +238,7 @@ TEST(Undecoded, EachKindIsNamedAsWhatItIsWithAHint) {
   }
 }
 
-TEST(Undecoded, WhatNobodyKnowsIsSaidWithTheKindsThatAre) {
+TEST(Undecoded, AnUnknownKindIsReportedWithTheSupportedOnes) {
   const std::string sentence = sentence_about({0x13, 0x37, 0x80, 0x01, 0xFE, 0x00, 0x55});
   EXPECT_EQ(sentence, "x.jpg: not a picture of a supported kind");
   EXPECT_EQ(sentence_about({}), "x.jpg: the file is empty");

@@ -62,7 +62,7 @@ Bytes jpeg_with(const std::string& note) {
   return file;
 }
 
-TEST(ExifOrientation, IsReadInBothByteOrdersAndIsOneWhereNothingIsSaid) {
+TEST(ExifOrientation, IsReadInBothByteOrdersAndIsOneByDefault) {
   for (int orientation = 1; orientation <= 8; ++orientation) {
     EXPECT_EQ(exif_orientation(jpeg_with("Exif\0\0"s + exif(orientation))), orientation);
     EXPECT_EQ(exif_orientation(jpeg_with("Exif\0\0"s + exif(orientation, false))), orientation);

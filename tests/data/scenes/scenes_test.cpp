@@ -141,7 +141,7 @@ TEST(Scenes, HaveMasksThatCoverAQuarterAtMostOnAverage) {
   EXPECT_LE(sum / (kClasses * kEach), 0.25);
 }
 
-TEST(Scenes, AreNotToldByTheirMeanColour) {
+TEST(Scenes, CannotBeClassifiedByTheirMeanColour) {
   const ColorSet train = mean_colors(0, 80), test = mean_colors(kFirstTestScene, 50);
   LinearModel model;
   model.fit(train.x, train.y);
@@ -235,7 +235,7 @@ TEST(ScenesZip, IsTheSameForAnyNumberOfThreadsAndAnyTimeZone) {
   ::tzset();
 }
 
-TEST(ScenesZip, KeepsTheFirstPicturesWhenMoreAreAskedFor) {
+TEST(ScenesZip, KeepsTheFirstPicturesWhenMoreAreRequested) {
   const auto few = open_source(make_scenes({.per_class = 2, .test_per_class = 1, .size = 24}).zip, "few");
   const auto many = open_source(make_scenes({.per_class = 4, .test_per_class = 2, .size = 24}).zip, "many");
   for (const auto& entry : few->entries()) EXPECT_EQ(few->read(entry.path), many->read(entry.path)) << entry.path;

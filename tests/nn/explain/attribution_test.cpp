@@ -89,7 +89,7 @@ TEST_F(Attributed, SmoothGradIsTheSeedsAlone) {
   EXPECT_GT(apart, 0.1 * largest);
 }
 
-TEST_F(Attributed, GuidedBackpropagationIsGoneWithTheCall) {
+TEST_F(Attributed, GuidedBackpropagationEndsWithTheCall) {
   const std::vector<float> before = gradient_of(noise(1), 0);
   const auto guided = guided_backpropagation(model_, noise(1), std::vector{Target{{{0}}}});
   EXPECT_NE(guided[0].values, before);

@@ -115,7 +115,7 @@ TEST(ExplainFiles, PicturesThatCannotBeReadAreNamedAndTheOthersExplained) {
   EXPECT_FALSE(fs::exists(f / "none.png"));
 }
 
-TEST(ExplainFiles, AMapWithoutAPositiveValueIsSaidToSpeakAgainstTheClassAndNotToBeZero) {
+TEST(ExplainFiles, AMapWithoutAPositiveValueIsReportedAsEvidenceAgainstTheClassAndNotAsZero) {
   Fixture f;
   const auto paths = f.pictures(1);
   ResNet against{{.classes = 6, .head = Head::torchvision, .seed = 2}, {.device = f.device}};

@@ -227,7 +227,7 @@ TEST_F(ModelFileTest, RefusesMetadataThatCannotBeUnderstood) {
   }
 }
 
-TEST_F(ModelFileTest, HoldsNoPlansWhereNoGpuComputedAndMindsNone) {
+TEST_F(ModelFileTest, HasNoPlansWithoutAGpuAndNeedsNone) {
   ResNet model({.classes = 3}, on_cpu());
   weights::StateDict state = to_state_dict(model, info_of_three());
   EXPECT_FALSE(state.metadata.contains("plans"));
@@ -353,7 +353,7 @@ TEST_F(ModelFileTest, TakesThemWhereItIsAllowedAndSaysSo) {
   EXPECT_NE(warned[1].find("head.8.weight"), std::string::npos);
 }
 
-TEST_F(ModelFileTest, MindsNothingThatTheModelDoesNotTake) {
+TEST_F(ModelFileTest, IgnoresWhatTheModelDoesNotUse) {
   ResNet trained({.classes = 3, .seed = 4}, on_cpu()), model({.classes = 3, .seed = 5}, on_cpu());
   for (const weights::StateDict& file : {torchvision_file(trained, 200), torchvision_file(trained, 3)}) {
     weights::write_safetensors(file_, with_value(file, "fc.weight", NAN));

@@ -70,7 +70,7 @@ TEST(Compare, GivesTheLargestItsPlaceAndTheRelative) {
   EXPECT_FALSE(d.within(0.74));
 }
 
-TEST(Compare, OneElementFarOffIsPastThoughTheNormHidesIt) {
+TEST(Compare, OneLargeElementIsAboveTheToleranceThoughTheNormHidesIt) {
   std::vector<double> a(10000, 1.0), b(a);
   b[77] = 1.5;
   const Difference d = compare(numbers(a, {100, 100}), numbers(b, {100, 100}));
@@ -156,7 +156,7 @@ TEST(DiffOfTwoModels, MarksExactlyTheModuleWhoseWeightWasChanged) {
   EXPECT_TRUE(row_of(apart.modules, "head.7").gradient->equal());
 }
 
-TEST(DiffOfTwoModels, MarksTheFirstGradientOnTheWayBack) {
+TEST(DiffOfTwoModels, MarksTheFirstGradientInTheBackwardPass) {
   // Only the last weights differ, so activations before them are equal and gradients first differ at the linear layer's input.
   const auto a = model_on("cpu"), b = model_on("cpu");
   Tensor weight = b->at("head.8").own_parameters()[0].tensor;
@@ -169,7 +169,7 @@ TEST(DiffOfTwoModels, MarksTheFirstGradientOnTheWayBack) {
   EXPECT_NEAR(row_of(apart.modules, "conv1").gradient->relative, 0.25, 1e-4);
 }
 
-TEST(DiffOfTwoModels, MarksTheModuleThatComputedItAndNotWhatItLiesIn) {
+TEST(DiffOfTwoModels, MarksTheModuleThatComputedItAndNotItsContainer) {
   const auto a = model_on("cpu"), b = model_on("cpu");
   Tensor weight = b->at("head.4").own_parameters()[0].tensor;
   weight.copy_from(from_host(std::vector<float>(static_cast<size_t>(weight.numel()), 0.01f), weight.shape(), weight.device()));
@@ -184,7 +184,7 @@ TEST(DiffOfTwoModels, MarksTheModuleThatComputedItAndNotWhatItLiesIn) {
   EXPECT_EQ(name_of(first_gradient_past(below, 1e-5)), "layer4.1.relu");
 }
 
-TEST(DiffOfTwoModels, ANaNIsPastAnyTolerance) {
+TEST(DiffOfTwoModels, ANaNIsAboveAnyTolerance) {
   const auto a = model_on("cpu"), b = model_on("cpu");
   b->at("layer2.1.bn1").own_parameters()[0].tensor.fill(kNaN);
   const Diff apart = diff(trace(*a, pictures(*a), {.classes = {0}}), trace(*b, pictures(*b), {.classes = {0}}));
@@ -268,7 +268,7 @@ Trace gradients(const std::vector<double>& norm, const std::vector<double>& relu
   return trace;
 }
 
-TEST(Gates, ThatOpenOnOneSideAloneExplainWhatTheySentBackAndNoMore) {
+TEST(Gates, ThatOpenOnOneSideOnlyExplainTheirOwnGradientsAndNoMore) {
   const std::vector<double> all(100, 1.0);
   std::vector<double> closed(all), wrong(all), shut(all);
   closed[7] = 0;  // 1 of 100, a tenth of the norm

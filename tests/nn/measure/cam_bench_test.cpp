@@ -111,7 +111,7 @@ TEST_F(Benched, TheSameSeedGivesTheSameTableAndBatchesDoNotMatter) {
   EXPECT_TRUE(differs);
 }
 
-TEST_F(Benched, OnlyWhatWasAskedForIsMeasured) {
+TEST_F(Benched, OnlyTheRequestedMeasuresRun) {
   const CamBench few = bench({.methods = {"eigencam"}, .measures = {"drop"}});
   ASSERT_EQ(few.columns.size(), 1u);
   EXPECT_EQ(few.rows[0].values.size(), 1u);
@@ -130,7 +130,7 @@ TEST_F(Benched, PicturesWithoutAMaskCountForTheOtherMeasuresOnly) {
               HasSubstr("'pointing' asks whether a map lies on the evidence"));
 }
 
-TEST_F(Benched, WhatIsNotThereIsRefusedWithASentence) {
+TEST_F(Benched, UnknownNamesAreRefusedWithASentence) {
   EXPECT_THAT(sentence_of([&] { bench({.methods = {"gradcam+++"}}); }), HasSubstr("there is no method 'gradcam+++'"));
   EXPECT_THAT(sentence_of([&] { bench({.measures = {"beauty"}}); }), HasSubstr("there is no measure 'beauty'"));
   EXPECT_THAT(sentence_of([&] { cam_bench(model_, subjects_, {.layer = "layer9"}); }), HasSubstr("layer9"));

@@ -175,7 +175,7 @@ TEST_F(Capturing, TakesTorchvisionsNamesIndexPathsAndPatterns) {
   EXPECT_EQ(model_.watch("").name(), "");
 }
 
-TEST_F(Capturing, TakesSeveralAtOnceInTheOrderTheyWereAskedForAndEachOnce) {
+TEST_F(Capturing, TakesSeveralAtOnceInTheRequestedOrderAndEachOnce) {
   EXPECT_EQ(names_of(model_.watch_all("head.1", "conv1", "*.1")), (Names{"head.1", "conv1", "layer1.1"}));
   EXPECT_EQ(names_of(model_.watch_all("layer*.?.relu")), (Names{"layer1.0.relu", "layer1.1.relu"}));
   EXPECT_EQ(names_of(model_.watch_all({"layer1[-1].bn?", "bn1"})), (Names{"layer1.1.bn1", "layer1.1.bn2", "bn1"}));
@@ -185,7 +185,7 @@ TEST_F(Capturing, TakesSeveralAtOnceInTheOrderTheyWereAskedForAndEachOnce) {
   EXPECT_FALSE(model_.any_watched()) << "those handles are gone";
 }
 
-TEST_F(Capturing, SaysWhichNamesThereAreWhereOneIsUnknown) {
+TEST_F(Capturing, ListsTheKnownNamesIfOneIsUnknown) {
   for (const char* name : {"layer9", "layer1.7", "layer1[2]", "layer1[-3]", "head[x]", "head[1", "head]1[", "head[]", ".conv1", "conv1.",
                            "layer1..0", "layer1[0]relu", "layer1.0[0]", "model", "layer*", "layer?.0"})
     EXPECT_THROW(model_.watch(name), UsageError) << name;
@@ -347,7 +347,7 @@ TEST_F(Capturing, RecordsNothingBeforeTheEarliestWatchedModule) {
   EXPECT_EQ(tape["conv2d"], 0);
 }
 
-TEST_F(Capturing, ComputesNoParametersGradientThatNobodyAskedFor) {
+TEST_F(Capturing, ComputesOnlyRequestedParameterGradients) {
   const Watch layer1 = model_.watch("layer1.0");
   const Tensor logits = model_(pictures_);  // with gradients on, everything is on the tape
   backward_to({&layer1, 1}, logits, {.seed = full(logits.shape(), 1, DType::f32, device_)});
@@ -399,7 +399,7 @@ TEST_F(Capturing, ThousandCallsLeaveNothingBehind) {
   EXPECT_EQ(after.device_allocations, before.device_allocations) << "the same blocks go round";
 }
 
-TEST_F(Capturing, GoesWithTheHandleAndItsCopies) {
+TEST_F(Capturing, EndsWithTheHandleAndItsCopies) {
   const tape::NoGrad no_grad;
   model_(pictures_);
   model_.watch("layer1.0.bn1"), model_(pictures_);

@@ -129,7 +129,7 @@ TEST_F(WatchedResNet, AFoldedNormFollowsItsParameters) {
   EXPECT_GT(largest_difference(before, model_(picture_)), 1e-4);
 }
 
-TEST_F(WatchedResNet, MemoryIsGoneWithTheHandle) {
+TEST_F(WatchedResNet, MemoryIsFreedWithTheHandle) {
   const tape::NoGrad no_grad;
   const auto watched_pass = [&] {
     const Watch layer1 = model_.watch("layer1");

@@ -97,7 +97,7 @@ TEST_F(Ranges, EndWhereTheModuleFails) {
   EXPECT_EQ(small().open(), 0u);
 }
 
-TEST_F(Ranges, AreNotMadeWhereNobodyLooks) {
+TEST_F(Ranges, AreNotMadeWithoutAProfiler) {
   small().profiled = false;
   Linear linear(4, 2, true, {.device = small()});
   linear(full({3, 4}, 1, DType::f32, small()));

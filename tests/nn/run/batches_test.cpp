@@ -53,7 +53,7 @@ TEST_P(FedBatches, ShowTheNetworkWhatTheLoadersDoToTheBit) {
   EXPECT_EQ(step, 9u);
 }
 
-TEST(Batches, AreTheLoadersOwnOnAHostUnlessMemoryIsAskedFor) {
+TEST(Batches, AreTheLoadersOwnOnAHostUnlessMemoryIsRequested) {
   const auto dataset = dataset_of(24);
   const PartOptions train{dataset, {.batch_size = 4}}, valid{dataset, {.batch_size = 4, .training = false}};
   Device& cpu = open_device("cpu");

@@ -120,7 +120,7 @@ TEST_P(BrokenModel, OneLogitOfOneClassIsEnough) {
   }
 }
 
-TEST_P(BrokenModel, OverflowIsToldFromBrokenWeights) {
+TEST_P(BrokenModel, OverflowIsDistinguishedFromBrokenWeights) {
   const auto owned = healthy(device_);
   ResNet& model = *owned;
   tensor_of(model, "layer3.1.bn2.weight").fill(3e38);
@@ -156,7 +156,7 @@ std::unique_ptr<ResNet> overflowing_when_bright(Device& device) {
   return model;
 }
 
-TEST(Overflow, OfFp16IsToldWithWhatFp32Gives) {
+TEST(Overflow, OfFp16IsReportedWithWhatFp32Gives) {
   Device& device = open_device("cpu");
   const auto owned = overflowing_when_bright(device);
   ResNet& model = *owned;

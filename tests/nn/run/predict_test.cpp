@@ -97,7 +97,7 @@ TEST_F(PredictTest, GivesFilesInTheirOrderWhateverTheBatchSize) {
   }
 }
 
-TEST_F(PredictTest, ListsAFewBadFilesAndGoesOn) {
+TEST_F(PredictTest, ListsAFewBadFilesAndContinues) {
   std::vector<std::filesystem::path> files{broken(0)};
   for (uint32_t i = 0; i < 19; ++i) files.push_back(written(i));
   const Predictions predictions = predict_files(model_, files, info_);
@@ -107,7 +107,7 @@ TEST_F(PredictTest, ListsAFewBadFilesAndGoesOn) {
   EXPECT_NE(predictions.bad[0].reason.find("broken0.png"), std::string::npos);
 }
 
-TEST_F(PredictTest, GoesOnPastBadFilesHoweverManyThereAre) {
+TEST_F(PredictTest, ContinuesAfterBadFilesHoweverManyThereAre) {
   const std::vector<std::filesystem::path> files{broken(0), written(0), folder_ / "missing.png", written(1), broken(1)};
   const Predictions predictions = predict_files(model_, files, info_, {.batch_size = 1});
   ASSERT_EQ(predictions.pictures.size(), 2u);
@@ -123,7 +123,7 @@ TEST_F(PredictTest, GoesOnPastBadFilesHoweverManyThereAre) {
   EXPECT_TRUE(predict_files(model_, std::span(files).first(1), info_).pictures.empty());
 }
 
-TEST_F(PredictTest, SeesAPhotoAsItIsStoredUnlessTheModelWantsItUpright) {
+TEST_F(PredictTest, SeesAPhotoAsItIsStoredUnlessTheModelExpectsItUpright) {
   const auto file = std::filesystem::path(MIRILLA_SOURCE_DIR) / "tests/oracle/data/exif.jpg";  // its EXIF orientation is 6
   for (const bool exif_rotate : {false, true}) {
     info_.exif_rotate = exif_rotate;

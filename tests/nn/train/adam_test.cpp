@@ -192,7 +192,7 @@ TEST_P(AdamOn, RefusesAStateOfOtherParameters) {
   EXPECT_THROW(adam.set_state({}), WeightsError);
 }
 
-TEST_P(AdamOn, WantsOneRateAGroup) {
+TEST_P(AdamOn, NeedsOneRatePerGroup) {
   Tensor p = parameter({1}, {1});
   Adam adam({{{"p", p}}});
   EXPECT_THROW(adam.step({.lr = {0.1, 0.1}, .momentum = 0.9}), Error);

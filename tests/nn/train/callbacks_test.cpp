@@ -188,7 +188,7 @@ TEST_F(SaveBestTest, KeepsWeightsAndFileWhereNoEpochWasEverABestOne) {
   EXPECT_NE(out_.str().find("was not written"), std::string::npos);
 }
 
-TEST_F(SaveBestTest, DoesNotLoadTheFileOfTheFitBeforeAfterAFitOfNaN) {
+TEST_F(SaveBestTest, DoesNotLoadTheFileOfThePreviousFitAfterAFitOfNaN) {
   best_.begin_fit({});
   epoch(0, 10, 0.5);
   best_.after_fit();

@@ -63,7 +63,7 @@ TEST_F(FreezeTest, ForgetsGradientsAndTheOptimizersState) {
   for (const NamedTensor& named : model_.parameters()) EXPECT_FALSE(named.tensor.grad()) << named.name;
 }
 
-TEST_F(FreezeTest, RefusesAGroupThatIsNotThere) {
+TEST_F(FreezeTest, RefusesAMissingGroup) {
   EXPECT_THROW(freeze_to(model_, adam_, 3), Error);
   EXPECT_THROW(freeze_to(model_, adam_, -4), Error);
 }

@@ -139,7 +139,7 @@ TEST(Learner, RecordsTheRatesOfTheSchedule) {
   EXPECT_EQ(steps[5].rates.momentum, cycle.at(0.75).momentum);
 }
 
-TEST(Learner, EndsAFitEarlyWhereACallbackSaysSoAndGoesOnToTheNext) {
+TEST(Learner, EndsAFitEarlyIfACallbackStopsItAndContinuesWithTheNext) {
   ResNet model = small_model();
   Learner learner = learner_for(model, 8, 4, 8);
   Probe probe;
@@ -343,7 +343,7 @@ TEST(StopDiverged, EndsItWhereFp16OverflowsWhateverTheScale) {
   EXPECT_TRUE(run.saved);
 }
 
-TEST(Learner, SaysWhichModuleValidationsLogitsWentWrongAt) {
+TEST(Learner, NamesTheModuleWhereValidationsLogitsBecameNonFinite) {
   ResNet model = small_model();
   Learner learner = learner_for(model, 8, 4, 8);
   EXPECT_NO_THROW(learner.require_finite_validation());

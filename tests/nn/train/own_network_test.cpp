@@ -145,7 +145,7 @@ TEST_F(OwnNetwork, IsExplainedByEveryMethod) {
   }
 }
 
-TEST_F(OwnNetwork, GoesOnFromEachOfItsChildren) {
+TEST_F(OwnNetwork, ContinuesFromEachOfItsChildren) {
   model_->evaluate();
   const tape::NoGrad no_grad;
   std::vector<Watch> watches;
@@ -183,7 +183,7 @@ class Closed final : public Module {
   Sequential& inside_;
 };
 
-TEST(ClosedNetwork, IsRefusedWhereItsMainPathIsWanted) {
+TEST(ClosedNetwork, IsRefusedWhereItsMainPathIsNeeded) {
   Closed model;
   EXPECT_THROW(film_layers(model), UsageError);
   EXPECT_THROW(check_can_run_after(model, "inside.4"), UsageError);

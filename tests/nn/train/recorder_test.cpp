@@ -57,7 +57,7 @@ TEST(Recorder, GivesTheSameSmoothedLossesWhenTheyComeLateAndOutOfOrder) {
   EXPECT_EQ(late.train_loss(), prompt.train_loss());
 }
 
-TEST(Recorder, DoesNotTakeALateLossOfTheFitBeforeForThisOnes) {
+TEST(Recorder, DoesNotCountALateLossOfThePreviousFit) {
   Recorder recorder;
   recorder.begin_fit();
   const int64_t step = recorder.begin_step(0, kRates);
@@ -67,7 +67,7 @@ TEST(Recorder, DoesNotTakeALateLossOfTheFitBeforeForThisOnes) {
   EXPECT_EQ(recorder.steps()[0].train_loss, 7);
 }
 
-TEST(Recorder, RefusesALossNobodyWaitsFor) {
+TEST(Recorder, RefusesAnUnexpectedLoss) {
   Recorder recorder;
   EXPECT_THROW(recorder.begin_step(0, kRates), Error);
   recorder.begin_fit();
