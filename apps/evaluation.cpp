@@ -143,8 +143,7 @@ void add_evaluation(CLI::App& command, EvaluationOptions& options) {
   command
       .add_option("--part", options.part,
                   "test: the test/ part; valid: the pictures that training validated with, as in config.json beside the model or the next "
-                  "two options; without "
-                  "both, the val/ part")
+                  "two options; without both, the val/ part")
       ->capture_default_str()
       ->check(one_of({std::string(kTest), std::string(kValid)}))
       ->type_name("PART");

@@ -73,7 +73,7 @@ std::array<double, N> solve(std::array<std::array<double, N>, N> a, std::array<d
       if (std::abs(a[i][k]) > std::abs(a[pivot][k])) pivot = i;
     }
     if (std::abs(a[pivot][k]) < 1e-12) {
-      throw Error("find_homography: expected four points, no three of them on one line, but three of these are");
+      throw Error("find_homography: expected four points of which no three are on one line");
     }
     std::swap(a[k], a[pivot]);
     std::swap(b[k], b[pivot]);

@@ -92,7 +92,7 @@ std::vector<Confused> most_confused(const Evaluation& evaluation, int64_t min_co
 }
 
 std::vector<ItemResult> top_losses(const Evaluation& evaluation, int64_t k) {
-  if (k < 0) throw UsageError(fmt::format("top_losses: expected at least one picture, got {}", k));
+  if (k < 0) throw UsageError(fmt::format("top_losses: expected 0 pictures or more, got {}", k));
   std::vector<ItemResult> results = evaluation.items;
   std::stable_sort(results.begin(), results.end(),
                    [](const ItemResult& a, const ItemResult& b) { return std::isnan(a.loss) ? !std::isnan(b.loss) : a.loss > b.loss; });
