@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/core/backend.h"
+#include "kernels/core/error.h"
 
 namespace mirilla {
 
@@ -39,7 +40,10 @@ size_t Writes::size() const {
 }
 
 Storage::~Storage() {
-  device_.backend().forget(id_);
+  try {
+    device_.backend().forget(id_);
+  } catch (const Error&) {  // the device failed: what it keeps for this storage is never used again
+  }
   Allocator::of(device_).release(block_);
 }
 

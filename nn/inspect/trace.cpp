@@ -35,7 +35,10 @@ class LeftAsItWas {
       for (const auto& [dropout, p] : dropouts_) dropout->set_p(0);
   }
   ~LeftAsItWas() {
-    for (auto& [buffer, before] : buffers_) buffer.copy_from(before);
+    try {
+      for (auto& [buffer, before] : buffers_) buffer.copy_from(before);
+    } catch (const Error&) {  // the device failed, and its buffers are lost; its error is on the way
+    }
     for (auto& [parameter, before] : gradients_) {
       parameter.clear_grad();
       if (before) parameter.set_grad(before);

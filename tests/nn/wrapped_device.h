@@ -20,12 +20,21 @@ class WrappedDevice : public Device {
   int waits = 0;
   /// If set, the message that the next recordings throw.
   std::string no_recording = {};
+  /// If set, each wait throws this message, and so does asking for the operations.
+  std::string lost = {};
+  /// If set, the device is lost so in a recording that fails.
+  std::string lost_by_recording = {};
+  /// Replays find no memory.
+  bool no_memory_for_replays = false;
   /// How many later marks must be made before a mark is reached.
   size_t late = 0;
 
   std::string_view name() const override { return inner_.name(); }
   std::string description() const override { return inner_.description(); }
-  Backend& backend() override { return inner_.backend(); }
+  Backend& backend() override {
+    throw_if_lost();
+    return inner_.backend();
+  }
   void* allocate(size_t bytes) override { return inner_.allocate(bytes); }
   void release(void* address, size_t bytes) noexcept override { inner_.release(address, bytes); }
   bool host_addressable() const override { return inner_.host_addressable(); }
@@ -41,16 +50,20 @@ class WrappedDevice : public Device {
   void copy(void* to, const void* from, size_t bytes) override { inner_.copy(to, from, bytes); }
   void synchronize() override {
     ++waits;
+    throw_if_lost();
     inner_.synchronize();
   }
 
   bool can_replay() const override { return inner_.can_replay(); }
   bool recording() const override { return inner_.recording(); }
   std::unique_ptr<DeviceReplay> record(const std::function<void()>& work) override {
-    return inner_.record([&] {
+    auto replay = inner_.record([&] {
       work();
-      if (!no_recording.empty()) throw DeviceError(no_recording);
+      if (no_recording.empty()) return;
+      lost = lost_by_recording;
+      throw DeviceError(no_recording);
     });
+    return std::make_unique<Recorded>(*this, std::move(replay));
   }
 
   void* allocate_pinned(size_t bytes) override { return inner_.allocate_pinned(bytes); }
@@ -69,6 +82,22 @@ class WrappedDevice : public Device {
   }
 
  private:
+  class Recorded final : public DeviceReplay {
+   public:
+    Recorded(const WrappedDevice& device, std::unique_ptr<DeviceReplay> replay) : device_(device), replay_(std::move(replay)) {}
+    void run() override {
+      if (device_.no_memory_for_replays) throw OutOfMemory(device_.name(), {.wanted = 1 << 20});
+      replay_->run();
+    }
+    size_t size() const override { return replay_->size(); }
+
+   private:
+    const WrappedDevice& device_;
+    std::unique_ptr<DeviceReplay> replay_;
+  };
+  void throw_if_lost() const {
+    if (!lost.empty()) throw DeviceError(lost);
+  }
   struct Copy {
     void* to;
     std::shared_ptr<std::vector<std::byte>> values;
