@@ -158,9 +158,9 @@ void Tensor::clear_grad() {
   if (impl().grad_state) impl().grad_state->holder().clear();
 }
 
-HalfCopy& Tensor::half_copy() const {
-  if (!impl().half_copy) impl().half_copy = std::make_shared<HalfCopy>();
-  return *impl().half_copy;
+HalfCopies& Tensor::half_copies() const {
+  if (!impl().half_copies) impl().half_copies = std::make_shared<HalfCopies>();
+  return *impl().half_copies;
 }
 
 Tensor empty(const Shape& shape, DType dtype, Device& device) {

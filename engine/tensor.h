@@ -16,7 +16,7 @@
 namespace mirilla {
 
 class Tensor;
-struct HalfCopy;
+struct HalfCopies;
 
 namespace tape {
 struct Node;
@@ -101,7 +101,7 @@ class Tensor {
   const std::shared_ptr<tape::GradState>& grad_state() const { return impl().grad_state; }
   void set_grad_state(std::shared_ptr<tape::GradState> state) { impl().grad_state = std::move(state); }
   /// For amp::half_copy. All copies of the tensor share it.
-  HalfCopy& half_copy() const;
+  HalfCopies& half_copies() const;
 
  private:
   friend Tensor empty(const Shape& shape, DType dtype, Device& device);
@@ -112,7 +112,7 @@ class Tensor {
     Shape shape;
     DType dtype = DType::f32;
     std::shared_ptr<tape::GradState> grad_state;
-    std::shared_ptr<HalfCopy> half_copy;  // null until asked for
+    std::shared_ptr<HalfCopies> half_copies;  // null until asked for
   };
 
   Impl& impl() const;
@@ -127,6 +127,13 @@ class Tensor {
 struct HalfCopy {
   Tensor tensor;
   uint64_t version = 0;
+};
+/// One for each half dtype: a recorded pass in one of them still reads its copy after a pass in the other.
+struct HalfCopies {
+  HalfCopy f16, bf16;
+  DType last = DType::f16;  // the one asked for last
+
+  HalfCopy& of(DType half) { return half == DType::f16 ? f16 : bf16; }
 };
 
 /// A tensor with uninitialised elements.

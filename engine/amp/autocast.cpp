@@ -70,8 +70,9 @@ bool answers_in_f32(std::string_view op, const Tensor& x) { return is_open() && 
 Tensor half_copy(const Tensor& w, DType half) {
   if (w.dtype() == half) return w;
   const std::lock_guard lock(half_copies);
-  HalfCopy& kept = w.half_copy();
-  if (!kept.tensor || kept.tensor.dtype() != half) {
+  w.half_copies().last = half;
+  HalfCopy& kept = w.half_copies().of(half);
+  if (!kept.tensor) {
     kept.tensor = empty(w.shape(), half, w.device());
     kept.version = ~w.version();
   }
@@ -85,13 +86,13 @@ Tensor half_copy(const Tensor& w, DType half) {
 
 Tensor current_half_copy(const Tensor& w) {
   const std::lock_guard lock(half_copies);
-  const HalfCopy& kept = w.half_copy();
+  const HalfCopy& kept = w.half_copies().of(w.half_copies().last);
   return kept.tensor && kept.version == w.version() ? kept.tensor : Tensor();
 }
 
-void mark_half_copy_current(const Tensor& w) {
+void mark_half_copy_current(const Tensor& w, DType half) {
   const std::lock_guard lock(half_copies);
-  w.half_copy().version = w.version();
+  w.half_copies().of(half).version = w.version();
 }
 
 }  // namespace mirilla::amp

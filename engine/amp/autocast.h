@@ -54,11 +54,12 @@ Tensor weight(std::string_view op, const Tensor& w);
 /// Whether `op` returns f32 for a half x.
 bool answers_in_f32(std::string_view op, const Tensor& x);
 
-/// w rounded to `half`. The copy is kept with w and reused until w's storage is written to.
+/// w rounded to `half`. The copy is kept with w, one for each half, and reused until w's storage is written to.
 Tensor half_copy(const Tensor& w, DType half);
-/// The copy if there is one and w was not written to since; else no tensor.
+/// The copy asked for last, if there is one and w was not written to since; else no tensor.
 Tensor current_half_copy(const Tensor& w);
-/// Marks the copy as equal to w's current values: an optimizer wrote both (AdamTensor::copy), which saves a cast in the next step.
-void mark_half_copy_current(const Tensor& w);
+/// Marks the copy in `half` as equal to w's current values: an optimizer wrote both (AdamTensor::copy), which saves a cast in the next
+/// step.
+void mark_half_copy_current(const Tensor& w, DType half);
 
 }  // namespace mirilla::amp

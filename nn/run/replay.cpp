@@ -50,7 +50,7 @@ struct Replayer::Recording {
   std::vector<Tensor> inputs;  // read by a replay
   Tensor result;
   Writes writes;
-  std::vector<Tensor> copied;  // parameters whose half copy is current at its end
+  std::vector<std::pair<Tensor, DType>> copied;  // parameters whose half copy is current at its end, and its dtype
   struct Seen {
     std::weak_ptr<Capture> capture;
     std::vector<Capture::Call> calls;
@@ -92,7 +92,8 @@ std::vector<uint64_t> Replayer::state_of(const Work& work) const {
   }
   for (const Tensor& parameter : parameters_) {
     state.push_back(id_of(parameter));
-    state.push_back(id_of(parameter.half_copy().tensor));
+    state.push_back(id_of(parameter.half_copies().f16.tensor));
+    state.push_back(id_of(parameter.half_copies().bf16.tensor));
     state.push_back((parameter.requires_grad() ? 1u : 0u) | (has_gradient(parameter) ? 2u : 0u));
   }
   for (const Tensor& buffer : buffers_) state.push_back(id_of(buffer));
@@ -107,8 +108,12 @@ std::vector<uint64_t> Replayer::state_of(const Work& work) const {
 // Updates a stale copy as the eager run would; if it were recorded, every replay would do it.
 void Replayer::refresh_copies() {
   for (const Tensor& parameter : parameters_) {
-    const HalfCopy& kept = parameter.half_copy();
-    if (kept.tensor && kept.version != parameter.version()) amp::half_copy(parameter, kept.tensor.dtype());
+    const DType last = parameter.half_copies().last;
+    for (const DType half : {DType::f16, DType::bf16}) {
+      const HalfCopy& kept = parameter.half_copies().of(half);
+      if (kept.tensor && kept.version != parameter.version()) amp::half_copy(parameter, half);
+    }
+    parameter.half_copies().last = last;
   }
 }
 
@@ -138,36 +143,54 @@ bool Replayer::record(const Work& work, const std::vector<uint64_t>& state) {
       if (const auto capture = module->capture()) capture->calls.clear();
     if (work.forget) work.forget();
   };
+  // The error may be the device's: then running eagerly cannot help either, and waiting for it throws that error.
+  const auto go_on_eagerly = [&](const DeviceError& error) {
+    forget();
+    device_.synchronize();
+    run_eagerly_from_now_on(error);
+    return false;
+  };
   try {
     const PoolScope scope(Allocator::of(device_), fresh->pool);
     const Writes::Listen listen(fresh->writes);
     fresh->replay = device_.record([&] { fresh->result = work.run(fresh->inputs).detach(); });
     if (state_of(work) != state) throw DeviceError("the step left something behind that was not there when it began");
   } catch (const DeviceError& error) {
-    forget();
-    active_ = false;
-    say(options_, fmt::format("note: steps cannot be replayed and run eagerly, slower and to the same bits: {}", error.message()));
-    return false;
+    fresh = nullptr;
+    return go_on_eagerly(error);
   } catch (...) {
     forget();
     throw;
   }
   ++counts_.recorded;
-  std::copy_if(parameters_.begin(), parameters_.end(), std::back_inserter(fresh->copied),
-               [](const Tensor& parameter) { return static_cast<bool>(amp::current_half_copy(parameter)); });
+  for (const Tensor& parameter : parameters_)
+    if (const Tensor copy = amp::current_half_copy(parameter)) fresh->copied.emplace_back(parameter, copy.dtype());
   for (Module* module : modules_)
     if (const auto capture = module->capture()) fresh->seen.push_back({.capture = capture, .calls = capture->calls});
   recording_ = std::move(fresh);
   return true;
 }
 
+void Replayer::run_eagerly_from_now_on(const DeviceError& error) {
+  active_ = false;
+  say(options_, fmt::format("note: steps cannot be replayed and run eagerly, slower and to the same bits: {}", error.message()));
+}
+
 Tensor Replayer::replay(const Work& work) {
   Recording& now = *recording_;
   for (size_t i = 0; i < now.inputs.size(); ++i) now.inputs[i].copy_from(work.inputs[i]);
-  now.replay->run();
+  try {
+    now.replay->run();
+  } catch (const OutOfMemory& error) {  // a GPU takes the memory for intermediate results when a replay starts, and has done nothing yet
+    drop();
+    Allocator::of(device_).trim();
+    run_eagerly_from_now_on(error);
+    ++counts_.eager;
+    return work.run(work.inputs);
+  }
   ++counts_.replayed;
   now.writes.touch();
-  for (const Tensor& parameter : now.copied) amp::mark_half_copy_current(parameter);
+  for (const auto& [parameter, half] : now.copied) amp::mark_half_copy_current(parameter, half);
   for (Recording::Seen& seen : now.seen) {
     for (Capture::Call& call : seen.calls) call.output.renew();
     if (const auto capture = seen.capture.lock()) capture->calls = seen.calls;

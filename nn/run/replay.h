@@ -68,7 +68,8 @@ class Replayer {
     /// Restores the host's state after a recording that failed midway: none of its work was done.
     std::function<void()> forget = {};
   };
-  /// Runs the work eagerly or as a replay and returns the result of `run`. Throws what `run` throws, except if only the recording failed.
+  /// Runs the work eagerly or as a replay and returns the result of `run`. Throws what `run` throws, except if only the recording failed or
+  /// the device has no memory for the replay: from then on all runs are eager.
   Tensor operator()(const Work& work);
 
   bool active() const { return active_; }
@@ -85,6 +86,7 @@ class Replayer {
   bool record(const Work& work, const std::vector<uint64_t>& state);
   Tensor replay(const Work& work);
   void drop();
+  void run_eagerly_from_now_on(const DeviceError& error);
 
   Module& model_;
   Device& device_;

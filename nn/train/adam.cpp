@@ -14,8 +14,9 @@ Adam::Adam(std::vector<std::vector<NamedTensor>> groups, const AdamOptions& opti
 // The arguments of a step on the device, except the rates.
 struct Adam::Call {
   std::vector<AdamTensor> tensors;
-  std::vector<size_t> groups;             // of each tensor
-  std::vector<Tensor> gradients, copied;  // the first own what the tensors point to; the half copies of the second are written
+  std::vector<size_t> groups;                    // of each tensor
+  std::vector<Tensor> gradients;                 // own what the tensors point to
+  std::vector<std::pair<Tensor, DType>> copied;  // parameters whose half copy is written, and its dtype
   Backend* backend = nullptr;
 };
 
@@ -25,7 +26,7 @@ void Adam::run(F set_rate, const AdamSpec& spec, amp::GradScaler* scaler) {
   if (!call.backend) return;
   for (size_t i = 0; i < call.tensors.size(); ++i) set_rate(call.tensors[i], call.groups[i]);
   scaler ? scaler->step(call.tensors, spec) : call.backend->run(op::Adam{call.tensors, spec, {}});
-  for (const Tensor& parameter : call.copied) amp::mark_half_copy_current(parameter);
+  for (const auto& [parameter, half] : call.copied) amp::mark_half_copy_current(parameter, half);
 }
 
 void Adam::step(const Rates& rates, amp::GradScaler* scaler) {
@@ -54,7 +55,7 @@ Adam::Call Adam::prepared(amp::GradScaler* scaler) {
       if (!gradient) continue;
       call.gradients.push_back(gradient);
       Tensor half_copy = amp::current_half_copy(parameter.tensor);
-      if (half_copy) call.copied.push_back(parameter.tensor);
+      if (half_copy) call.copied.emplace_back(parameter.tensor, half_copy.dtype());
       if (!slot.m) {
         slot.m = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());
         slot.v = zeros(parameter.tensor.shape(), parameter.tensor.dtype(), parameter.tensor.device());

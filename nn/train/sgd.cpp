@@ -136,7 +136,7 @@ void Sgd::move(const Moved& one, const Factors& factors) const {
   backend.run(op::Add{parameter, off_tape::product(along, factors.minus_lr[one.group]), parameter});
   if (!half) return;
   backend.run(op::Cast{parameter, half});
-  amp::mark_half_copy_current(parameter);
+  amp::mark_half_copy_current(parameter, half.dtype());
 }
 
 void Sgd::restore(const std::vector<OptimizerSlot>& slots) {

@@ -285,6 +285,39 @@ TEST(Replay, SaysOnceWhyItCannotRecordAndGoesOnEagerly) {
   EXPECT_EQ(run.step.counts().replayed, 0);
 }
 
+TEST(Replay, GoesOnEagerlyWhereTheDeviceHasNoMemoryToRunIt) {
+  WrappedDevice& device = wrapped("simt");
+  std::vector<std::string> notes;
+  Training run(device, amp::Precision::fp16, {.mode = ReplayMode::on, .note = [&](const std::string& note) { notes.push_back(note); }});
+  Training eager(simt(), amp::Precision::fp16, kOff);
+  for (uint32_t number = 0; number < 5; ++number) {
+    device.no_memory_for_replays = number == 3;
+    run.take(number);
+    eager.take(number);
+    expect_same_bits(run, eager, number);
+  }
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("1048576 bytes"), std::string::npos) << notes[0];
+  EXPECT_EQ(run.step.counts().eager, 3);
+  EXPECT_EQ(run.step.counts().replayed, 2);
+}
+
+TEST(Replay, ThrowsTheErrorOfADeviceThatIsLostWhileItRecords) {
+  WrappedDevice& device = wrapped("simt");
+  std::vector<std::string> notes;
+  Training run(device, amp::Precision::fp32, {.mode = ReplayMode::on, .note = [&](const std::string& note) { notes.push_back(note); }});
+  run.take(0);
+  device.no_recording = "the recording broke off";
+  device.lost_by_recording = "the GPU has fallen off the bus";
+  try {
+    run.take(1);
+    FAIL() << "no error";
+  } catch (const DeviceError& error) {
+    EXPECT_EQ(error.message(), "the GPU has fallen off the bus");
+  }
+  EXPECT_TRUE(notes.empty()) << notes[0];
+}
+
 TEST(Replay, IsEagerWhereEachOutputIsLookedAt) {
   Training run(simt(), amp::Precision::fp32, kOn);
   running::set_checking(true);
@@ -331,6 +364,25 @@ TEST(Replay, GivesTheLogitsOfEagerInferenceAndFoldsChangedWeightsAnew) {
     for (uint32_t number = 5; number < 8; ++number) compare(number);
     EXPECT_EQ(replayed.counts().recorded, 2);
   }
+}
+
+// A batch norm keeps the weights that it is folded into, and these keep their half copies: nothing else holds what a recorded pass reads.
+TEST(Replay, KeepsThePassInOneHalfWhileTheModelRunsInTheOther) {
+  Sequential model;
+  model.append(std::make_unique<Conv2d>(Conv2d::Spec{.in = 3, .out = 8, .conv = {.padding = 1}}, Placement{simt()}));
+  model.append(std::make_unique<BatchNorm2d>(8, Placement{simt()}));
+  initialise(model, 5);
+  Inference f16(model, amp::Precision::fp16, kOn), bf16(model, amp::Precision::bf16, kOn);
+  const Tensor x = replaying::pictures(1, 2, Placement{simt()});
+  const std::vector<double> in_f16 = f16(x).to_doubles();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(f16(x).to_doubles(), in_f16);
+  const std::vector<double> in_bf16 = bf16(x).to_doubles();
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(f16(x).to_doubles(), in_f16);
+    EXPECT_EQ(bf16(x).to_doubles(), in_bf16);
+  }
+  EXPECT_EQ(f16.counts().recorded, 1);
+  EXPECT_EQ(bf16.counts().recorded, 1);
 }
 
 }  // namespace
