@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdlib>
 #include <mutex>
+#include <vector>
 
 #include "kernels/core/error.h"
 
@@ -74,8 +75,8 @@ std::string_view hint_for(cudaError_t status) {
 
 void wait_until_done(cudaStream_t stream, std::string_view purpose) {
   const cudaError_t status = cudaStreamSynchronize(stream);
+  later().raise();  // first: an error that was kept came before this one, and a lost device repeats its error in every call
   if (status != cudaSuccess) throw DeviceError(sentence(status, "cudaStreamSynchronize", purpose), hint_for(status));
-  later().raise();
 }
 
 }  // namespace
@@ -91,6 +92,8 @@ void check(cudaError_t status, std::string_view call, std::string_view purpose, 
 void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept {
   if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;  // the latter: the program ends, which frees its memory
   cudaGetLastError();
+  // A recording broke off, and says so itself. Nothing is wrong with the device, and what was recorded is void: steps go on eagerly.
+  if (status == cudaErrorStreamCaptureInvalidated) return;
   later().keep(sentence(status, call, purpose));
 }
 
@@ -232,6 +235,26 @@ void Replay::Destroy::operator()(cudaGraphExec_t graph) const noexcept {
   detail::keep_for_later(cudaGraphExecDestroy(graph), "cudaGraphExecDestroy", "end a replay");
 }
 
+namespace {
+
+// The sum of its allocations: at most so much a graph takes for intermediate results.
+size_t scratch_bytes_of(cudaGraph_t graph, size_t size) {
+  std::vector<cudaGraphNode_t> nodes(size);
+  if (size > 0) detail::check(cudaGraphGetNodes(graph, nodes.data(), &size), "cudaGraphGetNodes", "look at what was recorded");
+  size_t bytes = 0;
+  for (cudaGraphNode_t node : nodes) {
+    cudaGraphNodeType type{};
+    detail::check(cudaGraphNodeGetType(node, &type), "cudaGraphNodeGetType", "look at what was recorded");
+    if (type != cudaGraphNodeTypeMemAlloc) continue;
+    cudaMemAllocNodeParams alloc{};
+    detail::check(cudaGraphMemAllocNodeGetParams(node, &alloc), "cudaGraphMemAllocNodeGetParams", "look at what was recorded");
+    bytes += alloc.bytesize;
+  }
+  return bytes;
+}
+
+}  // namespace
+
 Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   if (stream.recording_) throw DeviceError("a replay was started while another one records");
   // Relaxed: an allocation during recording is a normal allocation, as on the executor.
@@ -258,6 +281,7 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   Replay replay;
   cudaGraphExec_t executable = nullptr;
   detail::check(cudaGraphGetNodes(graph.get(), nullptr, &replay.size_), "cudaGraphGetNodes", "count what was recorded");
+  replay.scratch_bytes_ = scratch_bytes_of(graph.get(), replay.size_);
   detail::check(cudaGraphInstantiate(&executable, graph.get(), 0), "cudaGraphInstantiate", "make a recording runnable");
   replay.graph_.reset(executable);
   return replay;
@@ -266,7 +290,12 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
 void Replay::run(Stream& stream) const {
   if (stream.recording()) throw DeviceError("a replay was run while another one records");
   if (!graph_) return;
-  detail::check(cudaGraphLaunch(graph_.get(), stream.native()), "cudaGraphLaunch", "run a replay");
+  choose(stream.index());
+  // Only now its memory for intermediate results has to exist.
+  cudaError_t status = cudaGraphLaunch(graph_.get(), stream.native());
+  if (status == cudaErrorMemoryAllocation && detail::give_scratch_back()) status = cudaGraphLaunch(graph_.get(), stream.native());
+  if (status == cudaErrorMemoryAllocation) detail::out_of_memory(scratch_bytes_);
+  detail::check(status, "cudaGraphLaunch", "run a replay");
   if (waits_after_launches()) wait_until_done(stream.native(), "wait for a replay");
 }
 

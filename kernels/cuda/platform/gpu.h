@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "kernels/core/half.h"
+#include "kernels/cuda/platform/allowed_bytes.h"
 #include "kernels/cuda/platform/facts.h"
 #include "kernels/cuda/platform/kernel_name.h"
 
@@ -71,6 +72,10 @@ void check(cudaError_t status, std::string_view call, std::string_view purpose,
 void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept;
 /// After a library put work on the stream: with MIRILLA_CUDA_SYNC=1 waits for it, so that an error is reported here.
 void library_called(Stream& stream, std::string_view purpose);
+/// Throws OutOfMemory with the amounts on the chosen GPU.
+[[noreturn]] void out_of_memory(size_t bytes);
+/// Waits for the chosen GPU and frees the memory that Scratch and unused replays keep. False, and nothing is done, while a replay records.
+bool give_scratch_back();
 /// How many replays are recording, on any thread.
 int recordings();
 }  // namespace detail
@@ -109,7 +114,7 @@ class Stream {
   friend class Replay;
   int index_;
   cudaStream_t stream_ = nullptr;
-  bool recording_ = false;
+  std::atomic<bool> recording_ = false;  // memory may be returned, and so ask for it, on any thread
 };
 
 class Event {
@@ -146,6 +151,7 @@ class Replay {
   };
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> graph_;
   size_t size_ = 0;
+  size_t scratch_bytes_ = 0;
 };
 
 /// Memory for a launcher's intermediate results; the next user of the memory comes later in the stream. A replay that records it keeps it.
@@ -186,11 +192,11 @@ template <class... P, void (*Kernel)(P...)>
 struct Launch<Kernel> {
   static void on(Stream& stream, const LaunchShape& shape, P... args) {
     const void* const kernel = reinterpret_cast<const void*>(Kernel);
-    static std::atomic<size_t> allowed{0};  // more than 48 KB must be requested; once is enough, as it costs a call
-    if (shape.shared_bytes > allowed.load(std::memory_order_relaxed)) {
+    static AllowedBytes allowed;
+    allowed.want(stream.index(), shape.shared_bytes, [&] {
+      choose(stream.index());  // the request is for the chosen GPU
       allow_shared_bytes(kernel, kernel_name<Kernel>(), shape.shared_bytes);
-      allowed = shape.shared_bytes;
-    }
+    });
     void* addresses[] = {const_cast<void*>(static_cast<const void*>(std::addressof(args)))..., nullptr};
     launch(stream, shape, kernel, kernel_name<Kernel>(), addresses);
   }

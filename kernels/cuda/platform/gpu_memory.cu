@@ -68,36 +68,30 @@ cudaMemPool_t scratch_pool(int index) {
   return found != pools.end() ? found->second : pools.emplace(index, make_scratch_pool(index)).first->second;
 }
 
-[[noreturn]] void out_of_memory(size_t bytes) {
+}  // namespace
+
+void detail::out_of_memory(size_t bytes) {
   size_t free = 0, total = 0;
   cudaMemGetInfo(&free, &total);
   cudaGetLastError();  // clear a second error: the message is about the first
   throw OutOfMemory("cuda", {.wanted = bytes, .held = held().total(chosen()), .free = free, .total = total});
 }
 
-// The memory kept by Scratch may be enough. While a replay records, waiting for its GPU is not allowed.
-cudaError_t try_with_less_scratch(void** address, size_t bytes) {
-  if (detail::recordings() > 0) return cudaErrorMemoryAllocation;
+bool detail::give_scratch_back() {
+  if (recordings() > 0) return false;  // waiting for its GPU is not allowed
+  cudaGetLastError();
   detail::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize", "wait for intermediate results that are still in use");
   detail::check(cudaMemPoolTrimTo(scratch_pool(chosen()), 0), "cudaMemPoolTrimTo", "give memory of intermediate results back");
   detail::check(cudaDeviceGraphMemTrim(chosen()), "cudaDeviceGraphMemTrim", "give memory of replays back that none uses");
-  return cudaMalloc(address, bytes);
+  return true;
 }
-
-}  // namespace
 
 void* allocate(size_t bytes) {
   void* address = nullptr;
   const size_t wanted = std::max<size_t>(bytes, 1);
   cudaError_t status = cudaMalloc(&address, wanted);
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    status = try_with_less_scratch(&address, wanted);
-  }
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    out_of_memory(bytes);
-  }
+  if (status == cudaErrorMemoryAllocation && detail::give_scratch_back()) status = cudaMalloc(&address, wanted);
+  if (status == cudaErrorMemoryAllocation) detail::out_of_memory(bytes);
   detail::check(status, "cudaMalloc", "get memory");
   held().add(address, chosen(), wanted);
   return address;
@@ -133,10 +127,7 @@ void release_pinned(void* address) noexcept {
 Scratch::Scratch(Stream& stream, size_t bytes) : stream_(stream) {
   const size_t wanted = std::max<size_t>(bytes, 1);
   const cudaError_t status = cudaMallocFromPoolAsync(&address_, wanted, scratch_pool(stream.index()), stream.native());
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    out_of_memory(bytes);
-  }
+  if (status == cudaErrorMemoryAllocation) detail::out_of_memory(bytes);
   detail::check(status, "cudaMallocFromPoolAsync", "get memory for intermediate results");
 }
 
