@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(Shape::kThreads, sizeof(typename Problem::Elem
   constexpr int kInRow = kWarpN / Values::size;
 #pragma unroll
   for (int piece = 0; piece < Shape::kWarpM / 16; ++piece) {
-    __syncwarp();
+    if (piece > 0) __syncwarp();  // the piece before has been read
     sums.stage(piece, room);
     __syncwarp();
     for (int i = lane; i < 16 * kInRow; i += kWarpSize) {
