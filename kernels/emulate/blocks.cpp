@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 
 namespace mirilla::emulate {
 
@@ -12,12 +13,27 @@ namespace {
 
 constexpr size_t kAlignment = 512;  // as cudaMalloc's in practice; CUDA promises 256
 constexpr size_t kKeptBytes = size_t{256} << 20;
+constexpr size_t kLarge = size_t{256} << 20;  // smaller pieces are given without asking what the host has
+
+// What the host can give without swapping, in bytes. Its kernel would end the program only later, when the memory is filled.
+size_t host_has() {
+  std::ifstream memory("/proc/meminfo");
+  for (std::string word; memory >> word;) {
+    size_t kilobytes = 0;
+    if (word == "MemAvailable:" && memory >> kilobytes) return kilobytes * 1024;
+  }
+  return SIZE_MAX;
+}
 
 }  // namespace
 
 std::byte* fresh_memory(size_t bytes) {
   const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   if (rounded < bytes || rounded > SIZE_MAX / 2) return nullptr;
+  if (rounded > kLarge && rounded > host_has()) {
+    print_line(fmt::format("{} bytes of its memory were asked for, and the host has only {} left to keep them", bytes, host_has()));
+    return nullptr;
+  }
   // The rest is no memory of the program: an access past the end must not meet the next block.
   return static_cast<std::byte*>(std::aligned_alloc(kAlignment, rounded + kAlignment));
 }

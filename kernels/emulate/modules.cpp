@@ -2,6 +2,7 @@
 #include "kernels/emulate/modules.h"
 
 #include "kernels/emulate/fatbin.h"
+#include "kernels/emulate/names.h"
 #include "kernels/emulate/runtime.h"
 
 #include <deque>
@@ -50,7 +51,7 @@ const ptx::Module& module_of(Device& device, Binary& binary) {
   try {
     module = std::make_unique<ptx::Module>(find_ptx(binary.data, device.settings.card->capability()), device.memory);
   } catch (const Error& error) {
-    throw DeviceError(fmt::format("the module of {} does not load: {}", binary.some_kernel, error.message()), error.hint());
+    throw DeviceError(fmt::format("the module of {} does not load: {}", readable(binary.some_kernel), error.message()), error.hint());
   }
   return *module;
 }
@@ -93,8 +94,8 @@ LoadedKernel find_kernel(Device& device, const void* host) {
   const ptx::Module& module = module_of(device, *registered.binary);
   const ptx::Kernel* const kernel = module.kernel(registered.name);
   if (!kernel)
-    throw DeviceError(
-        fmt::format("the kernel {} was registered and its module, with {} kernels, lacks it", registered.name, module.kernels().size()));
+    throw DeviceError(fmt::format("the kernel {} was registered and its module, with {} kernels, lacks it", readable(registered.name),
+                                  module.kernels().size()));
   loaded = {&module, kernel};
   return loaded;
 }

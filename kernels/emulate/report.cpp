@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/emulate/names.h"
 #include "kernels/emulate/runtime.h"
 
 #include <algorithm>
@@ -26,7 +27,7 @@ void print_counts(const ptx::Counts& counts) {
   const std::string head = fmt::format("{:>9}{:>15}{:>16}{:>13}{:>13}{:>13}{:>12}{:>15}  {}\n", "launches", "warp instr.", "lane instr.",
                                        "divergent", "sectors", "needed", "conflicts", "products", "kernel");
   std::fputs(head.c_str(), stderr);
-  for (const auto& [name, kernel] : kernels) std::fputs((line_of(*kernel, name) + "\n").c_str(), stderr);
+  for (const auto& [name, kernel] : kernels) std::fputs((line_of(*kernel, readable(std::string(name))) + "\n").c_str(), stderr);
 }
 
 }  // namespace

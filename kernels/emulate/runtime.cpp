@@ -3,6 +3,7 @@
 
 #include "kernels/emulate/errors.h"
 #include "kernels/emulate/modules.h"
+#include "kernels/emulate/names.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -69,7 +70,7 @@ void Device::execute(const std::function<void()>& f) {
   try {
     f();
   } catch (const Fault& fault) {
-    misuse(error_of(fault.kind), fault.what());
+    misuse(error_of(fault.kind), readable(fault.what(), fault.kernel));
   }
 }
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tools/ptxas-table, with invented compiler output: needs no nvcc."""
+"""tools/ptxas-table, with invented compiler output, and what tools/emulate tells a program: needs no nvcc."""
 import importlib.machinery
 import importlib.util
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -68,6 +69,27 @@ class PtxasTable(unittest.TestCase):
             rows = {("a.cu", "f"): self.row(sm_90=(8, 4, 4)), ("a.cu", "g"): self.row()}
             table.write(path, rows, {("a.cu", "f"): self.row("cold path"), ("a.cu", "g"): self.row("no longer needed")})
             self.assertEqual(table.read(path), {("a.cu", "f"): self.row("cold path", sm_90=(8, 4, 4)), ("a.cu", "g"): self.row()})
+
+
+class Emulate(unittest.TestCase):
+    def run_it(self, *arguments):
+        return subprocess.run([ROOT / "tools" / "emulate", *arguments], capture_output=True, text=True)
+
+    def test_turns_options_into_variables_and_passes_the_rest(self):
+        done = self.run_it("--gpu", "a100", "--memory", "2G", "--gpus", "2", "--seed", "3", "--detect", "races", "--count", "--summary",
+                           "--fail", "cudaFree:1:unknown", "/bin/sh", "-c", 'env | grep ^MIRILLA_EMULATE | sort; echo "$0 $1"; exit 7', "a", "--b")
+        self.assertEqual(done.returncode, 7)
+        self.assertEqual(done.stdout.splitlines(), [
+            "MIRILLA_EMULATE=a100", "MIRILLA_EMULATE_DETECT=races", "MIRILLA_EMULATE_FAIL=cudaFree:1:unknown", "MIRILLA_EMULATE_GPUS=2",
+            "MIRILLA_EMULATE_MEMORY=2G", "MIRILLA_EMULATE_REPORT=count,summary", "MIRILLA_EMULATE_SEED=3", "a --b"])
+
+    def test_refuses_what_it_does_not_know(self):
+        for arguments, sentence in [((), "a command to run was expected"), (("--sed", "3"), "there is no option '--sed'"),
+                                    (("--gpu",), "--gpu wants a value"),
+                                    (("--build", "/nowhere", "mirilla"), "/nowhere/bin/emulated/mirilla is not there: cmake --preset emulated")]:
+            done = self.run_it(*arguments)
+            self.assertEqual(done.returncode, 2)
+            self.assertTrue(done.stderr.startswith(f"tools/emulate: {sentence}"), done.stderr)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Kernels: what nvcc's objects call to register and to launch them.
 #include "kernels/emulate/modules.h"
+#include "kernels/emulate/names.h"
 #include "kernels/emulate/runtime.h"
 
 #include <cstdio>
@@ -65,7 +66,7 @@ cudaError_t launch_on(Runtime& r, const void* function, dim3 grid, dim3 block, v
     limits.shared = r.settings.card->shared_per_block;
     check_launch(*loaded.kernel, launch->grid, launch->block, launch->parameters.size(), shared_bytes, limits);
   } catch (const Fault& fault) {
-    print_line(fault.what());
+    print_line(readable(fault.what(), fault.kernel));
     return cudaErrorInvalidConfiguration;
   }
   submit(r, *stream, work_of([&r, &device, launch] { device.execute([&] { carry_out(r, device, *launch); }); }));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/emulate/errors.h"
 #include "kernels/emulate/modules.h"
+#include "kernels/emulate/names.h"
 #include "tests/kernels/emulate/support.h"
 
 namespace mirilla::emulate {
@@ -121,6 +122,12 @@ TEST_F(EmulatedLaunch, FailsTheCallThatWasAskedFor) {
   EXPECT_EQ(launch(store(), x, 1), cudaErrorIllegalAddress);
   EXPECT_EQ(launch(store(), x, 1), cudaErrorIllegalAddress);  // it sticks
   start({});
+}
+
+TEST(EmulateNames, AreThoseOfTheSource) {
+  EXPECT_EQ(readable("_Z4reluPfi"), "relu(float*, int)");
+  EXPECT_EQ(readable("store"), "store");
+  EXPECT_EQ(readable("_Z4reluPfi: a race", "_Z4reluPfi"), "relu(float*, int): a race");
 }
 
 // Settings.

@@ -32,6 +32,13 @@ TEST_F(EmulatedMemory, HasTheSizeOfTheCard) {
   EXPECT_EQ(cudaMalloc(&b, 3 << 18), cudaSuccess);
 }
 
+TEST_F(EmulatedMemory, IsNoLargerThanTheHosts) {
+  start({.memory_bytes = size_t{1} << 50});
+  void* x = nullptr;
+  EXPECT_THAT(printed([&] { EXPECT_EQ(cudaMalloc(&x, size_t{1} << 46), cudaErrorMemoryAllocation); }), HasSubstr("the host has only"));
+  start({});
+}
+
 TEST_F(EmulatedMemory, IsPoisonedWhenItIsFreed) {
   unsigned* const x = device_words();
   ASSERT_EQ(cudaMemset(x, 0, 4), cudaSuccess);
