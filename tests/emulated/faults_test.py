@@ -86,6 +86,20 @@ class Faults(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.work.losses("again"), self.work.losses("whole"))
 
+    # A graph takes the memory for intermediate results when it is launched.
+    def test_a_graph_that_finds_no_memory_once_is_launched_again(self):
+        done = self.train("launched-again", MIRILLA_EMULATE_FAIL="cudaGraphLaunch:2:outofmemory")
+        self.assertEqual((done.returncode, told(done.stderr)), (0, []), done.stderr)
+        self.assertNotIn("cannot be replayed", done.stderr)
+        self.assertEqual(self.work.losses("launched-again"), self.work.losses("whole"))
+
+    def test_a_graph_that_finds_no_memory_at_all_leaves_the_steps_eager(self):
+        done = self.train("eager", MIRILLA_EMULATE_FAIL="cudaGraphLaunch:2:outofmemory,cudaGraphLaunch:3:outofmemory")
+        self.assertEqual((done.returncode, told(done.stderr)), (0, []), done.stderr)
+        self.assertIn("steps cannot be replayed and run eagerly", done.stderr)
+        self.assertRegex(done.stderr, r"[1-9]\d* bytes")
+        self.assertEqual(self.work.losses("eager"), self.work.losses("whole"))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -7,7 +7,6 @@
 #include <array>
 #include <cstdlib>
 #include <mutex>
-#include <vector>
 
 #include "kernels/core/error.h"
 
@@ -235,26 +234,6 @@ void Replay::Destroy::operator()(cudaGraphExec_t graph) const noexcept {
   detail::keep_for_later(cudaGraphExecDestroy(graph), "cudaGraphExecDestroy", "end a replay");
 }
 
-namespace {
-
-// The sum of its allocations: at most so much a graph takes for intermediate results.
-size_t scratch_bytes_of(cudaGraph_t graph, size_t size) {
-  std::vector<cudaGraphNode_t> nodes(size);
-  if (size > 0) detail::check(cudaGraphGetNodes(graph, nodes.data(), &size), "cudaGraphGetNodes", "look at what was recorded");
-  size_t bytes = 0;
-  for (cudaGraphNode_t node : nodes) {
-    cudaGraphNodeType type{};
-    detail::check(cudaGraphNodeGetType(node, &type), "cudaGraphNodeGetType", "look at what was recorded");
-    if (type != cudaGraphNodeTypeMemAlloc) continue;
-    cudaMemAllocNodeParams alloc{};
-    detail::check(cudaGraphMemAllocNodeGetParams(node, &alloc), "cudaGraphMemAllocNodeGetParams", "look at what was recorded");
-    bytes += alloc.bytesize;
-  }
-  return bytes;
-}
-
-}  // namespace
-
 Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   if (stream.recording_) throw DeviceError("a replay was started while another one records");
   // Relaxed: an allocation during recording is a normal allocation, as on the executor.
@@ -264,6 +243,7 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
     recording_count += on ? 1 : -1;
   };
   set_recording(true);
+  stream.recorded_scratch_bytes_ = 0;
   cudaGraph_t recorded = nullptr;
   try {
     f();
@@ -281,7 +261,7 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   Replay replay;
   cudaGraphExec_t executable = nullptr;
   detail::check(cudaGraphGetNodes(graph.get(), nullptr, &replay.size_), "cudaGraphGetNodes", "count what was recorded");
-  replay.scratch_bytes_ = scratch_bytes_of(graph.get(), replay.size_);
+  replay.scratch_bytes_ = stream.recorded_scratch_bytes_;
   detail::check(cudaGraphInstantiate(&executable, graph.get(), 0), "cudaGraphInstantiate", "make a recording runnable");
   replay.graph_.reset(executable);
   return replay;

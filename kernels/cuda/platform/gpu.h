@@ -112,9 +112,11 @@ class Stream {
 
  private:
   friend class Replay;
+  friend class Scratch;
   int index_;
   cudaStream_t stream_ = nullptr;
   std::atomic<bool> recording_ = false;  // memory may be returned, and so ask for it, on any thread
+  size_t recorded_scratch_bytes_ = 0;    // of the recording, in all
 };
 
 class Event {
@@ -151,7 +153,7 @@ class Replay {
   };
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> graph_;
   size_t size_ = 0;
-  size_t scratch_bytes_ = 0;
+  size_t scratch_bytes_ = 0;  // at most so much it takes for intermediate results
 };
 
 /// Memory for a launcher's intermediate results; the next user of the memory comes later in the stream. A replay that records it keeps it.

@@ -129,6 +129,7 @@ Scratch::Scratch(Stream& stream, size_t bytes) : stream_(stream) {
   const cudaError_t status = cudaMallocFromPoolAsync(&address_, wanted, scratch_pool(stream.index()), stream.native());
   if (status == cudaErrorMemoryAllocation) detail::out_of_memory(bytes);
   detail::check(status, "cudaMallocFromPoolAsync", "get memory for intermediate results");
+  if (stream.recording()) stream.recorded_scratch_bytes_ += wanted;
 }
 
 Scratch::~Scratch() {
