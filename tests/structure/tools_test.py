@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tools/ptxas-table, with invented compiler output, and what tools/emulate tells a program: needs no nvcc."""
+"""tools/ptxas-table and tools/ptx_patterns.py, with invented compiler output, and what tools/emulate tells a program: needs no nvcc."""
 import importlib.machinery
 import importlib.util
 import pathlib
@@ -11,6 +11,9 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
+sys.path.insert(0, str(ROOT / "tools"))
+
+import ptx_patterns  # noqa: E402
 
 
 def load(name):
@@ -32,6 +35,52 @@ ptxas info    : Function properties for _Z1fv
     16 bytes stack frame, 12 bytes spill stores, 8 bytes spill loads
 ptxas info    : Used 255 registers, used 0 barriers
 """
+
+
+PTX = """\
+.version 9.0
+.target sm_90
+.visible .entry _Z1fv(
+)
+{
+%s
+}
+"""
+
+
+class PtxPatterns(unittest.TestCase):
+    def found(self, *lines):
+        return [(pattern, count) for _, _, pattern, count in ptx_patterns.found_in(PTX % "\n".join(lines))]
+
+    def test_halves_of_a_vector_that_was_taken_apart(self):
+        pieces = [f"st.global.u16 \t[%rd1+{2 * i}], %rs{i};" for i in range(1, 6)]
+        self.assertEqual(self.found("st.global.u16 \t[%rd1], %rs0;", "mov.u32 %r1, 0;", *pieces, "st.global.v2.u16 \t[%rd1+12], {%rs6, %rs7};"),
+                         [("st.global 2+2+2+2+2+2+4", 1)])
+        self.assertEqual(self.found("ld.global.nc.f32 \t%f1, [%rd2+4];", "ld.global.nc.f32 \t%f2, [%rd2];"), [("ld.global.nc 4+4", 1)])
+
+    def test_whole_vectors_and_what_cannot_be_one(self):
+        self.assertEqual(self.found("st.global.v4.b32 [%rd1], {%r1, %r2, %r3, %r4};", "st.global.v4.b32 [%rd1+16], {%r1, %r2, %r3, %r4};"), [])
+        self.assertEqual(self.found("st.global.u16 \t[%rd1], %rs0;", "@%p1 bra $L__BB0_2;", "st.global.u16 \t[%rd1+2], %rs0;"), [])
+        self.assertEqual(self.found("st.global.u16 \t[%rd1], %rs0;", "$L__BB0_2:", "st.global.u16 \t[%rd1+2], %rs0;"), [])
+        self.assertEqual(self.found("ld.global.f32 \t%f1, [%rd1];", "st.global.f32 \t[%rd1+4], %f1;"), [])
+        self.assertEqual(self.found("ld.global.f32 \t%f1, [%rd1];", "ld.global.f32 \t%f2, [%rd1+64];"), [])
+        self.assertEqual(self.found("st.shared.u16 \t[%r1], %rs0;", "st.shared.u16 \t[%r1+2], %rs0;"), [])
+
+    def test_a_barrier_that_orders_nothing(self):
+        self.assertEqual(self.found("bar.sync 0;", "mov.u32 %r1, 0;", "bar.warp.sync -1;"), [("needless barrier", 1)])
+        self.assertEqual(self.found("bar.sync 0;", "st.shared.f32 [%r1], %f1;", "bar.warp.sync -1;", "ld.shared.f32 %f1, [%r1];"), [])
+        self.assertEqual(self.found("bar.sync 0;", "$L__BB0_1:", "bar.warp.sync -1;"), [])
+
+    def test_a_reason_is_for_a_template_and_must_be_needed(self):
+        patterns = {("a.cu", "f<Half>", "st.global 2+2"): {"sm_80": 2, "sm_90": 3}}
+        of = lambda name, arch, reason: {("a.cu", name, "st.global 2+2", arch): reason}  # noqa: E731
+        both = of("f", "sm_80", "few") | of("f", "sm_90", "few")
+        self.assertEqual(ptx_patterns.compare(patterns, both, ("sm_80", "sm_90")), ([], []))
+        unexplained, unused = ptx_patterns.compare(patterns, of("f", "sm_80", "few") | of("g", "sm_90", "few") | of("h", "sm_120", "few"), ("sm_80", "sm_90"))
+        self.assertEqual(len(unexplained), 1)
+        self.assertIn("f<Half>: st.global 2+2 (3 for sm_90)", unexplained[0])
+        self.assertEqual(len(unused), 1)
+        self.assertIn("a.cu: g", unused[0])
 
 
 class PtxasTable(unittest.TestCase):

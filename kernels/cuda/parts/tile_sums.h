@@ -27,7 +27,7 @@ struct SharedTile {
     const int line = kAlongK ? row : k, chunk = (kAlongK ? k : row) / kChunk<T>;
     return line * kLine + (chunk ^ (line / kLinesIn128Bytes % kPattern)) * kChunk<T>;
   }
-  static __device__ __forceinline__ void put(T* tile, int row, int k, const Pack<T>& chunk) { store(tile + offset(row, k), chunk); }
+  static __device__ __forceinline__ void put(T* tile, int row, int k, const Pack<T>& chunk) { store_shared(tile + offset(row, k), chunk); }
 };
 
 /// In f32 the rows of a tile are always contiguous, whichever way the chunks run: 4 rows of one k are read at once. Groups of 8 rows are
@@ -40,7 +40,7 @@ struct SharedTile<float, kRows, kAlongK> {
 #pragma unroll
       for (int e = 0; e < 4; ++e) tile[offset(row, k + e)] = chunk[e];
     } else {
-      store(tile + offset(row, k), chunk);
+      store_shared(tile + offset(row, k), chunk);
     }
   }
 };
@@ -84,7 +84,7 @@ class WarpSums {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const Vector<float, 2> pair{{sums_[piece][p][2 * half], sums_[piece][p][2 * half + 1]}};
-        store(room + (lane / 4 + 8 * half) * kStagePitch + 8 * p + lane % 4 * 2, pair);
+        store_shared(room + (lane / 4 + 8 * half) * kStagePitch + 8 * p + lane % 4 * 2, pair);
       }
   }
 
@@ -122,7 +122,7 @@ class WarpSums<float, Shape, kAlongKA, kAlongKB> {
   __device__ __forceinline__ void stage(int piece, float* room) const {
     const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
 #pragma unroll
-    for (int row = 0; row < 4; ++row) store(room + (lane / 8 * 4 + row) * kStagePitch + lane % 8 * 4, sums_[piece][row]);
+    for (int row = 0; row < 4; ++row) store_shared(room + (lane / 8 * 4 + row) * kStagePitch + lane % 8 * 4, sums_[piece][row]);
   }
 
  private:
