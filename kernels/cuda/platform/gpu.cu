@@ -245,17 +245,23 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   set_recording(true);
   stream.recorded_scratch_bytes_ = 0;
   cudaGraph_t recorded = nullptr;
+  // A stream that is left recording refuses everything else. What ending it says does not matter: another error is about to be thrown.
+  const auto give_up = [&] {
+    cudaStreamEndCapture(stream.stream_, &recorded);
+    if (recorded) cudaGraphDestroy(recorded);
+    cudaGetLastError();
+  };
   try {
     f();
   } catch (...) {
     set_recording(false);
-    cudaStreamEndCapture(stream.stream_, &recorded);  // ignore its status: another error is being thrown
-    if (recorded) cudaGraphDestroy(recorded);
-    cudaGetLastError();
+    give_up();
     throw;
   }
   set_recording(false);
-  detail::check(cudaStreamEndCapture(stream.stream_, &recorded), "cudaStreamEndCapture", "end the recording of a replay");
+  const cudaError_t ended = cudaStreamEndCapture(stream.stream_, &recorded);
+  if (ended != cudaSuccess) give_up();
+  detail::check(ended, "cudaStreamEndCapture", "end the recording of a replay");
   const auto destroy = [](cudaGraph_t graph) { detail::keep_for_later(cudaGraphDestroy(graph), "cudaGraphDestroy", "end a recording"); };
   const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, decltype(destroy)> graph(recorded, destroy);
   Replay replay;
