@@ -21,12 +21,11 @@ namespace {
 constexpr int64_t kPictures = 8, kSide = 32;
 constexpr int kClasses = 6;
 #if defined(__SANITIZE_ADDRESS__)  // ten times slower, and not meant to check numbers
-constexpr uint32_t kSteps = 2;
 constexpr uint64_t kStepNetworks = 1;
 #else
-constexpr uint32_t kSteps = 3;
 constexpr uint64_t kStepNetworks = 5;
 #endif
+constexpr uint32_t kSteps = 3;
 constexpr uint64_t kNetworks = 5;
 constexpr uint32_t kDriftSteps = 3;
 
