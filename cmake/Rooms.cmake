@@ -12,12 +12,20 @@ function(mirilla_precompiled target)
   target_precompile_headers(${target} PRIVATE ${SHARED_HEADERS})
 endfunction()
 
+# With MIRILLA_JOIN: several files of TARGET are compiled as one, so that what all of them include is compiled once. Names in their unnamed
+# namespaces must differ then; targets where they do not are not joined.
+function(mirilla_join target)
+  if(MIRILLA_JOIN)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
+endfunction()
+
 # A top-level folder: one static library of every .cpp below it, with the tree's root as include path. It is called mirilla_ and
 # the last part of its folder's name.
 #
-#   mirilla_room(engine DEPENDS mirilla_kernels PRIVATE some::library EXCLUDE regex)
+#   mirilla_room(engine JOINED DEPENDS mirilla_kernels PRIVATE some::library EXCLUDE regex)
 function(mirilla_room folder)
-  cmake_parse_arguments(ROOM "" "EXCLUDE" "DEPENDS;PRIVATE" ${ARGN})
+  cmake_parse_arguments(ROOM "JOINED" "EXCLUDE" "DEPENDS;PRIVATE" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
   get_filename_component(name ${folder} NAME)
   if(ROOM_EXCLUDE)
@@ -26,6 +34,9 @@ function(mirilla_room folder)
   add_library(mirilla_${name} STATIC ${sources})
   target_precompile_headers(mirilla_${name} REUSE_FROM mirilla_common)
   target_link_libraries(mirilla_${name} PUBLIC mirilla_flags fmt::fmt ${ROOM_DEPENDS} PRIVATE ${ROOM_PRIVATE})
+  if(ROOM_JOINED)
+    mirilla_join(mirilla_${name})
+  endif()
 endfunction()
 
 # Links the same objects as the program TARGET a second time, with the emulated GPU in place of CUDA's runtime: bin/emulated/TARGET. A

@@ -12,10 +12,7 @@ namespace mirilla::nn {
 
 namespace {
 
-constexpr size_t kColours = 3;
-constexpr int kInside = 128;  // resizing leaves grey at the mask's edge: half covered counts
-
-bool inside(const data::Picture& mask, int x, int y) { return mask.at(x, y)[0] >= kInside; }
+constexpr size_t kChannels = 3;
 
 // Of the largest cells of the map, the one with the smallest draw.
 size_t pointed_at(const CamMap& map, RandomKey ties) {
@@ -31,6 +28,8 @@ size_t pointed_at(const CamMap& map, RandomKey ties) {
 }  // namespace
 
 int pointing_tolerance(int height, int width) { return static_cast<int>(std::lround(15.0 * std::min(height, width) / 224)); }
+
+bool inside(const data::Picture& mask, int x, int y) { return mask.at(x, y)[0] >= 128; }
 
 bool points_inside(const MeasuredMap& map, const data::Picture& mask, int tolerance, RandomKey ties) {
   if (map.empty) return false;
@@ -88,11 +87,11 @@ std::vector<double> blurred(const Subject& subject) {
   const auto width = static_cast<size_t>(subject.width), height = static_cast<size_t>(subject.height);
   std::vector<double> along(subject.pixels.size()), out(subject.pixels.size());
   for (size_t y = 0; y < height; ++y)
-    for (size_t c = 0; c < kColours; ++c) {
-      const size_t at = y * width * kColours + c;
-      blur_line(subject.pixels.data() + at, along.data() + at, subject.width, kColours);
+    for (size_t c = 0; c < kChannels; ++c) {
+      const size_t at = y * width * kChannels + c;
+      blur_line(subject.pixels.data() + at, along.data() + at, subject.width, kChannels);
     }
-  for (size_t at = 0; at < width * kColours; ++at) blur_line(along.data() + at, out.data() + at, subject.height, width * kColours);
+  for (size_t at = 0; at < width * kChannels; ++at) blur_line(along.data() + at, out.data() + at, subject.height, width * kChannels);
   return out;
 }
 
@@ -104,8 +103,8 @@ std::vector<double> replacing_curve(std::span<const double> from, std::span<cons
   int64_t replaced = 0;
   for (int64_t k = 0; k <= steps; ++k) {
     for (const int64_t until = k * n / steps; replaced < until; ++replaced) {
-      const size_t at = strongest_first[static_cast<size_t>(replaced)] * kColours;
-      std::copy_n(to.data() + at, kColours, picture.data() + at);
+      const size_t at = strongest_first[static_cast<size_t>(replaced)] * kChannels;
+      std::copy_n(to.data() + at, kChannels, picture.data() + at);
     }
     pictures.insert(pictures.end(), picture.begin(), picture.end());
   }
@@ -119,7 +118,7 @@ double area_under(std::span<const double> curve) {
 
 std::vector<double> seen_through(const Subject& subject, const MeasuredMap& map) {
   std::vector<double> seen(subject.pixels.begin(), subject.pixels.end());
-  for (size_t k = 0; k < seen.size(); ++k) seen[k] *= map.values[k / kColours];
+  for (size_t k = 0; k < seen.size(); ++k) seen[k] *= map.values[k / kChannels];
   return seen;
 }
 

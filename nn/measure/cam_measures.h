@@ -29,6 +29,9 @@ struct Subject {
 /// The tolerance of Zhang et al., 15 pixels at 224, in proportion to the shorter side.
 int pointing_tolerance(int height, int width);
 
+/// Whether the mask covers a pixel by half at least: where a mask was resized, its edge is grey.
+bool inside(const data::Picture& mask, int x, int y);
+
 /// Whether the centre of the map's largest cell lies in the mask or at most `tolerance` pixels from it; of equal cells `ties` draws
 /// one. An empty map points nowhere: false.
 ///                                                                  [Zhang et al. 2016, "Top-down neural attention by excitation backprop"]

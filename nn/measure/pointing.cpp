@@ -7,6 +7,7 @@
 #include "data/pictures/decode.h"
 #include "data/pictures/resize.h"
 #include "nn/explain/grad_cam.h"
+#include "nn/measure/cam_measures.h"
 #include "nn/run/finite.h"
 #include "nn/run/predict.h"
 
@@ -19,19 +20,11 @@ data::Picture mask_of(const data::Dataset& dataset, const std::string& path, con
   return resized_picture(data::decode(dataset.source().read(path), path), info);
 }
 
-constexpr int kInside = 128;  // resizing leaves grey at the mask's edge: half covered counts
-
 bool is_hit(const CamMap& map, const data::Picture& mask) {
   const auto largest = std::max_element(map.values.begin(), map.values.end()) - map.values.begin();
   const int row = static_cast<int>(largest) / map.width, column = static_cast<int>(largest) % map.width;
   const int x = (2 * column + 1) * mask.width / (2 * map.width), y = (2 * row + 1) * mask.height / (2 * map.height);
-  return mask.at(x, y)[0] >= kInside;
-}
-
-double share_inside(const data::Picture& mask) {
-  int64_t inside = 0;
-  for (size_t i = 0; i < mask.pixels.size(); i += 3) inside += mask.pixels[i] >= kInside;
-  return static_cast<double>(inside) / (static_cast<double>(mask.width) * mask.height);
+  return inside(mask, x, y);
 }
 
 }  // namespace
