@@ -16,7 +16,7 @@ namespace {
 
 constexpr const char* kAll = "all";
 
-struct Options {
+struct CamBenchCommand {
   CommonOptions common;
   ModelOptions model;
   EvaluationOptions evaluation;
@@ -26,7 +26,7 @@ struct Options {
   std::string out;
 };
 
-bool is_csv(const Options& options) { return options.out.ends_with(".csv"); }
+bool is_csv(const CamBenchCommand& options) { return options.out.ends_with(".csv"); }
 
 std::vector<std::string> chosen(const std::vector<std::string>& asked, std::span<const std::string> all) {
   if (std::find(asked.begin(), asked.end(), kAll) != asked.end()) return {all.begin(), all.end()};
@@ -34,13 +34,13 @@ std::vector<std::string> chosen(const std::vector<std::string>& asked, std::span
 }
 
 // If all measures were requested, those that need masks are left out for data without masks.
-void leave_out_masks(Options& options, const std::vector<nn::BenchSubject>& subjects) {
+void leave_out_masks(CamBenchCommand& options, const std::vector<nn::BenchSubject>& subjects) {
   if (std::find(options.measures.begin(), options.measures.end(), kAll) == options.measures.end()) return;
   if (std::any_of(subjects.begin(), subjects.end(), [](const nn::BenchSubject& subject) { return subject.mask.has_value(); })) return;
   std::erase_if(options.bench.measures, [](const std::string& measure) { return nn::needs_mask(measure); });
 }
 
-void run(Options& options) {
+void run(CamBenchCommand& options) {
   Device& device = open(options.common);
   if (!options.out.empty())
     Outputs({options.model.path, options.evaluation.data})
@@ -77,7 +77,7 @@ void run(Options& options) {
   print_json(document);
 }
 
-void add_bench_options(CLI::App& command, Options& options) {
+void add_bench_options(CLI::App& command, CamBenchCommand& options) {
   nn::CamBenchOptions& bench = options.bench;
   command.add_option("--methods", options.methods, "a,b,c: methods as in `gradcam --method`, or all")
       ->delimiter(',')
@@ -107,7 +107,7 @@ void add_bench_options(CLI::App& command, Options& options) {
 }  // namespace
 
 void add_cam_bench(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CamBenchCommand>();
   CLI::App* command = app.add_subcommand("cam-bench", "measure which explanation method describes a model best");
   add_model(*command, options->model);
   command->add_option("--data", options->evaluation.data, "a zip or folder of <class>/<picture>; its test/ part if it has one")

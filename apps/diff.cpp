@@ -30,7 +30,7 @@ struct SideOptions {
   std::string precision;  // empty: --precision
 };
 
-struct Options {
+struct DiffOptions {
   CommonOptions common;
   ModelOptions model;  // applies to both files
   std::string precision = "fp32";
@@ -65,7 +65,7 @@ struct Side {
   }
 };
 
-Side open_side(const Options& options, const SideOptions& wanted) {
+Side open_side(const DiffOptions& options, const SideOptions& wanted) {
   Side side{.path = wanted.path, .precision = wanted.precision.empty() ? options.precision : wanted.precision, .loaded = {}, .trace = {}};
   CommonOptions common = options.common;
   if (!wanted.device.empty()) common.device = wanted.device;
@@ -110,7 +110,7 @@ Tensor input_of(const Side& side, const Side& other, const std::vector<data::Pic
                    "a trace of `mirilla diff --dump` contains activation/input");
 }
 
-std::vector<data::Picture> load_pictures(const Options& options, const Side& a, const Side& b) {
+std::vector<data::Picture> load_pictures(const DiffOptions& options, const Side& a, const Side& b) {
   if (options.pictures.empty() && a.runs() && b.runs()) throw UsageError("expected a picture to run through both models, got none");
   if (!options.pictures.empty() && !a.runs() && !b.runs())
     throw UsageError("both files are traces, which are recorded runs, so pictures cannot be used", "leave the pictures out");
@@ -127,7 +127,7 @@ std::vector<data::Picture> load_pictures(const Options& options, const Side& a, 
 }
 
 // The requested classes, or those of a trace; empty: the likeliest of the side that runs first.
-std::vector<int64_t> classes_of(const Options& options, const Side& a, const Side& b, int64_t n, std::vector<std::string>& head) {
+std::vector<int64_t> classes_of(const DiffOptions& options, const Side& a, const Side& b, int64_t n, std::vector<std::string>& head) {
   const Side& model = a.runs() ? a : b;
   if (const auto index = class_index(options.target, model.loaded.info.vocabulary))
     return std::vector<int64_t>(static_cast<size_t>(n), *index);
@@ -140,7 +140,7 @@ std::vector<int64_t> classes_of(const Options& options, const Side& a, const Sid
   return {};
 }
 
-void run_side(Side& side, const Tensor& input, const Options& options, const std::vector<int64_t>& classes) {
+void run_side(Side& side, const Tensor& input, const DiffOptions& options, const std::vector<int64_t>& classes) {
   nn::Console console(std::cerr, isatty(STDERR_FILENO) == 1);
   console.status(fmt::format("running {}", side.text()));
   side.trace = nn::trace(*side.loaded.model, input,
@@ -158,7 +158,7 @@ void run_side(Side& side, const Tensor& input, const Options& options, const std
 }
 
 // The model now runs as the trace did.
-Options as_traced(Options options, const Side& a, const Side& b) {
+DiffOptions as_traced(DiffOptions options, const Side& a, const Side& b) {
   for (const Side* side : {&a, &b}) {
     if (side->runs()) continue;
     options.train |= about(side->trace, "mode") == "training";
@@ -169,7 +169,7 @@ Options as_traced(Options options, const Side& a, const Side& b) {
 }
 
 // Runs the models that are not traces.
-void run_sides(Side& a, Side& b, const Options& options, std::vector<std::string>& head) {
+void run_sides(Side& a, Side& b, const DiffOptions& options, std::vector<std::string>& head) {
   const std::vector<data::Picture> pictures = load_pictures(options, a, b);
   agree_on_size(a, b, head);
   std::vector<int64_t> classes;
@@ -184,7 +184,7 @@ void run_sides(Side& a, Side& b, const Options& options, std::vector<std::string
   }
 }
 
-DiffReport report_of(const Side& a, const Side& b, const Options& options, std::vector<std::string> notes) {
+DiffReport report_of(const Side& a, const Side& b, const DiffOptions& options, std::vector<std::string> notes) {
   const Side& model = a.runs() || !b.runs() ? a : b;
   const std::string objective = about(model.trace, "objective"), mode = about(model.trace, "mode");
   DiffReport report{.head = {"A: " + a.text(), "B: " + b.text()}, .context = {}, .diff = nn::diff(a.trace, b.trace), .all = options.all};
@@ -205,7 +205,7 @@ DiffReport report_of(const Side& a, const Side& b, const Options& options, std::
   return report;
 }
 
-void run(const Options& asked, ExitCodes& codes) {
+void run(const DiffOptions& asked, ExitCodes& codes) {
   codes.failure = kTrouble;
   if (asked.csv && asked.common.json) throw UsageError("--csv and --json cannot be used together", "give one of them");
   if (!asked.dump.empty()) {
@@ -215,7 +215,7 @@ void run(const Options& asked, ExitCodes& codes) {
   }
   std::vector<std::string> notes;
   Side a = open_side(asked, asked.a), b = open_side(asked, asked.b);
-  const Options options = as_traced(asked, a, b);
+  const DiffOptions options = as_traced(asked, a, b);
   if (!options.dump.empty() && !a.runs()) throw UsageError(fmt::format("--dump writes what A computed, but {} is already a trace", a.path));
   run_sides(a, b, options, notes);
   if (!options.dump.empty()) nn::write_trace(options.dump, a.trace);
@@ -248,7 +248,7 @@ Exit code: 0 all within the tolerance, 1 something is above it, 2 an error.)";
 }  // namespace
 
 void add_diff(CLI::App& app, ExitCodes& codes) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DiffOptions>();
   CLI::App* command = app.add_subcommand("diff", "compare two models, devices or precisions module by module");
   command->add_option("A", options->a.path, "a model, or a trace written by --dump")->required();
   command->add_option("B", options->b.path, "another model or trace, or the same one for another device or precision")->required();

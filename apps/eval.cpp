@@ -9,7 +9,7 @@ namespace mirilla::apps {
 
 namespace {
 
-struct Options {
+struct EvalOptions {
   CommonOptions common;
   ModelOptions model;
   EvaluationOptions evaluation;
@@ -34,7 +34,7 @@ std::string to_text(const nn::Evaluation& evaluation, const std::vector<std::str
   return text;
 }
 
-void run(const Options& options) {
+void run(const EvalOptions& options) {
   Device& device = open(options.common);
   const nn::LoadedModel loaded = load(options.model, device);
   nn::Console console = make_console(options.common);
@@ -63,7 +63,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalOptions>();
   CLI::App* command = app.add_subcommand("eval", "measure a model on labelled pictures");
   add_model(*command, options->model);
   add_evaluation(*command, options->evaluation);

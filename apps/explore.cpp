@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options {
+struct ExploreOptions {
   CommonOptions common;
   ModelOptions model;
   std::string picture;
@@ -25,7 +25,7 @@ struct Options {
   std::string out;
 };
 
-void run(const Options& options) {
+void run(const ExploreOptions& options) {
   Device& device = open(options.common);
   const fs::path file(options.picture);
   const std::string out = options.out.empty() ? file.stem().string() + ".html" : options.out;
@@ -66,7 +66,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_explore(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExploreOptions>();
   CLI::App* command = app.add_subcommand("explore", "write a page that shows what every module of a network computes for a picture");
   add_model(*command, options->model);
   command->add_option("PICTURE", options->picture, "a picture")->required();

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 constexpr Bounds<int> kSquarePixels{1, 100'000};
 
-struct Options {
+struct GradCamOptions {
   CommonOptions common;
   ModelOptions model;
   std::vector<std::string> pictures;
@@ -43,7 +43,7 @@ struct Options {
 };
 
 // One per --class, each minus the class of --minus; a single one that means the likeliest class if there is no --class.
-std::vector<nn::Target> targets_of(const Options& options, const std::vector<std::string>& vocabulary) {
+std::vector<nn::Target> targets_of(const GradCamOptions& options, const std::vector<std::string>& vocabulary) {
   const std::optional<int> minus = class_index(options.minus, vocabulary, "--minus");
   std::vector<nn::Target> targets;
   for (const std::string& name : options.classes) {
@@ -67,7 +67,7 @@ Tensor repeated(const Tensor& picture, size_t times) {
 }
 
 // photos/20058.jpg -> 20058-gradcam.png, in the current folder
-std::string out_of(const Options& options) {
+std::string out_of(const GradCamOptions& options) {
   if (!options.out.empty()) return options.out;
   return options.pictures.size() == 1 ? fs::path(options.pictures[0]).stem().string() + "-gradcam.png" : "gradcam.png";
 }
@@ -79,7 +79,7 @@ std::string npy_path(const std::string& wanted, const std::string& name, const s
 }
 
 struct Result {
-  const Options& options;
+  const GradCamOptions& options;
   const nn::ModelInfo& info;
   std::vector<nn::Explanation> explanations;
   std::string out;
@@ -179,7 +179,8 @@ nlohmann::ordered_json to_json(const Result& result) {
 }
 
 // The methods that run the network often report their progress.
-std::vector<nn::Explanation> explained(const Options& options, nn::LoadedModel& loaded, const data::Picture& picture, Device& device) {
+std::vector<nn::Explanation> explained(const GradCamOptions& options, nn::LoadedModel& loaded, const data::Picture& picture,
+                                       Device& device) {
   nn::ExplainOptions explain = options.explain;
   explain.targets = targets_of(options, loaded.info.vocabulary);
   explain.seed = options.common.seed;
@@ -200,7 +201,7 @@ void say(const Result& result) {
   }
 }
 
-void explain_one(Options& options, Outputs& outputs, nn::LoadedModel& loaded, Device& device) {
+void explain_one(GradCamOptions& options, Outputs& outputs, nn::LoadedModel& loaded, Device& device) {
   const auto [picture, orientation] = data::load_file(options.pictures[0], {.exif_rotate = loaded.info.exif_rotate});
   say_turned(orientation != 1 ? 1 : 0, loaded.info.exif_rotate);
   const Result result{.options = options,
@@ -219,7 +220,7 @@ void explain_one(Options& options, Outputs& outputs, nn::LoadedModel& loaded, De
   }
 }
 
-void say_sheets(const nn::ExplainedFiles& result, const Options& options, const nn::ModelInfo& info) {
+void say_sheets(const nn::ExplainedFiles& result, const GradCamOptions& options, const nn::ModelInfo& info) {
   nlohmann::ordered_json document = {{"method", options.explain.method}, {"sheets", result.sheets}, {"pictures", nlohmann::json::array()}};
   std::string lines;
   for (const nn::ExplainedFile& one : result.pictures) {
@@ -238,7 +239,7 @@ void say_sheets(const nn::ExplainedFiles& result, const Options& options, const 
   }
 }
 
-void explain_many(const Options& options, const std::vector<fs::path>& files, nn::LoadedModel& loaded, Device& device) {
+void explain_many(const GradCamOptions& options, const std::vector<fs::path>& files, nn::LoadedModel& loaded, Device& device) {
   if (!options.npy.empty()) throw UsageError("--npy writes the maps of one picture, but several were given", "give one picture");
   if (options.classes.size() > 1)
     throw UsageError("several pictures can be explained only for one --class, or without it for the most likely class of each",
@@ -266,7 +267,7 @@ bool is_folder(const fs::path& path) {
 }
 
 // The picture or the sheets, checked before anything is computed.
-Outputs planned(const Options& options, const std::vector<fs::path>& files, bool many) {
+Outputs planned(const GradCamOptions& options, const std::vector<fs::path>& files, bool many) {
   std::vector<fs::path> inputs = files;
   inputs.emplace_back(options.model.path);
   Outputs outputs(std::move(inputs));
@@ -277,14 +278,14 @@ Outputs planned(const Options& options, const std::vector<fs::path>& files, bool
   return outputs;
 }
 
-std::vector<std::string> layers_of(const Options& options, nn::Module& model, bool many) {
+std::vector<std::string> layers_of(const GradCamOptions& options, nn::Module& model, bool many) {
   if (!options.film.empty()) return nn::film_layers(model);
   if (!options.layers.empty()) return options.layers;
   if (many || !nn::is_cam(options.explain.method)) return {"layer4"};
   return {"layer4", "layer3"};
 }
 
-void run(Options& options) {
+void run(GradCamOptions& options) {
   const bool many = options.pictures.size() > 1 || is_folder(options.pictures[0]);
   if (!options.film.empty() && !nn::is_cam(options.explain.method))
     throw UsageError(fmt::format("--layers all needs a method with a map for each layer, but '{}' explains pixels", options.explain.method),
@@ -307,7 +308,7 @@ void run(Options& options) {
   }
 }
 
-void add_method_options(CLI::App& command, Options& options) {
+void add_method_options(CLI::App& command, GradCamOptions& options) {
   const auto methods = nn::explanation_methods();
   command
       .add_option("--method", options.explain.method,
@@ -336,7 +337,7 @@ void add_method_options(CLI::App& command, Options& options) {
 }  // namespace
 
 void add_gradcam(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GradCamOptions>();
   CLI::App* command = app.add_subcommand("gradcam", "show which parts of a picture are evidence for its class");
   add_model(*command, options->model);
   add_method_options(*command, *options);

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 constexpr size_t kPrintedPairs = 10;
 constexpr int64_t kMostTopLosses = 100;  // limits the size of the sheet
 
-struct Options {
+struct InterpretOptions {
   CommonOptions common;
   ModelOptions model;
   EvaluationOptions evaluation;
@@ -38,7 +38,7 @@ struct Findings {
   std::vector<nn::ItemResult> losses;
 };
 
-void write_files(const Options& options, const nn::LoadedModel& loaded, const Evaluated& evaluated, const Findings& findings,
+void write_files(const InterpretOptions& options, const nn::LoadedModel& loaded, const Evaluated& evaluated, const Findings& findings,
                  ProgressLine& progress) {
   const fs::path out = options.out;
   const std::vector<std::string>& vocabulary = loaded.info.vocabulary;
@@ -54,7 +54,7 @@ void write_files(const Options& options, const nn::LoadedModel& loaded, const Ev
   data::write_png(out / "top_losses.png", top_losses);
 }
 
-std::string to_text(const Options& options, const nn::Evaluation& evaluation, const Findings& findings,
+std::string to_text(const InterpretOptions& options, const nn::Evaluation& evaluation, const Findings& findings,
                     const std::vector<std::string>& vocabulary) {
   std::string text = fmt::format("{} of {} correct: accuracy {:.4f}, loss {:.4f}\n\n{}\n", evaluation.correct, evaluation.n,
                                  evaluation.accuracy, evaluation.loss, nn::to_text(findings.report, vocabulary));
@@ -73,7 +73,7 @@ nlohmann::ordered_json to_json(const nn::ClassScores& scores) {
   return {{"precision", scores.precision}, {"recall", scores.recall}, {"f1", scores.f1}, {"support", scores.support}};
 }
 
-nlohmann::ordered_json to_json(const Options& options, const Evaluated& evaluated, const Findings& findings,
+nlohmann::ordered_json to_json(const InterpretOptions& options, const Evaluated& evaluated, const Findings& findings,
                                const std::vector<std::string>& vocabulary) {
   const nn::Evaluation& evaluation = evaluated.evaluation;
   const auto name = [&](int64_t index) { return vocabulary[static_cast<size_t>(index)]; };
@@ -103,7 +103,7 @@ nlohmann::ordered_json to_json(const Options& options, const Evaluated& evaluate
 }
 
 // Checked before the work, when the folder is created.
-void plan_files(const Options& options) {
+void plan_files(const InterpretOptions& options) {
   const EvaluationOptions& evaluation = options.evaluation;
   keep_out_of_classes("--out", options.out, evaluation.data);
   const fs::path out = made_folder(options.out);
@@ -116,7 +116,7 @@ void plan_files(const Options& options) {
   for (const char* name : {"confusion.png", "top_losses.png"}) outputs.add("--out", out / name, png_file());
 }
 
-void run(const Options& options) {
+void run(const InterpretOptions& options) {
   Device& device = open(options.common);
   const nn::LoadedModel loaded = load(options.model, device);
   static_cast<void>(loaded.model->resolve(options.layer));  // a wrong name is reported before the work, not after it
@@ -141,7 +141,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_interpret(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<InterpretOptions>();
   CLI::App* command = app.add_subcommand("interpret", "show where a model is wrong, as fastai's ClassificationInterpretation does");
   add_model(*command, options->model);
   add_evaluation(*command, options->evaluation);

@@ -18,16 +18,16 @@ namespace fs = std::filesystem;
 
 constexpr Bounds<int> kIterations{6, 100'000};  // fastai requires 6, and the valley rule compares all pairs
 
-struct Options : TrainingOptions {
+struct LrFindCommand : TrainingOptions {
   bool unfrozen = false;
   nn::LrFindOptions finding;
   bool to_the_end = false;
   std::vector<std::string> rules{nn::lr_rules().begin(), nn::lr_rules().end()};
 };
 
-bool is_frozen(const Options& options) { return !options.weights.empty() && !options.unfrozen; }
+bool is_frozen(const LrFindCommand& options) { return !options.weights.empty() && !options.unfrozen; }
 
-nn::LrFindResult find(const Options& options, nn::Learner& learner, nn::Console& console) {
+nn::LrFindResult find(const LrFindCommand& options, nn::Learner& learner, nn::Console& console) {
   ProgressLine progress(console, "finding");
   nn::LrFindOptions finding = options.finding;
   finding.stop_at_blowup = !options.to_the_end;
@@ -35,7 +35,7 @@ nn::LrFindResult find(const Options& options, nn::Learner& learner, nn::Console&
   return nn::with_batch_hint(options.batch_size, [&] { return nn::lr_find(learner, finding); });
 }
 
-std::string next_steps(const Options& options, const std::string& data, const nn::LrSuggestion& chosen) {
+std::string next_steps(const LrFindCommand& options, const std::string& data, const nn::LrSuggestion& chosen) {
   if (!chosen.lr)
     return "The curve is too short for a suggestion: the loss diverged at once, or was NaN. next: look at lr_find.png, or start with a "
            "smaller --start-lr";
@@ -43,8 +43,8 @@ std::string next_steps(const Options& options, const std::string& data, const nn
   return fmt::format("next, with the rate that {} suggests: mirilla train --data {}{} --lr {:.2g}", chosen.rule, data, weights, *chosen.lr);
 }
 
-nlohmann::ordered_json to_json(const Options& options, const nn::LrFindResult& result, const std::vector<nn::LrSuggestion>& suggestions,
-                               const data::Dataset& dataset) {
+nlohmann::ordered_json to_json(const LrFindCommand& options, const nn::LrFindResult& result,
+                               const std::vector<nn::LrSuggestion>& suggestions, const data::Dataset& dataset) {
   nlohmann::ordered_json by_rule = nlohmann::ordered_json::object();
   for (const nn::LrSuggestion& suggestion : suggestions)
     by_rule[suggestion.rule] = suggestion.lr ? nlohmann::ordered_json(*suggestion.lr) : nlohmann::ordered_json();
@@ -55,7 +55,7 @@ nlohmann::ordered_json to_json(const Options& options, const nn::LrFindResult& r
   return document;
 }
 
-void run(const Options& options) {
+void run(const LrFindCommand& options) {
   Device& device = open(options.common);
   nn::Console console = make_console(options.common);
   const fs::path out =
@@ -85,7 +85,7 @@ void run(const Options& options) {
   console.line(fmt::format("lr_find.png and lr_find.csv are in {}.\n{}", options.out, next_steps(options, data, suggestions.front())));
 }
 
-void add_finding_options(CLI::App& command, Options& options) {
+void add_finding_options(CLI::App& command, LrFindCommand& options) {
   command.add_flag("--unfrozen", options.unfrozen, "train all groups, even with --weights");
   add_number(command, "--start-lr", options.finding.start_lr, kRate, "the first rate")->type_name("RATE");
   add_number(command, "--end-lr", options.finding.end_lr, kRate, "the rate at which the search ends")->type_name("RATE");
@@ -102,7 +102,7 @@ void add_finding_options(CLI::App& command, Options& options) {
 }  // namespace
 
 void add_lr_find(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LrFindCommand>();
   CLI::App* command = app.add_subcommand("lr-find", "find a learning rate, as fastai's lr_find does");
   add_data_options(*command, *options);
   add_network_options(*command, *options);

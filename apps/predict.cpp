@@ -17,7 +17,7 @@ namespace mirilla::apps {
 
 namespace {
 
-struct Options {
+struct PredictCommand {
   CommonOptions common;
   ModelOptions model;
   std::vector<std::string> pictures;
@@ -96,7 +96,7 @@ void require_answers(const nn::Predictions& predictions) {
                       unanswered[0].why.cause);
 }
 
-void run(const Options& options) {
+void run(const PredictCommand& options) {
   if (options.csv && options.common.json) throw UsageError("--csv and --json cannot be used together", "give one of them");
   Device& device = open(options.common);
   const auto [files, notes] = data::picture_files(options.pictures);
@@ -124,7 +124,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_predict(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PredictCommand>();
   CLI::App* command = app.add_subcommand("predict", "predict the classes of pictures");
   add_model(*command, options->model);
   command->add_option("PICTURE", options->pictures, "pictures, or folders of them")->required();

@@ -9,14 +9,14 @@ namespace mirilla::apps {
 
 namespace {
 
-struct Options {
+struct ScenesOptions {
   CommonOptions common;
   std::string out;
   int per_class = data::ScenesOptions().per_class;
   int size = data::ScenesOptions().size;
 };
 
-void run(const Options& options) {
+void run(const ScenesOptions& options) {
   Outputs({}).add("--out", options.out, scenes_file());
   const data::ScenesReport report = data::write_scenes(
       options.out, {.per_class = options.per_class, .size = options.size, .seed = options.common.seed, .threads = options.common.threads});
@@ -40,7 +40,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_scenes(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ScenesOptions>();
   CLI::App* command =
       app.add_subcommand("scenes", "draw the procedural data set: six classes, with a mask of the evidence for each picture");
   command->add_option("--out", options->out, "the zip to write")->required()->type_name("FILE.zip");

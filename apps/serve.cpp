@@ -12,7 +12,7 @@ namespace mirilla::apps {
 
 namespace {
 
-struct Options {
+struct ServeOptions {
   CommonOptions common;
   ModelOptions model;
   pages::ServeOptions serve;
@@ -27,7 +27,7 @@ void end_when_asked(const std::atomic<bool>& stop, const std::stop_token& served
   if (!served.stop_requested()) std::_Exit(EXIT_SUCCESS);
 }
 
-void run(const Options& options) {
+void run(const ServeOptions& options) {
   if (!pages::can_serve())
     throw Error("this program was built without cpp-httplib, so it cannot serve",
                 "install libcpp-httplib-dev (tools/setup does) and build again");
@@ -50,7 +50,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_serve(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ServeOptions>();
   CLI::App* command = app.add_subcommand("serve", "a page in your browser: drop a photo, see the prediction and why");
   add_model(*command, options->model);
   add_number(*command, "--port", options->serve.port, {0, 65535}, "the port to listen on; 0: any free port");

@@ -13,7 +13,7 @@ namespace mirilla::apps {
 
 namespace {
 
-struct Options {
+struct ShowBatchCommand {
   TrainingOptions training;
   int64_t n = 9;
   int64_t unique = 0;
@@ -21,7 +21,7 @@ struct Options {
   std::string out = "batch.png";
 };
 
-nlohmann::ordered_json to_json(const Options& options, const nn::ShownBatch& batch, const data::Dataset& dataset) {
+nlohmann::ordered_json to_json(const ShowBatchCommand& options, const nn::ShownBatch& batch, const data::Dataset& dataset) {
   nlohmann::ordered_json pictures = nlohmann::ordered_json::array();
   for (const nn::ShownPicture& one : batch.pictures) {
     const data::Item& item = dataset.items()[static_cast<size_t>(one.item)];
@@ -44,7 +44,7 @@ nlohmann::ordered_json to_json(const Options& options, const nn::ShownBatch& bat
   return document;
 }
 
-std::string describe(const Options& options, const nn::ShownBatch& batch, const data::Dataset& dataset) {
+std::string describe(const ShowBatchCommand& options, const nn::ShownBatch& batch, const data::Dataset& dataset) {
   if (options.unique > 0)
     return fmt::format("{}: {} with the augmentation of training", options.out,
                        dataset.items()[static_cast<size_t>(batch.pictures.front().item)].path);
@@ -52,7 +52,7 @@ std::string describe(const Options& options, const nn::ShownBatch& batch, const 
                      batch.n, options.valid ? "validation" : "training");
 }
 
-void run(const Options& options) {
+void run(const ShowBatchCommand& options) {
   Device& device = open(options.training.common);
   const std::filesystem::path folder = std::filesystem::path(options.out).parent_path();
   keep_out_of_classes("--out", folder.empty() ? "." : folder, options.training.data);
@@ -82,7 +82,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_show_batch(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ShowBatchCommand>();
   CLI::App* command = app.add_subcommand("show-batch", "show the first batch of `train` with the same options, as the network sees it");
   add_data_options(*command, options->training);
   command->get_option("--data")->required()->description("a zip or folder of <class>/<picture>; its train/ and val/ parts if it has them");

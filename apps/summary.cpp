@@ -11,7 +11,7 @@ namespace mirilla::apps {
 
 namespace {
 
-struct Options {
+struct SummaryOptions {
   CommonOptions common;
   ModelOptions model;
 };
@@ -55,7 +55,7 @@ nlohmann::ordered_json to_json(const std::vector<nn::ModuleSummary>& rows, const
           {"modules", modules}};
 }
 
-void run(const Options& options) {
+void run(const SummaryOptions& options) {
   const nn::LoadedModel loaded = load(options.model, open(options.common));
   const std::vector<nn::ModuleSummary> rows = nn::summarise(*loaded.model, loaded.info.size);
   options.common.json ? print_json(to_json(rows, loaded)) : print(to_text(rows, loaded));
@@ -64,7 +64,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_summary(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SummaryOptions>();
   CLI::App* command = app.add_subcommand("summary", "list a model's modules: output shapes, parameters, multiply-adds, activation memory");
   add_model(*command, options->model);
   add_common(*command, options->common);

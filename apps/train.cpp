@@ -20,14 +20,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Options : TrainingOptions {
+struct TrainOptions : TrainingOptions {
   int epochs = 10;
   int freeze_epochs = 1;
   double lr = 1e-3;
   int patience = 3;
 };
 
-nlohmann::ordered_json config_of(const Options& options, const std::string& data, const data::Dataset& dataset, const Device& device) {
+nlohmann::ordered_json config_of(const TrainOptions& options, const std::string& data, const data::Dataset& dataset, const Device& device) {
   nlohmann::ordered_json config = {{"data", data::shown(data)},
                                    {"weights", data::shown(options.weights)},
                                    {"arch", options.arch},
@@ -75,7 +75,7 @@ nlohmann::ordered_json result_of(const nn::SaveBest& best, const data::Dataset& 
   return document;
 }
 
-void report_end(const Options& options, const nn::SaveBest& best, const data::Dataset& dataset, const std::string& data,
+void report_end(const TrainOptions& options, const nn::SaveBest& best, const data::Dataset& dataset, const std::string& data,
                 const fs::path& out, nn::Console& console) {
   const std::string model = best.file().string();
   if (options.common.json) print_json(result_of(best, dataset, out));
@@ -85,7 +85,7 @@ void report_end(const Options& options, const nn::SaveBest& best, const data::Da
                   best.saved_row().accuracy, model, model, data, model, model));
 }
 
-std::vector<nn::Phase> phases_of(const Options& options) {
+std::vector<nn::Phase> phases_of(const TrainOptions& options) {
   constexpr int kGroups = 3;
   return options.weights.empty() ? nn::from_scratch_phases(kGroups, options.epochs, options.lr)
                                  : nn::fine_tune_phases(kGroups, options.epochs, options.lr, options.freeze_epochs);
@@ -106,7 +106,7 @@ nn::Diverged without_a_model(nn::Learner& learner, const nn::SaveBest& best) {
 }
 
 // The known results of a failed run are saved, and reported to programs.
-void failed(const Error& error, const Options& options, const CLI::App& command, const nn::Recorder& recorder,
+void failed(const Error& error, const TrainOptions& options, const CLI::App& command, const nn::Recorder& recorder,
             nlohmann::ordered_json result) {
   try {
     nn::write_history(recorder, fs::path(options.out) / "history.csv");
@@ -117,7 +117,7 @@ void failed(const Error& error, const Options& options, const CLI::App& command,
   print_json(result);
 }
 
-void run(const Options& options, const CLI::App& command) {
+void run(const TrainOptions& options, const CLI::App& command) {
   const std::vector<nn::Phase> phases = phases_of(options);
   Device& device = open(options.common);
   nn::replays(options.replay, device);  // an invalid value is refused before anything is read or written
@@ -160,7 +160,7 @@ void run(const Options& options, const CLI::App& command) {
   report_end(options, best, *dataset, data, out, console);
 }
 
-void add_training_options(CLI::App& command, Options& options) {
+void add_training_options(CLI::App& command, TrainOptions& options) {
   add_number(command, "--epochs", options.epochs, kEpochs, "passes over the data");
   add_number(command, "--freeze-epochs", options.freeze_epochs, {0, kEpochs.most},
              "passes with a frozen body before them, with --weights only");
@@ -181,7 +181,7 @@ void add_training_options(CLI::App& command, Options& options) {
 }  // namespace
 
 void add_train(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TrainOptions>();
   CLI::App* command = app.add_subcommand("train", "train a classifier on pictures, as fastai's fine_tune does");
   add_data_options(*command, *options);
   add_network_options(*command, *options);
