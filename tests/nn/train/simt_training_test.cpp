@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -23,7 +24,7 @@ constexpr int kClasses = 6;
 #if defined(__SANITIZE_ADDRESS__)  // ten times slower, and not meant to check numbers
 constexpr uint64_t kStepNetworks = 1;
 #else
-constexpr uint64_t kStepNetworks = 5;
+constexpr uint64_t kStepNetworks = 2;
 #endif
 constexpr uint32_t kSteps = 3;
 constexpr uint64_t kNetworks = 5;
@@ -93,6 +94,12 @@ class Trained {
     return all;
   }
   std::vector<NamedTensor> parameters() const { return model_.parameters(); }
+  std::vector<NamedTensor> gradients() const {  // of the last step
+    std::vector<NamedTensor> all = model_.parameters();
+    for (NamedTensor& parameter : all) parameter.tensor = parameter.tensor.grad();
+    return all;
+  }
+  std::vector<Watch> watch_relus() { return model_.watch_all("relu", "layer*.?.relu", "head.5"); }
 
  private:
   Device& device_;
@@ -114,32 +121,74 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-// Adam's very first step divides each gradient by its own size, and biases start at 0: where a gradient is only rounding error, so is the
-// bias after it. Only the cpu takes that step. A single ReLU whose input rounds to the other side of 0 changes a step several times more
-// than all other rounding, on any device and with any order of sums, so the median of several networks counts.
+struct Flips {
+  int64_t count = 0;    // values that one device's ReLU let through and the other's did not
+  double furthest = 0;  // from 0, in root mean squares of that ReLU's output
+};
+
+Flips flips_of(std::span<const Watch> ours, std::span<const Watch> theirs) {
+  Flips flips;
+  for (size_t r = 0; r < ours.size(); ++r) {
+    for (size_t call = 0; call < ours[r].calls(); ++call) {
+      const std::vector<double> a = ours[r].activation(call).to_doubles(), b = theirs[r].activation(call).to_doubles();
+      const double scale = norm(b) / std::sqrt(static_cast<double>(b.size()));
+      for (size_t i = 0; i < a.size(); ++i) {
+        if ((a[i] > 0) == (b[i] > 0)) continue;
+        ++flips.count;
+        flips.furthest = std::max(flips.furthest, std::max(a[i], b[i]) / scale);
+      }
+    }
+  }
+  return flips;
+}
+
+struct Apart {
+  double most = 0;  // of a tensor's norm
+  std::string name;
+};
+
+// The tensor that is furthest from its twin.
+Apart furthest_of(const std::vector<NamedTensor>& ours, const std::vector<NamedTensor>& theirs) {
+  Apart furthest;
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const double apart = distance(ours[i].tensor, theirs[i].tensor) / norm(theirs[i].tensor.to_doubles());
+    if (!(apart <= furthest.most)) furthest = {apart, ours[i].name};  // NaN too
+  }
+  return furthest;
+}
+
+// Adam divides each gradient by its own size: where a gradient is hardly more than rounding error, the first steps of its element are too
+// (a bias of norm 0.03 was 6e-4 apart by one such element, whose gradient was 1/350 of the others). Only the cpu takes the first two. A
+// ReLU whose input rounds to the other side of 0 changes a step several times more than all other rounding, on any device and with any
+// order of sums: such a step is told by its ReLUs, whose values there must be rounding errors.
 TEST(SimtTraining, TakesEachStepAsTheCpuDoesFromTheSameState) {
-  constexpr double kTolerance = 1e-4;
-  std::vector<double> of_losses, of_tensors;
+  constexpr double kTolerance = 1e-4, kRounding = 1e-5;
+  size_t same = 0;
   for (uint64_t seed = 5; seed < 5 + kStepNetworks; ++seed) {
     Trained cpu("cpu", {.seed = seed}), simt("simt", {.seed = seed});
     cpu.step(0);
-    for (uint32_t number = 1; number <= kSteps; ++number) {
+    cpu.step(1);
+    const std::vector<Watch> theirs = cpu.watch_relus(), ours = simt.watch_relus();
+    ASSERT_EQ(ours.size(), 10u);
+    for (uint32_t number = 2; number < 2 + kSteps; ++number) {
       simt.copy_from(cpu);
       const double want = cpu.step(number), got = simt.step(number);
-      of_losses.push_back(std::abs(got - want) / std::abs(want));
-      const auto theirs = cpu.everything(), ours = simt.everything();
-      double furthest = 0;
-      for (size_t i = 0; i < theirs.size(); ++i) {
-        const double apart = distance(ours[i].tensor, theirs[i].tensor) / norm(theirs[i].tensor.to_doubles());
-        ASSERT_TRUE(std::isfinite(apart)) << theirs[i].name << " after step " << number;
-        furthest = std::max(furthest, apart);
-      }
-      of_tensors.push_back(furthest);
-      printf("apart after step %u from the same state: loss %.3g, a tensor %.3g of its norm\n", number, of_losses.back(), furthest);
+      const double of_loss = std::abs(got - want) / std::abs(want);
+      const Apart gradients = furthest_of(simt.gradients(), cpu.gradients()), values = furthest_of(simt.everything(), cpu.everything());
+      const Flips flips = flips_of(ours, theirs);
+      SCOPED_TRACE(fmt::format("seed {}, step {}", seed, number));
+      fmt::print(
+          "seed {}, step {} from the same state, apart: loss {:.2g}, gradient of {} {:.2g}, {} {:.2g}; {} ReLUs flipped, {:.2g} from 0\n",
+          seed, number, of_loss, gradients.name, gradients.most, values.name, values.most, flips.count, flips.furthest);
+      EXPECT_LE(of_loss, kTolerance);
+      EXPECT_LE(flips.furthest, kRounding);
+      if (flips.count > 0) continue;
+      ++same;
+      EXPECT_LE(gradients.most, kTolerance) << gradients.name;
+      EXPECT_LE(values.most, kTolerance) << values.name;
     }
   }
-  EXPECT_LE(median(of_losses), kTolerance);
-  EXPECT_LE(median(of_tensors), kTolerance);
+  EXPECT_GE(2 * same, kStepNetworks * kSteps) << "steps without a flipped ReLU";
 }
 
 struct Drift {
