@@ -55,3 +55,9 @@ function(mirilla_library name mode)  # name, mode, requirements: sets MIRILLA_<n
 endfunction()
 mirilla_library(cuDNN "${MIRILLA_CUDNN_MODE}" CUDNN_INCLUDE_DIR CUDNN_FRONTEND_INCLUDE_DIR)
 mirilla_library(cuBLASLt "${MIRILLA_CUBLASLT_MODE}" CUBLASLT_INCLUDE_DIR)
+# The stand-ins of the emulated GPU. cuDNN's has functions of CUDA's runtime that are declared otherwise before CUDA 13.
+set(MIRILLA_EMULATED_CUBLASLT ${MIRILLA_CUBLASLT})
+set(MIRILLA_EMULATED_CUDNN ${MIRILLA_CUDNN})
+if(CUDAToolkit_VERSION VERSION_LESS 13.0)
+  set(MIRILLA_EMULATED_CUDNN OFF)
+endif()

@@ -44,6 +44,7 @@ void Runtime::report() const {
                            settings.card->name, settings.seed, work.blocks, static_cast<double>(work.warp_instructions) * 1e-6,
                            static_cast<double>(work.lane_instructions) * 1e-6, seconds_in_kernels,
                            seconds_in_kernels > 0 ? static_cast<double>(work.lane_instructions) * 1e-6 / seconds_in_kernels : 0.0));
+    if (seconds_in_libraries > 0) print_line(fmt::format("{:.2f} s in cuDNN and cuBLASLt", seconds_in_libraries));
   }
   if (settings.calls) {
     for (const auto& [name, number] : calls) print_line(fmt::format("{} calls of {}", number, name));

@@ -123,16 +123,21 @@ std::shared_ptr<CUstream_st> Runtime::stream(cudaStream_t handle) {
 
 CUevent_st* Runtime::event(cudaEvent_t handle) { return events.contains(handle) ? handle : nullptr; }
 
-cudaError_t Runtime::injected(std::string_view name) {
+const Failure* Runtime::asked_to_fail(std::string_view name) {
   auto found = calls.find(name);
   if (found == calls.end()) found = calls.emplace(name, 0).first;
   const u64 number = ++found->second;
   for (const Failure& failure : settings.failures) {
-    if (failure.call != name || failure.number != number) continue;
-    if (sticks(failure.error) && device().broken == cudaSuccess) device().broken = failure.error;
-    return failure.error;
+    if (failure.call == name && failure.number == number) return &failure;
   }
-  return cudaSuccess;
+  return nullptr;
+}
+
+cudaError_t Runtime::injected(std::string_view name) {
+  const Failure* const failure = asked_to_fail(name);
+  if (!failure) return cudaSuccess;
+  if (sticks(failure->error) && device().broken == cudaSuccess) device().broken = failure->error;
+  return failure->error;
 }
 
 void Runtime::wander() {

@@ -61,7 +61,9 @@ class Runtime {
   std::shared_ptr<CUstream_st> stream(cudaStream_t handle);
   CUevent_st* event(cudaEvent_t handle);
 
-  /// The error that the call shall return because somebody asked for it.
+  /// Counts the call; what it shall return because somebody asked for it, or nullptr.
+  const Failure* asked_to_fail(std::string_view call);
+  /// The same for the runtime's own functions.
   cudaError_t injected(std::string_view call);
   /// Does other streams' work for a while, where a seed asks for other orders.
   void wander();
@@ -88,6 +90,7 @@ class Runtime {
   std::mt19937_64 random;
   bool wandering = false;
   double seconds_in_kernels = 0;
+  double seconds_in_libraries = 0;  // in their stand-ins
 };
 
 /// Made at the first call from the environment, never destroyed.

@@ -55,10 +55,16 @@ void each_part(std::string_view list, F f) {
 Failure read_failure(std::string_view part) {
   constexpr const char* kName = "MIRILLA_EMULATE_FAIL";
   const size_t first = part.find(':'), second = part.find(':', first + 1);
-  if (first == std::string_view::npos || second == std::string_view::npos || !part.starts_with("cuda"))
+  const std::string_view status = part.starts_with("cudnn") ? "CUDNN_STATUS_" : part.starts_with("cublasLt") ? "CUBLAS_STATUS_" : "";
+  if (first == std::string_view::npos || second == std::string_view::npos || (status.empty() && !part.starts_with("cuda")))
     not_understood(kName, part, "CALL:N:ERROR, for example cudaGraphLaunch:3:outofmemory");
   Failure failure{.call = std::string(part.substr(0, first))};
   failure.number = read_number(kName, part.substr(first + 1, second - first - 1), 1, std::numeric_limits<u64>::max());
+  if (!status.empty()) {  // which of them exist is known to the stand-in of the library
+    failure.status = part.substr(second + 1);
+    if (!failure.status.starts_with(status)) not_understood(kName, part, fmt::format("CALL:N:ERROR with one of the errors {}...", status));
+    return failure;
+  }
   const auto error = find_error(part.substr(second + 1));
   if (!error) not_understood(kName, part, "CALL:N:ERROR with one of CUDA's errors, for example outofmemory or illegaladdress");
   failure.error = *error;

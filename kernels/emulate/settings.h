@@ -13,11 +13,12 @@
 
 namespace mirilla::emulate {
 
-/// The n-th call of a function of the runtime fails.
+/// The n-th call of a function of the runtime, of cuDNN or of cuBLASLt fails.
 struct Failure {
   std::string call;
   ptx::u64 number = 1;
   cudaError_t error = cudaErrorUnknown;
+  std::string status = {};  // of a library's function, in place of an error: "CUDNN_STATUS_EXECUTION_FAILED"
 };
 
 struct Settings {
@@ -42,7 +43,8 @@ struct Settings {
 ///   MIRILLA_EMULATE_THREADS  host threads
 ///   MIRILLA_EMULATE_DETECT   comma-separated: races, unwritten, constant
 ///   MIRILLA_EMULATE_REPORT   comma-separated, what to print to stderr at the end: summary, calls, count
-///   MIRILLA_EMULATE_FAIL     comma-separated CALL:N:ERROR, for example cudaGraphLaunch:3:outofmemory
+///   MIRILLA_EMULATE_FAIL     comma-separated CALL:N:ERROR, for example cudaGraphLaunch:3:outofmemory or
+///                            cudnnBackendExecute:3:CUDNN_STATUS_EXECUTION_FAILED
 Settings read_settings(const std::function<std::string(const char*)>& variable);
 
 }  // namespace mirilla::emulate

@@ -147,18 +147,22 @@ TEST(EmulateSettings, AreReadFromTheEnvironment) {
                                          {"MIRILLA_EMULATE_SEED", "7"},
                                          {"MIRILLA_EMULATE_DETECT", "races,unwritten"},
                                          {"MIRILLA_EMULATE_REPORT", "summary"},
-                                         {"MIRILLA_EMULATE_FAIL", "cudaGraphLaunch:3:outofmemory,cudaFree:1:cudaErrorUnknown"}});
+                                         {"MIRILLA_EMULATE_FAIL",
+                                          "cudaGraphLaunch:3:outofmemory,cudaFree:1:cudaErrorUnknown,"
+                                          "cudnnCreate:2:CUDNN_STATUS_INTERNAL_ERROR"}});
   EXPECT_EQ(settings.card->capability(), 89);
   EXPECT_EQ(settings.memory_bytes, size_t{512} << 20);
   EXPECT_EQ(settings.gpus, 2);
   EXPECT_EQ(settings.seed, 7u);
   EXPECT_TRUE(settings.detect.races && settings.detect.unwritten && !settings.detect.constant);
   EXPECT_TRUE(settings.summary && !settings.count);
-  ASSERT_EQ(settings.failures.size(), 2u);
+  ASSERT_EQ(settings.failures.size(), 3u);
   EXPECT_EQ(settings.failures[0].call, "cudaGraphLaunch");
   EXPECT_EQ(settings.failures[0].number, 3u);
   EXPECT_EQ(settings.failures[0].error, cudaErrorMemoryAllocation);
   EXPECT_EQ(settings.failures[1].error, cudaErrorUnknown);
+  EXPECT_EQ(settings.failures[2].call, "cudnnCreate");
+  EXPECT_EQ(settings.failures[2].status, "CUDNN_STATUS_INTERNAL_ERROR");
 }
 
 TEST(EmulateSettings, AreRefusedWithASentence) {
@@ -177,6 +181,7 @@ TEST(EmulateSettings, AreRefusedWithASentence) {
   EXPECT_THAT(message("MIRILLA_EMULATE_FAIL", "cudaFree:1"), HasSubstr("CALL:N:ERROR"));
   EXPECT_THAT(message("MIRILLA_EMULATE_FAIL", "cudaFree:0:unknown"), HasSubstr("a number from 1"));
   EXPECT_THAT(message("MIRILLA_EMULATE_FAIL", "cudaFree:1:nonsense"), HasSubstr("one of CUDA's errors"));
+  EXPECT_THAT(message("MIRILLA_EMULATE_FAIL", "cublasLtMatmul:1:CUDNN_STATUS_BAD_PARAM"), HasSubstr("one of the errors CUBLAS_STATUS_..."));
 }
 
 TEST(EmulateSettings, KnowErrorsByNameAndText) {
