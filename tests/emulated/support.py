@@ -12,9 +12,9 @@ SIDE = 32
 
 
 def mirilla(*arguments, emulate=(), **variables):
-    """Runs `tools/emulate [EMULATE...] mirilla ARGUMENT...`."""
+    """Runs `tools/emulate [EMULATE...] mirilla ARGUMENT...`, without cuDNN and cuBLASLt unless MIRILLA_VENDOR is given."""
     command = [ROOT / "tools" / "emulate", "--build", BUILD, *emulate, "mirilla", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_WAIT_POLICY": "passive"} | variables)
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_WAIT_POLICY": "passive", "MIRILLA_VENDOR": "off"} | variables)
 
 
 class Work:

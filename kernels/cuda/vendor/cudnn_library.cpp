@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <cudnn.h>
+#include <fmt/format.h>
 
-#include "kernels/core/error.h"
 #include "kernels/cuda/vendor/cudnn.h"
-#include "kernels/cuda/vendor/versions.h"
 
 namespace mirilla::cuda::vendor {
 
@@ -25,14 +24,6 @@ LibraryWanted wanted() {
 const Library& cudnn() {
   static const Library library = Library::open(wanted());
   return library;
-}
-
-std::string cudnn_version_text() {
-  try {
-    return "cuDNN " + version_text(cudnn().version());
-  } catch (const Error& error) {
-    return error.message();
-  }
 }
 
 }  // namespace mirilla::cuda::vendor

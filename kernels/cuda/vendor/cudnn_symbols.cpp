@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 #include <cudnn.h>
-#include <nvrtc.h>
 
 #include "kernels/cuda/vendor/cudnn.h"
 
@@ -72,15 +71,4 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
   static const auto function = in_cudnn<decltype(cudnnBackendExecute)>("cudnnBackendExecute");
   return function(handle, plan, pack);
 }
-
-// cudnn-frontend's attention compiles kernels for itself; nothing here asks for attention.
-nvrtcResult nvrtcCreateProgram(nvrtcProgram*, const char*, const char*, int, const char* const*, const char* const*) {
-  return NVRTC_ERROR_INTERNAL_ERROR;
-}
-nvrtcResult nvrtcCompileProgram(nvrtcProgram, int, const char* const*) { return NVRTC_ERROR_INTERNAL_ERROR; }
-nvrtcResult nvrtcDestroyProgram(nvrtcProgram*) { return NVRTC_ERROR_INTERNAL_ERROR; }
-nvrtcResult nvrtcGetCUBIN(nvrtcProgram, char*) { return NVRTC_ERROR_INTERNAL_ERROR; }
-nvrtcResult nvrtcGetCUBINSize(nvrtcProgram, size_t*) { return NVRTC_ERROR_INTERNAL_ERROR; }
-nvrtcResult nvrtcGetProgramLog(nvrtcProgram, char*) { return NVRTC_ERROR_INTERNAL_ERROR; }
-nvrtcResult nvrtcGetProgramLogSize(nvrtcProgram, size_t*) { return NVRTC_ERROR_INTERNAL_ERROR; }
 }

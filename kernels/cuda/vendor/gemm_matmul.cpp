@@ -35,7 +35,7 @@ class StreamTools final : public GemmTools {
 
 struct OnStream {
   explicit OnStream(Stream& stream)
-      : tools(stream), gemm(cublaslt(), plans_of("cuBLASLt", cublaslt_library().version()), tools, options()) {}
+      : tools(stream), gemm(cublaslt(), plans_of(cublaslt_library().name(), cublaslt_library().version()), tools, options()) {}
   StreamTools tools;
   Gemm gemm;
 };

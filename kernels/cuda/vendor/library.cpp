@@ -92,8 +92,16 @@ Library Library::open(const LibraryWanted& wanted) {
   return library;
 }
 
+Library Library::linked(std::string name, LibraryVersion version) {
+  Library library;
+  library.name_ = std::move(name);
+  library.version_ = version;
+  library.path_ = "the program itself";
+  return library;
+}
+
 void* Library::find(const std::string& symbol) const {
-  if (void* const address = dlsym(handle_, symbol.c_str())) return address;
+  if (void* const address = handle_ ? dlsym(handle_, symbol.c_str()) : nullptr) return address;
   throw DeviceError(fmt::format("{} at {} has no function {}", name_, path_, symbol), hint_);
 }
 

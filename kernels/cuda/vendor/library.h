@@ -30,6 +30,8 @@ class Library {
   /// folders), then in `folders`. Takes the first file that exists. Throws DeviceError with one sentence where there is none, where it does
   /// not open, or where its version is of another major or too old; the hint says what to install and how to run without it.
   static Library open(const LibraryWanted& wanted);
+  /// A stand-in that is linked into the program. Its name tells it from the real library, also in the plan store; it finds no functions.
+  static Library linked(std::string name, LibraryVersion version);
 
   const std::string& name() const { return name_; }
   LibraryVersion version() const { return version_; }

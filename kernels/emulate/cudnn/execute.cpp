@@ -142,8 +142,9 @@ Operand workspace_in(const Contents& plan, const Contents& pack) {
 }  // namespace
 
 void execute(Runtime& r, const cudnnContext& handle, const Contents& plan, const Contents& pack) {
-  if (plan.get<cudnnHandle_t>(CUDNN_ATTR_EXECUTION_PLAN_HANDLE)->device != handle.device)
-    bad(CUDNN_STATUS_BAD_PARAM, "the plan was made for another GPU than the handle's");
+  if (plan.graph->device >= 0 && plan.graph->device != handle.device)
+    bad(CUDNN_STATUS_BAD_PARAM,
+        fmt::format("the plan was made for GPU {}, and the handle is of GPU {}", plan.graph->device, handle.device));
   if (Runtime::current() != handle.device)
     bad(CUDNN_STATUS_BAD_PARAM, fmt::format("the handle is of GPU {}, and GPU {} is the thread's", handle.device, Runtime::current()));
   const std::shared_ptr<const Graph> graph = plan.graph;

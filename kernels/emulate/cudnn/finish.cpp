@@ -209,9 +209,9 @@ void finish_request(Contents& contents) {
 
 void finish_plan(Contents& contents) {
   const Contents& configuration = contents.part(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG);
-  if (!contents.find(CUDNN_ATTR_EXECUTION_PLAN_HANDLE)) bad("an execution plan was not told its handle, CUDNN_ATTR_EXECUTION_PLAN_HANDLE");
-  if (!is_handle(contents.get<cudnnHandle_t>(CUDNN_ATTR_EXECUTION_PLAN_HANDLE)))
-    bad("an execution plan was given a handle that cudnnCreate did not make, or that was destroyed");
+  const auto handle = contents.get_or<cudnnHandle_t>(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, nullptr);
+  if (handle && !is_handle(handle)) bad("an execution plan was given a handle that does not exist");
+  if (!handle && configuration.graph->device < 0) bad("an execution plan needs a handle, its own or that of its operation graph");
   if (refuse_unsafe(runtime()) != cudaSuccess)
     bad("an execution plan was made while a stream captures: its code is loaded then, which waits", CUDNN_STATUS_EXECUTION_FAILED_CUDART);
   contents.graph = configuration.graph;

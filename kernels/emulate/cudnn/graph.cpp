@@ -54,7 +54,8 @@ class Builder {
     add_sums(operation);
   }
 
-  std::shared_ptr<const Graph> finish() {
+  std::shared_ptr<const Graph> finish(int device) {
+    graph_->device = device;
     for (const Operation& operation : unordered_)
       for (const int64_t uid : operation.writes)
         if (!written_.insert(uid).second)
@@ -202,7 +203,9 @@ const Operation& Graph::convolution() const {
 std::shared_ptr<const Graph> graph_of(const Contents& contents) {
   Builder builder;
   for (const Finished& operation : contents.find(CUDNN_ATTR_OPERATIONGRAPH_OPS)->descriptors) builder.add(*operation);
-  return builder.finish();
+  const auto handle = contents.get_or<cudnnHandle_t>(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, nullptr);
+  if (handle && !is_handle(handle)) throw Refusal{CUDNN_STATUS_BAD_PARAM, "an operation graph was given a handle that does not exist"};
+  return builder.finish(handle ? handle->device : -1);
 }
 
 }  // namespace mirilla::emulate::cudnn

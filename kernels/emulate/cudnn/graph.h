@@ -43,6 +43,7 @@ struct Graph {
   std::vector<Operation> operations;  // each after those whose results it reads
   std::set<int64_t> given;            // read, and written by no operation
   std::set<int64_t> results;          // written, and not virtual
+  int device = -1;                    // of the handle that it was given; -1: none
   std::string beyond;                 // why no engine here computes it; empty where one may
 
   const Operation& convolution() const;  // the one that there is, where `beyond` is empty

@@ -171,6 +171,25 @@ TEST_F(EmulatedCudnn, KnowsItsEnginesAndTheirKnobs) {
   EXPECT_EQ(choose(CUDNN_KNOB_TYPE_STAGES, 0), CUDNN_STATUS_NOT_SUPPORTED);
 }
 
+// As cudnn-frontend does it: the graph has the handle, and the plan none.
+TEST_F(EmulatedCudnn, WantsAHandleForAPlanOrForItsGraph) {
+  cudnnHandle_t handle = nullptr;
+  ASSERT_EQ(cudnnCreate(&handle), CUDNN_STATUS_SUCCESS);
+  const auto plan_of = [&](bool graph_has_handle) {
+    const Descriptor graph = graph_of({forward()});
+    if (graph_has_handle) {
+      EXPECT_EQ(put(graph, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, handle), CUDNN_STATUS_SUCCESS);
+    }
+    const Descriptor configuration = make(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+    EXPECT_EQ(put(configuration, CUDNN_ATTR_ENGINECFG_ENGINE, done(unfinished_engine(done(graph), 0))), CUDNN_STATUS_SUCCESS);
+    const Descriptor plan = make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    EXPECT_EQ(put(plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, done(configuration)), CUDNN_STATUS_SUCCESS);
+    return plan;
+  };
+  expect_unfinished(plan_of(false), "needs a handle, its own or that of its operation graph");
+  EXPECT_EQ(cudnnBackendFinalize(plan_of(true)), CUDNN_STATUS_SUCCESS);
+}
+
 TEST_F(EmulatedCudnn, FailsOnRequest) {
   start({.failures = {{"cudnnBackendFinalize", 2, cudaErrorUnknown, "CUDNN_STATUS_INTERNAL_ERROR"}}});
   EXPECT_EQ(cudnnBackendFinalize(unfinished({1, x})), CUDNN_STATUS_SUCCESS);
