@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""faults_test.py [BUILD]: lets every function of CUDA's runtime that a training calls fail, and expects of each one sentence with the first
-cause, exit code 1, and that nothing is lost: no half-written file, and the model of an earlier run still there."""
+"""faults_test.py [BUILD]: lets every function of CUDA's runtime that a training calls fail, and functions of cuDNN and cuBLASLt, and expects of
+each one sentence with the first cause, exit code 1, and that nothing is lost: no half-written file, and the model of an earlier run still
+there."""
 import os
 import re
 import shutil
@@ -15,6 +16,12 @@ TEXTS = {"unknown": "unknown error", "outofmemory": "out of memory", "launchfail
 SURVIVED = {"cudaGetDeviceProperties:1:unknown", "cudaStreamBeginCapture:1:unknown", "cudaStreamEndCapture:1:unknown",
             "cudaGraphGetNodes:1:unknown", "cudaGraphInstantiate:1:unknown", "cudaGraphInstantiate:1:outofmemory",
             "cudaGraphExecDestroy:1:unknown"}
+LIBRARY_FAULTS = ["cudnnCreate:1:CUDNN_STATUS_NOT_INITIALIZED", "cudnnSetStream:1:CUDNN_STATUS_BAD_PARAM",
+                  "cudnnBackendFinalize:5:CUDNN_STATUS_INTERNAL_ERROR", "cudnnBackendExecute:60:CUDNN_STATUS_EXECUTION_FAILED",
+                  "cublasLtCreate:1:CUBLAS_STATUS_NOT_INITIALIZED", "cublasLtMatmulAlgoCheck:1:CUBLAS_STATUS_NOT_SUPPORTED",
+                  "cublasLtMatmul:3:CUBLAS_STATUS_EXECUTION_FAILED"]
+# A convolution of which a descriptor cannot be made takes another plan or our own kernel; an algorithm that no longer exists is chosen again.
+SURVIVED |= {"cudnnBackendFinalize:5:CUDNN_STATUS_INTERNAL_ERROR", "cublasLtMatmulAlgoCheck:1:CUBLAS_STATUS_NOT_SUPPORTED"}
 # Where the program says it in words of its own.
 OTHER_TEXT = {"cudaDriverGetVersion:1:unknown": "no NVIDIA driver", "cudaHostAlloc:1:outofmemory": "bytes left that it could pin",
               "cudaMallocFromPoolAsync:1:outofmemory": "bytes left"}
@@ -32,6 +39,7 @@ class Faults(unittest.TestCase):
         cls.work = Work(per_class=2)
         whole = cls.train("whole", MIRILLA_EMULATE_REPORT="calls")
         assert whole.returncode == 0, whole.stderr
+        cls.libraries = {"MIRILLA_VENDOR": "on", "MIRILLA_PLAN_STORE": str(cls.work.path / "plans.json")}
         cls.calls = {name: int(number) for number, name in re.findall(r"emulated GPU: (\d+) calls of (\w+)", whole.stderr)}
 
     @classmethod
@@ -53,18 +61,19 @@ class Faults(unittest.TestCase):
             read = mirilla("summary", model)
             self.assertEqual(read.returncode, 0, read.stderr)
 
-    def check(self, fault):
+    def check(self, fault, same_as="whole", **variables):
         shutil.rmtree(self.work.path / "failed", ignore_errors=True)
         shutil.copytree(self.work.path / "whole", self.work.path / "failed")
-        done = self.train("failed", MIRILLA_EMULATE_FAIL=fault)
+        done = self.train("failed", MIRILLA_EMULATE_FAIL=fault, **variables)
         sentences = told(done.stderr)
         self.check_files()
         if fault in SURVIVED:
             self.assertEqual((done.returncode, sentences), (0, []), done.stderr)
-            return self.assertEqual(self.work.losses("failed"), self.work.losses("whole"))
+            return self.assertEqual(self.work.losses("failed"), self.work.losses(same_as))
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertEqual(len(sentences), 1, done.stderr)
-        self.assertIn(OTHER_TEXT.get(fault, TEXTS[fault.rpartition(":")[2]]), done.stderr)
+        error = fault.rpartition(":")[2]
+        self.assertIn(OTHER_TEXT.get(fault, TEXTS.get(error, error)), done.stderr)
 
     def test_the_training_replays(self):
         self.assertGreater(self.calls["cudaGraphLaunch"], 0)
@@ -80,6 +89,14 @@ class Faults(unittest.TestCase):
             self.assertLessEqual(int(number), self.calls[name])
             with self.subTest(fault):
                 self.check(fault)
+
+    # The first run chooses plans, which the others take from the store.
+    def test_calls_of_the_libraries(self):
+        whole = self.train("libraries", **self.libraries)
+        self.assertEqual(whole.returncode, 0, whole.stderr)
+        for fault in LIBRARY_FAULTS:
+            with self.subTest(fault):
+                self.check(fault, same_as="libraries", **self.libraries)
 
     # One allocation that fails is tried again with what scratch memory had kept.
     def test_an_allocation_that_fails_once_is_tried_again(self):
