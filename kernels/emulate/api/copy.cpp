@@ -67,7 +67,9 @@ void carry_out(Runtime& r, Device& device, const Copy& copy, const void* from, u
   if (!r.pinned.unchanged(write_watch)) changed(copy, "its pinned target was written before the copy had filled it");
   if (copy.source == Where::kDevice && copy.target != Where::kDevice) check_written(device, copy);
   std::memmove(copy.to, from, copy.bytes);
-  if (copy.target == Where::kDevice) device.memory.copied(copy.to, copy.from, copy.bytes);
+  // Where the host's memory was, the program may have device memory by now: its address says nothing about what was copied.
+  if (copy.target == Where::kDevice && copy.source == Where::kDevice) device.memory.copied(copy.to, copy.from, copy.bytes);
+  if (copy.target == Where::kDevice && copy.source != Where::kDevice) device.memory.wrote(copy.to, copy.bytes);
 }
 
 Work work_for(Runtime& r, Device& device, const Copy& copy, bool recorded) {

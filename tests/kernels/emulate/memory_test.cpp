@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "tests/kernels/emulate/support.h"
 
+#include <cstdlib>
+#include <cstring>
+
 namespace mirilla::emulate {
 namespace {
 
@@ -168,6 +171,21 @@ TEST_F(EmulatedMemory, TellsOfReadsOfWhatNobodyWrote) {
   unsigned word = 0;
   EXPECT_THAT(printed([&] { EXPECT_EQ(cudaMemcpy(&word, y, 4, cudaMemcpyDeviceToHost), cudaErrorLaunchFailure); }),
               HasSubstr("to the host: byte 0 was never written"));
+}
+
+// The copy is late: where its source was, the program may have other memory by then.
+TEST_F(EmulatedMemory, CountsBytesFromTheHostAsWrittenAlsoWhenTheirPlaceBelongsToTheDeviceByNow) {
+  constexpr size_t kBytes = size_t{40} << 20, kAlignment = 512;  // so large that the host maps it alone, and where it last was
+  start({.detect = {.unwritten = true}});
+  unsigned* const x = device_words(kBytes / 4);
+  const cudaStream_t stream = make_stream();
+  void* const source = std::aligned_alloc(kAlignment, kBytes + kAlignment);  // as the device's memory is allocated
+  std::memset(source, 0, kBytes);
+  ASSERT_EQ(cudaMemcpyAsync(x, source, kBytes, cudaMemcpyHostToDevice, stream), cudaSuccess);
+  std::free(source);
+  if (device_words(kBytes / 4) != source) GTEST_SKIP() << "the host's allocator took another place";
+  ASSERT_EQ(cudaStreamSynchronize(stream), cudaSuccess);
+  EXPECT_EQ(word_on(stream, x), 0u);  // reads it
 }
 
 }  // namespace
