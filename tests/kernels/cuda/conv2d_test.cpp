@@ -91,12 +91,13 @@ TEST_P(CudaConv2d, UsesLargeTilesToo) {
   for (const Layer& z : kLarge)
     for (Pass pass : kPasses) expect_equal_to_reference(conv(z, pass, GetParam()), GetParam());
 }
-// Whether cuDNN was chosen for these weights' gradients in f32, and by a plan that writes halves, which are widened: docs/convolutions.md.
-bool by_a_rounded_plan(const Layer& z, DType type) {
+// Whether cuDNN was chosen, and by a plan that works in halves: of a bias in f32 that was rounded before, or of a gradient that was widened
+// after (docs/convolutions.md). `call` is "backward_weight f16 to f32", `more` is what follows the sizes in the plan's key.
+bool by_a_rounded_plan(const Layer& z, const std::string& call, std::string_view more = "") {
   const auto text = [](const Shape& shape) { return fmt::format("({},{},{},{})", shape[0], shape[1], shape[2], shape[3]); };
   const std::string plans = chosen_plans();
-  const size_t key = plans.find(fmt::format("\"backward_weight {} to f32 {} * {} stride {} padding {} dilation {}", name_of(type),
-                                            text(z.x()), text(z.w()), z.spec.stride, z.spec.padding, z.spec.dilation));
+  const size_t key = plans.find(fmt::format("\"{} {} * {} stride {} padding {} dilation {}{}\"", call, text(z.x()), text(z.w()),
+                                            z.spec.stride, z.spec.padding, z.spec.dilation, more));
   const size_t plan = plans.find("\"plan\": \"", key);
   return key != std::string::npos && plan != std::string::npos && plans.substr(plan).starts_with("\"plan\": \"rounded");
 }
@@ -104,7 +105,10 @@ bool by_a_rounded_plan(const Layer& z, DType type) {
 TEST_P(CudaConv2d, WritesWeightGradientsInF32) {
   for (const Layer& z : {kLayers[1], kLayers[3], kResNet18[1], kLarge[2]}) {
     Case c = conv(z, Pass::weight, GetParam(), DType::f32);
-    c.rounded_first = [&z] { return by_a_rounded_plan(z, GetParam()) ? std::optional(GetParam()) : std::nullopt; };
+    c.rounded_first = [&z] {
+      const bool rounded = by_a_rounded_plan(z, fmt::format("backward_weight {} to f32", name_of(GetParam())));
+      return rounded ? std::optional(Case::Rounded{GetParam()}) : std::nullopt;
+    };
     expect_equal_to_reference(c, GetParam());
   }
 }
@@ -145,6 +149,12 @@ TEST_P(CudaConv2d, AddsBiasAndResidualAndEndsInRelu) {
                if (relu) b.run(op::Relu{out[0], out[0]});
              }};
       c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
+      c.rounded_first = [&] {
+        const std::string more =
+            fmt::format("{}{}{}", bias_kind == 2 ? " + bias f32" : "", with_residual ? " + residual" : "", relu ? ", relu" : "");
+        const bool rounded = bias_kind == 2 && by_a_rounded_plan(z, fmt::format("forward {}", name_of(GetParam())), more);
+        return rounded ? std::optional(Case::Rounded{GetParam(), true}) : std::nullopt;
+      };
       expect_equal_to_reference(c, GetParam());
     }
 }

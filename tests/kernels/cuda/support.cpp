@@ -181,12 +181,13 @@ void expect_equal_to_reference(const Case& c, DType type, double accumulation) {
   const auto want = run_reference(c, type);
   const auto got = run_on(device_under_test(), c, type);
   const auto magnitudes = c.magnitudes ? c.magnitudes(want) : std::vector<std::vector<double>>(want.size());
-  const std::optional<DType> rounded_first = c.rounded_first ? c.rounded_first() : std::nullopt;
+  const std::optional<Case::Rounded> rounded_first = c.rounded_first ? c.rounded_first() : std::nullopt;
   for (size_t o = 0; o < want.size(); ++o) {
     Error error = error_of(type_of(c.out[o], type));
     if (rounded_first) {
-      error.unit += error_of(*rounded_first).unit;
-      error.least += error_of(*rounded_first).least;
+      const Error once = error_of(rounded_first->type);
+      (rounded_first->only_a_summand ? error.least : error.unit) += once.unit;
+      error.least += once.least;
     }
     int told = 0;
     for (size_t i = 0; i < want[o].size() && told < 3; ++i) {

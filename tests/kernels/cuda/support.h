@@ -64,8 +64,13 @@ struct Case {
   /// Sums of absolute terms, one per output element, by which accumulation errors are measured. Empty: all 0, so that only one rounding
   /// to the output's type is allowed. Usually magnitudes_by_reference.
   std::function<std::vector<std::vector<double>>(const std::vector<std::vector<double>>& want)> magnitudes = {};
-  /// Asked after the run: a type that the results were rounded to before they got theirs, one rounding more. Empty: none.
-  std::function<std::optional<DType>()> rounded_first = {};
+  /// A rounding beside the last one: of the results, or of something below 1 that was added to them.
+  struct Rounded {
+    DType type;
+    bool only_a_summand = false;
+  };
+  /// Asked after the run. Empty: there was none.
+  std::function<std::optional<Rounded>()> rounded_first = {};
 };
 
 /// The sums of absolute terms of an operation that is a sum of products: itself, on the absolute values, in f64 on the reference.
