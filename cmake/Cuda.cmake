@@ -3,10 +3,11 @@
 set(MIRILLA_CUDA_ARCHITECTURES 90 CACHE STRING "The GPUs to compile for, 90 for compute capability 9.0; newer ones translate the last one's PTX")
 
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
-  find_program(MIRILLA_NVCC nvcc PATHS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin /opt/cuda/bin)
+  find_program(MIRILLA_NVCC nvcc PATHS $ENV{CUDA_HOME}/bin $ENV{CUDA_PATH}/bin /usr/local/cuda/bin /opt/cuda/bin
+               ${PROJECT_SOURCE_DIR}/.deps/cuda_toolkit/bin)
   mark_as_advanced(MIRILLA_NVCC)
   if(NOT MIRILLA_NVCC)
-    message(FATAL_ERROR "MIRILLA_CUDA is ON and nvcc was not found: install the CUDA toolkit, or say where it is with "
+    message(FATAL_ERROR "MIRILLA_CUDA is ON and nvcc was not found: tools/setup cuda fetches it, or say where it is with "
                         "-DCMAKE_CUDA_COMPILER=/path/to/nvcc, or build without a GPU: cmake --preset release")
   endif()
   set(CMAKE_CUDA_COMPILER ${MIRILLA_NVCC} CACHE FILEPATH "nvcc")
