@@ -50,16 +50,6 @@ const MemoryBlock* Blocks::at(const void* begin) const {
   return found == blocks_.end() ? nullptr : &found->second;
 }
 
-bool Blocks::is_device(const void* address) const {
-  const MemoryBlock* const block = find(address);
-  return block && block->kind != MemoryBlock::Kind::kPinned;
-}
-
-bool Blocks::is_pinned(const void* address) const {
-  const MemoryBlock* const block = find(address);
-  return block && block->kind == MemoryBlock::Kind::kPinned;
-}
-
 void Blocks::retire(Device& device, std::byte* begin, size_t bytes) {
   std::memset(begin, kFreed, bytes);
   device.memory.remove(begin);

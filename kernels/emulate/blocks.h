@@ -16,7 +16,9 @@ struct MemoryBlock {
   std::byte* begin = nullptr;
   size_t bytes = 0;
   int device = 0;
-  enum class Kind { kDevice, kStreamOrdered, kPinned } kind = Kind::kDevice;
+  enum class Kind { kDevice, kStreamOrdered, kPinned, kManaged, kVariable } kind = Kind::kDevice;
+  bool registered = false;  // pinned or managed memory that no call allocated: cudaHostRegister, __managed__ variables
+  unsigned flags = 0;       // of pinned memory, as it was asked for
   bool holds(const void* address) const { return address >= begin && address < begin + bytes; }
 };
 
@@ -34,8 +36,6 @@ class Blocks {
   const MemoryBlock* find(const void* address) const;
   /// The block that begins there.
   const MemoryBlock* at(const void* begin) const;
-  bool is_device(const void* address) const;
-  bool is_pinned(const void* address) const;
 
   /// Poisons freed memory and keeps it for a while, so that a later use is noticed.
   void retire(Device& device, std::byte* begin, size_t bytes);

@@ -96,7 +96,10 @@ cudaError_t end_capture(Runtime& runtime, CUstream_st& origin, cudaGraph_t* grap
   if (capture->broken) return cudaErrorStreamCaptureInvalidated;
   if (unjoined) return cudaErrorStreamCaptureUnjoined;
   auto made = std::make_unique<CUgraph_st>();
-  made->works = std::move(capture->works);
+  // One after the other as they were recorded, which any order that the streams and events allow may be.
+  CUgraphNode_st* before = nullptr;
+  for (Work& work : capture->works)
+    before = made->add(std::move(work), before ? std::vector<CUgraphNode_st*>{before} : std::vector<CUgraphNode_st*>{});
   made->blocks = std::move(capture->blocks);
   *graph = made.release();
   runtime.graphs.insert(*graph);

@@ -54,13 +54,28 @@ cudaError_t refuse_work(Runtime& runtime, const CUstream_st& stream);
 
 }  // namespace mirilla::emulate
 
+struct CUgraphNode_st {
+  mirilla::emulate::Work work;
+  std::vector<CUgraphNode_st*> after;  // the nodes that come before it
+  CUgraph_st* graph = nullptr;
+  mirilla::ptx::u64 number = 0;  // a copy of the node in a graph made of this one has it too
+};
+
 struct CUgraph_st {
-  std::vector<mirilla::emulate::Work> works;
+  std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
   std::map<const void*, std::shared_ptr<mirilla::emulate::GraphBlock>> blocks;
+
+  CUgraphNode_st* add(mirilla::emulate::Work work, std::vector<CUgraphNode_st*> after);
+  /// Each node after those that come before it, else in the order in which they were added. Empty where nodes wait for each other.
+  std::vector<const CUgraphNode_st*> in_order() const;
 };
 
 struct CUgraphExec_st {
-  std::vector<mirilla::emulate::Work> works;
+  struct Step {
+    mirilla::emulate::Work work;
+    mirilla::ptx::u64 node = 0;  // its number
+  };
+  std::vector<Step> steps;
   std::map<const void*, std::shared_ptr<mirilla::emulate::GraphBlock>> blocks;
   std::shared_ptr<mirilla::emulate::Mark> last;  // its last launch: it does not run twice at the same time
   bool keeps_memory = false;                     // a launch left memory allocated

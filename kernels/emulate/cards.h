@@ -20,6 +20,7 @@ struct Card {
   size_t memory_bytes = 0;
   size_t l2_bytes = 0;
   int bus_bits = 0;
+  int clock_khz = 0, memory_khz = 0;
 
   int capability() const { return major * 10 + minor; }
 };

@@ -18,6 +18,7 @@ struct Binary {
   const void* data = nullptr;
   std::string some_kernel;                              // names it in messages
   std::map<int, std::unique_ptr<ptx::Module>> modules;  // by device
+  std::vector<std::pair<void**, std::string>> managed;  // __managed__ variables
 };
 
 struct Registered {
@@ -26,10 +27,16 @@ struct Registered {
   std::map<int, LoadedKernel> loaded;
 };
 
+struct RegisteredVariable {
+  Binary* binary = nullptr;
+  std::string name;
+};
+
 struct Registry {
   std::mutex mutex;
   std::deque<Binary> binaries;
   std::unordered_map<const void*, Registered> kernels;
+  std::unordered_map<const void*, RegisteredVariable> variables;
 };
 
 Registry& registry() {
@@ -49,10 +56,13 @@ const ptx::Module& module_of(Device& device, Binary& binary) {
   auto& module = binary.modules[device.index];
   if (module) return *module;
   try {
-    module = std::make_unique<ptx::Module>(find_ptx(binary.data, device.settings.card->capability()), device.memory);
+    module = std::make_unique<ptx::Module>(find_ptx(binary.data, device.card.capability()), device.memory);
   } catch (const Error& error) {
     throw DeviceError(fmt::format("the module of {} does not load: {}", readable(binary.some_kernel), error.message()), error.hint());
   }
+  // So that copies know them.
+  for (const ptx::Variable& variable : module->variables())
+    runtime().blocks.add({reinterpret_cast<std::byte*>(variable.data), variable.bytes, device.index, MemoryBlock::Kind::kVariable});
   return *module;
 }
 
@@ -73,15 +83,61 @@ void register_kernel(void** binary, const void* host, const char* name) {
   registry().kernels[host] = {owner, name, {}};
 }
 
-void register_variable(void** binary, const char* name) {
+void register_variable(void** binary, const void* host, const char* name) {
   const std::lock_guard lock(registry().mutex);
-  reinterpret_cast<Binary*>(binary)->some_kernel = name;
+  auto* const owner = reinterpret_cast<Binary*>(binary);
+  owner->some_kernel = name;
+  registry().variables[host] = {owner, name};
+}
+
+void register_managed(void** binary, void** host, const char* name) {
+  const std::lock_guard lock(registry().mutex);
+  auto* const owner = reinterpret_cast<Binary*>(binary);
+  owner->managed.emplace_back(host, name);
+  registry().variables[host] = {owner, name};
+}
+
+void init_module(void** binary) {
+  auto* const owner = reinterpret_cast<Binary*>(binary);
+  if (owner->managed.empty()) return;
+  Runtime& r = runtime();
+  if (r.devices.size() > 1)
+    end_program(DeviceError("the program has a __managed__ variable, and one that several emulated GPUs share is not emulated"));
+  const std::lock_guard lock(r.mutex);
+  const std::lock_guard registered(registry().mutex);
+  try {
+    const ptx::Module& module = module_of(*r.devices[0], *owner);
+    for (const auto& [host, name] : owner->managed) {
+      if (const ptx::Variable* const variable = module.variable(name)) {
+        *host = variable->data;
+        r.blocks.add({reinterpret_cast<std::byte*>(variable->data), variable->bytes, 0, MemoryBlock::Kind::kManaged, true});
+      }
+    }
+  } catch (const Error& error) {
+    end_program(error);
+  }
 }
 
 // What is loaded stays: a stream may still have work with its kernels.
 void unregister_binary(void** binary) {
   const std::lock_guard lock(registry().mutex);
   std::erase_if(registry().kernels, [&](const auto& one) { return one.second.binary == reinterpret_cast<Binary*>(binary); });
+  std::erase_if(registry().variables, [&](const auto& one) { return one.second.binary == reinterpret_cast<Binary*>(binary); });
+}
+
+const ptx::Variable* find_variable(Device& device, const void* host) {
+  const std::lock_guard lock(registry().mutex);
+  const auto found = registry().variables.find(host);
+  if (found == registry().variables.end()) return nullptr;
+  const ptx::Variable* const variable = module_of(device, *found->second.binary).variable(found->second.name);
+  if (!variable) throw DeviceError(fmt::format("the variable {} was registered and its module lacks it", found->second.name));
+  return variable;
+}
+
+const char* name_of_kernel(const void* host) {
+  const std::lock_guard lock(registry().mutex);
+  const auto found = registry().kernels.find(host);
+  return found == registry().kernels.end() ? nullptr : found->second.name.c_str();
 }
 
 LoadedKernel find_kernel(Device& device, const void* host) {

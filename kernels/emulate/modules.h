@@ -19,7 +19,10 @@ struct LoadedKernel {
 /// A fat binary; the handle goes into register_kernel.
 void** register_binary(const void* wrapper);
 void register_kernel(void** binary, const void* host, const char* name);
-void register_variable(void** binary, const char* name);
+void register_variable(void** binary, const void* host, const char* name);
+/// A __managed__ variable: `*host` becomes its address when init_module is called, before the program's first use of it.
+void register_managed(void** binary, void** host, const char* name);
+void init_module(void** binary);
 /// Its kernels cannot be launched from now on.
 void unregister_binary(void** binary);
 
@@ -27,5 +30,11 @@ void unregister_binary(void** binary);
 /// was registered under the function. Throws Error where the module does not load or lacks the kernel.
 LoadedKernel find_kernel(Device& device, const void* host);
 void forget_modules();
+
+/// The variable behind the host's shadow of it, in the memory of this device; nullptr where nothing was registered there. Throws Error
+/// where the module does not load or lacks it.
+const ptx::Variable* find_variable(Device& device, const void* host);
+/// The kernel's name, as it was registered; nullptr where nothing was registered under the function.
+const char* name_of_kernel(const void* host);
 
 }  // namespace mirilla::emulate

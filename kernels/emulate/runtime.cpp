@@ -15,8 +15,9 @@ using ptx::u64;
 
 namespace {
 
-cudaError_t error_of(Fault::Kind kind) {
-  switch (kind) {
+cudaError_t error_of(const Fault& fault) {
+  if (fault.kind == Fault::Kind::kTrap && fault.ptx_text.find("__assertfail") != std::string::npos) return cudaErrorAssert;
+  switch (fault.kind) {
     case Fault::Kind::kOutside:
     case Fault::Kind::kFreed:
     case Fault::Kind::kReadOnly: return cudaErrorIllegalAddress;
@@ -63,14 +64,19 @@ void end_program(const Error& error) {
   std::_Exit(1);
 }
 
-Device::Device(int number, const Settings& all) : index(number), settings(all), legacy(std::make_shared<CUstream_st>(number, false)) {}
+Device::Device(int number, const Settings& all)
+    : index(number),
+      settings(all),
+      card(all.card_of(number)),
+      memory_bytes(all.memory_of(number)),
+      legacy(std::make_shared<CUstream_st>(number, false)) {}
 
 void Device::execute(const std::function<void()>& f) {
   if (broken != cudaSuccess) return;
   try {
     f();
   } catch (const Fault& fault) {
-    misuse(error_of(fault.kind), readable(fault.what(), fault.kernel));
+    misuse(error_of(fault), readable(fault.what(), fault.kernel));
   }
 }
 
@@ -117,8 +123,19 @@ cudaError_t& Runtime::last() {
 
 std::shared_ptr<CUstream_st> Runtime::stream(cudaStream_t handle) {
   if (!handle || handle == cudaStreamLegacy) return device().legacy;
+  if (handle == cudaStreamPerThread) return stream_of_thread();
   const auto found = streams.find(handle);
   return found == streams.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<CUstream_st> Runtime::stream_of_thread() {
+  static thread_local std::map<std::pair<const Runtime*, int>, std::shared_ptr<CUstream_st>> own;
+  auto& stream = own[{this, current()}];
+  if (!stream) {
+    stream = std::make_shared<CUstream_st>(current(), true);
+    streams[stream.get()] = stream;
+  }
+  return stream;
 }
 
 CUevent_st* Runtime::event(cudaEvent_t handle) { return events.contains(handle) ? handle : nullptr; }
@@ -127,6 +144,7 @@ const Failure* Runtime::asked_to_fail(std::string_view name) {
   auto found = calls.find(name);
   if (found == calls.end()) found = calls.emplace(name, 0).first;
   const u64 number = ++found->second;
+  ++calls_made;
   for (const Failure& failure : settings.failures) {
     if (failure.call == name && failure.number == number) return &failure;
   }
@@ -160,6 +178,20 @@ void Runtime::drain(Device& device) {
     if (stream->device == device.index) stream->drain(*this);
   }
   device.trim(device.pool_threshold);
+}
+
+void Runtime::watch() {
+  if (std::exchange(watched, true)) return;
+  std::thread([this] {
+    constexpr auto kQuiet = std::chrono::milliseconds(20);
+    u64 before = 0;
+    for (;;) {
+      std::this_thread::sleep_for(kQuiet);
+      const std::lock_guard lock(mutex);
+      if (std::exchange(before, calls_made) != calls_made) continue;
+      for (const auto& device : devices) drain(*device);
+    }
+  }).detach();
 }
 
 Runtime& runtime() {

@@ -36,10 +36,12 @@ class Device {
   ptx::Memory::Content content() const;
   /// Gives back what the pool keeps beyond so many bytes.
   void trim(size_t keep);
-  size_t free_bytes() const { return settings.memory_bytes - used; }
+  size_t free_bytes() const { return memory_bytes - used; }
 
   const int index;
   const Settings& settings;
+  const Card& card;
+  const size_t memory_bytes;
   ptx::Memory memory;
   ptx::Machine machine;
   ptx::Work work;                    // of all launches
@@ -47,8 +49,12 @@ class Device {
   size_t used = 0;                   // bytes of its memory, with what the pool keeps
   size_t pool_kept = 0;              // freed into the pool and not given back
   size_t pool_threshold = 0;
+  cudaMemPool_t pool = nullptr;  // the current one, where it is not the default
   std::shared_ptr<CUstream_st> legacy;
   std::map<const void*, size_t> shared_allowed;  // dynamic shared memory per kernel, beyond the default
+  std::map<int, size_t> limits;                  // cudaDeviceSetLimit
+  unsigned flags = 0;                            // cudaSetDeviceFlags
+  std::unique_ptr<ptx::u64[]> workspace;         // where the blocks of a cooperative launch meet
 };
 
 /// The state behind the functions of CUDA's runtime. Every call holds the mutex; kernels run inside the call that waits for them.
@@ -59,6 +65,8 @@ class Runtime {
   Device& device() { return *devices[static_cast<size_t>(current())]; }
   /// nullptr for a handle that is no stream. The default stream is that of the current device.
   std::shared_ptr<CUstream_st> stream(cudaStream_t handle);
+  /// cudaStreamPerThread of the calling thread on its device.
+  std::shared_ptr<CUstream_st> stream_of_thread();
   CUevent_st* event(cudaEvent_t handle);
 
   /// Counts the call; what it shall return because somebody asked for it, or nullptr.
@@ -69,6 +77,9 @@ class Runtime {
   void wander();
   /// All work of a device.
   void drain(Device& device);
+  /// Work has been given that the program may wait for without a call: a host function. A thread of ours does it when nobody calls for a
+  /// while.
+  void watch();
   void report() const;
 
   static int& current();       // device of the calling thread
@@ -82,6 +93,7 @@ class Runtime {
   std::map<cudaStream_t, std::shared_ptr<CUstream_st>> streams;
   std::vector<std::shared_ptr<CUstream_st>> orphans;  // destroyed, with work left
   std::set<cudaEvent_t> events;
+  std::map<cudaMemPool_t, int> pools;  // made by the program: the device of each, whose memory its pools share
   std::set<cudaGraph_t> graphs;
   std::set<cudaGraphExec_t> execs;
   std::vector<std::shared_ptr<Capture>> captures;
@@ -89,6 +101,8 @@ class Runtime {
   ptx::Counts counts;
   std::mt19937_64 random;
   bool wandering = false;
+  ptx::u64 calls_made = 0;
+  bool watched = false;  // the thread of watch() exists
   double seconds_in_kernels = 0;
   double seconds_in_libraries = 0;  // in their stand-ins
 };

@@ -71,6 +71,15 @@ Failure read_failure(std::string_view part) {
   return failure;
 }
 
+void read_cards(Settings& settings, const char* name, std::string_view value) {
+  each_part(value, [&](std::string_view part) { settings.each.push_back(&find_card(part)); });
+  if (settings.each.empty() || settings.each.size() > kMostGpus)
+    not_understood(name, value, fmt::format("one to {} cards, such as h200 or h200,a100", kMostGpus));
+  settings.card = settings.each.front();
+  settings.gpus = static_cast<int>(settings.each.size());
+  if (settings.gpus == 1) settings.each.clear();
+}
+
 }  // namespace
 
 Settings read_settings(const std::function<std::string(const char*)>& variable) {
@@ -78,11 +87,18 @@ Settings read_settings(const std::function<std::string(const char*)>& variable) 
   const auto read = [&](const char* name, auto f) {
     if (const std::string value = variable(name); !value.empty()) f(name, std::string_view(value));
   };
-  read("MIRILLA_EMULATE", [&](const char*, std::string_view value) { settings.card = &find_card(value); });
+  read("MIRILLA_EMULATE", [&](const char* name, std::string_view value) { read_cards(settings, name, value); });
   settings.memory_bytes = settings.card->memory_bytes;
-  read("MIRILLA_EMULATE_MEMORY", [&](const char* name, std::string_view value) { settings.memory_bytes = read_bytes(name, value); });
-  read("MIRILLA_EMULATE_GPUS",
-       [&](const char* name, std::string_view value) { settings.gpus = static_cast<int>(read_number(name, value, 1, kMostGpus)); });
+  read("MIRILLA_EMULATE_MEMORY", [&](const char* name, std::string_view value) {
+    settings.memory_bytes = read_bytes(name, value);
+    settings.own_memory = true;
+  });
+  read("MIRILLA_EMULATE_GPUS", [&](const char* name, std::string_view value) {
+    const int gpus = static_cast<int>(read_number(name, value, 1, kMostGpus));
+    if (!settings.each.empty() && gpus != settings.gpus)
+      not_understood(name, value, fmt::format("{}, the number of cards that MIRILLA_EMULATE names, or not set", settings.gpus));
+    settings.gpus = gpus;
+  });
   read("MIRILLA_EMULATE_SEED",
        [&](const char* name, std::string_view value) { settings.seed = read_number(name, value, 0, std::numeric_limits<u64>::max()); });
   read("MIRILLA_EMULATE_THREADS",

@@ -27,10 +27,11 @@ struct Mark {
 /// launched) and returns what the stream does later: what must hold in between is noted by the first and checked by the second.
 struct Work {
   std::function<std::function<void()>(CUstream_st&)> start;
+  cudaGraphNodeType type = cudaGraphNodeTypeEmpty;  // of its node in a graph
 };
 /// Nothing to note.
 inline Work work_of(std::function<void()> run) {
-  return {[run = std::move(run)](CUstream_st&) { return run; }};
+  return {[run = std::move(run)](CUstream_st&) { return run; }, cudaGraphNodeTypeEmpty};
 }
 
 }  // namespace mirilla::emulate
@@ -47,6 +48,7 @@ struct CUstream_st : std::enable_shared_from_this<CUstream_st> {
 
   const int device;
   const bool blocking;  // with the default stream
+  int priority = 0;
   std::deque<Operation> waiting;
   mirilla::ptx::u64 given = 0, done = 0;
   bool running = false;

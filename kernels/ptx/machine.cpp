@@ -16,7 +16,9 @@ namespace mirilla::ptx {
 
 namespace {
 
-constexpr u64 kAlone = 1 << 22;  // warp instructions; a block that runs longer may be waiting for another, so others run beside it
+constexpr u32 kReservedShared = 1024;  // bytes of each block's shared memory that belong to the system
+constexpr u32 kSharedUnit = 128;       // in which shared memory is given to blocks
+constexpr u64 kAlone = 1 << 22;        // warp instructions; a block that runs longer may be waiting for another, so others run beside it
 
 struct Launch {
   const Module& module;
@@ -34,6 +36,10 @@ struct Launch {
   std::exception_ptr first;
   Work work;
 };
+
+u32 reserved_shared(const Program& program) {
+  return program.used_specials >> static_cast<u32>(Special::kTotalShared) & 1u ? kReservedShared : 0;
+}
 
 [[noreturn]] void beyond(const Kernel& kernel, std::string_view what, std::string_view hint = {}) {
   Fault fault(Fault::Kind::kLimit, fmt::format("{}: {}: {}", kernel.name, name_of(Fault::Kind::kLimit), what), hint);
@@ -174,6 +180,9 @@ class Worker {
     room.schedule = std::make_unique<Schedule>(block, launch.options.seed, launch.options.patience);
   }
 
+  // Static and dynamic. The system's part comes behind them where the kernel may ask for its place, that is for their sum.
+  static u32 own_shared(const Block& block) { return block.shared_bytes - reserved_shared(*block.program); }
+
   static u8* aligned(std::vector<u8>& room, size_t bytes, u8 rubbish) {
     if (room.size() < bytes + 64) room.resize(bytes + 64);
     u8* begin = reinterpret_cast<u8*>((reinterpret_cast<u64>(room.data()) + 63) / 64 * 64);
@@ -184,9 +193,12 @@ class Worker {
   // Fill unwritten memory with a finite garbage value, not NaN: a comparison with NaN could hide its effect.
   static void set_memory(Block& block, const Detectors& detect) {
     block.shared = aligned(block.shared_room, block.shared_bytes, 0x5b);
+    const u32 own = own_shared(block);
+    std::memset(block.shared + own, 0, block.shared_bytes - own);
     const size_t local = u64{block.local_bytes} * ((block.threads + kLanes - 1) / kLanes * kLanes);
     block.local = aligned(block.local_room, local, 0x5b);
     block.shared_written.assign(detect.unwritten ? block.shared_bytes : 0, 0);
+    if (detect.unwritten) std::fill(block.shared_written.begin() + own, block.shared_written.end(), u8{1});
     block.local_written.assign(detect.unwritten ? local : 0, 0);
   }
 
@@ -247,8 +259,10 @@ class Worker {
       case Special::kSms: return 16;
       case Special::kOne: return 1;
       case Special::kDynamicShared:
-        return block.shared_bytes > block.kernel->dynamic_offset ? block.shared_bytes - static_cast<u32>(block.kernel->dynamic_offset) : 0;
-      case Special::kTotalShared: return block.shared_bytes;
+        return own_shared(block) > block.kernel->dynamic_offset ? own_shared(block) - static_cast<u32>(block.kernel->dynamic_offset) : 0;
+      case Special::kTotalShared: return own_shared(block);
+      case Special::kWorkspaceLow: return static_cast<u32>(block.options->workspace);
+      case Special::kWorkspaceHigh: return static_cast<u32>(block.options->workspace >> 32);
       case Special::kZero:
       case Special::kCount: break;
     }
@@ -266,9 +280,17 @@ Work Machine::launch(const Module& module, const Kernel& kernel, Dim grid, Dim b
                      size_t dynamic_shared, const Options& options) {
   check_launch(kernel, grid, block, parameters.size(), dynamic_shared, options.limits);
   const size_t shared = dynamic_shared ? kernel.dynamic_offset + dynamic_shared : kernel.shared_bytes;
+  // The unit is seen only where the kernel asks for the sum: else an access past the end is found to the byte.
+  const u32 reserved = reserved_shared(module.program());
+  const size_t given = reserved ? (shared + kSharedUnit - 1) / kSharedUnit * kSharedUnit + reserved : shared;
+  const u32 both = 1u << static_cast<u32>(Special::kTotalShared) | 1u << static_cast<u32>(Special::kDynamicShared);
+  if (given != shared + reserved && (module.program().used_specials & both) == both)
+    beyond(kernel,
+           fmt::format("{} bytes of shared memory, and with both %dynamic_smem_size and %total_smem_size only multiples of {} are known",
+                       shared, kSharedUnit));
   std::vector<u64> copy((parameters.size() + 7) / 8 + 1);  // aligned, and safe from later changes
   if (!parameters.empty()) std::memcpy(copy.data(), parameters.data(), parameters.size());
-  Launch launch{module, kernel, grid, block, reinterpret_cast<const u8*>(copy.data()), static_cast<u32>(shared), options, ++launches_};
+  Launch launch{module, kernel, grid, block, reinterpret_cast<const u8*>(copy.data()), static_cast<u32>(given), options, ++launches_};
   launch.races.launch = launches_;
   if (options.counts) options.counts->now.assign(module.program().code.size(), Count{});
   if (options.seed) {

@@ -87,6 +87,8 @@ struct Options {
   unsigned threads = 0;
   /// All blocks of the grid run at the same time, as a cooperative launch requires.
   bool cooperative = false;
+  /// The grid's barrier of a cooperative launch, in the device's memory: what the kernel finds in %envreg1 and %envreg2.
+  u64 workspace = 0;
   /// The most warp instructions of a block, after which the launch ends with a Fault; 0: no limit.
   u64 patience = 0;
   Limits limits;

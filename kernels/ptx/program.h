@@ -123,6 +123,8 @@ enum class Special : u8 {
   kOne,
   kDynamicShared,
   kTotalShared,
+  kWorkspaceLow,
+  kWorkspaceHigh,
   kCount,
 };
 constexpr u32 kSpecialBytes = static_cast<u32>(Special::kCount) * 128;

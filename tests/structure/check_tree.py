@@ -7,8 +7,8 @@
   folders    are known here: first give a new one its place in the order
   includes   are written from the tree's root and exist
   vendors    oneDNN only below kernels/cpu/onednn (and bench/onednn), CUDA only below kernels/cuda (its runtime below
-             kernels/emulate too), cuDNN and cuBLAS only in its vendor/ and below kernels/emulate (and their tests), LibTorch only
-             in bench
+             kernels/emulate too, and in the programs of tests/emulated), cuDNN and cuBLAS only in its vendor/ and below kernels/emulate
+             (and their tests), LibTorch only in bench
   switches   no #if on CUDA, oneDNN, MPI or LibTorch outside those folders: an absent part is a stub file that CMake selects
   names      an operator has one: a header of kernels/core/ops has files of its name in each device's folder, and a header of engine/ops has
              its namesake in kernels/core/ops
@@ -129,7 +129,7 @@ class Tree:
             (r"(cudnn|cublas).*\.h$", ("kernels/cuda/vendor/", "kernels/emulate/", "tests/kernels/vendor/", "tests/kernels/emulate/"),
              "belongs below kernels/cuda/vendor"),
             (r"cuda_runtime_api\.h$", ("kernels/cuda/", "kernels/emulate/", "tests/kernels/emulate/"), "belongs below kernels/cuda"),
-            (r"(cuda(?!_runtime_api)|nccl|cooperative_groups)", ("kernels/cuda/",), "belongs below kernels/cuda"),
+            (r"(cuda(?!_runtime_api)|nccl|cooperative_groups)", ("kernels/cuda/", "tests/emulated/programs/"), "belongs below kernels/cuda"),
             (r"(torch|ATen|c10)/", ("bench/",), "belongs into bench"),
         )
         for name, places, rule in vendors:

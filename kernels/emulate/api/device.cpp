@@ -13,7 +13,7 @@ bool exists(const Runtime& r, int index) { return index >= 0 && index < r.settin
 constexpr int kWarp = 32, kThreadsPerBlock = 1024, kRegisters = 65536;
 constexpr size_t kSharedWithoutOptIn = 48 * 1024, kSharedReserved = 1024, kConstantBytes = 64 * 1024;
 
-int attribute_of(const Card& card, cudaDeviceAttr attribute, bool* known) {
+int attribute_of(const Card& card, int index, cudaDeviceAttr attribute, bool* known) {
   *known = true;
   switch (attribute) {
     case cudaDevAttrComputeCapabilityMajor: return card.major;
@@ -30,9 +30,52 @@ int attribute_of(const Card& card, cudaDeviceAttr attribute, bool* known) {
     case cudaDevAttrL2CacheSize: return static_cast<int>(card.l2_bytes);
     case cudaDevAttrGlobalMemoryBusWidth: return card.bus_bits;
     case cudaDevAttrWarpSize: return kWarp;
+    case cudaDevAttrClockRate: return card.clock_khz;
+    case cudaDevAttrMemoryClockRate: return card.memory_khz;
+    case cudaDevAttrMaxBlockDimX:
+    case cudaDevAttrMaxBlockDimY: return kThreadsPerBlock;
+    case cudaDevAttrMaxBlockDimZ: return 64;
+    case cudaDevAttrMaxGridDimX: return 0x7fffffff;
+    case cudaDevAttrMaxGridDimY:
+    case cudaDevAttrMaxGridDimZ: return 65535;
+    case cudaDevAttrTotalConstantMemory: return static_cast<int>(kConstantBytes);
+    case cudaDevAttrReservedSharedMemoryPerBlock: return static_cast<int>(kSharedReserved);
+    case cudaDevAttrMaxPitch: return 0x7fffffff;
+    case cudaDevAttrAsyncEngineCount: return 2;
+    case cudaDevAttrGpuOverlap:
+    case cudaDevAttrCanMapHostMemory:
+    case cudaDevAttrManagedMemory:
+    case cudaDevAttrConcurrentManagedAccess:
+    case cudaDevAttrCooperativeLaunch:
+    case cudaDevAttrStreamPrioritiesSupported:
+    case cudaDevAttrComputePreemptionSupported:
+    case cudaDevAttrHostRegisterSupported:
+    case cudaDevAttrCanUseHostPointerForRegisteredMem:
+    case cudaDevAttrEccEnabled:
     case cudaDevAttrMemoryPoolsSupported:
     case cudaDevAttrUnifiedAddressing:
+    case cudaDevAttrGlobalL1CacheSupported:
+    case cudaDevAttrLocalL1CacheSupported:
     case cudaDevAttrConcurrentKernels: return 1;
+    case cudaDevAttrPciDeviceId: return index;
+    case cudaDevAttrComputeMode:  // cudaComputeModeDefault
+    case cudaDevAttrIntegrated:
+    case cudaDevAttrKernelExecTimeout:
+    case cudaDevAttrPageableMemoryAccess:
+    case cudaDevAttrPageableMemoryAccessUsesHostPageTables:
+    case cudaDevAttrDirectManagedMemAccessFromHost:
+    case cudaDevAttrHostNativeAtomicSupported:
+    case cudaDevAttrPciBusId:
+    case cudaDevAttrPciDomainId:
+    case cudaDevAttrTccDriver:
+    case cudaDevAttrIsMultiGpuBoard:
+    case cudaDevAttrMultiGpuBoardGroupID:
+    case cudaDevAttrMaxPersistingL2CacheSize:
+    case cudaDevAttrMaxAccessPolicyWindowSize:
+    case cudaDevAttrMemoryPoolSupportedHandleTypes:
+    case cudaDevAttrSparseCudaArraySupported:
+    case cudaDevAttrIpcEventSupport:
+    case cudaDevAttrGPUDirectRDMASupported: return 0;
     default: *known = false; return 0;
   }
 }
@@ -81,7 +124,7 @@ cudaError_t CUDARTAPI cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribut
   return call("cudaDeviceGetAttribute", Needs::kNothing, [&](Runtime& r) {
     if (!exists(r, index)) return cudaErrorInvalidDevice;
     bool known = false;
-    *value = attribute_of(*r.settings.card, attribute, &known);
+    *value = attribute_of(r.settings.card_of(index), index, attribute, &known);
     if (!known)
       throw DeviceError(fmt::format("the program asks for the device attribute {}, which is not in the table of kernels/emulate",
                                     static_cast<int>(attribute)));
@@ -92,10 +135,10 @@ cudaError_t CUDARTAPI cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribut
 cudaError_t CUDARTAPI cudaGetDeviceProperties(cudaDeviceProp* properties, int index) {
   return call("cudaGetDeviceProperties", Needs::kNothing, [&](Runtime& r) {
     if (!exists(r, index)) return cudaErrorInvalidDevice;
-    const Card& card = *r.settings.card;
+    const Card& card = r.settings.card_of(index);
     *properties = {};
     card.name.copy(properties->name, sizeof properties->name - 1);
-    properties->totalGlobalMem = r.settings.memory_bytes;
+    properties->totalGlobalMem = r.settings.memory_of(index);
     properties->sharedMemPerBlock = kSharedWithoutOptIn;
     properties->sharedMemPerBlockOptin = card.shared_per_block;
     properties->sharedMemPerMultiprocessor = card.shared_per_multiprocessor;
@@ -116,6 +159,13 @@ cudaError_t CUDARTAPI cudaGetDeviceProperties(cudaDeviceProp* properties, int in
     properties->l2CacheSize = static_cast<int>(card.l2_bytes);
     properties->memoryBusWidth = card.bus_bits;
     properties->unifiedAddressing = properties->concurrentKernels = properties->memoryPoolsSupported = 1;
+    properties->canMapHostMemory = properties->managedMemory = properties->concurrentManagedAccess = 1;
+    properties->cooperativeLaunch = properties->streamPrioritiesSupported = properties->hostRegisterSupported = 1;
+    properties->ECCEnabled = properties->computePreemptionSupported = properties->canUseHostPointerForRegisteredMem = 1;
+    properties->globalL1CacheSupported = properties->localL1CacheSupported = 1;
+    properties->memPitch = 0x7fffffff;
+    properties->textureAlignment = properties->texturePitchAlignment = 512;
+    properties->pciDeviceID = index;
     properties->asyncEngineCount = 2;
     return cudaSuccess;
   });
@@ -124,7 +174,7 @@ cudaError_t CUDARTAPI cudaGetDeviceProperties(cudaDeviceProp* properties, int in
 cudaError_t CUDARTAPI cudaMemGetInfo(size_t* free, size_t* total) {
   return call("cudaMemGetInfo", Needs::kHealthy, [&](Runtime& r) {
     *free = r.device().free_bytes();
-    *total = r.settings.memory_bytes;
+    *total = r.device().memory_bytes;
     return cudaSuccess;
   });
 }
@@ -133,6 +183,107 @@ cudaError_t CUDARTAPI cudaDeviceSynchronize() {
   return call("cudaDeviceSynchronize", Needs::kHealthy, [&](Runtime& r) {
     if (const cudaError_t refused = refuse_device_wide(r, Runtime::current())) return refused;
     r.drain(r.device());
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaInitDevice(int index, unsigned, unsigned) {
+  return call("cudaInitDevice", Needs::kHealthy, [&](Runtime& r) { return exists(r, index) ? cudaSuccess : cudaErrorInvalidDevice; });
+}
+
+// Waits, and gives nothing back: pointers that the program still has point to memory all the same.
+cudaError_t CUDARTAPI cudaDeviceReset() {
+  return call("cudaDeviceReset", Needs::kHealthy, [&](Runtime& r) {
+    r.drain(r.device());
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaSetDeviceFlags(unsigned flags) {
+  return call("cudaSetDeviceFlags", Needs::kHealthy, [&](Runtime& r) {
+    if (flags & ~static_cast<unsigned>(cudaDeviceMask)) return cudaErrorInvalidValue;
+    r.device().flags = flags;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaGetDeviceFlags(unsigned* flags) {
+  return call("cudaGetDeviceFlags", Needs::kHealthy, [&](Runtime& r) {
+    *flags = r.device().flags | cudaDeviceMapHost;
+    return cudaSuccess;
+  });
+}
+
+// The stack, the heap of kernels and printf's buffer have no limit here.
+cudaError_t CUDARTAPI cudaDeviceSetLimit(cudaLimit limit, size_t value) {
+  return call("cudaDeviceSetLimit", Needs::kHealthy, [&](Runtime& r) {
+    if (limit == cudaLimitDevRuntimeSyncDepth || limit == cudaLimitDevRuntimePendingLaunchCount) return cudaErrorUnsupportedLimit;
+    r.device().limits[limit] = value;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaDeviceGetLimit(size_t* value, cudaLimit limit) {
+  return call("cudaDeviceGetLimit", Needs::kHealthy, [&](Runtime& r) {
+    const std::map<int, size_t>& set = r.device().limits;
+    if (const auto found = set.find(limit); found != set.end()) {
+      *value = found->second;
+      return cudaSuccess;
+    }
+    switch (limit) {  // what a driver sets
+      case cudaLimitStackSize: *value = 1024; return cudaSuccess;
+      case cudaLimitPrintfFifoSize: *value = size_t{8} << 20; return cudaSuccess;
+      case cudaLimitMallocHeapSize: *value = size_t{8} << 20; return cudaSuccess;
+      case cudaLimitMaxL2FetchGranularity: *value = 64; return cudaSuccess;
+      case cudaLimitPersistingL2CacheSize: *value = 0; return cudaSuccess;
+      default: return cudaErrorUnsupportedLimit;
+    }
+  });
+}
+
+// Only hints.
+cudaError_t CUDARTAPI cudaDeviceSetCacheConfig(cudaFuncCache) {
+  return call("cudaDeviceSetCacheConfig", Needs::kHealthy, [](Runtime&) { return cudaSuccess; });
+}
+cudaError_t CUDARTAPI cudaDeviceGetCacheConfig(cudaFuncCache* config) {
+  return call("cudaDeviceGetCacheConfig", Needs::kHealthy, [&](Runtime&) {
+    *config = cudaFuncCachePreferNone;
+    return cudaSuccess;
+  });
+}
+cudaError_t CUDARTAPI cudaCtxResetPersistingL2Cache() {
+  return call("cudaCtxResetPersistingL2Cache", Needs::kHealthy, [](Runtime&) { return cudaSuccess; });
+}
+cudaError_t CUDARTAPI cudaProfilerStart() {
+  return call("cudaProfilerStart", Needs::kHealthy, [](Runtime&) { return cudaSuccess; });
+}
+cudaError_t CUDARTAPI cudaProfilerStop() {
+  return call("cudaProfilerStop", Needs::kHealthy, [](Runtime&) { return cudaSuccess; });
+}
+
+cudaError_t CUDARTAPI cudaDeviceGetPCIBusId(char* text, int length, int index) {
+  return call("cudaDeviceGetPCIBusId", Needs::kHealthy, [&](Runtime& r) {
+    if (!exists(r, index)) return cudaErrorInvalidDevice;
+    const std::string id = fmt::format("0000:00:{:02x}.0", index);
+    if (!text || length <= static_cast<int>(id.size())) return cudaErrorInvalidValue;
+    text[id.copy(text, id.size())] = '\0';
+    return cudaSuccess;
+  });
+}
+
+// There is no peer access, and a program may ask before it tries.
+cudaError_t CUDARTAPI cudaDeviceCanAccessPeer(int* can, int index, int other) {
+  return call("cudaDeviceCanAccessPeer", Needs::kHealthy, [&](Runtime& r) {
+    if (!exists(r, index) || !exists(r, other)) return cudaErrorInvalidDevice;
+    *can = 0;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaDeviceGetP2PAttribute(int* value, cudaDeviceP2PAttr, int index, int other) {
+  return call("cudaDeviceGetP2PAttribute", Needs::kHealthy, [&](Runtime& r) {
+    if (!exists(r, index) || !exists(r, other) || index == other) return cudaErrorInvalidDevice;
+    *value = 0;
     return cudaSuccess;
   });
 }

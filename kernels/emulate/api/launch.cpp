@@ -1,75 +1,70 @@
 // SPDX-License-Identifier: MIT
 // Kernels: what nvcc's objects call to register and to launch them.
-#include "kernels/emulate/modules.h"
+#include "kernels/emulate/launches.h"
 #include "kernels/emulate/names.h"
-#include "kernels/emulate/runtime.h"
 
-#include <cstdio>
-#include <cstring>
+#include <cuda_runtime_api.h>
 
 namespace mirilla::emulate {
-using ptx::Dim;
-using ptx::Fault;
 
 namespace {
 
-constexpr size_t kSharedWithoutOptIn = 48 * 1024;
-
-struct Launch {
-  LoadedKernel loaded;
-  Dim grid, block;
-  std::vector<std::byte> parameters;
-  size_t shared_bytes = 0;
-};
-
-std::vector<std::byte> parameters_of(const ptx::Kernel& kernel, void** arguments) {
-  std::vector<std::byte> bytes(kernel.parameter_bytes);
-  for (size_t k = 0; k < kernel.parameters.size(); ++k)
-    std::memcpy(bytes.data() + kernel.parameters[k].offset, arguments[k], kernel.parameters[k].bytes);
-  return bytes;
-}
-
-void carry_out(Runtime& r, Device& device, const Launch& launch) {
-  ptx::Options options;
-  options.seed = r.settings.seed ? r.random() | 1 : 0;
-  options.detect = r.settings.detect;
-  options.threads = r.settings.threads;
-  options.limits.shared = r.settings.card->shared_per_block;
-  options.counts = r.settings.count ? &r.counts : nullptr;
-  options.print = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
-  const auto start = std::chrono::steady_clock::now();
-  const ptx::Work work = device.machine.launch(*launch.loaded.module, *launch.loaded.kernel, launch.grid, launch.block, launch.parameters,
-                                               launch.shared_bytes, options);
-  r.seconds_in_kernels += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  device.work.blocks += work.blocks;
-  device.work.warp_instructions += work.warp_instructions;
-  device.work.lane_instructions += work.lane_instructions;
-}
-
-size_t shared_allowed(const Device& device, const void* function) {
-  const auto found = device.shared_allowed.find(function);
-  return found == device.shared_allowed.end() ? kSharedWithoutOptIn : found->second;
-}
-
-cudaError_t launch_on(Runtime& r, const void* function, dim3 grid, dim3 block, void** arguments, size_t shared_bytes, cudaStream_t handle) {
+cudaError_t launch_on(Runtime& r, const Launch& launch, cudaStream_t handle) {
   const auto stream = r.stream(handle);
   if (!stream || stream->device != Runtime::current()) return cudaErrorInvalidResourceHandle;
   if (const cudaError_t refused = refuse_work(r, *stream)) return refused;
+  Work work;
+  if (const cudaError_t wrong = make_launch(r, launch, &work)) return wrong;
+  submit(r, *stream, std::move(work));
+  return cudaSuccess;
+}
+
+// Of the attributes of cudaLaunchKernelExC those that change what a launch means; the others only make it faster.
+cudaError_t take_attribute(const cudaLaunchAttribute& attribute, Launch* launch) {
+  switch (attribute.id) {
+    case cudaLaunchAttributeCooperative: launch->cooperative = attribute.val.cooperative != 0; return cudaSuccess;
+    case cudaLaunchAttributeClusterDimension: {
+      const auto& cluster = attribute.val.clusterDim;
+      if (cluster.x * cluster.y * cluster.z == 1) return cudaSuccess;
+      throw DeviceError("the program launches a kernel with clusters of blocks, which are not emulated");
+    }
+    case cudaLaunchAttributeProgrammaticEvent:
+    case cudaLaunchAttributeLaunchCompletionEvent:
+    case cudaLaunchAttributeDeviceUpdatableKernelNode:
+      throw DeviceError(
+          fmt::format("the program launches a kernel with the attribute {}, which is not emulated", static_cast<int>(attribute.id)));
+    default: return cudaSuccess;
+  }
+}
+
+constexpr int kMostRegisters = 255;
+
+cudaError_t describe(Runtime& r, cudaFuncAttributes* attributes, const void* function) {
   Device& device = r.device();
   const LoadedKernel loaded = find_kernel(device, function);
+  if (!attributes) return cudaErrorInvalidValue;
   if (!loaded.kernel) return cudaErrorInvalidDeviceFunction;
-  if (shared_bytes > shared_allowed(device, function)) return cudaErrorInvalidValue;
-  const auto launch = std::make_shared<Launch>(
-      Launch{loaded, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, parameters_of(*loaded.kernel, arguments), shared_bytes});
-  try {
-    ptx::Limits limits;
-    limits.shared = r.settings.card->shared_per_block;
-    check_launch(*loaded.kernel, launch->grid, launch->block, launch->parameters.size(), shared_bytes, limits);
-  } catch (const Fault& fault) {
-    print_line(readable(fault.what(), fault.kernel));
-    return cudaErrorInvalidConfiguration;
-  }
-  submit(r, *stream, work_of([&r, &device, launch] { device.execute([&] { carry_out(r, device, *launch); }); }));
+  const ptx::Kernel& kernel = *loaded.kernel;
+  *attributes = {};
+  attributes->sharedSizeBytes = kernel.shared_bytes;
+  attributes->localSizeBytes = kernel.local_bytes;
+  const ptx::u32 most = kernel.max_threads[0] * kernel.max_threads[1] * kernel.max_threads[2];
+  attributes->maxThreadsPerBlock = most ? static_cast<int>(most) : 1024;
+  // Those of the emulated GPU: ptxas would choose another number.
+  attributes->numRegs = std::clamp(static_cast<int>(kernel.frame_bytes / (4 * ptx::kLanes)), 1, kMostRegisters);
+  attributes->ptxVersion = attributes->binaryVersion = device.card.capability();
+  const auto allowed = device.shared_allowed.find(function);
+  attributes->maxDynamicSharedSizeBytes =
+      static_cast<int>(allowed == device.shared_allowed.end() ? kSharedWithoutOptIn - kernel.shared_bytes : allowed->second);
+  attributes->preferredShmemCarveout = -1;
+  return cudaSuccess;
+}
+
+cudaError_t count_blocks(Runtime& r, int* blocks, const void* function, int threads, size_t shared_bytes) {
+  const LoadedKernel loaded = find_kernel(r.device(), function);
+  if (!blocks || threads <= 0) return cudaErrorInvalidValue;
+  if (!loaded.kernel) return cudaErrorInvalidDeviceFunction;
+  *blocks = threads > 1024 ? 0 : blocks_per_multiprocessor(r.device().card, *loaded.kernel, threads, shared_bytes);
   return cudaSuccess;
 }
 
@@ -90,8 +85,55 @@ extern "C" {
 
 cudaError_t CUDARTAPI cudaLaunchKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared_bytes,
                                        cudaStream_t stream) {
-  return call("cudaLaunchKernel", Needs::kHealthy,
-              [&](Runtime& r) { return launch_on(r, function, grid, block, arguments, shared_bytes, stream); });
+  return call("cudaLaunchKernel", Needs::kHealthy, [&](Runtime& r) {
+    return launch_on(r, {function, grid, block, arguments, shared_bytes}, stream);
+  });
+}
+
+cudaError_t CUDARTAPI cudaLaunchCooperativeKernel(const void* function, dim3 grid, dim3 block, void** arguments, size_t shared_bytes,
+                                                  cudaStream_t stream) {
+  return call("cudaLaunchCooperativeKernel", Needs::kHealthy, [&](Runtime& r) {
+    return launch_on(r, {function, grid, block, arguments, shared_bytes, true}, stream);
+  });
+}
+
+cudaError_t CUDARTAPI cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function, void** arguments) {
+  return call("cudaLaunchKernelExC", Needs::kHealthy, [&](Runtime& r) {
+    Launch launch{function, config->gridDim, config->blockDim, arguments, config->dynamicSmemBytes};
+    for (unsigned k = 0; k < config->numAttrs; ++k) {
+      if (const cudaError_t wrong = take_attribute(config->attrs[k], &launch)) return wrong;
+    }
+    return launch_on(r, launch, config->stream);
+  });
+}
+
+cudaError_t CUDARTAPI cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
+  return call("cudaFuncGetAttributes", Needs::kHealthy, [&](Runtime& r) { return describe(r, attributes, function); });
+}
+
+cudaError_t CUDARTAPI cudaFuncGetName(const char** name, const void* function) {
+  return call("cudaFuncGetName", Needs::kHealthy, [&](Runtime&) {
+    if (!name) return cudaErrorInvalidValue;
+    *name = name_of_kernel(function);
+    return *name ? cudaSuccess : cudaErrorInvalidDeviceFunction;
+  });
+}
+
+// Only hints.
+cudaError_t CUDARTAPI cudaFuncSetCacheConfig(const void* function, cudaFuncCache) {
+  return call("cudaFuncSetCacheConfig", Needs::kHealthy,
+              [&](Runtime& r) { return find_kernel(r.device(), function).kernel ? cudaSuccess : cudaErrorInvalidDeviceFunction; });
+}
+
+cudaError_t CUDARTAPI cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* function, int threads, size_t shared_bytes) {
+  return call("cudaOccupancyMaxActiveBlocksPerMultiprocessor", Needs::kHealthy,
+              [&](Runtime& r) { return count_blocks(r, blocks, function, threads, shared_bytes); });
+}
+
+cudaError_t CUDARTAPI cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, const void* function, int threads,
+                                                                             size_t shared_bytes, unsigned) {
+  return call("cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags", Needs::kHealthy,
+              [&](Runtime& r) { return count_blocks(r, blocks, function, threads, shared_bytes); });
 }
 
 cudaError_t CUDARTAPI cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
@@ -100,8 +142,7 @@ cudaError_t CUDARTAPI cudaFuncSetAttribute(const void* function, cudaFuncAttribu
     const LoadedKernel loaded = find_kernel(device, function);
     if (!loaded.kernel) return cudaErrorInvalidDeviceFunction;
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;  // the others only help caches
-    if (value < 0 || static_cast<size_t>(value) + loaded.kernel->shared_bytes > r.settings.card->shared_per_block)
-      return cudaErrorInvalidValue;
+    if (value < 0 || static_cast<size_t>(value) + loaded.kernel->shared_bytes > device.card.shared_per_block) return cudaErrorInvalidValue;
     device.shared_allowed[function] = static_cast<size_t>(value);
     return cudaSuccess;
   });
@@ -114,7 +155,16 @@ void CUDARTAPI __cudaUnregisterFatBinary(void** binary) { unregister_binary(bina
 void CUDARTAPI __cudaRegisterFunction(void** binary, const char* host, char*, const char* name, int, uint3*, uint3*, dim3*, dim3*, int*) {
   register_kernel(binary, host, name);
 }
-void CUDARTAPI __cudaRegisterVar(void** binary, char*, char*, const char* name, int, size_t, int, int) { register_variable(binary, name); }
+void CUDARTAPI __cudaRegisterVar(void** binary, char* host, char*, const char* name, int, size_t, int, int) {
+  register_variable(binary, host, name);
+}
+void CUDARTAPI __cudaRegisterManagedVar(void** binary, void** host, char*, const char* name, int, size_t, int, int) {
+  register_managed(binary, host, name);
+}
+char CUDARTAPI __cudaInitModule(void** binary) {
+  init_module(binary);
+  return 1;
+}
 
 unsigned CUDARTAPI __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared_bytes, CUstream_st* stream) {
   configurations().push_back({grid, block, shared_bytes, stream});
@@ -137,6 +187,8 @@ cudaError_t CUDARTAPI __cudaGetKernel(cudaKernel_t* kernel, const void* function
   *kernel = reinterpret_cast<cudaKernel_t>(const_cast<void*>(function));
   return cudaSuccess;
 }
+
+cudaError_t CUDARTAPI cudaGetKernel(cudaKernel_t* kernel, const void* function) { return __cudaGetKernel(kernel, function); }
 
 cudaError_t CUDARTAPI __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void** arguments, size_t shared_bytes,
                                          cudaStream_t stream) {

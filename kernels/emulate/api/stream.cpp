@@ -7,9 +7,12 @@ namespace mirilla::emulate {
 
 namespace {
 
-cudaError_t create(Runtime& r, cudaStream_t* stream, unsigned flags) {
+constexpr int kLeastPriority = 0, kGreatestPriority = -5;  // as GPUs since sm_80 have them; here they order nothing
+
+cudaError_t create(Runtime& r, cudaStream_t* stream, unsigned flags, int priority = kLeastPriority) {
   if (flags != cudaStreamDefault && flags != cudaStreamNonBlocking) return cudaErrorInvalidValue;
   const auto made = std::make_shared<CUstream_st>(Runtime::current(), flags == cudaStreamDefault);
+  made->priority = std::clamp(priority, kGreatestPriority, kLeastPriority);
   r.streams[made.get()] = made;
   *stream = made.get();
   return cudaSuccess;
@@ -32,9 +35,15 @@ cudaError_t CUDARTAPI cudaStreamDestroy(cudaStream_t handle) {
   return call("cudaStreamDestroy", Needs::kHealthy, [&](Runtime& r) {
     const auto stream = r.stream(handle);
     if (!handle || !stream) return cudaErrorInvalidResourceHandle;
-    if (stream->capture) {
-      stream->capture->broken = true;
-      return cudaErrorStreamCaptureUnsupported;
+    if (stream->capture) {  // one that has come back to the origin may go
+      const auto capture = stream->capture;
+      const auto other = capture->joined.find(stream.get());
+      if (other == capture->joined.end() || !other->second) {
+        capture->broken = true;
+        return cudaErrorStreamCaptureUnsupported;
+      }
+      capture->joined.erase(other);
+      stream->capture.reset();
     }
     r.orphans.push_back(stream);
     r.streams.erase(handle);
@@ -127,6 +136,45 @@ cudaError_t CUDARTAPI cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptu
               : stream->capture->broken ? cudaStreamCaptureStatusInvalidated
                                         : cudaStreamCaptureStatusActive;
     return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaStreamCreateWithPriority(cudaStream_t* stream, unsigned flags, int priority) {
+  return call("cudaStreamCreateWithPriority", Needs::kHealthy, [&](Runtime& r) { return create(r, stream, flags, priority); });
+}
+
+cudaError_t CUDARTAPI cudaDeviceGetStreamPriorityRange(int* least, int* greatest) {
+  return call("cudaDeviceGetStreamPriorityRange", Needs::kHealthy, [&](Runtime&) {
+    if (least) *least = kLeastPriority;
+    if (greatest) *greatest = kGreatestPriority;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaStreamGetPriority(cudaStream_t handle, int* priority) {
+  return call("cudaStreamGetPriority", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    *priority = stream->priority;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaStreamGetFlags(cudaStream_t handle, unsigned* flags) {
+  return call("cudaStreamGetFlags", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    const bool legacy = stream.get() == r.devices[static_cast<size_t>(stream->device)]->legacy.get();
+    *flags = legacy || stream->blocking ? cudaStreamDefault : cudaStreamNonBlocking;
+    return cudaSuccess;
+  });
+}
+
+// The attributes guide caches and the order of work on a GPU.
+cudaError_t CUDARTAPI cudaStreamSetAttribute(cudaStream_t handle, cudaStreamAttrID, const cudaStreamAttrValue* value) {
+  return call("cudaStreamSetAttribute", Needs::kHealthy, [&](Runtime& r) {
+    if (!r.stream(handle)) return cudaErrorInvalidResourceHandle;
+    return value ? cudaSuccess : cudaErrorInvalidValue;
   });
 }
 

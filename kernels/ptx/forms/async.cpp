@@ -77,6 +77,67 @@ void wait_all(const Instruction&, Warp& warp) {
   finish_where(warp, [&](const LateCopy& copy) { return (lanes >> copy.lane & 1u) != 0; });
 }
 
+// PTX ISA 9.7.9.25.4, cp.async.bulk. It is done at once, which is one of the moments that the ISA allows.
+// Places: to, from, bytes, mbarrier. flag: to global memory, else to shared memory, where the mbarrier is told.
+void bulk_copy(const Instruction& i, Warp& warp) {
+  const Space to_space = i.flag ? Space::kGlobal : Space::kShared, from_space = i.flag ? Space::kShared : Space::kGlobal;
+  const auto address = [&](int operand, Space space, u32 l) {
+    const u64 a = space == Space::kGlobal || i.address_bytes == 8 ? warp.in<u64>(i, operand)[l] : warp.in<u32>(i, operand)[l];
+    return space == Space::kShared ? a & ~kWindowMask : a;
+  };
+  const u32* bytes = warp.in<u32>(i, 2);
+  each_lane(warp.mask, [&](u32 l) {
+    constexpr u32 kStep = 16;
+    if (bytes[l] % kStep)
+      fail(warp, i, l, Fault::Kind::kMisaligned, fmt::format("a bulk copy of {} bytes, not a multiple of {}", bytes[l], kStep));
+    AccessKind load, store;
+    load.bytes = store.bytes = kStep;
+    store.store = true;
+    store.load = false;
+    Addresses to{}, from{};
+    to[l] = address(0, to_space, l);
+    from[l] = address(1, from_space, l);
+    for (u32 at = 0; at < bytes[l]; at += kStep, to[l] += kStep, from[l] += kStep) {
+      const Pointers source = reach(i, warp, from_space, from, 1u << l, load);
+      const Pointers target = reach(i, warp, to_space, to, 1u << l, store);
+      std::memcpy(target[l], source[l], kStep);
+    }
+    if (!i.flag) complete_bytes(i, warp, l, address(3, Space::kShared, l), bytes[l]);
+  });
+}
+
+void nothing(const Instruction&, Warp&) {}
+
+// An address without an offset, as CUDA's headers write them; returns its register's bytes.
+u8 bulk_address(Form& form, size_t operand, Space space) {
+  form.address(form.operand(operand), space);
+  if (form.out.offset != 0) form.unknown("a bulk copy with an offset");
+  return form.out.address_bytes;
+}
+
+void bulk_form(Form& form) {
+  Instruction& out = form.out;
+  if (form.take("commit_group")) return form.sets(nothing);
+  if (form.take("wait_group")) {
+    form.take("read");
+    return form.sets(nothing);
+  }
+  // The first two words are target and source, and only the order says which is which.
+  out.flag = form.take("bulk_group");
+  if (!out.flag && !form.take("mbarrier::complete_tx::bytes")) form.unknown();
+  if (!form.take("global") || form.take_one({"shared::cluster", "shared::cta"}) < 0) form.unknown();
+  form.wants_operands(out.flag ? 3 : 4, out.flag ? 3 : 4);
+  out.bytes = 16;
+  const u8 to = bulk_address(form, 0, out.flag ? Space::kGlobal : Space::kShared);
+  const u8 from = bulk_address(form, 1, out.flag ? Space::kShared : Space::kGlobal);
+  form.from(2, Type::kU32);
+  const u8 shared = out.flag ? from : to;
+  if ((out.flag ? to : from) != 8) form.wrong("a global address has 64 bits");
+  if (!out.flag && bulk_address(form, 3, Space::kShared) != shared) form.unknown("addresses of shared memory in registers of two sizes");
+  out.address_bytes = shared;
+  form.sets(bulk_copy);
+}
+
 void take_shared(Form& form) {
   const bool shared = form.take("shared") || form.take("shared::cta");
   form.out.space = form.space = shared ? Space::kShared : Space::kGeneric;
@@ -123,6 +184,7 @@ void copy_form(Form& form) {
 
 void cp(Form& form) {
   if (!form.take("async")) form.unknown();
+  if (form.take("bulk")) return bulk_form(form);
   copy_form(form);
 }
 

@@ -22,20 +22,32 @@ std::vector<std::string_view> split_opcode(std::string_view opcode) {
 }
 
 constexpr std::array<std::string_view, static_cast<size_t>(Special::kCount)> kSpecials{
-    "%tid.x",       "%tid.y",       "%tid.z",    "%ntid.x", "%ntid.y", "%ntid.z",  "%ctaid.x",           "%ctaid.y",        "%ctaid.z",
-    "%nctaid.x",    "%nctaid.y",    "%nctaid.z", "%laneid", "%warpid", "%nwarpid", "%lanemask_eq",       "%lanemask_le",    "%lanemask_lt",
-    "%lanemask_ge", "%lanemask_gt", "%smid",     "%nsmid",  "%zero",   "%one",     "%dynamic_smem_size", "%total_smem_size"};
+    "%tid.x",       "%tid.y",       "%tid.z",    "%ntid.x", "%ntid.y", "%ntid.z",  "%ctaid.x",           "%ctaid.y",         "%ctaid.z",
+    "%nctaid.x",    "%nctaid.y",    "%nctaid.z", "%laneid", "%warpid", "%nwarpid", "%lanemask_eq",       "%lanemask_le",     "%lanemask_lt",
+    "%lanemask_ge", "%lanemask_gt", "%smid",     "%nsmid",  "%zero",   "%one",     "%dynamic_smem_size", "%total_smem_size", "%envreg2",
+    "%envreg1"};
 
 // A launch without clusters: each block is a cluster of its own.
 struct Alias {
   std::string_view name, means;
 };
 constexpr std::array kAliases{
-    Alias{"%cluster_ctaid.x", "%zero"},  Alias{"%cluster_ctaid.y", "%zero"},  Alias{"%cluster_ctaid.z", "%zero"},
-    Alias{"%cluster_nctaid.x", "%one"},  Alias{"%cluster_nctaid.y", "%one"},  Alias{"%cluster_nctaid.z", "%one"},
-    Alias{"%cluster_ctarank", "%zero"},  Alias{"%cluster_nctarank", "%one"},  Alias{"%clusterid.x", "%ctaid.x"},
-    Alias{"%clusterid.y", "%ctaid.y"},   Alias{"%clusterid.z", "%ctaid.z"},   Alias{"%nclusterid.x", "%nctaid.x"},
-    Alias{"%nclusterid.y", "%nctaid.y"}, Alias{"%nclusterid.z", "%nctaid.z"}, Alias{"%gridid", "%zero"},
+    Alias{"%cluster_ctaid.x", "%zero"},
+    Alias{"%cluster_ctaid.y", "%zero"},
+    Alias{"%cluster_ctaid.z", "%zero"},
+    Alias{"%cluster_nctaid.x", "%one"},
+    Alias{"%cluster_nctaid.y", "%one"},
+    Alias{"%cluster_nctaid.z", "%one"},
+    Alias{"%cluster_ctarank", "%zero"},
+    Alias{"%cluster_nctarank", "%one"},
+    Alias{"%clusterid.x", "%ctaid.x"},
+    Alias{"%clusterid.y", "%ctaid.y"},
+    Alias{"%clusterid.z", "%ctaid.z"},
+    Alias{"%nclusterid.x", "%nctaid.x"},
+    Alias{"%nclusterid.y", "%nctaid.y"},
+    Alias{"%nclusterid.z", "%nctaid.z"},
+    Alias{"%gridid", "%zero"},
+    Alias{"%reserved_smem_offset_1", "%total_smem_size"},  // the system's part of shared memory lies behind the kernel's
 };
 
 int special_of(std::string_view name) {

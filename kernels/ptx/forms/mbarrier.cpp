@@ -78,6 +78,13 @@ void on_barrier(const Instruction& i, Warp& warp) {
   });
 }
 
+AccessKind whole_state() {
+  AccessKind kind;
+  kind.bytes = 8;
+  kind.store = kind.strong = true;
+  return kind;
+}
+
 void pending_count(const Instruction& i, Warp& warp) {
   const u64* state = warp.in<u64>(i, 1);
   write_lanes<u32>(warp, i.place[0], [&](u32 l) { return unpack(state[l]).pending; });
@@ -134,6 +141,23 @@ void plain(Form& form, Handler handler, bool operand) {
 }
 
 }  // namespace
+
+void complete_bytes(const Instruction& i, Warp& warp, u32 lane, u64 address, u32 bytes) {
+  Addresses addresses{};
+  addresses[lane] = address;
+  u8* const at = reach(i, warp, Space::kShared, addresses, 1u << lane, whole_state())[lane];
+  u64 word = 0;
+  std::memcpy(&word, at, 8);
+  State state = unpack(word);
+  state.bytes -= static_cast<s64>(bytes);
+  if (state.pending == 0 && state.bytes == 0) {
+    state.parity ^= 1;
+    state.pending = state.expected;
+  }
+  word = pack(state);
+  std::memcpy(at, &word, 8);
+  if (warp.block->races) warp.block->races->synchronise(warp, i, kSharedWindow | address, true);
+}
 
 void arrive_when_copied(Form& form, bool no_increase) {
   plain(form, no_increase ? on_barrier<What::kCopiesNoIncrease> : on_barrier<What::kCopies>, false);

@@ -212,12 +212,14 @@ void product(Form& form) {
   static_cast<void>(b_layout);
   const int shape = take_shape(form);
   form.out.flag = form.take("satfinite");
+  const bool nearest = form.take("rn");
   const Type d = form.take_type(), second = form.take_type();
   const std::optional<Type> third = form.take_type_if_any(), fourth = form.take_type_if_any();
   if (shape < 0 || third.has_value() != fourth.has_value()) form.unknown();
   // .dtype.ctype of halves; .dtype.atype.btype.ctype of all others
   const Element kinds[]{element_of(form, d), third ? element_of(form, second) : Element::kF16,
                         third ? element_of(form, *third) : Element::kF16, element_of(form, third ? *fourth : second)};
+  if (nearest && kinds[0] != Element::kF64) form.unknown("the modifier .rn");
   form.out.lookup = static_cast<u32>(shape);
   for (int k = 0; k < 4; ++k) form.out.offset |= static_cast<s64>(kinds[k]) << (8 * k);
   const Product p = product_of(form.out);

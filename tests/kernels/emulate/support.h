@@ -36,6 +36,7 @@ class Registered {
   Registered(const Registered&) = delete;
   Registered& operator=(const Registered&) = delete;
 
+  void** binary() const { return binary_; }
   const void* kernel(const char* name) {
     const char* const host = handles_.emplace_back(std::make_unique<char>()).get();
     __cudaRegisterFunction(binary_, host, nullptr, name, -1, nullptr, nullptr, nullptr, nullptr, nullptr);

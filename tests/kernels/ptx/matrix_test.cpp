@@ -242,5 +242,38 @@ INSTANTIATE_TEST_SUITE_P(Forms, PtxWmma,
                                          WmmaCase{"bf16_16x16", "m16n16k16", "bf16", "f32.bf16.bf16.f32", 16, 16, 16, 4, 4}),
                          [](const auto& one) { return std::string(one.param.name); });
 
+// A of 8x4 row after row, B of 4x8 column after column, C of 8x8. The sums are exact, so a rounding changes nothing.
+std::vector<u32> product_of_doubles(std::string_view type_and_rounding) {
+  std::vector<double> in;
+  for (int r = 0; r < 8; ++r)
+    for (int k = 0; k < 4; ++k) in.push_back(r + 10 * k);
+  for (int n = 0; n < 8; ++n)
+    for (int k = 0; k < 4; ++k) in.push_back(3 * n - k);
+  for (int e = 0; e < 64; ++e) in.push_back(0.5 * e);
+  std::vector<u32> words(in.size() * 2);
+  std::memcpy(words.data(), in.data(), in.size() * 8);
+  return run_words(R"(wmma.load.a.sync.aligned.row.m8n8k4.global.f64 {%fd0}, [%rd0], 4;
+wmma.load.b.sync.aligned.col.m8n8k4.global.f64 {%fd1}, [%rd0+256], 4;
+wmma.load.c.sync.aligned.row.m8n8k4.global.f64 {%fd2, %fd3}, [%rd0+512], 8;
+wmma.mma.sync.aligned.row.col.m8n8k4.)" +
+                       std::string(type_and_rounding) + R"( {%fd4, %fd5}, {%fd0}, {%fd1}, {%fd2, %fd3};
+wmma.store.d.sync.aligned.row.m8n8k4.global.f64 [%rd1], {%fd4, %fd5}, 8;)",
+                   words, 128);
+}
+
+TEST(PtxWmmaDoubles, AreMultiplied) {
+  const std::vector<u32> out = product_of_doubles("f64.f64.f64.f64.rn");
+  EXPECT_EQ(out, product_of_doubles("f64.f64.f64.f64"));
+  for (int r = 0; r < 8; ++r) {
+    for (int n = 0; n < 8; ++n) {
+      double expected = 0.5 * (8 * r + n), got = 0;
+      for (int k = 0; k < 4; ++k) expected += (r + 10 * k) * (3 * n - k);
+      std::memcpy(&got, &out[static_cast<size_t>(2 * (8 * r + n))], 8);
+      ASSERT_EQ(got, expected) << r << "," << n;
+    }
+  }
+  EXPECT_THROW(product_of_doubles("f64.f64.f64.f64.rz"), Error);
+}
+
 }  // namespace
 }  // namespace mirilla::ptx

@@ -372,5 +372,72 @@ ld.shared.u32 %r4, [%r5];)",
          [](u32 t) { return t ^ 32; }, {64});
 }
 
+TEST(PtxSpecials, TheSystemsSharedMemoryLiesBehindTheKernelsAndIsZeroAtFirst) {
+  const std::string_view at_reserved =
+      ".shared .align 4 .b8 own[8];\nmov.u32 %r2, own;\nst.shared.u32 [%r2+4], 7;\nmov.u32 %r3, %reserved_smem_offset_1;\n";
+  expect(std::string(at_reserved) + R"(ld.shared.u32 %r4, [%r3+1020];
+mov.u32 %r5, %total_smem_size;
+setp.lt.u32 %p1, %r3, %r5;
+@%p1 add.u32 %r4, %r4, 100;
+add.u32 %r4, %r4, %r5;)",
+         [](u32) { return 128u; });  // in units of 128 bytes
+  EXPECT_THROW(run_words(around(std::string(at_reserved) + "ld.shared.u32 %r4, [%r3+1024];"), counting(32), 32, Dim{32}, {}), Fault);
+}
+
+TEST(PtxSpecials, ACooperativeKernelFindsItsWorkspaceHighHalfFirst) {
+  Options options;
+  options.workspace = 0x1234567890abcdefull;
+  EXPECT_THAT(run_words(around("mov.u32 %r4, %envreg1;"), counting(2), 2, Dim{2}, options), Each(0x12345678u));
+  EXPECT_THAT(run_words(around("mov.u32 %r4, %envreg2;"), counting(2), 2, Dim{2}, options), Each(0x90abcdefu));
+}
+
+// The copy may be complete before the arrival that says how many bytes come: only both together end the phase.
+std::string bulk_copy_of(std::string_view bytes) {
+  return R"(.shared .align 16 .b8 room[64];
+.shared .align 8 .b64 barrier;
+mov.u32 %r2, room;
+mov.u32 %r3, barrier;
+setp.eq.u32 %p1, %r0, 0;
+@%p1 mbarrier.init.shared.b64 [%r3], 1;
+bar.sync 0;
+@!%p1 bra $wait;
+cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%r2], [%rd0], )" +
+         std::string(bytes) + R"(, [%r3];
+mbarrier.arrive.expect_tx.shared.b64 _, [%r3], 64;
+$wait:
+mbarrier.try_wait.parity.shared.b64 %p2, [%r3], 0;
+@!%p2 bra $wait;
+and.b32 %r6, %r0, 15;
+shl.b32 %r6, %r6, 2;
+add.u32 %r6, %r6, %r2;
+ld.shared.u32 %r4, [%r6];)";
+}
+
+TEST(PtxBulkCopy, TellsItsBytesToAnMbarrier) {
+  expect(bulk_copy_of("64"), [](u32 t) { return t % 16; }, {64});
+  EXPECT_THROW(run_words(around(bulk_copy_of("24")), counting(32)), Fault);
+  EXPECT_THROW(run_words(around("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%r2], [%rd0], 64, "
+                                "[%r3], %h0;"),
+                         counting(32)),
+               Error);
+}
+
+TEST(PtxBulkCopy, WritesToGlobalMemory) {
+  const auto out = run_words(R"(.shared .align 16 .b8 room[64];
+mov.u32 %r2, room;
+shl.b32 %r3, %r0, 2;
+add.u32 %r3, %r3, %r2;
+st.shared.u32 [%r3], %r0;
+bar.sync 0;
+setp.ne.u32 %p1, %r0, 0;
+@%p1 bra $end;
+cp.async.bulk.global.shared::cta.bulk_group [%rd1], [%r2], 48;
+cp.async.bulk.commit_group;
+cp.async.bulk.wait_group.read 0;
+$end:)",
+                             counting(16), 16, Dim{16});
+  EXPECT_THAT(out, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 0, 0, 0));
+}
+
 }  // namespace
 }  // namespace mirilla::ptx
