@@ -131,7 +131,8 @@ class Command:
 
     def flags(self):
         wanted = sorted(set(self.architectures), key=lambda name: int(re.match(r"\d+", name).group())) or VIRTUAL
-        return [word for name in wanted for word in ("-gencode", f"arch=compute_{name},code=compute_{name}")] + ["--no-compress", "-lineinfo"]
+        lines = [] if {"-G", "--device-debug", "-lineinfo", "--generate-line-info"} & set(self.options) else ["-lineinfo"]
+        return [word for name in wanted for word in ("-gencode", f"arch=compute_{name},code=compute_{name}")] + ["--no-compress", *lines]
 
 
 def find_libraries(build):

@@ -2,6 +2,7 @@
 #include "kernels/ptx/warp.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace mirilla::ptx {
 
@@ -30,12 +31,27 @@ std::string_view name_of(Fault::Kind kind) {
   return "a fault";
 }
 
+namespace {
+
+// nvcc writes a call over several lines.
+std::string on_one_line(std::string_view text) {
+  std::string line;
+  for (char c : text) {
+    const bool space = std::isspace(static_cast<unsigned char>(c));
+    if (!space || line.empty() || line.back() != ' ') line += space ? ' ' : c;
+  }
+  return line;
+}
+
+}  // namespace
+
 std::string place_of(const Program& program, u32 info) {
   const Info& known = program.info[info];
-  if (known.location == 0) return fmt::format("PTX line {} ({})", known.line, known.text);
+  const std::string text = on_one_line(known.text);
+  if (known.location == 0) return fmt::format("PTX line {} ({})", known.line, text);
   const Location& at = program.locations[known.location];
   const auto file = program.files.find(at.file);
-  return fmt::format("{}:{} (PTX line {}: {})", file == program.files.end() ? "?" : file->second, at.line, known.line, known.text);
+  return fmt::format("{}:{} (PTX line {}: {})", file == program.files.end() ? "?" : file->second, at.line, known.line, text);
 }
 
 namespace {

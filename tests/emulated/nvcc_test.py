@@ -104,6 +104,7 @@ class Nvcc(unittest.TestCase):
         done = self.run_it("assertion")
         self.assertEqual((done.returncode, done.stdout), (0, "assertion: passed\n"))
         self.assertIn("a trap: the assertion `threadIdx.x < 3` failed in void check()", done.stderr)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
 
     def test_names_what_does_not_link(self):
         self.refused(self.built["driver"], "the program calls cuInit: the driver API is not emulated")

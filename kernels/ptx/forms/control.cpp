@@ -112,6 +112,13 @@ void ignored(Form& form) {  // nanosleep, pmevent: no visible effect
   form.sets(nothing);
 }
 
+// A kernel begins here only when those before it in its stream have ended, so it has nothing to wait for.
+void dependent_launch(Form& form) {
+  if (form.take_one({"wait", "launch_dependents"}) < 0) form.unknown();
+  form.wants_operands(0, 0);
+  form.sets(nothing);
+}
+
 void trap_form(Form& form) { form.sets(trap); }
 
 }  // namespace
@@ -124,6 +131,7 @@ void add_control_forms(Families& families) {
   families["call"] = call;
   families["ret"] = ret;
   families["exit"] = leave;
+  families["griddepcontrol"] = dependent_launch;
   for (std::string_view name : {"trap", "brkpt"}) families[name] = trap_form;
   for (std::string_view name : {"nanosleep", "pmevent"}) families[name] = ignored;
 }

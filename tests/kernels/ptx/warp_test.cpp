@@ -384,6 +384,10 @@ add.u32 %r4, %r4, %r5;)",
   EXPECT_THROW(run_words(around(std::string(at_reserved) + "ld.shared.u32 %r4, [%r3+1024];"), counting(32), 32, Dim{32}, {}), Fault);
 }
 
+TEST(PtxDependentLaunch, HasNothingToWaitFor) {
+  expect("griddepcontrol.wait;\nadd.u32 %r4, %r1, 1;\ngriddepcontrol.launch_dependents;", [](u32 t) { return t + 1; });
+}
+
 TEST(PtxSpecials, ACooperativeKernelFindsItsWorkspaceHighHalfFirst) {
   Options options;
   options.workspace = 0x1234567890abcdefull;
