@@ -13,7 +13,6 @@ using ptx::u64;
 
 namespace {
 
-constexpr size_t kSharedReserved = 1024;  // of each block
 constexpr size_t kWorkspaceWords = 16;
 
 struct Ready {

@@ -7,6 +7,7 @@
 namespace mirilla::emulate {
 
 constexpr size_t kSharedWithoutOptIn = 48 * 1024;
+constexpr size_t kSharedReserved = 1024;  // of each block, for the system
 
 /// What a call of <<<>>>, or a kernel node of a graph, asks for.
 struct Launch {

@@ -271,6 +271,17 @@ cudaError_t CUDARTAPI cudaDeviceGetPCIBusId(char* text, int length, int index) {
   });
 }
 
+cudaError_t CUDARTAPI cudaDeviceGetByPCIBusId(int* index, const char* text) {
+  return call("cudaDeviceGetByPCIBusId", Needs::kHealthy, [&](Runtime& r) {
+    for (int k = 0; index && text && k < r.settings.gpus; ++k) {
+      if (text != fmt::format("0000:00:{:02x}.0", k)) continue;
+      *index = k;
+      return cudaSuccess;
+    }
+    return index && text ? cudaErrorInvalidDevice : cudaErrorInvalidValue;
+  });
+}
+
 // There is no peer access, and a program may ask before it tries.
 cudaError_t CUDARTAPI cudaDeviceCanAccessPeer(int* can, int index, int other) {
   return call("cudaDeviceCanAccessPeer", Needs::kHealthy, [&](Runtime& r) {

@@ -291,6 +291,18 @@ cudaError_t CUDARTAPI cudaGraphExecMemcpyNodeSetParams1D(cudaGraphExec_t exec, c
   });
 }
 
+cudaError_t CUDARTAPI cudaGraphExecMemcpyNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const cudaMemcpy3DParms* asked) {
+  return call("cudaGraphExecMemcpyNodeSetParams", Needs::kHealthy, [&](Runtime& r) {
+    const CUgraph_st* const graph = graph_of(r, node);
+    Copy copy;
+    if (!graph) return cudaErrorInvalidValue;
+    if (const cudaError_t wrong = copy_of(asked, &copy)) return wrong;
+    Work fresh;
+    const cudaError_t status = copy_work(r, *graph, copy, &fresh);
+    return replace(step_of(r, exec, node), status, std::move(fresh));
+  });
+}
+
 cudaError_t CUDARTAPI cudaGraphExecMemsetNodeSetParams(cudaGraphExec_t exec, cudaGraphNode_t node, const cudaMemsetParams* asked) {
   return call("cudaGraphExecMemsetNodeSetParams", Needs::kHealthy, [&](Runtime& r) {
     const CUgraph_st* const graph = graph_of(r, node);

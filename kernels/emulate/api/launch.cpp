@@ -136,6 +136,20 @@ cudaError_t CUDARTAPI cudaOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int
               [&](Runtime& r) { return count_blocks(r, blocks, function, threads, shared_bytes); });
 }
 
+// As much as leaves room for so many blocks on a multiprocessor.
+cudaError_t CUDARTAPI cudaOccupancyAvailableDynamicSMemPerBlock(size_t* bytes, const void* function, int blocks, int threads) {
+  return call("cudaOccupancyAvailableDynamicSMemPerBlock", Needs::kHealthy, [&](Runtime& r) {
+    const LoadedKernel loaded = find_kernel(r.device(), function);
+    if (!bytes || blocks <= 0 || threads <= 0) return cudaErrorInvalidValue;
+    if (!loaded.kernel) return cudaErrorInvalidDeviceFunction;
+    const Card& card = r.device().card;
+    if (blocks_per_multiprocessor(card, *loaded.kernel, threads, 0) < blocks) return cudaErrorInvalidValue;
+    const size_t each = std::min(card.shared_per_block, card.shared_per_multiprocessor / static_cast<size_t>(blocks) - kSharedReserved);
+    *bytes = each > loaded.kernel->dynamic_offset ? each - loaded.kernel->dynamic_offset : 0;
+    return cudaSuccess;
+  });
+}
+
 cudaError_t CUDARTAPI cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
   return call("cudaFuncSetAttribute", Needs::kHealthy, [&](Runtime& r) {
     Device& device = r.device();

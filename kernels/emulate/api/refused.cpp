@@ -40,7 +40,6 @@ void cudaDestroyTextureObject() { refuse("cudaDestroyTextureObject", kTextures);
 void cudaDeviceDisablePeerAccess() { refuse("cudaDeviceDisablePeerAccess", kPeers); }
 void cudaDeviceEnablePeerAccess() { refuse("cudaDeviceEnablePeerAccess", kPeers); }
 void cudaDeviceFlushGPUDirectRDMAWrites() { refuse("cudaDeviceFlushGPUDirectRDMAWrites", kNotThere); }
-void cudaDeviceGetByPCIBusId() { refuse("cudaDeviceGetByPCIBusId", kNotThere); }
 void cudaDeviceGetGraphMemAttribute() { refuse("cudaDeviceGetGraphMemAttribute", kNotThere); }
 void cudaDeviceGetHostAtomicCapabilities() { refuse("cudaDeviceGetHostAtomicCapabilities", kNotThere); }
 void cudaDeviceGetNvSciSyncAttributes() { refuse("cudaDeviceGetNvSciSyncAttributes", kProcesses); }
@@ -88,7 +87,6 @@ void cudaGraphExecEventWaitNodeSetEvent() { refuse("cudaGraphExecEventWaitNodeSe
 void cudaGraphExecExternalSemaphoresSignalNodeSetParams() { refuse("cudaGraphExecExternalSemaphoresSignalNodeSetParams", kGraphics); }
 void cudaGraphExecExternalSemaphoresWaitNodeSetParams() { refuse("cudaGraphExecExternalSemaphoresWaitNodeSetParams", kGraphics); }
 void cudaGraphExecGetFlags() { refuse("cudaGraphExecGetFlags", kNotThere); }
-void cudaGraphExecMemcpyNodeSetParams() { refuse("cudaGraphExecMemcpyNodeSetParams", kNotThere); }
 void cudaGraphExecMemcpyNodeSetParamsFromSymbol() { refuse("cudaGraphExecMemcpyNodeSetParamsFromSymbol", kNotThere); }
 void cudaGraphExecMemcpyNodeSetParamsToSymbol() { refuse("cudaGraphExecMemcpyNodeSetParamsToSymbol", kNotThere); }
 void cudaGraphExecNodeSetParams() { refuse("cudaGraphExecNodeSetParams", kNotThere); }
@@ -182,7 +180,6 @@ void cudaMemcpyToArray() { refuse("cudaMemcpyToArray", kTextures); }
 void cudaMemcpyToArrayAsync() { refuse("cudaMemcpyToArrayAsync", kTextures); }
 void cudaMipmappedArrayGetMemoryRequirements() { refuse("cudaMipmappedArrayGetMemoryRequirements", kTextures); }
 void cudaMipmappedArrayGetSparseProperties() { refuse("cudaMipmappedArrayGetSparseProperties", kTextures); }
-void cudaOccupancyAvailableDynamicSMemPerBlock() { refuse("cudaOccupancyAvailableDynamicSMemPerBlock", kNotThere); }
 void cudaOccupancyMaxActiveClusters() { refuse("cudaOccupancyMaxActiveClusters", kClusters); }
 void cudaOccupancyMaxPotentialClusterSize() { refuse("cudaOccupancyMaxPotentialClusterSize", kClusters); }
 void cudaSetValidDevices() { refuse("cudaSetValidDevices", kNotThere); }
@@ -191,8 +188,6 @@ void cudaStreamBeginCaptureToGraph() { refuse("cudaStreamBeginCaptureToGraph", k
 void cudaStreamCopyAttributes() { refuse("cudaStreamCopyAttributes", kNotThere); }
 void cudaStreamGetAttribute() { refuse("cudaStreamGetAttribute", kNotThere); }
 void cudaStreamGetCaptureInfo() { refuse("cudaStreamGetCaptureInfo", kNotThere); }
-void cudaStreamGetDevice() { refuse("cudaStreamGetDevice", kNotThere); }
-void cudaStreamGetId() { refuse("cudaStreamGetId", kNotThere); }
 void cudaStreamUpdateCaptureDependencies() { refuse("cudaStreamUpdateCaptureDependencies", kNotThere); }
 void cudaThreadExchangeStreamCaptureMode() { refuse("cudaThreadExchangeStreamCaptureMode", kNotThere); }
 void cudaUserObjectCreate() { refuse("cudaUserObjectCreate", kNotThere); }

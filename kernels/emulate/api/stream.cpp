@@ -170,6 +170,24 @@ cudaError_t CUDARTAPI cudaStreamGetFlags(cudaStream_t handle, unsigned* flags) {
   });
 }
 
+cudaError_t CUDARTAPI cudaStreamGetDevice(cudaStream_t handle, int* index) {
+  return call("cudaStreamGetDevice", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    *index = stream->device;
+    return cudaSuccess;
+  });
+}
+
+cudaError_t CUDARTAPI cudaStreamGetId(cudaStream_t handle, unsigned long long* id) {
+  return call("cudaStreamGetId", Needs::kHealthy, [&](Runtime& r) {
+    const auto stream = r.stream(handle);
+    if (!stream) return cudaErrorInvalidResourceHandle;
+    *id = reinterpret_cast<ptx::u64>(stream.get());
+    return cudaSuccess;
+  });
+}
+
 // The attributes guide caches and the order of work on a GPU.
 cudaError_t CUDARTAPI cudaStreamSetAttribute(cudaStream_t handle, cudaStreamAttrID, const cudaStreamAttrValue* value) {
   return call("cudaStreamSetAttribute", Needs::kHealthy, [&](Runtime& r) {

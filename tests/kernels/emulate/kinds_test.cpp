@@ -207,6 +207,18 @@ TEST_F(EmulatedKinds, PrioritiesAreKeptInTheirRange) {
   unsigned flags = 0;
   ASSERT_EQ(cudaStreamGetFlags(stream, &flags), cudaSuccess);
   EXPECT_EQ(flags, unsigned{cudaStreamNonBlocking});
+  int gpu = -1;
+  ASSERT_EQ(cudaStreamGetDevice(stream, &gpu), cudaSuccess);
+  EXPECT_EQ(gpu, 0);
+  unsigned long long one = 0, other = 0;
+  ASSERT_EQ(cudaStreamGetId(stream, &one), cudaSuccess);
+  ASSERT_EQ(cudaStreamGetId(make_stream(), &other), cudaSuccess);
+  EXPECT_NE(one, other);
+  std::array<char, 16> bus{};
+  ASSERT_EQ(cudaDeviceGetPCIBusId(bus.data(), static_cast<int>(bus.size()), 0), cudaSuccess);
+  ASSERT_EQ(cudaDeviceGetByPCIBusId(&gpu, bus.data()), cudaSuccess);
+  EXPECT_EQ(gpu, 0);
+  EXPECT_EQ(cudaDeviceGetByPCIBusId(&gpu, "0000:00:01.0"), cudaErrorInvalidDevice);
 }
 
 }  // namespace

@@ -237,6 +237,12 @@ TEST_F(EmulatedModule, BlocksOfACooperativeLaunchRunTogether) {
   EXPECT_EQ(blocks, 2);  // 228 KiB
   ASSERT_EQ(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, meet, 32, 0), cudaSuccess);
   EXPECT_EQ(blocks, 32);
+  size_t bytes = 0;
+  ASSERT_EQ(cudaOccupancyAvailableDynamicSMemPerBlock(&bytes, meet, 2, 32), cudaSuccess);
+  EXPECT_EQ(bytes, 113u * 1024);  // 228 KiB by 2, and 1 KiB of each is the system's
+  ASSERT_EQ(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, meet, 32, bytes), cudaSuccess);
+  EXPECT_EQ(blocks, 2);
+  EXPECT_EQ(cudaOccupancyAvailableDynamicSMemPerBlock(&bytes, meet, 3, 1024), cudaErrorInvalidValue);
   EXPECT_EQ(cudaLaunchCooperativeKernel(meet, dim3(2 * 132 + 1), dim3(1024), arguments, 0, nullptr), cudaErrorCooperativeLaunchTooLarge);
 }
 
