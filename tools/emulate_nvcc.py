@@ -207,7 +207,7 @@ def link_options(command):
 
 
 def main():
-    build = pathlib.Path(sys.argv[1])
+    build = pathlib.Path(sys.argv[1]).resolve()
     if not sys.argv[2:] or sys.argv[2] in ("--help", "-h"):
         print(__doc__.strip())
         return 0
