@@ -210,6 +210,7 @@ cudaError_t CUDARTAPI cudaGraphAddMemsetNode(cudaGraphNode_t* node, cudaGraph_t 
 cudaError_t CUDARTAPI cudaGraphAddHostNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* after, size_t count,
                                            const cudaHostNodeParams* asked) {
   return call("cudaGraphAddHostNode", Needs::kHealthy, [&](Runtime& r) {
+    r.watch();  // the program may wait for the function without a call
     return add(r, node, graph, after, count, [&](CUgraph_st&, Work* work) { return host_work(asked, work); });
   });
 }

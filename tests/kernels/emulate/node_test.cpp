@@ -2,6 +2,9 @@
 #include "tests/kernels/emulate/support.h"
 
 #include <array>
+#include <atomic>
+#include <chrono>
+#include <thread>
 
 // Graphs of nodes, variables of modules, cooperative launches, and what a program asks about a kernel.
 
@@ -100,12 +103,17 @@ TEST_F(EmulatedNode, FillCopyAndCallTheHost) {
   ASSERT_EQ(cudaGraphAddMemsetNode(&filled, graph_, nullptr, 0, &fill), cudaSuccess);
   std::array<unsigned, 2> back{};
   ASSERT_EQ(cudaGraphAddMemcpyNode1D(&copied, graph_, &filled, 1, back.data(), x_, 8, cudaMemcpyDeviceToHost), cudaSuccess);
-  static unsigned told = 0;
+  static std::atomic<unsigned> told{0};
+  told = 0;
   cudaHostNodeParams host{};
   host.fn = [](void* data) { told = *static_cast<unsigned*>(data); };
   host.userData = back.data();
   ASSERT_EQ(cudaGraphAddHostNode(&called, graph_, &copied, 1, &host), cudaSuccess);
   EXPECT_EQ(result_of(instantiated()), 0x01020304u);
+  EXPECT_EQ(told, 0x01020304u);
+  told = 0;
+  ASSERT_EQ(cudaGraphLaunch(instantiated(), make_stream()), cudaSuccess);
+  for (int k = 0; k < 2000 && told == 0; ++k) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // without a call
   EXPECT_EQ(told, 0x01020304u);
   fill.elementSize = 3;
   EXPECT_EQ(cudaGraphAddMemsetNode(&filled, graph_, nullptr, 0, &fill), cudaErrorInvalidValue);
