@@ -187,7 +187,9 @@ cudaError_t copy_on(Runtime& r, const Copy& asked, cudaStream_t handle) {
   const Capture* const capture = stream->capture.get();
   if (const cudaError_t wrong = check(r, capture ? &capture->blocks : nullptr, asked)) return wrong;
   Device& device = *r.devices[static_cast<size_t>(stream->device)];
-  submit(r, *stream, work_for(r, device, asked, capture != nullptr));
+  Copy copy = asked;
+  copy.rows.back().bytes = r.bytes_by_mistake(copy.rows.back().bytes);
+  submit(r, *stream, work_for(r, device, copy, capture != nullptr));
   if (sides_of(r, asked).target == Where::kPageable && !capture) stream->drain(r);
   return cudaSuccess;
 }
@@ -199,12 +201,14 @@ cudaError_t copy_now(Runtime& r, const Copy& copy) {
   return status;
 }
 
-cudaError_t fill_on(Runtime& r, const Fill& fill, cudaStream_t handle) {
+cudaError_t fill_on(Runtime& r, const Fill& asked, cudaStream_t handle) {
   const auto stream = r.stream(handle);
   if (!stream) return cudaErrorInvalidResourceHandle;
   if (const cudaError_t refused = refuse_work(r, *stream)) return refused;
-  if (bytes_of(fill.rows) == 0) return cudaSuccess;
-  if (const cudaError_t wrong = check(r, stream->capture ? &stream->capture->blocks : nullptr, fill)) return wrong;
+  if (bytes_of(asked.rows) == 0) return cudaSuccess;
+  if (const cudaError_t wrong = check(r, stream->capture ? &stream->capture->blocks : nullptr, asked)) return wrong;
+  Fill fill = asked;
+  fill.rows.back().bytes = r.bytes_by_mistake(fill.rows.back().bytes);
   submit(r, *stream, work_for(*r.devices[static_cast<size_t>(stream->device)], fill));
   return cudaSuccess;
 }

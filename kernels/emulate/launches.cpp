@@ -47,6 +47,7 @@ void carry_out(Runtime& r, Device& device, const Ready& launch) {
   options.threads = r.settings.threads;
   options.limits.shared = device.card.shared_per_block;
   options.counts = r.settings.count ? &r.counts : nullptr;
+  options.ran = r.settings.coverage.empty() ? nullptr : launch.loaded.ran;
   options.print = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
   options.cooperative = launch.cooperative;
   if (launch.cooperative) options.workspace = fresh_workspace(device);

@@ -3,6 +3,7 @@
 
 #include "kernels/emulate/fatbin.h"
 #include "kernels/emulate/names.h"
+#include "kernels/emulate/ptx_folder.h"
 #include "kernels/emulate/runtime.h"
 
 #include <deque>
@@ -16,9 +17,10 @@ namespace {
 
 struct Binary {
   const void* data = nullptr;
-  std::string some_kernel;                              // names it in messages
+  std::string some_kernel;                              // names it in messages; empty where no kernel is registered
   std::map<int, std::unique_ptr<ptx::Module>> modules;  // by device
   std::vector<std::pair<void**, std::string>> managed;  // __managed__ variables
+  std::vector<ptx::u8> ran;                             // on any of them: their instructions are the same
 };
 
 struct Registered {
@@ -56,7 +58,10 @@ const ptx::Module& module_of(Device& device, Binary& binary) {
   auto& module = binary.modules[device.index];
   if (module) return *module;
   try {
-    module = std::make_unique<ptx::Module>(find_ptx(binary.data, device.card.capability()), device.memory);
+    std::string text = find_ptx(binary.data, device.card.capability());
+    if (!device.settings.ptx_folder.empty()) text = edited_ptx(device.settings.ptx_folder, std::move(text));
+    module = std::make_unique<ptx::Module>(std::move(text), device.memory);
+    binary.ran.resize(module->instruction_count());
   } catch (const Error& error) {
     throw DeviceError(fmt::format("the module of {} does not load: {}", readable(binary.some_kernel), error.message()), error.hint());
   }
@@ -72,7 +77,6 @@ void** register_binary(const void* wrapper) {
   const std::lock_guard lock(registry().mutex);
   Binary& made = registry().binaries.emplace_back();
   made.data = static_cast<const Wrapper*>(wrapper)->data;
-  made.some_kernel = "no kernel";
   return reinterpret_cast<void**>(&made);
 }
 
@@ -121,6 +125,7 @@ void init_module(void** binary) {
 // What is loaded stays: a stream may still have work with its kernels.
 void unregister_binary(void** binary) {
   const std::lock_guard lock(registry().mutex);
+  reinterpret_cast<Binary*>(binary)->data = nullptr;
   std::erase_if(registry().kernels, [&](const auto& one) { return one.second.binary == reinterpret_cast<Binary*>(binary); });
   std::erase_if(registry().variables, [&](const auto& one) { return one.second.binary == reinterpret_cast<Binary*>(binary); });
 }
@@ -152,14 +157,33 @@ LoadedKernel find_kernel(Device& device, const void* host) {
   if (!kernel)
     throw DeviceError(fmt::format("the kernel {} was registered and its module, with {} kernels, lacks it", readable(registered.name),
                                   module.kernels().size()));
-  loaded = {&module, kernel};
+  loaded = {&module, kernel, registered.binary->ran.data()};
   return loaded;
+}
+
+void each_module(Device& device, const std::function<void(const ptx::Module&, const std::vector<ptx::u8>&)>& f) {
+  const std::lock_guard lock(registry().mutex);
+  for (Binary& binary : registry().binaries) {
+    if (!binary.data || binary.some_kernel.empty()) continue;
+    const ptx::Module& module = module_of(device, binary);
+    f(module, binary.ran);
+  }
+}
+
+void each_ptx(int capability, const std::function<void(std::string_view)>& f) {
+  const std::lock_guard lock(registry().mutex);
+  for (const Binary& binary : registry().binaries) {
+    if (binary.data && !binary.some_kernel.empty()) f(find_ptx(binary.data, capability));
+  }
 }
 
 void forget_modules() {
   const std::lock_guard lock(registry().mutex);
   for (auto& [host, kernel] : registry().kernels) kernel.loaded.clear();
-  for (Binary& binary : registry().binaries) binary.modules.clear();
+  for (Binary& binary : registry().binaries) {
+    binary.modules.clear();
+    binary.ran.clear();
+  }
 }
 
 }  // namespace mirilla::emulate

@@ -3,7 +3,10 @@
 
 #include "kernels/ptx/module.h"
 
+#include <functional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace mirilla::emulate {
 
@@ -12,6 +15,7 @@ class Device;
 struct LoadedKernel {
   const ptx::Module* module = nullptr;
   const ptx::Kernel* kernel = nullptr;
+  ptx::u8* ran = nullptr;  // one per instruction of the module, for Options::ran
 };
 
 // A program's object files register their kernels before main, and nothing is read until one is first used on a device.
@@ -29,6 +33,10 @@ void unregister_binary(void** binary);
 /// The kernel behind the host's function, in the memory of this device; its module is loaded where it is not. An empty one where nothing
 /// was registered under the function. Throws Error where the module does not load or lacks the kernel.
 LoadedKernel find_kernel(Device& device, const void* host);
+/// Calls f with every module of the program, loaded where no kernel of it was used, and with which of its instructions ran.
+void each_module(Device& device, const std::function<void(const ptx::Module& module, const std::vector<ptx::u8>& ran)>& f);
+/// Calls f with the PTX of every module for this capability.
+void each_ptx(int capability, const std::function<void(std::string_view text)>& f);
 void forget_modules();
 
 /// The variable behind the host's shadow of it, in the memory of this device; nullptr where nothing was registered there. Throws Error

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "kernels/emulate/coverage.h"
 #include "kernels/emulate/names.h"
 #include "kernels/emulate/runtime.h"
 
@@ -50,6 +51,7 @@ void Runtime::report() const {
     for (const auto& [name, number] : calls) print_line(fmt::format("{} calls of {}", number, name));
   }
   if (settings.count) print_counts(counts);
+  if (!settings.coverage.empty()) write_coverage(*devices.front(), settings.coverage);
 }
 
 }  // namespace mirilla::emulate

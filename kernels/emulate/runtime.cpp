@@ -4,6 +4,7 @@
 #include "kernels/emulate/errors.h"
 #include "kernels/emulate/modules.h"
 #include "kernels/emulate/names.h"
+#include "kernels/emulate/ptx_folder.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -122,6 +123,11 @@ cudaError_t& Runtime::last() {
 }
 
 std::shared_ptr<CUstream_st> Runtime::stream(cudaStream_t handle) {
+  if (mistake == Mistake::Kind::kStray) {
+    const auto stray = std::make_shared<CUstream_st>(current(), false);
+    streams[stray.get()] = stray;
+    return stray;
+  }
   if (!handle || handle == cudaStreamLegacy) return device().legacy;
   if (handle == cudaStreamPerThread) return stream_of_thread();
   const auto found = streams.find(handle);
@@ -145,6 +151,10 @@ const Failure* Runtime::asked_to_fail(std::string_view name) {
   if (found == calls.end()) found = calls.emplace(name, 0).first;
   const u64 number = ++found->second;
   ++calls_made;
+  mistake = Mistake::Kind::kNone;
+  for (const Mistake& one : settings.mistakes) {
+    if (one.call == name && (one.number == number || one.number == 0)) mistake = one.kind;
+  }
   for (const Failure& failure : settings.failures) {
     if (failure.call == name && failure.number == number) return &failure;
   }
@@ -156,6 +166,12 @@ cudaError_t Runtime::injected(std::string_view name) {
   if (!failure) return cudaSuccess;
   if (sticks(failure->error) && device().broken == cudaSuccess) device().broken = failure->error;
   return failure->error;
+}
+
+cudaError_t Runtime::wait_by_mistake() {
+  if (const cudaError_t refused = refuse_device_wide(*this, current())) return refused;
+  drain(device());
+  return cudaSuccess;
 }
 
 void Runtime::wander() {
@@ -199,6 +215,11 @@ Runtime& runtime() {
   std::call_once(once, [] {
     if (place()) return;  // start_over made it
     place() = std::make_unique<Runtime>(settings_of_environment());
+    try {
+      prepare_ptx_folder(place()->settings);
+    } catch (const Error& error) {
+      end_program(error);
+    }
     std::atexit([] { place()->report(); });
   });
   return *place();

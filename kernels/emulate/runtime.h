@@ -73,6 +73,10 @@ class Runtime {
   const Failure* asked_to_fail(std::string_view call);
   /// The same for the runtime's own functions.
   cudaError_t injected(std::string_view call);
+  /// The wait of Mistake::Kind::kWait.
+  cudaError_t wait_by_mistake();
+  /// Bytes that a copy or fill is to do: one less by mistake.
+  size_t bytes_by_mistake(size_t bytes) const { return bytes - (mistake == Mistake::Kind::kShort && bytes > 0); }
   /// Does other streams' work for a while, where a seed asks for other orders.
   void wander();
   /// All work of a device.
@@ -105,6 +109,7 @@ class Runtime {
   bool watched = false;  // the thread of watch() exists
   double seconds_in_kernels = 0;
   double seconds_in_libraries = 0;  // in their stand-ins
+  Mistake::Kind mistake = Mistake::Kind::kNone;  // of the call that runs
 };
 
 /// Made at the first call from the environment, never destroyed.
@@ -127,6 +132,10 @@ cudaError_t call(const char* name, Needs needs, F f) {
   const cudaError_t& broken = r.device().broken;
   if (status == cudaSuccess && needs == Needs::kHealthy) status = broken;
   try {
+    if (status == cudaSuccess && r.mistake != Mistake::Kind::kNone) {
+      if (r.mistake == Mistake::Kind::kDrop) return cudaSuccess;
+      if (r.mistake == Mistake::Kind::kWait) status = r.wait_by_mistake();
+    }
     if (status == cudaSuccess) status = f(r);
   } catch (const Error& error) {
     end_program(error);

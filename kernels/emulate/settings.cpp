@@ -4,6 +4,8 @@
 #include "kernels/core/error.h"
 #include "kernels/emulate/errors.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <limits>
 #include <optional>
@@ -52,6 +54,27 @@ void each_part(std::string_view list, F f) {
   }
 }
 
+// The calls that can go wrong in each way, between blanks; a call that gives a value back cannot be left out.
+void check_mistake(const char* name, std::string_view part, const Mistake& mistake) {
+  constexpr std::string_view kMemory = " cudaMalloc cudaMallocFromPoolAsync cudaMallocAsync ";
+  constexpr std::string_view kCopies = " cudaMemcpyAsync cudaMemcpy cudaMemsetAsync cudaMemset ";
+  constexpr std::string_view kOnStream =
+      " cudaMemcpyAsync cudaMemsetAsync cudaLaunchKernel cudaGraphLaunch cudaStreamWaitEvent cudaEventRecord cudaEventRecordWithFlags"
+      " cudaStreamSynchronize cudaFreeAsync ";
+  constexpr std::string_view kDropped =
+      " cudaMemcpyAsync cudaMemcpy cudaMemsetAsync cudaMemset cudaLaunchKernel cudaGraphLaunch cudaStreamWaitEvent cudaEventRecord"
+      " cudaEventRecordWithFlags cudaStreamSynchronize cudaEventSynchronize cudaDeviceSynchronize cudaSetDevice cudaFuncSetAttribute"
+      " cudaFree cudaFreeAsync cudaFreeHost cudaEventDestroy cudaStreamDestroy cudaGraphDestroy cudaGraphExecDestroy"
+      " cudaMemPoolSetAttribute cudaMemPoolTrimTo cudaDeviceGraphMemTrim ";
+  const std::string_view calls = mistake.kind == Mistake::Kind::kDrop    ? kDropped
+                                 : mistake.kind == Mistake::Kind::kStray ? kOnStream
+                                 : mistake.kind == Mistake::Kind::kShort ? kCopies
+                                 : mistake.kind == Mistake::Kind::kEarly ? kMemory
+                                                                         : "";
+  if (!calls.empty() && calls.find(" " + mistake.call + " ") == std::string_view::npos)
+    not_understood(name, part, fmt::format("KIND:CALL:N with one of these calls:{}", calls.substr(0, calls.size() - 1)));
+}
+
 Failure read_failure(std::string_view part) {
   constexpr const char* kName = "MIRILLA_EMULATE_FAIL";
   const size_t first = part.find(':'), second = part.find(':', first + 1);
@@ -78,6 +101,24 @@ void read_cards(Settings& settings, const char* name, std::string_view value) {
   settings.card = settings.each.front();
   settings.gpus = static_cast<int>(settings.each.size());
   if (settings.gpus == 1) settings.each.clear();
+}
+
+Mistake read_mistake(std::string_view part) {
+  constexpr const char* kName = "MIRILLA_EMULATE_MISTAKE";
+  constexpr std::array kKinds{std::pair{"drop", Mistake::Kind::kDrop}, std::pair{"stray", Mistake::Kind::kStray},
+                              std::pair{"short", Mistake::Kind::kShort}, std::pair{"wait", Mistake::Kind::kWait},
+                              std::pair{"early", Mistake::Kind::kEarly}};
+  const size_t first = part.find(':'), second = part.find(':', first + 1);
+  if (first == std::string_view::npos || second == std::string_view::npos)
+    not_understood(kName, part, "KIND:CALL:N, for example drop:cudaStreamWaitEvent:3");
+  Mistake mistake{.call = std::string(part.substr(first + 1, second - first - 1))};
+  const auto kind = std::find_if(kKinds.begin(), kKinds.end(), [&](const auto& one) { return one.first == part.substr(0, first); });
+  if (kind == kKinds.end()) not_understood(kName, part, "KIND:CALL:N with drop, stray, short, wait or early for KIND");
+  mistake.kind = kind->second;
+  check_mistake(kName, part, mistake);
+  const std::string_view number = part.substr(second + 1);
+  mistake.number = number == "all" ? 0 : read_number(kName, number, 1, std::numeric_limits<u64>::max());
+  return mistake;
 }
 
 }  // namespace
@@ -115,13 +156,22 @@ Settings read_settings(const std::function<std::string(const char*)>& variable) 
   });
   read("MIRILLA_EMULATE_REPORT", [&](const char* name, std::string_view value) {
     each_part(value, [&](std::string_view part) {
+      constexpr std::string_view kCoverage = "coverage:";
+      if (part.starts_with(kCoverage) && part.size() > kCoverage.size()) {
+        settings.coverage = part.substr(kCoverage.size());
+        return;
+      }
       bool* const one = part == "summary" ? &settings.summary
                         : part == "calls" ? &settings.calls
                         : part == "count" ? &settings.count
                                           : nullptr;
-      if (!one) not_understood(name, part, "summary, calls or count");
+      if (!one) not_understood(name, part, "summary, calls, count or coverage:FILE");
       *one = true;
     });
+  });
+  read("MIRILLA_EMULATE_PTX", [&](const char*, std::string_view value) { settings.ptx_folder = value; });
+  read("MIRILLA_EMULATE_MISTAKE", [&](const char*, std::string_view value) {
+    each_part(value, [&](std::string_view part) { settings.mistakes.push_back(read_mistake(part)); });
   });
   read("MIRILLA_EMULATE_FAIL", [&](const char*, std::string_view value) {
     each_part(value, [&](std::string_view part) { settings.failures.push_back(read_failure(part)); });

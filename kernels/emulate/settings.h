@@ -21,6 +21,21 @@ struct Failure {
   std::string status = {};  // of a library's function, in place of an error: "CUDNN_STATUS_EXECUTION_FAILED"
 };
 
+/// The n-th call of a function of the runtime does what a wrong program would do; 0: every call of it.
+struct Mistake {
+  enum class Kind {
+    kNone,
+    kDrop,   // does nothing and returns success: the program left the call out
+    kStray,  // happens on a stream that nobody waits for
+    kShort,  // a copy or fill leaves its last byte out
+    kWait,   // comes after a wait for the device, which is forbidden while a stream captures
+    kEarly,  // memory is released as soon as it was given out
+  };
+  Kind kind = Kind::kNone;
+  std::string call;
+  ptx::u64 number = 1;
+};
+
 struct Settings {
   const Card* card = &cards().front();
   size_t memory_bytes = cards().front().memory_bytes;
@@ -36,7 +51,10 @@ struct Settings {
   bool count = false;    // print counts per kernel at the end
   bool summary = false;  // print one line at the end
   bool calls = false;    // print at the end how often each function was called
+  std::string coverage;  // the file for what ran of every kernel; empty: not written
+  std::string ptx_folder;
   std::vector<Failure> failures;
+  std::vector<Mistake> mistakes;
 };
 
 /// From environment variables, "" where one is not set. Throws UsageError.
@@ -47,9 +65,13 @@ struct Settings {
 ///   MIRILLA_EMULATE_SEED     not 0: streams, blocks, warps and lanes take turns in another legal order
 ///   MIRILLA_EMULATE_THREADS  host threads
 ///   MIRILLA_EMULATE_DETECT   comma-separated: races, unwritten, constant
-///   MIRILLA_EMULATE_REPORT   comma-separated, what to print to stderr at the end: summary, calls, count
+///   MIRILLA_EMULATE_REPORT   comma-separated, what to print to stderr at the end: summary, calls, count;
+///                            coverage:FILE writes which instructions of which kernels ran (coverage.h)
+///   MIRILLA_EMULATE_PTX      a folder for the program's PTX, which may be edited (ptx_folder.h)
 ///   MIRILLA_EMULATE_FAIL     comma-separated CALL:N:ERROR, for example cudaGraphLaunch:3:outofmemory or
 ///                            cudnnBackendExecute:3:CUDNN_STATUS_EXECUTION_FAILED
+///   MIRILLA_EMULATE_MISTAKE  comma-separated KIND:CALL:N, for example drop:cudaStreamWaitEvent:3; N may be `all`; KIND: drop, stray,
+///                            short, wait, early (Mistake)
 Settings read_settings(const std::function<std::string(const char*)>& variable);
 
 }  // namespace mirilla::emulate

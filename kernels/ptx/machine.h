@@ -93,6 +93,8 @@ struct Options {
   u64 patience = 0;
   Limits limits;
   Counts* counts = nullptr;
+  /// One per instruction of the module (Module::instruction_count): set to 1 once a lane has executed it, or reached it as a branch.
+  u8* ran = nullptr;
   /// Where printf goes; if empty, nowhere.
   std::function<void(std::string_view)> print;
   /// Receives what a detector found, and the kernel goes on. If empty, the first finding is thrown.

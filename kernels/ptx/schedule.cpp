@@ -6,6 +6,7 @@
 #include "kernels/ptx/forms/barrier.h"
 
 #include <algorithm>
+#include <atomic>
 
 namespace mirilla::ptx {
 
@@ -140,7 +141,7 @@ Stop Schedule::run(Warp& warp, u32 budget) {
     block_.lane_instructions += lanes_run;
     return why;
   };
-  Counts* const counts = block_.options->counts;
+  const bool noted = block_.options->counts || block_.options->ran;
   const auto waits = [&] { return stop(warp.alive == 0 ? Stop::kFinished : Stop::kWaiting); };
   if (warp.current.mask == 0 && !pick(warp)) return waits();
   u32 fair = kFair;
@@ -154,7 +155,7 @@ Stop Schedule::run(Warp& warp, u32 budget) {
     warp.mask = mask;
     ++instructions;
     lanes_run += static_cast<u32>(std::popcount(mask));
-    if (counts) count_instruction(block_, warp, i);
+    if (noted) note(warp, i);
     bool goes_on = true;
     switch (i.step) {
       case Step::kPlain:
@@ -190,6 +191,13 @@ Stop Schedule::run(Warp& warp, u32 budget) {
     }
     if (--budget == 0) return stop(Stop::kPaused);
   }
+}
+
+// Host threads that run other blocks note the same instructions.
+void Schedule::note(const Warp& warp, const Instruction& i) {
+  if (block_.options->counts) count_instruction(block_, warp, i);
+  if (block_.options->ran && (warp.mask || i.step != Step::kPlain))
+    std::atomic_ref(block_.options->ran[&i - code_]).store(1, std::memory_order_relaxed);
 }
 
 bool Schedule::branch(Warp& warp, const Instruction& i) {

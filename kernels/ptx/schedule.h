@@ -33,6 +33,7 @@ class Schedule {
 
  private:
   Stop run(Warp& warp, u32 budget);
+  void note(const Warp& warp, const Instruction& i);
   bool pick(Warp& warp);
   void meet(Warp& warp);
   void settle(Warp& warp);

@@ -9,6 +9,25 @@ namespace mirilla::emulate {
 
 namespace {
 
+cudaError_t release(Runtime& r, void* address) {
+  if (!address) return cudaSuccess;
+  if (const cudaError_t refused = refuse_unsafe(r)) return refused;
+  const MemoryBlock* const found = r.blocks.at(address);
+  if (!found || found->registered || found->kind == MemoryBlock::Kind::kPinned || found->kind == MemoryBlock::Kind::kVariable)
+    return cudaErrorInvalidValue;
+  if (found->kind == MemoryBlock::Kind::kManaged) {
+    release_shared(r, *found);
+    return cudaSuccess;
+  }
+  const MemoryBlock block = *found;
+  Device& device = *r.devices[static_cast<size_t>(block.device)];
+  r.drain(device);
+  r.blocks.remove(block.begin);
+  device.used -= block.bytes;
+  r.blocks.retire(device, block.begin, block.bytes);
+  return cudaSuccess;
+}
+
 cudaError_t allocate(Runtime& r, void** address, size_t bytes) {
   if (!address) return cudaErrorInvalidValue;
   *address = nullptr;
@@ -23,6 +42,7 @@ cudaError_t allocate(Runtime& r, void** address, size_t bytes) {
   device.used += bytes;
   r.blocks.add({made, bytes, device.index, MemoryBlock::Kind::kDevice});
   *address = made;
+  if (r.mistake == Mistake::Kind::kEarly) return release(r, made);
   return cudaSuccess;
 }
 
@@ -79,24 +99,7 @@ cudaError_t CUDARTAPI cudaMalloc(void** address, size_t bytes) {
 
 // Waits for all work of the device, as CUDA does.
 cudaError_t CUDARTAPI cudaFree(void* address) {
-  return call("cudaFree", Needs::kHealthy, [&](Runtime& r) {
-    if (!address) return cudaSuccess;
-    if (const cudaError_t refused = refuse_unsafe(r)) return refused;
-    const MemoryBlock* const found = r.blocks.at(address);
-    if (!found || found->registered || found->kind == MemoryBlock::Kind::kPinned || found->kind == MemoryBlock::Kind::kVariable)
-      return cudaErrorInvalidValue;
-    if (found->kind == MemoryBlock::Kind::kManaged) {
-      release_shared(r, *found);
-      return cudaSuccess;
-    }
-    const MemoryBlock block = *found;
-    Device& device = *r.devices[static_cast<size_t>(block.device)];
-    r.drain(device);
-    r.blocks.remove(block.begin);
-    device.used -= block.bytes;
-    r.blocks.retire(device, block.begin, block.bytes);
-    return cudaSuccess;
-  });
+  return call("cudaFree", Needs::kHealthy, [&](Runtime& r) { return release(r, address); });
 }
 
 cudaError_t CUDARTAPI cudaHostAlloc(void** address, size_t bytes, unsigned flags) {

@@ -101,7 +101,9 @@ extern "C" {
 cudaError_t CUDARTAPI cudaMallocFromPoolAsync(void** address, size_t bytes, cudaMemPool_t pool, cudaStream_t stream) {
   return call("cudaMallocFromPoolAsync", Needs::kHealthy, [&](Runtime& r) {
     Device* const device = device_of(r, pool);
-    return device ? allocate(r, *device, address, bytes, stream) : cudaErrorInvalidValue;
+    if (!device) return cudaErrorInvalidValue;
+    const cudaError_t status = allocate(r, *device, address, bytes, stream);
+    return status == cudaSuccess && r.mistake == Mistake::Kind::kEarly ? release(r, *address, stream) : status;
   });
 }
 
