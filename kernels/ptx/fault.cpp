@@ -19,7 +19,7 @@ std::string_view name_of(Fault::Kind kind) {
     case Fault::Kind::kMisaligned: return "a misaligned access";
     case Fault::Kind::kReadOnly: return "a write to constant memory";
     case Fault::Kind::kUnwritten: return "a read of memory that nobody wrote";
-    case Fault::Kind::kNotConstant: return "an .nc load of what the same launch wrote";
+    case Fault::Kind::kNotConstant: return "an .nc load of what the same launch writes";
     case Fault::Kind::kRace: return "a race";
     case Fault::Kind::kLanesMissing: return "lanes are missing";
     case Fault::Kind::kDivergentBarrier: return "a divergent barrier";

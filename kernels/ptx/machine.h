@@ -38,7 +38,7 @@ class Fault : public DeviceError {
     kMisaligned,
     kReadOnly,     // a write to .const memory or to the parameters
     kUnwritten,    // a read of unwritten memory
-    kNotConstant,  // an .nc load of memory that the same launch wrote
+    kNotConstant,  // an .nc load of memory that the same launch writes
     kRace,
     kLanesMissing,  // at a shuffle, a vote, an mma ...
     kDivergentBarrier,
@@ -75,7 +75,7 @@ struct Limits {
 struct Detectors {
   bool unwritten = false;  // reads of global, shared and local memory that was not written before
   bool races = false;      // shared memory between barriers, global memory between blocks
-  bool constant = false;   // .nc loads of what the same launch wrote
+  bool constant = false;   // .nc loads of what the same launch writes
 };
 
 struct Options {

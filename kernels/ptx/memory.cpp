@@ -43,6 +43,7 @@ void Memory::remove(const void* address) {
   found->second.freed = true;
   found->second.races.reset();
   found->second.stored_in.clear();
+  found->second.constant_in.clear();
   found->second.written.clear();
 }
 

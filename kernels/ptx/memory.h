@@ -25,8 +25,9 @@ struct Allocation {
   std::string name;
   bool freed = false;
   bool read_only = false;
-  std::vector<u8> written;            // one byte per byte, 1 once it was written; empty: all bytes count as written
-  std::vector<u32> stored_in;         // per 4 bytes, the last launch that stored there; filled by the detector of .nc loads
+  std::vector<u8> written;  // one byte per byte, 1 once it was written; empty: all bytes count as written
+  // Per 4 bytes, the last launch that stored there, and the last that read there by .nc: filled by the detector of .nc loads.
+  std::vector<u32> stored_in, constant_in;
   std::unique_ptr<RaceShadow> races;  // filled by the race detector
 
   u64 end() const { return begin + bytes; }

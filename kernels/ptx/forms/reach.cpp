@@ -96,13 +96,16 @@ void watch_written(const Instruction& i, const Warp& warp, u32 lane, std::vector
   if (kind.store) std::memset(flags, 1, kind.bytes);
 }
 
+// In either order: a GPU may read such memory early, late or twice.
 void watch_constant(const Instruction& i, const Warp& warp, u32 lane, Allocation& allocation, u64 offset, const AccessKind& kind) {
-  auto& stored = allocation.stored_in;
-  if (stored.empty()) stored.resize((allocation.bytes + 3) / 4);
+  if (allocation.stored_in.empty()) {
+    allocation.stored_in.resize((allocation.bytes + 3) / 4);
+    allocation.constant_in.resize(allocation.stored_in.size());
+  }
+  const u32 launch = warp.block->launch;
   for (u64 word = offset / 4; word <= (offset + kind.bytes - 1) / 4; ++word) {
-    if (kind.store)
-      stored[word] = warp.block->launch;
-    else if (kind.constant && stored[word] == warp.block->launch) {
+    (kind.store ? allocation.stored_in : allocation.constant_in)[word] = launch;
+    if (allocation.stored_in[word] == launch && allocation.constant_in[word] == launch) {
       report(warp, i, lane, Fault::Kind::kNotConstant, fmt::format("byte {} of an allocation of {} bytes", 4 * word, allocation.bytes),
              "__ldg and const __restrict__ promise that nobody writes there while the kernel runs");
       return;

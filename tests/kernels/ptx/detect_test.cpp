@@ -90,6 +90,8 @@ INSTANTIATE_TEST_SUITE_P(
          "st.global.u32 [%rd3], 0;\nred.global.add.u32 [%rd3], 1;"},
         {"nc_of_written", Fault::Kind::kNotConstant, "st.global.u32 [%rd3], 1;\nld.global.nc.u32 %r1, [%rd3];",
          "st.global.u32 [%rd3], 1;\nld.global.nc.u32 %r1, [%rd0];"},
+        {"nc_of_what_is_written_later", Fault::Kind::kNotConstant, "ld.global.nc.u32 %r1, [%rd0];\nst.global.u32 [%rd0], 1;",
+         "ld.global.nc.u32 %r1, [%rd0];\nst.global.u32 [%rd3], 1;"},
         {"shared_race_between_warps",
          Fault::Kind::kRace,
          kOtherWarp + "st.shared.u32 [%r4], %r0;\nld.shared.u32 %r1, [%r6];\nbar.sync 0;",
