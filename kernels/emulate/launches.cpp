@@ -97,7 +97,7 @@ cudaError_t make_launch(Runtime& r, const Launch& asked, Work* work) {
   if (launch->cooperative) {
     const int blocks =
         blocks_per_multiprocessor(device.card, *loaded.kernel, static_cast<int>(launch->block.count()), launch->shared_bytes);
-    if (launch->grid.count() > static_cast<u64>(blocks) * static_cast<u64>(device.card.multiprocessors))
+    if (launch->grid.count() > static_cast<u64>(blocks) * static_cast<u64>(device.settings.multiprocessors_of(device.card)))
       return cudaErrorCooperativeLaunchTooLarge;
   }
   *work = work_of([&r, &device, launch] { device.execute([&] { carry_out(r, device, *launch); }); });

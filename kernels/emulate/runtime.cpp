@@ -217,6 +217,9 @@ Runtime& runtime() {
     place() = std::make_unique<Runtime>(settings_of_environment());
     try {
       prepare_ptx_folder(place()->settings);
+      // Now: at the end of the program, what reading PTX needs may be gone.
+      if (!place()->settings.coverage.empty())
+        each_module(*place()->devices.front(), [](const ptx::Module&, const std::vector<ptx::u8>&) {});
     } catch (const Error& error) {
       end_program(error);
     }

@@ -130,6 +130,9 @@ Settings read_settings(const std::function<std::string(const char*)>& variable) 
   };
   read("MIRILLA_EMULATE", [&](const char* name, std::string_view value) { read_cards(settings, name, value); });
   settings.memory_bytes = settings.card->memory_bytes;
+  read("MIRILLA_EMULATE_MULTIPROCESSORS", [&](const char* name, std::string_view value) {
+    settings.multiprocessors = static_cast<int>(read_number(name, value, 1, static_cast<u64>(settings.card->multiprocessors)));
+  });
   read("MIRILLA_EMULATE_MEMORY", [&](const char* name, std::string_view value) {
     settings.memory_bytes = read_bytes(name, value);
     settings.own_memory = true;

@@ -6,6 +6,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -39,11 +40,13 @@ struct Mistake {
 struct Settings {
   const Card* card = &cards().front();
   size_t memory_bytes = cards().front().memory_bytes;
+  int multiprocessors = 0;  // of each card at most; 0: all
   int gpus = 1;
   std::vector<const Card*> each;  // where several were named: of each GPU its card, with the memory of that card or memory_bytes
   bool own_memory = false;        // memory_bytes was given
 
   const Card& card_of(int gpu) const { return each.empty() ? *card : *each[static_cast<size_t>(gpu)]; }
+  int multiprocessors_of(const Card& of) const { return multiprocessors == 0 ? of.multiprocessors : std::min(multiprocessors, of.multiprocessors); }
   size_t memory_of(int gpu) const { return each.empty() || own_memory ? memory_bytes : card_of(gpu).memory_bytes; }
   ptx::u64 seed = 0;
   unsigned threads = 0;  // host threads that run blocks; 0: one for each core
@@ -61,6 +64,7 @@ struct Settings {
 ///
 ///   MIRILLA_EMULATE          the card, h200 by default; several of them, comma-separated: h200,h200
 ///   MIRILLA_EMULATE_MEMORY   its memory: 512M, 2G
+///   MIRILLA_EMULATE_MULTIPROCESSORS  fewer than the card has: small work then fills it
 ///   MIRILLA_EMULATE_GPUS     how many of them, 1 to 16
 ///   MIRILLA_EMULATE_SEED     not 0: streams, blocks, warps and lanes take turns in another legal order
 ///   MIRILLA_EMULATE_THREADS  host threads

@@ -13,12 +13,13 @@ bool exists(const Runtime& r, int index) { return index >= 0 && index < r.settin
 constexpr int kWarp = 32, kThreadsPerBlock = 1024, kRegisters = 65536;
 constexpr size_t kSharedWithoutOptIn = 48 * 1024, kSharedReserved = 1024, kConstantBytes = 64 * 1024;
 
-int attribute_of(const Card& card, int index, cudaDeviceAttr attribute, bool* known) {
+int attribute_of(const Settings& settings, int index, cudaDeviceAttr attribute, bool* known) {
+  const Card& card = settings.card_of(index);
   *known = true;
   switch (attribute) {
     case cudaDevAttrComputeCapabilityMajor: return card.major;
     case cudaDevAttrComputeCapabilityMinor: return card.minor;
-    case cudaDevAttrMultiProcessorCount: return card.multiprocessors;
+    case cudaDevAttrMultiProcessorCount: return settings.multiprocessors_of(card);
     case cudaDevAttrMaxThreadsPerMultiProcessor: return card.threads_per_multiprocessor;
     case cudaDevAttrMaxBlocksPerMultiprocessor: return card.blocks_per_multiprocessor;
     case cudaDevAttrMaxThreadsPerBlock: return kThreadsPerBlock;
@@ -124,7 +125,7 @@ cudaError_t CUDARTAPI cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribut
   return call("cudaDeviceGetAttribute", Needs::kNothing, [&](Runtime& r) {
     if (!exists(r, index)) return cudaErrorInvalidDevice;
     bool known = false;
-    *value = attribute_of(r.settings.card_of(index), index, attribute, &known);
+    *value = attribute_of(r.settings, index, attribute, &known);
     if (!known)
       throw DeviceError(fmt::format("the program asks for the device attribute {}, which is not in the table of kernels/emulate",
                                     static_cast<int>(attribute)));
@@ -153,7 +154,7 @@ cudaError_t CUDARTAPI cudaGetDeviceProperties(cudaDeviceProp* properties, int in
     properties->totalConstMem = kConstantBytes;
     properties->major = card.major;
     properties->minor = card.minor;
-    properties->multiProcessorCount = card.multiprocessors;
+    properties->multiProcessorCount = r.settings.multiprocessors_of(card);
     properties->maxThreadsPerMultiProcessor = card.threads_per_multiprocessor;
     properties->maxBlocksPerMultiProcessor = card.blocks_per_multiprocessor;
     properties->l2CacheSize = static_cast<int>(card.l2_bytes);

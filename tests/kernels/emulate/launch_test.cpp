@@ -144,6 +144,7 @@ TEST(EmulateSettings, AreReadFromTheEnvironment) {
   const Settings settings = settings_of({{"MIRILLA_EMULATE", "rtx4090"},
                                          {"MIRILLA_EMULATE_MEMORY", "512M"},
                                          {"MIRILLA_EMULATE_GPUS", "2"},
+                                         {"MIRILLA_EMULATE_MULTIPROCESSORS", "3"},
                                          {"MIRILLA_EMULATE_SEED", "7"},
                                          {"MIRILLA_EMULATE_DETECT", "races,unwritten"},
                                          {"MIRILLA_EMULATE_REPORT", "summary"},
@@ -153,6 +154,7 @@ TEST(EmulateSettings, AreReadFromTheEnvironment) {
   EXPECT_EQ(settings.card->capability(), 89);
   EXPECT_EQ(settings.memory_bytes, size_t{512} << 20);
   EXPECT_EQ(settings.gpus, 2);
+  EXPECT_EQ(settings.multiprocessors, 3);
   EXPECT_EQ(settings.seed, 7u);
   EXPECT_TRUE(settings.detect.races && settings.detect.unwritten && !settings.detect.constant);
   EXPECT_TRUE(settings.summary && !settings.count);
@@ -177,6 +179,7 @@ TEST(EmulateSettings, AreRefusedWithASentence) {
   EXPECT_THAT(message("MIRILLA_EMULATE", "h300"), HasSubstr("there is no GPU 'h300' to emulate\n  hint: MIRILLA_EMULATE takes h200, h100"));
   EXPECT_THAT(message("MIRILLA_EMULATE_MEMORY", "lots"), HasSubstr("MIRILLA_EMULATE_MEMORY is 'lots' and should be a number of bytes"));
   EXPECT_THAT(message("MIRILLA_EMULATE_GPUS", "0"), HasSubstr("a number from 1 to 16"));
+  EXPECT_THAT(message("MIRILLA_EMULATE_MULTIPROCESSORS", "133"), HasSubstr("a number from 1 to 132"));
   EXPECT_THAT(message("MIRILLA_EMULATE_DETECT", "race"), HasSubstr("races, unwritten or constant"));
   EXPECT_THAT(message("MIRILLA_EMULATE_FAIL", "cudaFree:1"), HasSubstr("CALL:N:ERROR"));
   EXPECT_THAT(message("MIRILLA_EMULATE_FAIL", "cudaFree:0:unknown"), HasSubstr("a number from 1"));
