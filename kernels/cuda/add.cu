@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <limits>
-
 #include "kernels/cuda/parts/elementwise.h"
+#include "kernels/cuda/parts/index.h"
 
 // add: y = a + b.  multiply: y = a b, b like a or one element.  scale: y = factor x.  add_bias: y = x + bias, along the last dimension.
 // Each is computed in f32 and rounded once; y may be a (or x), and in add b too.
@@ -121,7 +120,7 @@ void CudaBackend::execute(const op::Scale& call) {
 
 template <>
 void CudaBackend::execute(const op::AddBias& call) {
-  const bool small = call.x.numel() <= std::numeric_limits<int32_t>::max();
+  const bool small = counts_in_32_bits(call.x.numel());
   dispatch(call.y.dtype, "add_bias", [&]<class T>() {
     const auto with_bias = [&]<class B>() {
       if (small)

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
-#include <limits>
 
 #include "kernels/cuda/parts/elementwise.h"
+#include "kernels/cuda/parts/index.h"
 
 // concat: y (...,A+B) = [a (...,A), b (...,B)], row by row.  split: the inverse; each of a and b may be absent. Only bytes are moved, so
 // it works for any dtype.
@@ -54,7 +54,7 @@ void with_index(const Joined& joined, F&& f) {
     const auto a = static_cast<Index>(joined.a_bytes / kBytes), b = static_cast<Index>(joined.b_bytes / kBytes);
     f.template operator()<Word>(RowsOfTwo<Index>{static_cast<Index>(joined.rows) * (a + b), a, b});
   };
-  if (joined.rows * (joined.a_bytes + joined.b_bytes) <= std::numeric_limits<int32_t>::max())
+  if (counts_in_32_bits(joined.rows * (joined.a_bytes + joined.b_bytes)))
     go.template operator()<uint32_t>();
   else
     go.template operator()<uint64_t>();

@@ -70,6 +70,17 @@ TEST_P(CudaAdd, RoundsAnF32TimesOneElementToTheTypeOfY) {
   }
 }
 
+TEST_P(CudaAdd, RoundsASliceOfF32TimesOneElementToTheTypeOfY) {
+  expect_equal_to_reference({.name = "multiply a slice of f32",
+                             .in = {uniform_f32({4100}, 1), uniform_f32({1}, 2)},
+                             .out = {room({4100})},
+                             .run =
+                                 [](Backend& b, auto in, auto out) {
+                                   b.run(op::Multiply{tail(in[0]), in[1], tail(out[0])});
+                                 }},
+                            GetParam());
+}
+
 TEST_P(CudaAdd, MultipliesInPlace) {
   expect_equal_to_reference({.name = "a *= b",
                              .in = {uniform({777}, 1)},
@@ -156,6 +167,35 @@ TEST_P(CudaAdd, AddsABiasToRowsOfAnyLength) {
       expect_equal_to_reference(c, GetParam());
       if (channels == 33) expect_same_in_any_order(c, GetParam());
     }
+}
+
+// A sum and a product of two f32 are exact in f64, so that the nearest f32 is known to the bit.
+TEST(CudaAdd32, RoundsOnceToTheNearest) {
+  const Case c{.name = "one rounding",
+               .in = {uniform({999}, 1), uniform({999}, 2, -0.3, 0.01)},
+               .out = {room({999}), room({999}), room({999})},
+               .run = [](Backend& b, auto in, auto out) {
+                 b.run(op::Add{in[0], in[1], out[0]});
+                 b.run(op::Multiply{in[0], in[1], out[1]});
+                 b.run(op::Scale{in[0], 0.7f, out[2]});
+               }};
+  expect_equal_to_reference(c, DType::f32);  // no magnitudes: half a unit is allowed
+}
+
+// Neither x nor y may be accessed by vectors; rows of 16 are whole vectors of the bias, those of 11 are not.
+TEST_P(CudaAdd, AddsABiasToASliceThatStartsAnywhere) {
+  for (const int64_t channels : {16, 11}) {
+    const Shape rows{40, channels};
+    expect_equal_to_reference({.name = "add_bias to a slice of rows of " + std::to_string(channels),
+                               .in = {uniform({rows.numel() + 1}, 1), uniform({channels}, 2), uniform_f32({channels}, 3)},
+                               .out = {uniform({rows.numel() + 1}, 4), uniform({rows.numel() + 1}, 5)},
+                               .run =
+                                   [&](Backend& b, auto in, auto out) {
+                                     b.run(op::AddBias{shifted(in[0], rows), in[1], shifted(out[0], rows)});
+                                     b.run(op::AddBias{shifted(in[0], rows), in[2], shifted(out[1], rows)});
+                                   }},
+                              GetParam());
+  }
 }
 
 TEST_P(CudaAdd, AddsABiasInPlace) {

@@ -63,6 +63,8 @@ std::vector<T> difficult() {
     const RandomKey key{.seed = 5, .purpose = Purpose::kTest};
     for (uint32_t i = 0; i < 1000; ++i) add(std::ldexp(to_unit(key.bits(2 * i)), static_cast<int>(key.bits(2 * i + 1) % 80) - 30));
   }
+  // So many that some threads have whole vectors only.
+  for (const size_t distinct = values.size(); values.size() < 4200;) values.push_back(values[values.size() - distinct]);
   return values;
 }
 

@@ -43,6 +43,39 @@ TEST_P(CudaConcat, JoinsRowsAndSplitsThemAtEveryWidth) {
     }
 }
 
+// Each thread has several words, also on a device of one multiprocessor: words of 16, 8, 4 and 2 bytes.
+TEST_P(CudaConcat, JoinsAndSplitsMoreWordsThanTheGridHasThreads) {
+  const int64_t in_4_bytes = GetParam() == DType::f32 ? 1 : 2;
+  for (const int64_t word : {4 * in_4_bytes, 2 * in_4_bytes, in_4_bytes, int64_t{1}}) {
+    const int64_t a = 3 * word, b = 2 * word, rows = 8200;
+    expect_equal_to_reference({.name = "many words of " + std::to_string(word) + " elements",
+                               .in = {uniform({rows, a}, 1), uniform({rows, b}, 2), uniform({rows, a + b}, 3)},
+                               .out = {room({rows, a + b}), room({rows, a}), room({rows, b}), room({rows, a}), room({rows, b})},
+                               .run =
+                                   [](Backend& backend, auto in, auto out) {
+                                     backend.run(op::Concat{in[0], in[1], out[0]});
+                                     backend.run(op::Split{in[2], out[1], out[2]});
+                                     backend.run(op::Split{in[2], out[3], View()});
+                                     backend.run(op::Split{in[2], View(), out[4]});
+                                   }},
+                              GetParam());
+  }
+}
+
+TEST(CudaConcatOfBytes, JoinsAndSplitsMoreWordsThanTheGridHasThreads) {
+  expect_equal_to_reference({.name = "many bytes",
+                             .in = {integers({8200, 3}, 1, 256, DType::u8), integers({8200, 2}, 2, 256, DType::u8)},
+                             .out = {room({8200, 5}, DType::u8), room({8200, 3}, DType::u8), room({8200, 2}, DType::u8)},
+                             .run =
+                                 [](Backend& backend, auto in, auto out) {
+                                   backend.run(op::Concat{in[0], in[1], out[0]});
+                                   backend.run(op::Split{out[0], out[1], out[2]});
+                                   backend.run(op::Split{out[0], out[1], View()});
+                                   backend.run(op::Split{out[0], View(), out[2]});
+                                 }},
+                            DType::f32);
+}
+
 TEST_P(CudaConcat, WorksOnSlicesThatStartAnywhere) {
   expect_equal_to_reference({.name = "slices",
                              .in = {uniform({5, 8}, 1), uniform({5, 3}, 2), uniform({5, 11}, 3)},

@@ -3,7 +3,7 @@
 
 #include "kernels/plans/chosen_plans.h"
 #include "kernels/simt/executor.h"
-#include "tests/kernels/cuda/support.h"
+#include "tests/kernels/cuda/order.h"
 
 namespace mirilla::test {
 namespace {
@@ -113,6 +113,23 @@ TEST_P(CudaConv2d, WritesWeightGradientsInF32) {
   }
 }
 
+// The inputs are read by 16 bytes and the result is written element by element, from each size of tile.
+TEST_P(CudaConv2d, WritesToASliceThatStartsAnywhere) {
+  for (const Layer& z : {Layer{1, 4, 8, 16, 3, {1, 1, 1}}, Layer{2, 5, 8, 40, 3, {1, 1, 1}}, Layer{2, 16, 8, 136, 1, {1, 0, 1}},
+                         Layer{2, 16, 136, 8, 1, {1, 0, 1}}, Layer{1, 8, 136, 136, 1, {1, 0, 1}}})
+    for (Pass pass : kPasses) {
+      Case c = conv(z, pass, GetParam());
+      const Shape shape = c.out[0].shape;
+      c.out = {room({shape.numel() + 1})};
+      c.run = [shape, run = c.run](Backend& b, auto in, auto out) {
+        const std::vector<View> outputs{shifted(out[0], shape)};
+        run(b, in, outputs);
+      };
+      c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
+      expect_equal_to_reference(c, GetParam());
+    }
+}
+
 TEST_P(CudaConv2d, OfAnEmptyBatchIsEmptyAndMovesNoWeight) {
   for (const Layer& z : {Layer{0, 8, 8, 16, 3, {2, 1, 1}}, Layer{0, 5, 3, 5, 3, {1, 1, 1}}})
     for (Pass pass : kPasses) expect_equal_to_reference(conv(z, pass, GetParam()), GetParam());
@@ -132,7 +149,8 @@ TEST_P(CudaConv2d, LeavesUnreadPixelsWithoutGradient) {
 
 // Bias in f32, in the values' type or absent, residual and ReLU in each combination, wide and not.
 TEST_P(CudaConv2d, AddsBiasAndResidualAndEndsInRelu) {
-  for (const Layer& z : {Layer{2, 5, 8, 16, 3, {1, 1, 1}}, Layer{1, 6, 3, 7, 3, {2, 1, 1}}})
+  for (const Layer& z : {Layer{2, 5, 8, 16, 3, {1, 1, 1}}, Layer{1, 6, 3, 7, 3, {2, 1, 1}}, Layer{1, 4, 8, 20, 3, {1, 1, 1}},
+                         Layer{2, 16, 8, 140, 1, {1, 0, 1}}})
     for (int variant = 0; variant < 12; ++variant) {
       const bool relu = variant % 2 == 1, with_residual = variant / 2 % 2 == 1;
       const int bias_kind = variant / 4;

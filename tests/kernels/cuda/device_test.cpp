@@ -172,8 +172,8 @@ TEST(CudaStreams, SendAheadOnlyOnceTheMemoryIsFree) {
   std::memset(a.pinned, 2, 256);
   const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);  // after the copy to b, without a mark
   device.copy(b.there, a.there, 0);
+  arrived->wait();  // first: a send that did not wait for the main stream is now done before the copy to b
   EXPECT_EQ(b.value(), 1);
-  arrived->wait();
   EXPECT_TRUE(arrived->reached());
   EXPECT_EQ(a.value(), 2);
 }
@@ -195,6 +195,20 @@ TEST(CudaStreams, SendAheadAfterAMarkOfTheMainStream) {
   device.follow(*second);
   EXPECT_EQ(a.value(), 3);
   EXPECT_EQ(b.value(), 1);
+}
+
+TEST(CudaStreams, AreBothWaitedForBySynchronize) {
+  Device& device = device_under_test();
+  Place a(256), b(256);
+  std::memset(a.pinned, 5, 256);
+  std::memset(b.pinned, 0, 256);
+  const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);
+  device.follow(*arrived);
+  device.copy_to_pinned(b.pinned, a.there, 256);
+  const auto ahead = device.send_ahead(b.there, a.pinned, 256, arrived.get());
+  device.synchronize();
+  EXPECT_TRUE(ahead->reached());
+  EXPECT_EQ(b.pinned[0], 5);
 }
 
 TEST(CudaStreams, SettleMemoryThatARecordingFreesAndThatIsGone) {
@@ -230,6 +244,7 @@ TEST(CudaStreams, SettleMemoryBeforeSomebodyElseGetsIt) {
   const auto arrived = device.send_ahead(a.there, a.pinned, 256, nullptr);
   device.settle(a.there, 256);  // the owner did not call follow
   device.copy_from_pinned(a.there, next.pinned, 256);
+  device.mark()->wait();  // first: a main stream that did not wait for the send is now done before it
   arrived->wait();
   EXPECT_EQ(a.value(), 2) << "what was sent came after the next user's own";
 }

@@ -58,6 +58,21 @@ TEST_P(CudaDropout, KeepsTheSameOnASliceThatStartsAnywhere) {
   expect_equal_to_reference(c, GetParam());
 }
 
+// A replayed step reads its number from the device.
+TEST_P(CudaDropout, TakesTheStepFromTheDevice) {
+  for (int64_t n : {5, 4099, 8209})
+    for (const bool slice : {false, true}) {
+      Case c = dropout(n, 0.5);
+      c.in.push_back({{1}, {7}, DType::i64});
+      c.run = [=](Backend& b, auto in, auto out) {
+        DropoutSpec spec{.p = 0.5, .key = {.seed = 0x123456789abcdef, .purpose = Purpose::kDropout, .step = 3, .item = 2}};
+        spec.step = in[1];
+        b.run(op::Dropout{slice ? tail(in[0]) : in[0], spec, slice ? tail(out[0]) : out[0]});
+      };
+      expect_equal_to_reference(c, GetParam());
+    }
+}
+
 TEST_P(CudaDropout, DoesNotDependOnTheOrderOfThreads) { expect_same_in_any_order(dropout(4099, 0.5), GetParam()); }
 
 TEST_P(CudaDropout, OfNothingIsNothing) { expect_equal_to_reference(dropout(0, 0.5), GetParam()); }

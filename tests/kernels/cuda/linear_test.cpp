@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/simt/executor.h"
-#include "tests/kernels/cuda/support.h"
+#include "tests/kernels/cuda/order.h"
 
 namespace mirilla::test {
 namespace {
@@ -40,8 +40,23 @@ TEST_P(CudaMatmul, UsesLargeTilesToo) {
 }
 
 TEST_P(CudaMatmul, WritesF32FromHalves) {
-  for (const Sizes& z : {Sizes{3, 5, 7}, Sizes{16, 64, 64}, Sizes{70, 136, 24}})
-    expect_equal_to_reference(product(z, {false, true}, GetParam(), DType::f32), GetParam());
+  for (const Sizes& z : {Sizes{3, 5, 7}, Sizes{16, 64, 64}, Sizes{70, 136, 24}, Sizes{264, 256, 40}})
+    for (const MatmulSpec& spec : kSpecs) expect_equal_to_reference(product(z, spec, GetParam(), DType::f32), GetParam());
+}
+
+// a and b are read by 16 bytes and y is written element by element, from each size of tile; with 20 columns the last chunk is short.
+TEST_P(CudaMatmul, WritesToASliceThatStartsAnywhere) {
+  for (const Sizes& z : {Sizes{8, 64, 64}, Sizes{8, 20, 64}, Sizes{70, 72, 64}, Sizes{264, 136, 40}})
+    for (const MatmulSpec& spec : kSpecs)
+      for (const DType kind : {DType::f64, DType::f32}) {
+        Case c = product(z, spec, GetParam(), kind);
+        c.out = {room({z.m * z.n + 1}, kind)};
+        c.run = [z, spec](Backend& backend, auto in, auto out) {
+          backend.run(op::Matmul{in[0], in[1], spec, shifted(out[0], {z.m, z.n})});
+        };
+        c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
+        expect_equal_to_reference(c, GetParam());
+      }
 }
 
 TEST_P(CudaMatmul, OfNothingIsNothingAndOverNothingIsZero) {

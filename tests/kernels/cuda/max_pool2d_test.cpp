@@ -45,7 +45,8 @@ const std::vector<Pool2dSpec> kSpecs{{.window = 3, .stride = 2, .padding = 1},
                                      {.window = 2, .stride = 2},
                                      {.window = 2, .stride = 3},
                                      {.window = 3, .stride = 1, .padding = 1},
-                                     {.window = 5, .stride = 2, .padding = 2}};
+                                     {.window = 5, .stride = 2, .padding = 2},
+                                     {.window = 7, .stride = 1, .padding = 3}};
 
 TEST_P(CudaMaxPool2d, PoolsAndGoesBackAtEveryShape) {
   for (const Pool2dSpec& spec : kSpecs)

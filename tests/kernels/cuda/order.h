@@ -33,6 +33,14 @@ V tail(V x) {
   return x;
 }
 
+/// A tensor of this shape that begins one element after the view, so that it is not aligned for vectors either.
+template <class V>
+V shifted(V x, const Shape& shape) {
+  x = tail(x);
+  x.shape = shape;
+  return x;
+}
+
 /// The same from the second row on.
 template <class V>
 V without_first_row(V x) {

@@ -36,13 +36,15 @@ TEST_P(CudaReductions, SumsWhatManyBlocksShare) {
 }
 
 TEST_P(CudaReductions, SumsASliceThatStartsAnywhere) {
-  Case c = summing<op::Sum>({9001}, {}, GetParam());
-  c.run = [](Backend& b, auto in, auto out) {
-    b.run(op::Sum{tail(in[0]), out[0]});
-    b.run(op::Sum{tail(in[0]), out[1]});
-  };
-  c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
-  expect_equal_to_reference(c, GetParam());
+  for (const int64_t n : {10, 9001}) {  // by one block, and in two stages
+    Case c = summing<op::Sum>({n}, {}, GetParam());
+    c.run = [](Backend& b, auto in, auto out) {
+      b.run(op::Sum{tail(in[0]), out[0]});
+      b.run(op::Sum{tail(in[0]), out[1]});
+    };
+    c.magnitudes = magnitudes_by_reference(c.in, c.out, c.run, GetParam());
+    expect_equal_to_reference(c, GetParam());
+  }
 }
 
 TEST_P(CudaReductions, SumsRowsOfAnyLengthAndNumber) {
