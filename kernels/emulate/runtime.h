@@ -108,7 +108,7 @@ class Runtime {
   ptx::u64 calls_made = 0;
   bool watched = false;  // the thread of watch() exists
   double seconds_in_kernels = 0;
-  double seconds_in_libraries = 0;  // in their stand-ins
+  double seconds_in_libraries = 0;               // in their stand-ins
   Mistake::Kind mistake = Mistake::Kind::kNone;  // of the call that runs
 };
 

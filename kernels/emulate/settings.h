@@ -46,7 +46,9 @@ struct Settings {
   bool own_memory = false;        // memory_bytes was given
 
   const Card& card_of(int gpu) const { return each.empty() ? *card : *each[static_cast<size_t>(gpu)]; }
-  int multiprocessors_of(const Card& of) const { return multiprocessors == 0 ? of.multiprocessors : std::min(multiprocessors, of.multiprocessors); }
+  int multiprocessors_of(const Card& of) const {
+    return multiprocessors == 0 ? of.multiprocessors : std::min(multiprocessors, of.multiprocessors);
+  }
   size_t memory_of(int gpu) const { return each.empty() || own_memory ? memory_bytes : card_of(gpu).memory_bytes; }
   ptx::u64 seed = 0;
   unsigned threads = 0;  // host threads that run blocks; 0: one for each core

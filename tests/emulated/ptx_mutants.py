@@ -6,7 +6,7 @@ import typing
 
 class Ptx(typing.NamedTuple):
     what: str
-    file: str  # kernels/cuda/FILE.cu
+    file: str  # below kernels/cuda, without .cu
     kernel: str  # a pattern in the kernel's name with its template arguments; each kernel that has it is edited
     find: str  # a pattern in its PTX; ^ and $ are the ends of a line
     put: str

@@ -9,6 +9,14 @@ namespace mirilla::emulate {
 
 namespace {
 
+// Waits for all work of all devices, which may still use it.
+void release_shared(Runtime& r, const MemoryBlock block) {
+  for (const auto& device : r.devices) r.drain(*device);
+  r.blocks.remove(block.begin);
+  for (size_t other = block.registered ? 0 : 1; other < r.devices.size(); ++other) r.devices[other]->memory.forget(block.begin);
+  if (!block.registered) r.blocks.retire(*r.devices[0], block.begin, block.bytes);
+}
+
 cudaError_t release(Runtime& r, void* address) {
   if (!address) return cudaSuccess;
   if (const cudaError_t refused = refuse_unsafe(r)) return refused;
@@ -61,14 +69,6 @@ cudaError_t allocate_shared(Runtime& r, void** address, size_t bytes, MemoryBloc
   r.blocks.add({made, bytes, Runtime::current(), kind, false, flags});
   *address = made;
   return cudaSuccess;
-}
-
-// Waits for all work of all devices, which may still use it.
-void release_shared(Runtime& r, const MemoryBlock block) {
-  for (const auto& device : r.devices) r.drain(*device);
-  r.blocks.remove(block.begin);
-  for (size_t other = block.registered ? 0 : 1; other < r.devices.size(); ++other) r.devices[other]->memory.forget(block.begin);
-  if (!block.registered) r.blocks.retire(*r.devices[0], block.begin, block.bytes);
 }
 
 cudaError_t register_host(Runtime& r, void* address, size_t bytes, unsigned flags) {
