@@ -31,7 +31,7 @@ def run(build, tests, detect="", **variables):
     """(exit code, output) of test_cuda on an emulated H200; None for a hang."""
     command = [ROOT / "tools/emulate", "--build", build, *(["--detect", detect] if detect else []), "test_cuda",
                f"--gtest_filter={tests}:-Simt*", "--gtest_fail_fast", "--gtest_brief=1"]
-    environment = os.environ | {"MIRILLA_REQUIRE": "cuda", "OMP_WAIT_POLICY": "passive", "MIRILLA_EMULATE_THREADS": "1",
+    environment = os.environ | {"MIRILLA_REQUIRE": "cuda", "MIRILLA_VENDOR": "off", "OMP_WAIT_POLICY": "passive", "MIRILLA_EMULATE_THREADS": "1",
                                 "MIRILLA_EMULATE_MULTIPROCESSORS": "4"} | variables
     environment.pop("GTEST_FILTER", None)
     try:

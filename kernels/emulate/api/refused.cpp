@@ -57,8 +57,6 @@ void cudaFreeMipmappedArray() { refuse("cudaFreeMipmappedArray", kTextures); }
 void cudaFuncGetParamInfo() { refuse("cudaFuncGetParamInfo", kNotThere); }
 void cudaFuncSetSharedMemConfig() { refuse("cudaFuncSetSharedMemConfig", kNotThere); }
 void cudaGetChannelDesc() { refuse("cudaGetChannelDesc", kTextures); }
-void cudaGetDriverEntryPoint() { refuse("cudaGetDriverEntryPoint", kDriver); }
-void cudaGetDriverEntryPointByVersion() { refuse("cudaGetDriverEntryPointByVersion", kDriver); }
 void cudaGetExportTable() { refuse("cudaGetExportTable", kDriver); }
 void cudaGetFuncBySymbol() { refuse("cudaGetFuncBySymbol", kDriver); }
 void cudaGetMipmappedArrayLevel() { refuse("cudaGetMipmappedArrayLevel", kTextures); }
