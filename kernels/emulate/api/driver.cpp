@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The driver's interface is not emulated: a program that looks for one of its functions, as cudnn-frontend does, is told that there is none.
+// The driver's interface is not emulated: a program that looks for one of its functions, as cudnn-frontend does, is told that there is
+// none.
 #include "kernels/emulate/runtime.h"
 
 namespace mirilla::emulate {
