@@ -5,15 +5,27 @@
 
 namespace mirilla::emulate {
 
-extern "C" {
+namespace {
 
-cudaError_t CUDARTAPI cudaGetDriverEntryPointByVersion(const char*, void** function, unsigned, unsigned long long,
-                                                       cudaDriverEntryPointQueryResult* result) {
-  return call("cudaGetDriverEntryPointByVersion", Needs::kNothing, [&](Runtime&) {
+cudaError_t not_found(const char* name, void** function, cudaDriverEntryPointQueryResult* result) {
+  return call(name, Needs::kNothing, [&](Runtime&) {
     if (function) *function = nullptr;
     if (result) *result = cudaDriverEntryPointSymbolNotFound;
     return cudaSuccess;
   });
+}
+
+}  // namespace
+
+extern "C" {
+
+cudaError_t CUDARTAPI cudaGetDriverEntryPoint(const char*, void** function, unsigned long long, cudaDriverEntryPointQueryResult* result) {
+  return not_found("cudaGetDriverEntryPoint", function, result);
+}
+
+cudaError_t CUDARTAPI cudaGetDriverEntryPointByVersion(const char*, void** function, unsigned, unsigned long long,
+                                                       cudaDriverEntryPointQueryResult* result) {
+  return not_found("cudaGetDriverEntryPointByVersion", function, result);
 }
 
 }  // extern "C"
