@@ -98,7 +98,7 @@ def main():
         tree.mkdir(parents=True, exist_ok=True)
         update(tree, fresh)
         run("tests/structure/check_tree.py .", tree)
-        output = [run(command, tree) for command in commands][-1]
+        output = [run(command.replace("-DMIRILLA_TESTS=ON", "-DMIRILLA_TESTS=ON -DMIRILLA_JOIN=ON"), tree) for command in commands][-1]  # builds faster
         tests = re.search(r"\[  PASSED  \] (\d+) tests", output)
         if not tests or int(tests[1]) < LEAST_TESTS:
             sys.exit("docs/add-an-operator.md: the operator's tests did not run: is the filter of the last command right?")

@@ -23,21 +23,25 @@ import tempfile
 import time
 
 FIRST = 6  # tests tried before the rest
+KILLERS = 3  # and before these: the last tests that caught another mutant of the same file
 ENOUGH = 40  # for a mutant that is expected to survive
 
 
 def run(program, tests, mutant, limit_s):
-    """Whether the tests catch the mutant."""
+    """The test that caught the mutant, "" if it hung; None if all passed."""
     environment = dict(os.environ, MIRILLA_MUTANT=str(mutant), OMP_NUM_THREADS="1", OMP_WAIT_POLICY="passive")
     with tempfile.NamedTemporaryFile("w", suffix=".flags") as flags:
         flags.write("--gtest_filter=" + ":".join(tests) + "\n--gtest_fail_fast\n")
         flags.flush()
         try:
-            done = subprocess.run([program, "--gtest_flagfile=" + flags.name], env=environment, timeout=limit_s, stdout=subprocess.DEVNULL,
+            done = subprocess.run([program, "--gtest_flagfile=" + flags.name], env=environment, timeout=limit_s, stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL)
         except subprocess.TimeoutExpired:
-            return True
-    return done.returncode != 0
+            return ""
+    if done.returncode == 0:
+        return None
+    begun = re.findall(rb"^\[ RUN      \] (\S+)", done.stdout, re.M)  # the last one failed, or the program ended in it
+    return begun[-1].decode() if begun else ""
 
 
 def trace(program):
@@ -59,9 +63,17 @@ def trace(program):
     return reaching, cost
 
 
-def caught(program, mutant, tests, cost):
-    for part in (tests[:FIRST], tests[FIRST:]):
-        if part and run(program, part, mutant, 20 + 0.02 * sum(cost[t] for t in part)):
+def caught(program, mutant, tests, cost, killers):
+    """Whether the tests catch the mutant. KILLERS of its file, the last one first, are tried first, and the list is kept."""
+    first = [test for test in killers if test in tests][:KILLERS]
+    rest = [test for test in tests if test not in first]
+    for part in (first, rest[:FIRST], rest[FIRST:]):
+        test = run(program, part, mutant, 20 + 0.02 * sum(cost[t] for t in part)) if part else None
+        if test:
+            if test in killers:
+                killers.remove(test)
+            killers.insert(0, test)
+        if test is not None:
             return True
     return False
 
@@ -96,9 +108,12 @@ def main():
         file, _line, kind, text = mutants[mutant]
         return {e for e in listed if e[1] == kind and fnmatch.fnmatch(file, e[0]) and re.fullmatch(e[2], text)}
 
+    killers = collections.defaultdict(list)  # of each file
+
     def dies(mutant):
         tests = reaching[mutant]
-        return caught(options.program, mutant, tests[:ENOUGH] if entries_of(mutant) and not options.thorough else tests, cost)
+        few = tests[:ENOUGH] if entries_of(mutant) and not options.thorough else tests
+        return caught(options.program, mutant, few, cost, killers[mutants[mutant][0]])
 
     alive = []
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
