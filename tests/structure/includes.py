@@ -58,7 +58,7 @@ def for_headers(commands):
     compiler = commands[0][0]
     folders = dict.fromkeys(re.findall(r"(?:^|\s)(-I ?\S+|-isystem \S+)", " ".join(" ".join(words) for words in commands)))
     defined = ['-DMIRILLA_SOURCE_DIR=""', '-DMIRILLA_PROGRAM=""', '-DMIRILLA_VERSION=""']
-    return [compiler, *" ".join(folders).split(), *defined, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-fopenmp", "-fsyntax-only",
+    return [compiler, *" ".join(folders).split(), *defined, "-std=c++20", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror", "-fopenmp", "-fsyntax-only",
             "-fdiagnostics-color=never"]
 
 
