@@ -49,7 +49,7 @@ function(mirilla_emulated target)
   get_target_property(libraries ${target} LINK_LIBRARIES)
   target_link_libraries(emulated_${target} PRIVATE ${libraries})
   set_target_properties(emulated_${target} PROPERTIES OUTPUT_NAME ${target} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin/emulated
-    LINKER_LANGUAGE CXX CUDA_RUNTIME_LIBRARY None MIRILLA_EMULATED ON)
+    LINKER_LANGUAGE CXX CUDA_RUNTIME_LIBRARY None MIRILLA_EMULATED ON BUILD_RPATH "$ORIGIN/../lib")  # where a pack has the libraries
   if(NOT TARGET emulated)
     add_custom_target(emulated)
   endif()

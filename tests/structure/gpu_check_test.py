@@ -1,35 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """tools/gpu-check on a machine that pretends to have a GPU, with scripts as programs: needs neither a GPU nor PyTorch."""
-import contextlib
-import io
 import json
-import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 import time
 import types
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.dont_write_bytecode = True
-sys.path.insert(0, str(ROOT / "tools"))
+from gpu_check_support import CEILINGS, ROOT, TRAIN, Machine
 
-from gpu_check import command, contender, profile, races, report, stages
-
-TRAIN = races.Race("train", 64, 128)
-CEILINGS = {"copy_bytes_per_s": 4e12, "half_flop_per_s": 8e14}
-# Replaces bench/torch_race.py and `gpu_check serve`: its answer to a race is its last argument.
-SERVES = """
-import sys
-for line in sys.stdin:
-    if line.startswith("race"):
-        print("> " + sys.argv[-1], flush=True)
-    else:
-        print('> {"seconds": 0.1, "copy_bytes_per_s": 2e12, "half_flop_per_s": 1e14}', flush=True)
-"""
+from gpu_check import command, contender, modes, profile, races, report, stages
 
 
 def entry(*rounds, losses=(2.0, 1.9)):
@@ -41,43 +23,7 @@ def field_of(**changes):
     return {"Mirilla": entry([5, 5], [5, 5]), "PyTorch eager": entry([8, 8], [8, 8]), "LibTorch C++": entry([8, 8], [8, 8])} | changes
 
 
-class Stages(unittest.TestCase):
-    def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.path = pathlib.Path(self.folder.name)
-        for name, value in (("no_gpu", lambda: None), ("LIMITS_S", dict(command.LIMITS_S))):
-            before = getattr(command, name)
-            setattr(command, name, value)
-            self.addCleanup(setattr, command, name, before)
-
-    def script(self, path, text):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o755)
-        return path
-
-    def check(self, wanted, python="no-such-python", rehearse=False, **programs):
-        for name, text in {"gpu_check": "exit 0", "test_cuda": "exit 0", **programs}.items():
-            self.script(self.path / "bin" / name, text if text.startswith("#!") else "#!/bin/sh\n" + text + "\n")
-        (self.path / "pack.json").write_text('{"commit": "unknown", "glibc": "2.34"}')
-        os.environ["OUT"] = str(self.path / "out")
-        with contextlib.redirect_stdout(io.StringIO()) as said:
-            code = command.check(types.SimpleNamespace(dir=self.path, stage=wanted, python=python, rehearse=rehearse))
-        self.summary = (self.path / "out/summary.md").read_text()
-        self.assertEqual(said.getvalue(), self.summary)
-        return code, json.loads((self.path / "out/results.json").read_text())
-
-    def serving(self, answer):
-        """A gpu_check that takes part in races."""
-        return f"#!{sys.executable}\nimport sys\nif '--help' in sys.argv: sys.exit(0)\nsys.argv.append('''{json.dumps(answer)}''')\n{SERVES}"
-
-    def python(self, answer, facts=None):
-        """A Python with a PyTorch, which prints its facts when given a program and races when given a file."""
-        facts = json.dumps(facts or {"root": "/nowhere", "version": "0", "gpu": True, "libtorch": False, "libraries": []})
-        text = f"#!{sys.executable}\nimport sys\nif sys.argv[1] == '-c':\n  print('''{facts}''')\n  sys.exit(0)\n"
-        return str(self.script(self.path / "python", f"{text}sys.argv.append('''{json.dumps(answer)}''')\n{SERVES}"))
-
+class Stages(Machine):
     def test_one_stage_alone(self):
         code, results = self.check(["device"], gpu_check="""echo '{"version_line": "cuda: a GPU"}'""")
         self.assertEqual((code, list(results), results["device"]["result"]), (0, ["device"], "ok"))
@@ -167,7 +113,7 @@ class Stages(unittest.TestCase):
 
     def test_plans_are_made_once_and_found_again(self):
         code, results = self.check(["plans"], gpu_check=self.serving({}))
-        self.assertEqual((code, results["plans"]["facts"]["second_start"]), (0, {race.words: 0.1 for race in profile.PROFILED}))
+        self.assertEqual((code, results["plans"]["facts"]["second_start"]), (0, {race.words: 0.1 for race in modes.GPU.profiled}))
 
 
 class Command(unittest.TestCase):
@@ -332,7 +278,7 @@ class Profiles(unittest.TestCase):
     def looking(self, *answers):
         """A check whose programs give these answers in turn."""
         said = iter(answers)
-        return types.SimpleNamespace(programs=pathlib.Path("/nowhere"), device_name="cuda", limit=8, out=pathlib.Path("/nowhere"),
+        return types.SimpleNamespace(programs=pathlib.Path("/nowhere"), device_name="cuda", limit=8, out=pathlib.Path("/nowhere"), mode=modes.GPU,
                                      call=lambda *command, **options: next(said))
 
     def test_our_own_program_looks_first_and_the_tools_where_it_may_not(self):

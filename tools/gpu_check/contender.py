@@ -15,10 +15,14 @@ from gpu_check.pack import ROOT
 from gpu_check.stages import Unavailable
 
 RIVALS = ("eager", "compile", "reduce-overhead")
+# Without importing torch, which can take a minute where its files are read for the first time.
 FACTS = """
-import json, pathlib, torch
-root = pathlib.Path(torch.__path__[0])
-print(json.dumps({"root": str(root), "version": torch.__version__, "gpu": torch.cuda.is_available(),
+import importlib.metadata, importlib.util, json, pathlib
+found = importlib.util.find_spec("torch")
+if found is None:
+    raise SystemExit("No module named 'torch'")
+root = pathlib.Path(found.origin).parent
+print(json.dumps({"root": str(root), "version": importlib.metadata.version("torch"),
                   "libtorch": (root / "share/cmake/Torch/TorchConfig.cmake").exists(),
                   "libraries": [str(p) for p in sorted(root.parent.glob("nvidia/*/lib"))]}))
 """
@@ -120,8 +124,7 @@ class Field:
         self.check, self.log = check, open(check.out / "contenders.txt", "w")
         self.facts = torch_facts(check.python)
         self.cache = check.out / "compiled"
-        gpu = check.device_name == "cuda"
-        self.torch = self.facts.get("error") or ("its PyTorch sees no GPU" if gpu and not self.facts["gpu"] else "")
+        self.torch = self.facts.get("error")
         self.libtorch, self.warmers = Missing("LibTorch C++", self.torch or "PyTorch's wheel has no LibTorch in it"), []
         if self.torch:
             return

@@ -3,15 +3,13 @@
 import csv
 import io
 import json
-import os
+import re
 import shutil
 
-from gpu_check.races import Race
 from gpu_check.stages import Failed, Unavailable
 
-PROFILED = (Race("train", 128, 128), Race("infer", 256, 224))
 KERNELS_SHOWN = 40
-REFUSED = ("ERR_NVGPUCTRPERM", "not supported", "Unable to", "not permitted", "No kernels were profiled")
+REFUSED = ("ERR_NVGPUCTRPERM", "not supported", "Unable to", "not permitted", "No kernels were profiled", "Failed to initialize the profiler")
 
 
 def found(name):
@@ -56,53 +54,106 @@ def from_nsys(text):
     return sorted(rows, key=lambda row: -row["ms"])
 
 
+def from_emulator(text):
+    """What MIRILLA_EMULATE_REPORT=count prints at the end: one row per kernel, with counts in place of times."""
+    counts = re.findall(r"^ *(\d+) +(\d+) +\d+ +\d+ +(\d+) +\d+ +\d+ +(\d+)  (\S.*)$", text, re.M)
+    return [{"kernel": name[:120], "calls": int(calls), "warp_instructions": int(instructions), "sectors": int(sectors),
+             "products": int(products)} for calls, instructions, sectors, products, name in counts]
+
+
+# Each of these returns the rows and, where there are none, why.
+
+
+def ended(code, text):
+    return "its time ran out" if code is None else text.strip()[-200:] or f"it ended with {code} and said nothing"
+
+
 def with_cupti(check, race, tool):
     code, text = check.call(tool, "kernels", "--device", check.device_name, "--race", race.words, limit=check.limit / 4)
-    return [row | {"kernel": row["kernel"][:120]} for row in json.loads(text[text.find("{"):])["kernels"]] if code == 0 else []
+    if code != 0:
+        return [], ended(code, text)
+    rows = json.loads(text[text.find("{"):])["kernels"]
+    return [row | {"kernel": row["kernel"][:120]} for row in rows], "it recorded no kernel"
 
 
 def with_ncu(check, race, tool):
     code, text = check.call(tool, "--csv", "--metrics", "gpu__time_duration.sum", "--profile-from-start", "on", "--launch-count", 3000,
-                            check.programs / "gpu_check", "serve", "--device", check.device_name, input=f"prepare {race.words}\n",
-                            limit=check.limit / 4)
-    return from_ncu(text) if code == 0 and not any(sign in text for sign in REFUSED) else []
+                            "--clock-control", "none", check.programs / "gpu_check", "serve", "--device", check.device_name,
+                            input=f"prepare {race.words}\n", limit=check.limit / 4)
+    if code != 0 or any(sign in text for sign in REFUSED):
+        return [], ended(code, text)
+    return from_ncu(text), "it recorded no kernel"
 
 
 def with_nsys(check, race, tool):
     report = check.out / "profile"
-    code, _ = check.call(tool, "profile", "--force-overwrite=true", "--sample=none", "--cpuctxsw=none", "--trace=cuda,nvtx", "-o", report,
-                         check.programs / "gpu_check", "serve", "--device", check.device_name,
-                         input=f"prepare {race.words}\nrace {race.words} 1 10\n", limit=check.limit / 4)
-    text = check.call(tool, "stats", "--report", "cuda_gpu_kern_sum", "--format", "csv", f"{report}.nsys-rep")[1] if code == 0 else ""
+    code, text = check.call(tool, "profile", "--force-overwrite=true", "--sample=none", "--cpuctxsw=none", "--trace=cuda,nvtx", "-o", report,
+                            check.programs / "gpu_check", "serve", "--device", check.device_name,
+                            input=f"prepare {race.words}\nrace {race.words} 1 10\n", limit=check.limit / 4)
+    if code == 0:
+        code, text = check.call(tool, "stats", "--report", "cuda_gpu_kern_sum", "--format", "csv", f"{report}.nsys-rep", limit=check.limit / 4)
     for left in check.out.glob("profile.*"):
         left.unlink()
-    return from_nsys(text)
+    return (from_nsys(text), "it recorded no kernel") if code == 0 else ([], ended(code, text))
+
+
+def with_emulator(check, race, tool):
+    code, text = check.call(tool, "serve", "--device", check.device_name, input=f"prepare {race.words}\n",
+                            env={"MIRILLA_EMULATE_REPORT": "count", "MIRILLA_VENDOR": "off"}, limit=check.left())
+    errors = [answer["error"] for answer in answers_in(text) if "error" in answer]
+    return (from_emulator(text), "it counted no kernel") if code == 0 and not errors else ([], errors[0] if errors else ended(code, text))
+
+
+def tools_for(check):
+    """[(name, how it looks, the program)]: CUPTI in our own program, else nsys, which both measure during a normal run; else ncu, which runs
+    each kernel alone."""
+    own = check.programs / "gpu_check"
+    if check.mode.emulated:
+        return [("the emulated GPU's counts", with_emulator, own)]
+    return [("CUPTI", with_cupti, own),
+            *((name, look, tool) for name, look in (("nsys", with_nsys), ("ncu", with_ncu)) if (tool := found(name)))]
 
 
 def kernels(check):
-    """By CUPTI in our own program, else by nsys, which both measure during a normal run; else by ncu, which runs
-    each kernel alone."""
-    tools = [("CUPTI", with_cupti, check.programs / "gpu_check"),
-             *((name, look, tool) for name, look in (("nsys", with_nsys), ("ncu", with_ncu)) if (tool := found(name)))]
-    for name, look, tool in tools:
-        report = {race.words: rows[:KERNELS_SHOWN] for race in PROFILED if (rows := look(check, race, tool))}
+    why = []
+    for name, look, tool in tools_for(check):
+        report = {}
+        for race in check.mode.profiled:
+            rows, reason = look(check, race, tool)
+            if rows:
+                report[race.words] = rows[:KERNELS_SHOWN]
+            else:
+                why.append(f"{name}, {race.words}: {reason}")
         if report:
-            return {"by": name, "kernels": report}
-    raise Unavailable(f"this system does not allow {' or '.join(name for name, _, _ in tools)} to profile the GPU")
+            return {"by": name, "kernels": report} | ({"without": why} if why else {})
+    if check.mode.emulated:
+        raise Failed("; ".join(why))
+    raise Unavailable("no kernel was timed: " + "; ".join(why))
+
+
+def answers_in(text):
+    return [json.loads(line[2:]) for line in text.splitlines() if line.startswith("> ")]
 
 
 def plans(check):
-    """From an empty store: the time of the first start, its choices, the time of the second start."""
-    store = check.out / "plans.json"
+    """From an empty store: the time of the first start, and of the second, which finds its plans in the store and leaves it as it is."""
+    store, kept, report = check.out / "plans-anew.json", [], {}
     store.unlink(missing_ok=True)
-    report = {}
-    for run in ("first_start", "second_start"):
-        code, text = check.call(check.programs / "gpu_check", "serve", "--device", check.device_name,
-                                input="".join(f"prepare {race.words}\n" for race in PROFILED), env={"MIRILLA_PLAN_STORE": str(store)},
-                                limit=check.limit / 2)
-        answers = [json.loads(line[2:]) for line in text.splitlines() if line.startswith("> ")]
-        if code != 0 or len(answers) != len(PROFILED) or any("error" in answer for answer in answers):
-            raise Failed(f"{run}: {text.strip()[-300:]}", report)
-        report[run] = {race.words: answer["seconds"] for race, answer in zip(PROFILED, answers)}
-    report["store_bytes"] = os.path.getsize(store) if store.exists() else 0
+    try:
+        for run in ("first_start", "second_start"):
+            code, text = check.call(check.programs / "gpu_check", "serve", "--device", check.device_name,
+                                    input="".join(f"prepare {race.words}\n" for race in check.mode.profiled),
+                                    env={"MIRILLA_PLAN_STORE": str(store)}, limit=check.limit / 2)
+            answers = answers_in(text)
+            if code != 0 or len(answers) != len(check.mode.profiled) or any("error" in answer for answer in answers):
+                raise Failed(f"{run}: {ended(code, text)}", report)
+            report[run] = {race.words: answer["seconds"] for race, answer in zip(check.mode.profiled, answers)}
+            kept.append(store.read_text() if store.exists() else "")
+        report["store_bytes"] = len(kept[0])
+        if kept[0] != kept[1]:
+            raise Failed("the second start chose plans anew, though the first had stored its choices", report)
+    finally:
+        store.unlink(missing_ok=True)
+    if check.mode.emulated:
+        return {"store_bytes": report["store_bytes"], "second_start": "found every plan"}
     return report

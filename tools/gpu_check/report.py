@@ -25,7 +25,8 @@ def tests_line(facts):
 
 
 def sanitize_line(facts):
-    return "; ".join(f"{tool}: {f['tests']} tests{' before its time ran out' if f['out_of_time'] else ''}" for tool, f in facts.items())
+    return f"by {facts['by']}: " + "; ".join(f"{tool}: {f['tests']} tests{' before its time ran out' if f['out_of_time'] else ''}"
+                                             for tool, f in facts.items() if tool != "by")
 
 
 def steps_line(facts):
@@ -49,6 +50,8 @@ def kernels_line(facts):
 
 
 def plans_line(facts):
+    if "first_start" not in facts:
+        return f"{facts['store_bytes']} bytes of plans; the second start {facts['second_start']}"
     return "; ".join(f"{name.replace('_', ' ')} {sum(facts[name].values()):.1f} s" for name in ("first_start", "second_start")) + \
         f"; {facts['store_bytes']} bytes of plans"
 
@@ -64,7 +67,8 @@ def line_of(name, result):
             text = f"{text.strip()} {LINES[name](facts)}"
         except (KeyError, TypeError, ValueError):  # a stage that failed halfway has only some facts; they are in results.json
             pass
-    return f"| {name} | {result['result']} | {result['seconds']:.0f} s | {text.strip()} |".replace("\n", " ")
+    time = f"{result['seconds']:.0f} s" if "seconds" in result else "none"
+    return f"| {name} | {result['result']} | {time}{', earlier' if result.get('earlier') else ''} | {text.strip()} |".replace("\n", " ")
 
 
 def race_row(name, row):
@@ -78,30 +82,36 @@ def race_row(name, row):
     return f"| {name} | {row['images_per_s']:.0f} | {percent(row['spread'])} | {roof} | {losses} | {remark} |"
 
 
-def race_table(race, result):
+def race_table(race, result, level="##"):
     kind, batch, size, precision = race.split()
     title = f"{'Training' if kind == 'train' else 'Inference'}, {batch} at {size} px, {precision}"
     verdict = f"void: {result['void']}" if "void" in result else f"Mirilla is {result['times_the_best']:.2f} times the best rival"
     if result.get("times_eager"):
         verdict += f", {result['times_eager']:.2f} times eager PyTorch"
-    lines = [f"## {title}: {verdict}", "", "| who | pictures/s | spread | of the roofline | losses (apart) | |", "|---|---|---|---|---|---|"]
+    lines = [f"{level} {title}: {verdict}", "", "| who | pictures/s | spread | of the roofline | losses (apart) | |", "|---|---|---|---|---|---|"]
     lines += [race_row(name, row) for name, row in result["rows"].items()]
     if clocks := [c for c in result.get("clocks", []) if c]:
         lines += ["", f"clocks before and after (SM, memory, °C, power, throttled): {' -> '.join(clocks)}"]
     return lines
 
 
-def kernel_table(race, rows):
-    return [f"## Kernels: {race}", "", "| kernel | calls | ms |", "|---|---|---|",
-            *(f"| `{row['kernel']}` | {row['calls']} | {row['ms']} |" for row in rows)]
+def kernel_table(race, rows, by):
+    columns = [column for column in rows[0] if column != "kernel"]
+    return [f"## Kernels: {race}, by {by}", "", f"| kernel | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|",
+            *(f"| `{row['kernel']}` | {' | '.join(str(row[column]) for column in columns)} |" for row in rows)]
 
 
-def summary(title, results):
-    lines = [f"# {title}", "", "| stage | result | time | |", "|---|---|---|---|"]
+def summary(title, results, mode, note=""):
+    lines = [f"# {title}", ""]
+    if mode.remark:
+        lines += [f"**{mode.remark[0].upper()}{mode.remark[1:]}.**", ""]
+    lines += [note, ""] if note else []
+    lines += ["| stage | result | time | |", "|---|---|---|---|"]
     lines += [line_of(name, result) for name, result in results.items()]
     for name in ("races", "sweep"):
         for race, result in ((results.get(name) or {}).get("facts") or {}).items():
             lines += ["", *race_table(race, result)]
-    for race, rows in ((results.get("kernels") or {}).get("facts") or {}).get("kernels", {}).items():
-        lines += ["", *kernel_table(race, rows)]
+    profiled = (results.get("kernels") or {}).get("facts") or {}
+    for race, rows in profiled.get("kernels", {}).items():
+        lines += ["", *kernel_table(race, rows, profiled["by"])]
     return "\n".join(lines) + "\n"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Correctness: the GPU's properties, its ceilings, the tests, the sanitizer, the same steps on two devices."""
+"""Correctness: the GPU's properties, its ceilings, the tests, the same steps on two devices."""
+import contextlib
 import json
 import os
 import pathlib
@@ -24,12 +25,12 @@ class Unavailable(Exception):
 
 
 class Check:
-    """Shared by the stages: the programs, the results' folder, the deadline, and the device ("cpu" in a rehearsal)."""
+    """Shared by the stages: the programs, the results' folder, the deadline, and the mode (modes.py)."""
 
-    def __init__(self, programs, out, python="python3", device="cuda"):
-        self.programs, self.out, self.python, self.device_name = programs, out, python, device
+    def __init__(self, programs, out, python, mode):
+        self.programs, self.out, self.python, self.mode, self.device_name = programs, out, python, mode, mode.device
         self.limit = 60.0
-        self.libraries = {}
+        self.libraries = {"MIRILLA_PLAN_STORE": str(out / "plans.json")}  # chosen once for all stages, and for a later --resume
         self.log = open(out / "log.txt", "w")
         self.end = 0.0
 
@@ -42,11 +43,12 @@ class Check:
             return 127, f"there is no {command[0]}"
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | self.libraries | (env or {}),
                                    stdin=subprocess.PIPE if input else subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, errors="replace")
+                                   stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True)
         try:
             text, code = process.communicate(input, timeout=max(left, 1))[0], process.returncode
         except subprocess.TimeoutExpired:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, 9)  # a profiler's program too, which would keep the output open
             text, code = process.communicate()[0], None
         self.log.write(f"{text[-20000:]}\n-> {'out of time' if code is None else code}\n")
         self.log.flush()
@@ -63,9 +65,9 @@ class Check:
     def device(self):
         code, text = self.call(self.programs / "gpu_check", "device")
         _, smi = self.call("nvidia-smi", "--format=csv", "--query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem,"
-                           "clocks.max.sm,power.limit,temperature.gpu") if shutil.which("nvidia-smi") else (0, "")
+                           "clocks.max.sm,power.limit,temperature.gpu") if not self.mode.emulated and shutil.which("nvidia-smi") else (0, "")
         _, nvcc = self.call("nvcc", "--version") if shutil.which("nvcc") else (0, "no nvcc")
-        (self.out / "device.txt").write_text("\n".join([text, smi, nvcc, " ".join(os.uname())]) + "\n")
+        (self.out / "device.txt").write_text("\n".join([self.mode.remark, text, smi, nvcc, " ".join(os.uname())]).lstrip() + "\n")
         if code != 0:
             raise Failed(text.strip()[-300:])
         return {"device": json.loads(text)["version_line"]}
@@ -93,9 +95,10 @@ class Check:
         parts = [(vendor, shard) for vendor in ("on", "off") for shard in range(shards)]
         for i, (vendor, shard) in enumerate(parts):
             env = os.environ | self.libraries | {"MIRILLA_REQUIRE": "cuda", "MIRILLA_VENDOR": vendor, "GTEST_TOTAL_SHARDS": str(shards),
-                                                 "GTEST_SHARD_INDEX": str(shard), "OMP_NUM_THREADS": "2"}
+                                                 "GTEST_SHARD_INDEX": str(shard), "OMP_NUM_THREADS": "2",
+                                                 "MIRILLA_PLAN_STORE": "off"}  # eight processes at once: no time to choose by
             sink = open(self.out / f"tests.{i}", "w+")
-            processes.append((subprocess.Popen([self.programs / "test_cuda"], env=env, stdout=sink, stderr=subprocess.STDOUT), sink))
+            processes.append((subprocess.Popen([self.programs / "test_cuda", f"--gtest_filter={self.mode.tests}"], env=env, stdout=sink, stderr=subprocess.STDOUT), sink))
         late = []
         for i, ((process, sink), (vendor, _)) in enumerate(zip(processes, parts)):
             try:
@@ -120,27 +123,11 @@ class Check:
                          + (f", {len(late)} of {len(parts)} parts ran out of time" if late else ""), report)
         return report
 
-    def sanitize(self):
-        tool = shutil.which("compute-sanitizer") or shutil.which("/usr/local/cuda/bin/compute-sanitizer")
-        if not tool:
-            raise Unavailable("there is no compute-sanitizer")
-        report = {}
-        for name in ("memcheck", "racecheck"):
-            code, text = self.call(tool, "--tool", name, "--error-exitcode", "9", self.programs / "test_cuda", "--gtest_filter=*f16*",
-                                   env={"MIRILLA_REQUIRE": "cuda"}, limit=self.limit / 2 - 2)
-            if re.search(r"Device not supported|LibraryNotLoaded|not permitted|Unable to find injection", text):
-                raise Unavailable("this system does not allow compute-sanitizer to use the GPU")
-            done = len(re.findall(r"^\[       OK \]", text, re.M))
-            report[name] = {"tests": done, "out_of_time": code is None}
-            found = re.search(r"ERROR SUMMARY: [1-9]\d* error|========= (Invalid|Error: (?!process))|Race reported|hazards? detected \([1-9]", text)
-            if found or code not in (0, None) or not done:
-                raise Failed(f"{name}: {found[0] if found else text.strip()[-200:]}", report)
-        return report
-
     def steps(self):
         report = {}
         for precision, against in (("f32", "simt"), ("bf16", "cpu")):  # the executor is slow: there is time for only one of the two
-            report[precision], holds = self.document(self.programs / "gpu_check", "steps", "--precision", precision, "--against", against)
+            report[precision], holds = self.document(self.programs / "gpu_check", "steps", "--precision", precision, "--against", against,
+                                                     *self.mode.steps)
             if not holds:
                 raise Failed(f"{precision}: the GPU's steps are not the host's", report)
         return report
