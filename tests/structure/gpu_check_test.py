@@ -28,6 +28,10 @@ class Stages(Machine):
         code, results = self.check(["device"], gpu_check="""echo '{"version_line": "cuda: a GPU"}'""")
         self.assertEqual((code, list(results), results["device"]["result"]), (0, ["device"], "ok"))
 
+    def test_what_a_program_says_beside_its_document_is_passed_over(self):
+        code, results = self.check(["device"], gpu_check="""echo 'the file of plans is damaged {' >&2; echo '{"version_line": "a GPU"}'; echo more >&2""")
+        self.assertEqual((code, results["device"]["facts"]), (0, {"device": "a GPU"}))
+
     def test_tests_that_pass_are_counted(self):
         code, results = self.check(["tests"], test_cuda="echo '[ RUN      ] A.b'; echo '[       OK ] A.b (0 ms)'")
         self.assertEqual((code, results["tests"]["result"]), (0, "ok"))
@@ -282,7 +286,7 @@ class Profiles(unittest.TestCase):
                                      call=lambda *command, **options: next(said))
 
     def test_our_own_program_looks_first_and_the_tools_where_it_may_not(self):
-        mine = (0, 'words {"kernels": [{"kernel": "f", "calls": 1, "ms": 2.0}]}')
+        mine = (0, 'words\n{"kernels": [{"kernel": "f", "calls": 1, "ms": 2.0}]}\nmore words')
         self.assertEqual(profile.kernels(self.looking(mine, mine))["by"], "CUPTI")
         found, profile.found = profile.found, lambda name: None
         self.addCleanup(setattr, profile, "found", found)

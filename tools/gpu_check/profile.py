@@ -2,11 +2,10 @@
 """Where the time goes: every kernel's time, and the plans for convolutions and products."""
 import csv
 import io
-import json
 import re
 import shutil
 
-from gpu_check.stages import Failed, Unavailable
+from gpu_check.stages import Failed, Unavailable, answers_in, first_document
 
 KERNELS_SHOWN = 40
 REFUSED = ("ERR_NVGPUCTRPERM", "not supported", "Unable to", "not permitted", "No kernels were profiled", "Failed to initialize the profiler")
@@ -70,9 +69,10 @@ def ended(code, text):
 
 def with_cupti(check, race, tool):
     code, text = check.call(tool, "kernels", "--device", check.device_name, "--race", race.words, limit=check.limit / 4)
-    if code != 0:
+    document = first_document(text)
+    if code != 0 or document is None:
         return [], ended(code, text)
-    rows = json.loads(text[text.find("{"):])["kernels"]
+    rows = document["kernels"]
     return [row | {"kernel": row["kernel"][:120]} for row in rows], "it recorded no kernel"
 
 
@@ -129,10 +129,6 @@ def kernels(check):
     if check.mode.emulated:
         raise Failed("; ".join(why))
     raise Unavailable("no kernel was timed: " + "; ".join(why))
-
-
-def answers_in(text):
-    return [json.loads(line[2:]) for line in text.splitlines() if line.startswith("> ")]
 
 
 def plans(check):

@@ -24,6 +24,20 @@ class Unavailable(Exception):
     """The stage cannot run on this machine."""
 
 
+def first_document(text):
+    """The JSON document among other lines, which the same program wrote to stderr; None if there is none."""
+    start = re.search(r"^\{", text, re.M)
+    try:
+        return json.JSONDecoder().raw_decode(text, start.start())[0] if start else None
+    except ValueError:
+        return None
+
+
+def answers_in(text):
+    """Of a program that answers questions, one line each."""
+    return [json.loads(line[2:]) for line in text.splitlines() if line.startswith("> {")]
+
+
 class Check:
     """Shared by the stages: the programs, the results' folder, the deadline, and the mode (modes.py)."""
 
@@ -56,10 +70,9 @@ class Check:
 
     def document(self, *command):
         code, text = self.call(*command)
-        start = text.find("{")
-        if code not in (0, 1) or start < 0:
+        facts = first_document(text)
+        if code not in (0, 1) or facts is None:
             raise Failed(f"{pathlib.Path(command[0]).name} {command[1]}: " + ("out of time" if code is None else text.strip()[-300:]))
-        facts = json.loads(text[start:])
         return facts, code == 0
 
     def device(self):
@@ -68,9 +81,10 @@ class Check:
                            "clocks.max.sm,power.limit,temperature.gpu") if not self.mode.emulated and shutil.which("nvidia-smi") else (0, "")
         _, nvcc = self.call("nvcc", "--version") if shutil.which("nvcc") else (0, "no nvcc")
         (self.out / "device.txt").write_text("\n".join([self.mode.remark, text, smi, nvcc, " ".join(os.uname())]).lstrip() + "\n")
-        if code != 0:
-            raise Failed(text.strip()[-300:])
-        return {"device": json.loads(text)["version_line"]}
+        facts = first_document(text)
+        if code != 0 or facts is None:
+            raise Failed("out of time" if code is None else text.strip()[-300:])
+        return {"device": facts["version_line"]}
 
     def begin(self, limit):
         self.limit, self.end = limit, time.monotonic() + limit
@@ -82,8 +96,8 @@ class Check:
         ours, _ = self.document(self.programs / "gpu_check", "ceilings", "--device", self.device_name)
         report = {"mirilla": ours}
         code, text = self.call(self.python, ROOT / "bench/torch_race.py", "eager", "--device", self.device_name, input="ceilings\n")
-        answer = json.loads(text[text.find("> ") + 2:].splitlines()[0]) if code == 0 and "> " in text else {"error": text.strip()[-200:]}
-        report["pytorch"] = answer
+        answers = answers_in(text) if code == 0 else []
+        report["pytorch"] = answer = answers[0] if answers else {"error": "out of time" if code is None else text.strip()[-200:]}
         for name in ("copy_bytes_per_s", "half_flop_per_s"):
             report[name] = max(facts.get(name, 0) for facts in (ours, answer))
         return report
