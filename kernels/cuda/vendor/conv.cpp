@@ -3,6 +3,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <span>
+#include <tuple>
 
 #include "kernels/core/error.h"
 #include "kernels/cuda/conv/channels.h"
@@ -123,7 +125,6 @@ std::string declined(const ConvProblem& p) {
 
 namespace {
 
-constexpr size_t kMostCandidates = 24;  // cuDNN names over a hundred, best first; building one can take a tenth of a second
 constexpr int kRuns = 5;
 constexpr double kHopeless = 2;  // times the best time: not worth more than one run
 
@@ -183,10 +184,61 @@ bool ConvPlans::keeps_rules(const ConvProblem& problem, const ConvCandidate& can
   return precise && (candidate.deterministic || !rules_.deterministic);
 }
 
+bool ConvPlans::suits(const ConvProblem& problem, const std::unique_ptr<ConvPlan>& plan) const {
+  return plan && keeps_rules(problem, plan->what()) && plan->workspace_bytes() <= rules_.workspace_bytes;
+}
+
 std::unique_ptr<ConvPlan> ConvPlans::build(const ConvProblem& problem, const std::string& plan) {
   std::unique_ptr<ConvPlan> built = tools_.build(problem, plan);
-  const bool good = built && keeps_rules(problem, built->what()) && built->workspace_bytes() <= rules_.workspace_bytes;
-  return good ? std::move(built) : nullptr;
+  return suits(problem, built) ? std::move(built) : nullptr;
+}
+
+// Those that obey the rules, in the library's order; but what it compiles comes last, and plans that round take turns with those that do
+// not, since a few of either kind are all that is tried.
+std::vector<ConvCandidate> ConvPlans::candidates(const ConvProblem& problem) {
+  struct Place {
+    bool compiled;
+    size_t rank;  // among those that round, or those that do not
+    ConvCandidate candidate;
+  };
+  std::vector<Place> places;
+  size_t ranks[2][2] = {};
+  for (ConvCandidate& candidate : tools_.candidates(problem)) {
+    if (!keeps_rules(problem, candidate)) continue;
+    const bool compiled = candidate.compiled;
+    const size_t rank = ranks[compiled][candidate.rounded]++;
+    places.push_back({compiled, rank, std::move(candidate)});
+  }
+  std::stable_sort(places.begin(), places.end(),
+                   [](const Place& a, const Place& b) { return std::tie(a.compiled, a.rank) < std::tie(b.compiled, b.rank); });
+  std::vector<ConvCandidate> all;
+  for (Place& place : places) all.push_back(std::move(place.candidate));
+  return all;
+}
+
+// The first `most` of some that can be built, built at once; the next ones in the place of those that cannot.
+std::vector<std::unique_ptr<ConvPlan>> ConvPlans::build_some(const ConvProblem& problem, std::span<const ConvCandidate> some, size_t most) {
+  std::vector<std::unique_ptr<ConvPlan>> all;
+  while (!some.empty() && all.size() < most) {
+    std::vector<std::string> texts;
+    for (; !some.empty() && all.size() + texts.size() < most; some = some.subspan(1)) texts.push_back(some.front().plan);
+    for (std::unique_ptr<ConvPlan>& plan : tools_.build_all(problem, texts))
+      if (suits(problem, plan)) all.push_back(std::move(plan));
+  }
+  return all;
+}
+
+std::vector<std::unique_ptr<ConvPlan>> ConvPlans::plans_to_time(const ConvProblem& problem) {
+  const std::vector<ConvCandidate> all = candidates(problem);
+  const size_t ready = static_cast<size_t>(std::ranges::find(all, true, &ConvCandidate::compiled) - all.begin());
+  std::vector<std::unique_ptr<ConvPlan>> plans = build_some(problem, std::span(all).first(ready), kMostCandidates);
+  const std::span<const ConvCandidate> to_compile = std::span(all).subspan(ready);
+  if (to_compile.empty() || compiling_ >= kCompileSeconds) return plans;
+  const double start = tools_.seconds();
+  for (std::unique_ptr<ConvPlan>& plan : build_some(problem, to_compile.first(std::min(to_compile.size(), kMostCompiled)), kMostCompiled))
+    plans.push_back(std::move(plan));
+  compiling_ += tools_.seconds() - start;
+  return plans;
 }
 
 double ConvPlans::time(const std::function<void()>& work, double best) {
@@ -199,13 +251,7 @@ double ConvPlans::time(const std::function<void()>& work, double best) {
 std::vector<ConvPlans::Timed> ConvPlans::timed(const ConvProblem& problem, const ConvBuffers& buffers, double own) {
   std::vector<Timed> all;
   double best = own;
-  size_t tried = 0;
-  for (const ConvCandidate& candidate : tools_.candidates(problem)) {
-    if (!keeps_rules(problem, candidate)) continue;
-    if (tried == kMostCandidates) break;
-    std::unique_ptr<ConvPlan> plan = build(problem, candidate.plan);
-    if (!plan) continue;
-    ++tried;
+  for (std::unique_ptr<ConvPlan>& plan : plans_to_time(problem)) {
     try {
       const double milliseconds = time([&] { plan->run(buffers); }, best);
       best = std::min(best, milliseconds);
@@ -266,8 +312,7 @@ ConvPlans::Chosen ConvPlans::fastest_on(const ConvProblem& problem, const ConvSa
 
 ConvPlans::Chosen ConvPlans::first_on(const ConvProblem& problem, const ConvSample& sample) {
   tools_.run_own(problem, sample.buffers);
-  for (const ConvCandidate& candidate : tools_.candidates(problem)) {
-    if (!keeps_rules(problem, candidate)) continue;
+  for (const ConvCandidate& candidate : candidates(problem)) {
     std::unique_ptr<ConvPlan> plan = build(problem, candidate.plan);
     if (plan && is_right(problem, sample, *plan)) return {{candidate.plan, 0}, std::move(plan)};
   }

@@ -116,7 +116,8 @@ void fill(Graph& graph, const ConvProblem& problem) {
   }
 }
 
-bool has_note(const std::vector<fe::NumericalNote_t>& notes, fe::NumericalNote_t note) {
+template <class Note>
+bool has_note(const std::vector<Note>& notes, Note note) {
   return std::find(notes.begin(), notes.end(), note) != notes.end();
 }
 
@@ -127,10 +128,13 @@ bool full_precision(const std::vector<fe::NumericalNote_t>& notes, DType dtype) 
   return is_half(dtype) || !has_note(notes, fe::NumericalNote_t::TENSOR_CORE);
 }
 
-ConvCandidate candidate_of(const std::string& plan, const std::vector<fe::NumericalNote_t>& notes, DType dtype) {
+ConvCandidate candidate_of(const std::string& plan, const fe::graph::Execution_plan_list& plans, int64_t index, DType dtype) {
+  const std::vector<fe::NumericalNote_t>& notes = plans.numeric_notes[static_cast<size_t>(index)];
+  const std::vector<fe::BehaviorNote_t>& behaviors = plans.behavior_notes[static_cast<size_t>(index)];
   return {.plan = plan,
           .deterministic = !has_note(notes, fe::NumericalNote_t::NONDETERMINISTIC),
-          .full_precision = full_precision(notes, dtype)};
+          .full_precision = full_precision(notes, dtype),
+          .compiled = has_note(behaviors, fe::BehaviorNote_t::RUNTIME_COMPILATION)};
 }
 
 using Knobs = std::unordered_map<fe::KnobType_t, int64_t>;
@@ -246,7 +250,7 @@ std::vector<ConvCandidate> ConvGraph::candidates() {
     if (graph.get_engine_and_knobs_at_index(i, engine, knobs).is_bad()) continue;
     const std::string plan = text_of(engine, knobs);
     if (!seen.insert(plan).second) continue;
-    found.push_back(candidate_of(plan, graph.list().numeric_notes[static_cast<size_t>(i)], inside_->problem.dtype));
+    found.push_back(candidate_of(plan, graph.list(), i, inside_->problem.dtype));
   }
   return found;
 }
@@ -268,10 +272,12 @@ bool ConvGraph::build(const std::string& plan) {
     return false;
   }
   inside_->built = index;
-  built_ = candidate_of(plan, graph.list().numeric_notes[static_cast<size_t>(index)], inside_->problem.dtype);
+  built_ = candidate_of(plan, graph.list(), index, inside_->problem.dtype);
   inside_->uids = graph.get_variant_pack_uids_sorted();
   return true;
 }
+
+void ConvGraph::use(const ConvChip& chip) { inside_->chip = chip; }
 
 size_t ConvGraph::workspace_bytes() const {
   int64_t bytes = 0;

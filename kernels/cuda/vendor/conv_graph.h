@@ -18,6 +18,8 @@ struct ConvCandidate {
   bool full_precision = true;
   /// Values that should be f32 pass through the dtype of the inputs.
   bool rounded = false;
+  /// cuDNN compiles its kernel when the plan is built, which can take seconds.
+  bool compiled = false;
 };
 
 /// The chip that plans are for: the chip behind a handle, or a described chip that need not exist.
@@ -55,6 +57,9 @@ class ConvGraph {
   /// Makes the plan ready to run. False where cuDNN does not know it or cannot build it; why() has the reason.
   bool build(const std::string& plan);
   const std::string& why() const { return why_; }
+
+  /// Runs on another handle from now on, of the same GPU: a plan is built on any of them.
+  void use(const ConvChip& chip);
 
   /// The plan built last.
   const ConvCandidate& built() const { return built_; }

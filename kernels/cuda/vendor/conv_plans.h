@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -50,6 +52,14 @@ class ConvTools {
   virtual std::vector<ConvCandidate> candidates(const ConvProblem& problem) = 0;
   /// Null where the library does not know the plan, or cannot build it.
   virtual std::unique_ptr<ConvPlan> build(const ConvProblem& problem, const std::string& plan) = 0;
+  /// build for each of several plans of a problem, at once where the library allows it.
+  virtual std::vector<std::unique_ptr<ConvPlan>> build_all(const ConvProblem& problem, const std::vector<std::string>& plans) {
+    std::vector<std::unique_ptr<ConvPlan>> all;
+    for (const std::string& plan : plans) all.push_back(build(problem, plan));
+    return all;
+  }
+  /// The host's clock.
+  virtual double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
   /// Starts our own kernel on the stream. Does not wait.
   virtual void run_own(const ConvProblem& problem, const ConvBuffers& buffers) = 0;
   /// The time of one of `times` runs in a row, by the device's clock. Waits.
@@ -68,11 +78,16 @@ struct PlanRules {
   bool tf32 = false;           // may round f32 to TF32
 };
 
+inline constexpr size_t kMostCandidates = 8;   // cuDNN names over a hundred, best first; building one can take a tenth of a second
+inline constexpr size_t kMostCompiled = 4;     // one for each thread that builds
+inline constexpr double kCompileSeconds = 20;  // in one program, in which ResNet18 has about 90 problems
+
 /// Finds the fastest plan for each problem, once, and runs it from then on.
 ///
-/// At a problem's first call: take the plan kept for it, if the library still builds it within the rules. Else the candidates
-/// that obey the rules are timed on a sample, together with our own kernel; the result of the fastest is compared with our own kernel's,
-/// and it is chosen if
+/// At a problem's first call: take the plan kept for it, if the library still builds it within the rules. Else some candidates that obey
+/// the rules are timed on a sample, together with our own kernel: kMostCandidates of those that are ready, and kMostCompiled of those that
+/// the library compiles first, as long as all this compiling took less than kCompileSeconds. The result of the fastest is compared with
+/// our own kernel's, and it is chosen if
 ///
 ///   |theirs - ours| <= bound max |ours|      for each element; the bound by the result's dtype, see is_right
 ///
@@ -124,6 +139,10 @@ class ConvPlans {
   bool is_right(const ConvProblem& problem, const ConvSample& sample, ConvPlan& plan);
   bool keeps_rules(const ConvProblem& problem, const ConvCandidate& candidate) const;
   std::unique_ptr<ConvPlan> build(const ConvProblem& problem, const std::string& plan);
+  bool suits(const ConvProblem& problem, const std::unique_ptr<ConvPlan>& plan) const;
+  std::vector<ConvCandidate> candidates(const ConvProblem& problem);
+  std::vector<std::unique_ptr<ConvPlan>> plans_to_time(const ConvProblem& problem);
+  std::vector<std::unique_ptr<ConvPlan>> build_some(const ConvProblem& problem, std::span<const ConvCandidate> some, size_t most);
   std::vector<Timed> timed(const ConvProblem& problem, const ConvBuffers& buffers, double own);
   double time(const std::function<void()>& work, double best);
 
@@ -133,6 +152,7 @@ class ConvPlans {
   mutable std::mutex mutex_;
   std::unordered_map<ConvProblem, Chosen, HashOfProblem> chosen_;
   Counts counts_;
+  double compiling_ = 0;  // seconds
 };
 
 }  // namespace mirilla::cuda::vendor

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/vendor/conv_tools.h"
 
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <future>
+#include <thread>
+
 #include "kernels/core/error.h"
 #include "kernels/cuda/conv/channels.h"
 #include "kernels/cuda/conv/own.h"
@@ -100,15 +106,33 @@ std::vector<ConvCandidate> CudnnTools::candidates(const ConvProblem& problem) {
   return all;
 }
 
-std::unique_ptr<ConvPlan> CudnnTools::build(const ConvProblem& problem, const std::string& plan) {
+std::unique_ptr<ConvPlan> CudnnTools::build_on(const ConvChip& chip, const ConvProblem& problem, const std::string& plan) {
   return unless_refused([&]() -> std::unique_ptr<ConvPlan> {
     const bool rounded = plan.starts_with(kRounded) && may_be_rounded(problem);
     const ConvProblem asked = rounded ? in_halves(problem) : problem;
-    ConvGraph graph(asked, chip_);
+    ConvGraph graph(asked, chip);
     if (!graph.build(rounded ? plan.substr(kRounded.size()) : plan)) return nullptr;
+    graph.use(chip_);
     if (rounded) return std::make_unique<RoundedPlan>(std::move(graph), asked, stream_, workspace_);
     return std::make_unique<CudnnPlan>(std::move(graph), workspace_);
   });
+}
+
+std::vector<std::unique_ptr<ConvPlan>> CudnnTools::build_all(const ConvProblem& problem, const std::vector<std::string>& plans) {
+  constexpr size_t kMostBuilders = 8;
+  const size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  const size_t builders = std::min({plans.size(), cores, kMostBuilders});
+  while (builders_.size() < builders) builders_.push_back(ConvChip::here());
+  std::vector<std::unique_ptr<ConvPlan>> built(plans.size());
+  std::atomic<size_t> next{0};
+  const auto build_as = [&](const ConvChip& chip) {
+    choose(stream_.index());  // a new thread has CUDA's first GPU
+    for (size_t i = next++; i < plans.size(); i = next++) built[i] = build_on(chip, problem, plans[i]);
+  };
+  std::vector<std::future<void>> running;
+  for (size_t i = 0; i < builders; ++i) running.push_back(std::async(std::launch::async, build_as, std::cref(builders_[i])));
+  for (std::future<void>& one : running) one.get();
+  return built;
 }
 
 void CudnnTools::run_own(const ConvProblem& p, const ConvBuffers& b) {

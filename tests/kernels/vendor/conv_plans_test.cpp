@@ -28,6 +28,7 @@ class Recorder final : public ConvTools {
     bool builds = true;
     bool rounded = false;
     bool fails = false;
+    double compiles_s = 0;  // 0: it is ready
   };
 
   std::vector<Way> ways;
@@ -48,12 +49,14 @@ class Recorder final : public ConvTools {
   std::vector<ConvCandidate> candidates(const ConvProblem&) override {
     log.push_back("candidates");
     std::vector<ConvCandidate> all;
-    for (const Way& way : ways) all.push_back({way.plan, way.deterministic, way.full_precision, way.rounded});
+    for (const Way& way : ways) all.push_back(candidate_of(way));
     return all;
   }
+  double seconds() const override { return seconds_; }
   std::unique_ptr<ConvPlan> build(const ConvProblem&, const std::string& plan) override {
     log.push_back("build " + plan);
     const Way* const way = find(plan);
+    if (way) seconds_ += way->compiles_s;
     return way && way->builds ? std::make_unique<Plan>(*this, *way) : nullptr;
   }
   void run_own(const ConvProblem&, const ConvBuffers& buffers) override {
@@ -87,8 +90,7 @@ class Recorder final : public ConvTools {
  private:
   class Plan final : public ConvPlan {
    public:
-    Plan(Recorder& recorder, const Way& way)
-        : recorder_(recorder), way_(way), what_{way.plan, way.deterministic, way.full_precision, way.rounded} {}
+    Plan(Recorder& recorder, const Way& way) : recorder_(recorder), way_(way), what_(candidate_of(way)) {}
     const ConvCandidate& what() const override { return what_; }
     size_t workspace_bytes() const override { return way_.workspace; }
     void run(const ConvBuffers& buffers) override {
@@ -105,7 +107,11 @@ class Recorder final : public ConvTools {
     ConvCandidate what_;
   };
 
-  double elapsed_ = 0;
+  static ConvCandidate candidate_of(const Way& way) {
+    return {way.plan, way.deterministic, way.full_precision, way.rounded, way.compiles_s > 0};
+  }
+
+  double elapsed_ = 0, seconds_ = 0;
   char ours_ = 0, elsewhere_ = 0;
 };
 
@@ -316,7 +322,40 @@ TEST_F(ConvPlansTest, AHopelessPlanRunsTwiceAndNotSevenTimes) {
 
 TEST_F(ConvPlansTest, NotAllOfAHundredCandidatesAreTried) {
   for (int i = 0; i < 100; ++i) tools.ways.push_back({.plan = std::to_string(i), .milliseconds = 9.0 - i / 100.0});
-  EXPECT_EQ(chosen(), "23");
+  EXPECT_EQ(chosen(), "7");
+}
+
+TEST_F(ConvPlansTest, WhatCannotBeBuiltGivesItsPlaceToTheNext) {
+  for (int i = 0; i < 20; ++i) tools.ways.push_back({.plan = std::to_string(i), .milliseconds = 9.0 - i / 10.0, .builds = i % 2 == 1});
+  EXPECT_EQ(chosen(), "15");
+}
+
+TEST_F(ConvPlansTest, WhatRoundsAndWhatDoesNotAreTriedInTurns) {
+  for (int i = 0; i < 20; ++i) tools.ways.push_back({.plan = "exact " + std::to_string(i), .milliseconds = 9});
+  tools.ways.push_back({.plan = "rounded", .milliseconds = 1, .rounded = true});
+  EXPECT_EQ(chosen(), "rounded");
+  EXPECT_THAT(tools.log, Not(Contains("build exact 7")));
+}
+
+TEST_F(ConvPlansTest, WhatIsCompiledIsBuiltLastAndNotForLong) {
+  tools.ways.push_back({.plan = "compiled", .milliseconds = 1, .compiles_s = 3});
+  for (int i = 0; i < 9; ++i) tools.ways.push_back({.plan = std::to_string(i), .milliseconds = 5});
+  for (int i = 0; i < 9; ++i) tools.ways.push_back({.plan = "compiled " + std::to_string(i), .milliseconds = 1, .compiles_s = 3});
+  ConvPlans plans(tools, nullptr, {});
+  ConvProblem problem = kProblem;
+  const auto builds = [&] {
+    tools.log.clear();
+    ++problem.k;
+    plans.run(problem, buffers);
+    std::vector<std::string> all;
+    for (const std::string& line : tools.log)
+      if (line.starts_with("build")) all.push_back(line.substr(6));
+    return all;
+  };
+  const std::vector<std::string> both = {"0", "1", "2", "3", "4", "5", "6", "7", "compiled", "compiled 0", "compiled 1", "compiled 2"};
+  EXPECT_EQ(builds(), both);
+  EXPECT_EQ(builds(), both) << "12 of 20 seconds are spent";
+  EXPECT_EQ(builds(), std::vector(both.begin(), both.begin() + 8));
 }
 
 TEST(ConvProblem, SaysWhatItIs) {
