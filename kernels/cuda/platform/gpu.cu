@@ -91,8 +91,9 @@ void check(cudaError_t status, std::string_view call, std::string_view purpose, 
 void keep_for_later(cudaError_t status, std::string_view call, std::string_view purpose) noexcept {
   if (status == cudaSuccess || status == cudaErrorCudartUnloading) return;  // the latter: the program ends, which frees its memory
   cudaGetLastError();
-  // A recording broke off, and says so itself. Nothing is wrong with the device, and what was recorded is void: steps go on eagerly.
-  if (status == cudaErrorStreamCaptureInvalidated) return;
+  // A recording breaks off, here or before, and says so at its end. Nothing is wrong with the device, and what was recorded is void: steps
+  // go on eagerly.
+  if (status >= cudaErrorStreamCaptureUnsupported && status <= cudaErrorStreamCaptureWrongThread) return;
   later().keep(sentence(status, call, purpose));
 }
 
