@@ -202,6 +202,23 @@ class SecondCall(Machine):
         self.assertEqual(rates, {race.words: race.batch * (1000 if race == TRAIN else 500) for race in races.HEADLINES})
         self.assertEqual(set(json.loads((self.path / "out/samples.json").read_text())), set(rates))
 
+    def test_a_call_that_is_cut_off_leaves_the_races_that_it_finished(self):
+        judge, seen = races.judge, []
+
+        def cut_off(race, *rest):
+            if seen:
+                raise KeyboardInterrupt
+            seen.append(race)
+            return judge(race, *rest)
+        races.judge = cut_off
+        self.addCleanup(setattr, races, "judge", judge)
+        with self.assertRaises(KeyboardInterrupt):
+            self.all_stages(test_cuda=PASSES, out="first")
+        races.judge = judge
+        _, second = self.all_stages(test_cuda=PASSES, resume="first", gpu_check=gpu_check({"times_ms": [1, 1, 1], "losses": [2.0, 1.9]}))
+        rates = [result["rows"]["Mirilla"]["images_per_s"] / race.batch for race, result in zip(races.HEADLINES, second["races"]["facts"].values())]
+        self.assertEqual(rates, [500, 1000, 1000, 1000])
+
     def test_results_of_another_gpu_are_not_taken(self):
         self.all_stages(test_cuda=PASSES, out="first")
         _, second = self.all_stages(test_cuda=PASSES, resume="first", gpu_check=gpu_check(gpu="NVIDIA H100 80GB HBM3"))

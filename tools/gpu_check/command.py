@@ -37,6 +37,7 @@ class Checks(stages.Check):
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.field, self.found, self.samples = None, {}, {}
+        self.progress = lambda facts: None  # called with what a stage has so far
 
     def look_around(self, wanted):
         """Before the first stage: starts slow work that needs no GPU in the background."""
@@ -58,8 +59,12 @@ class Checks(stages.Check):
         """Races the rest of `these`, of which `before` has some from an earlier call."""
         field, self.field = self.field or contender.Field(self, these), None
         rest = [race for race in these if race.words not in before]
-        results, samples = races.run_races(self, field, rest, pace, self.found.get("ceilings"))
-        self.samples |= samples
+
+        def after(results, samples):
+            self.samples |= samples
+            self.progress(before | results)
+
+        results, _ = races.run_races(self, field, rest, pace, self.found.get("ceilings"), after)
         return races.holds(before | results)
 
     def races(self, before):
@@ -159,6 +164,7 @@ def run_all(checks, wanted, earlier, keep):
         if name == "races" and len(wanted) > 1:  # time that earlier stages did not take
             limit = max(limit, min(ALONE_S["races"], TOTAL_S - (time.monotonic() - start)))
         arguments = [earlier.races(name)] if name in ("races", "sweep") else []
+        checks.progress = lambda facts: keep(results | {name: {"result": "failed", "text": "ended before its last race", "facts": facts}})
         results[name] = run_stage(checks, name, limit, *arguments)
         if name == "device":
             earlier.check_device(results[name])

@@ -98,8 +98,8 @@ def run_race(check, contenders, race, pace, races_left):
     return {"entries": entries, "clocks": [before, clocks(check)]}
 
 
-def run_races(check, field, races, pace, ceilings):
-    """{race: the result of `judge`}, and the samples: {race: {contender: [[ms, ...] per round]}}"""
+def run_races(check, field, races, pace, ceilings, after=lambda results, samples: None):
+    """{race: the result of `judge`}, and the samples: {race: {contender: [[ms, ...] per round]}}. `after` is called with both after each."""
     contenders = field.ready(SLOWEST_TO_PREPARE * check.left())
     results, samples = {}, {}
     try:
@@ -107,6 +107,7 @@ def run_races(check, field, races, pace, ceilings):
             ran = run_race(check, contenders, race, pace, len(races) - i)
             results[race.words] = judge(race, ran["entries"], ceilings) | {"clocks": ran["clocks"]}
             samples[race.words] = {name: entry["times_ms"] for name, entry in ran["entries"].items()}
+            after(results, samples)
     finally:
         field.close(contenders)
     return results, samples
