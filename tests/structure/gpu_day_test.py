@@ -225,6 +225,14 @@ class SecondCall(Machine):
         self.assertNotIn("earlier", json.dumps(second))
         self.assertIn("the earlier results are of another GPU", self.summary)
 
+    def test_a_stage_that_was_asked_for_later_joins_the_others(self):
+        _, first = self.all_stages(test_cuda=PASSES, out="first")
+        code, second = self.check(["plans"], resume="first", gpu_check=gpu_check())
+        self.assertEqual((code, set(second)), (0, {*first, "plans"}))
+        self.assertIn("| plans | ok |", (figures.RESULTS / "gpu.md").read_text())
+        _, third = self.check(["plans"], resume="first", gpu_check=gpu_check(gpu="NVIDIA H100 80GB HBM3"))
+        self.assertEqual(set(third), {"device", "plans"})
+
     def test_a_folder_without_results_is_said_and_everything_runs(self):
         code, results = self.all_stages(test_cuda=PASSES, resume="nothing")
         self.assertEqual(code, 0, results)

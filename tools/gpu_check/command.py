@@ -110,7 +110,8 @@ def run_stage(checks, name, limit, *arguments):
 def wanted_stages(options, mode):
     known = LIMITS_S | ASKED_FOR_S | (ALONE_S if options.stage or mode.rehearses else {})
     usual = options.stage or mode.stages
-    wanted = {name: known[name] for name in known if name in usual}
+    always = ("device",) if options.resume else ()  # whose results are those of another GPU
+    wanted = {name: known[name] for name in known if name in (*always, *usual)}
     return {name: 600 for name in wanted} if mode.emulated else wanted  # an emulated GPU has no hurry
 
 
@@ -170,6 +171,7 @@ def run_all(checks, wanted, earlier, keep):
             earlier.check_device(results[name])
             checks.samples = dict(earlier.samples)
         keep(results)
+    results = {name: before | {"earlier": True} for name, before in earlier.stages.items() if name not in wanted} | results
     keep(results)
     return results
 
