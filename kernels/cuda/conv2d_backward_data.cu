@@ -41,7 +41,7 @@ struct WeightsOfPhase {
   using Depth = int64_t;  // offset of w(k,r,s,0); -1 outside
 
   const T* weights;
-  int r, s, c;  // their extents
+  int k, r, s, c;  // their extents
   Divider filters;
   int every;
   int first_h, first_w;
@@ -51,10 +51,10 @@ struct WeightsOfPhase {
   __device__ Row row(int64_t index) const { return static_cast<int>(index); }
   __device__ __forceinline__ Depth depth(int at) const {
     if (at >= extent) return -1;
-    const auto [tap, k] = filters.divide(static_cast<unsigned>(at));
+    const auto [tap, filter] = filters.divide(static_cast<unsigned>(at));
     const auto [t_h, t_w] = taps_w.divide(tap);
     const int in_r = first_h + static_cast<int>(t_h) * every, in_s = first_w + static_cast<int>(t_w) * every;
-    return ((static_cast<int64_t>(k) * r + in_r) * s + in_s) * c;
+    return ((static_cast<int64_t>(filter) * r + in_r) * s + in_s) * c;
   }
   __device__ __forceinline__ Pack<T> load(Row channel, Depth offset) const {
     Pack<T> chunk{};
@@ -91,7 +91,7 @@ struct Conv2dBackwardData {
     a.taps_w = b.taps_w = Divider(along_w.count);
     b.first_h = along_h.first;
     b.first_w = along_w.first;
-    b.extent = along_h.count * along_w.count * b.filters.value;
+    b.extent = along_h.count * along_w.count * b.k;
   }
   __device__ int first_depth() const { return 0; }
   __device__ int last_depth() const { return b.extent; }
@@ -112,7 +112,7 @@ void run(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSp
   const Divider of_phase(1);  // set by each block for its phase
   const Conv2dBackwardData<T, kWide> problem{.a = {dy.data<T>(), z.p, z.q, Divider(z.k), int64_t{z.n} * grid_h * grid_w, Divider(grid_h),
                                                    Divider(grid_w), 0, of_phase, 0, 0, 1, step, step},
-                                             .b = {w.data<T>(), z.r, z.s, z.c, Divider(z.k), every, 0, 0, of_phase, 0},
+                                             .b = {w.data<T>(), z.k, z.r, z.s, z.c, Divider(z.k), every, 0, 0, of_phase, 0},
                                              .rows = int64_t{z.n} * grid_h * grid_w,
                                              .columns = z.c,
                                              .spec = spec,

@@ -36,7 +36,7 @@ const Layer kLayers[] = {
     {2, 7, 16, 33, 1, {2, 0, 1}}, {1, 8, 31, 1, 3, {2, 0, 1}, 3}, {2, 4, 33, 64, 3, {1, 1, 1}},   {3, 3, 64, 8, 1, {1, 0, 1}},
     {1, 11, 3, 16, 7, {2, 3, 1}}, {2, 10, 8, 8, 3, {2, 3, 2}, 1}, {1, 8, 16, 64, 7, {1, 3, 1}},   {2, 9, 64, 16, 3, {2, 1, 1}, 2},
     {1, 13, 1, 64, 7, {2, 0, 1}}, {2, 2, 8, 24, 3, {1, 1, 1}},    {1, 12, 16, 8, 3, {2, 0, 2}},   {3, 7, 24, 16, 1, {2, 1, 1}, 1},
-    {1, 7, 8, 16, 3, {3, 1, 1}},  {1, 9, 16, 8, 3, {3, 2, 2}},    {1, 17, 8, 8, 3, {4, 1, 2}, 2},
+    {1, 7, 8, 16, 3, {3, 1, 1}},  {1, 9, 16, 8, 3, {3, 2, 2}},    {1, 17, 8, 8, 3, {4, 1, 2}, 2}, {1, 9, 5, 1, 7, {1, 3, 1}},
 };
 
 // The distinct convolutions of ResNet18, a quarter of their channels, on pictures of 32 pixels.
@@ -46,8 +46,9 @@ const Layer kResNet18[] = {
     {2, 2, 64, 128, 3, {2, 1, 1}}, {2, 2, 64, 128, 1, {2, 0, 1}}, {2, 1, 128, 128, 3, {1, 1, 1}},
 };
 
-// Large enough for the largest tiles, in each pass, and for a backward pass in several parts.
-const Layer kLarge[] = {{2, 16, 32, 136, 3, {1, 1, 1}}, {1, 24, 136, 32, 3, {2, 1, 1}}, {2, 24, 16, 128, 3, {1, 1, 1}}};
+// Large enough for the largest tiles, in each pass, and for a backward pass in several parts, with the last of them seven.
+const Layer kLarge[] = {
+    {2, 16, 32, 136, 3, {1, 1, 1}}, {1, 24, 136, 32, 3, {2, 1, 1}}, {2, 24, 16, 128, 3, {1, 1, 1}}, {7, 16, 8, 16, 1, {1, 0, 1}}};
 
 enum class Pass { forward, data, weight };
 constexpr Pass kPasses[] = {Pass::forward, Pass::data, Pass::weight};
@@ -119,7 +120,8 @@ bool by_a_rounded_plan(const Layer& z, const std::string& call, std::string_view
 }
 
 TEST_P(CudaConv2d, WritesWeightGradientsInF32) {
-  for (const Layer& z : {kLayers[1], kLayers[3], kResNet18[1], kLarge[2]}) {
+  for (const Layer& z : {kLayers[1], kLayers[3], kResNet18[1], kLarge[2], kLarge[3], Layer{2, 5, 8, 40, 3, {1, 1, 1}},
+                         Layer{2, 5, 8, 41, 3, {1, 1, 1}}, Layer{1, 8, 136, 136, 1, {1, 0, 1}}}) {
     Case c = conv(z, Pass::weight, GetParam(), DType::f32);
     c.rounded_first = [&z] {
       const bool rounded = by_a_rounded_plan(z, fmt::format("backward_weight {} to f32", name_of(GetParam())));
@@ -131,12 +133,18 @@ TEST_P(CudaConv2d, WritesWeightGradientsInF32) {
 
 // The inputs are read by 16 bytes and the result is written element by element, from each size of tile.
 TEST_P(CudaConv2d, WritesToASliceThatStartsAnywhere) {
-  for (const Layer& z : {Layer{1, 4, 8, 16, 3, {1, 1, 1}}, Layer{2, 5, 8, 40, 3, {1, 1, 1}}, Layer{2, 16, 8, 136, 1, {1, 0, 1}},
-                         Layer{2, 16, 136, 8, 1, {1, 0, 1}}, Layer{1, 8, 136, 136, 1, {1, 0, 1}}})
-    for (Pass pass : kPasses) {
-      Case c = conv(z, pass, GetParam());
+  for (const Layer& z : {Layer{1, 4, 8, 16, 3, {1, 1, 1}}, Layer{2, 5, 8, 40, 3, {1, 1, 1}}, Layer{2, 5, 8, 41, 3, {1, 1, 1}},
+                         Layer{2, 16, 8, 136, 1, {1, 0, 1}}, Layer{2, 16, 136, 8, 1, {1, 0, 1}}, Layer{1, 8, 136, 136, 1, {1, 0, 1}}})
+    for (const auto& [pass, kind] : {std::pair{Pass::forward, DType::f64}, std::pair{Pass::data, DType::f64},
+                                     std::pair{Pass::weight, DType::f64}, std::pair{Pass::weight, DType::f32}}) {
+      Case c = conv(z, pass, GetParam(), kind);
       const Shape shape = c.out[0].shape;
-      c.out = {room({shape.numel() + 1})};
+      c.out = {room({shape.numel() + 1}, kind)};
+      if (kind == DType::f32)
+        c.rounded_first = [&z] {
+          const bool rounded = by_a_rounded_plan(z, fmt::format("backward_weight {} to f32", name_of(GetParam())));
+          return rounded ? std::optional(Case::Rounded{GetParam()}) : std::nullopt;
+        };
       c.run = [shape, run = c.run](Backend& b, auto in, auto out) {
         const std::vector<View> outputs{shifted(out[0], shape)};
         run(b, in, outputs);
@@ -149,6 +157,25 @@ TEST_P(CudaConv2d, WritesToASliceThatStartsAnywhere) {
 TEST_P(CudaConv2d, OfAnEmptyBatchIsEmptyAndMovesNoWeight) {
   for (const Layer& z : {Layer{0, 8, 8, 16, 3, {2, 1, 1}}, Layer{0, 5, 3, 5, 3, {1, 1, 1}}})
     for (Pass pass : kPasses) expect_equal_to_reference(conv(z, pass, GetParam()), GetParam());
+}
+
+// No channels, no filters, no pixels: what is left is the sum of nothing, from each size of tile, whether or not chunks fit.
+TEST_P(CudaConv2d, OverNothingIsZero) {
+  const std::pair<Pass, std::vector<Layer>> sums[] = {
+      {Pass::forward, {{1, 4, 0, 16, 3, {1, 1, 1}}, {2, 5, 0, 16, 3, {1, 1, 1}}, {2, 16, 0, 136, 1, {1, 0, 1}}}},
+      {Pass::data, {{1, 4, 16, 0, 3, {1, 1, 1}}, {2, 5, 16, 0, 3, {1, 1, 1}}, {2, 16, 136, 0, 1, {1, 0, 1}}}},
+      {Pass::weight, {{0, 4, 16, 16, 3, {1, 1, 1}}, {0, 4, 16, 40, 3, {1, 1, 1}}, {0, 4, 136, 136, 3, {1, 1, 1}}}}};
+  for (const auto& [pass, layers] : sums)
+    for (const Layer& z : layers)
+      for (const bool sliced : {false, true}) {
+        Case c = conv(z, pass, GetParam());
+        if (sliced)
+          c.run = [run = c.run](Backend& b, auto in, auto out) {
+            const std::vector<ConstView> inputs{shifted(in[0], in[0].shape), shifted(in[1], in[1].shape)};
+            run(b, inputs, out);
+          };
+        expect_equal_to_reference(c, GetParam());
+      }
 }
 
 // A pixel that no output reads has gradient 0, and not the old contents of its memory: here every odd row and column, and the last.
@@ -165,8 +192,9 @@ TEST_P(CudaConv2d, LeavesUnreadPixelsWithoutGradient) {
 
 // Bias in f32, in the values' type or absent, residual and ReLU in each combination, wide and not.
 TEST_P(CudaConv2d, AddsBiasAndResidualAndEndsInRelu) {
-  for (const Layer& z : {Layer{2, 5, 8, 16, 3, {1, 1, 1}}, Layer{1, 6, 3, 7, 3, {2, 1, 1}}, Layer{1, 4, 8, 20, 3, {1, 1, 1}},
-                         Layer{2, 16, 8, 140, 1, {1, 0, 1}}})
+  for (const Layer& z : {Layer{2, 5, 8, 16, 3, {1, 1, 1}}, Layer{2, 5, 8, 20, 3, {1, 1, 1}}, Layer{1, 6, 3, 7, 3, {2, 1, 1}},
+                         Layer{2, 5, 3, 16, 3, {1, 1, 1}}, Layer{2, 5, 3, 15, 3, {1, 1, 1}}, Layer{1, 4, 8, 20, 3, {1, 1, 1}},
+                         Layer{1, 4, 8, 16, 3, {1, 1, 1}}, Layer{2, 16, 8, 140, 1, {1, 0, 1}}, Layer{2, 16, 8, 136, 1, {1, 0, 1}}})
     for (int variant = 0; variant < 12; ++variant) {
       const bool relu = variant % 2 == 1, with_residual = variant / 2 % 2 == 1;
       const int bias_kind = variant / 4;

@@ -36,7 +36,8 @@ V tail(V x) {
 /// A tensor of this shape that begins one element after the view, so that it is not aligned for vectors either.
 template <class V>
 V shifted(V x, const Shape& shape) {
-  x = tail(x);
+  using Byte = std::conditional_t<std::is_same_v<V, View>, std::byte, const std::byte>;
+  x.address = static_cast<Byte*>(x.address) + size_of(x.dtype);
   x.shape = shape;
   return x;
 }
