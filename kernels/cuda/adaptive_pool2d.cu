@@ -39,6 +39,9 @@ struct Cells {
   T* average;
 };
 
+// Groups of threads that divide a cell's pixels are a power of two, and a cell of one pixel is reckoned as 2 x 2.
+constexpr int kFewestGroups = 4;
+
 template <class T, int N, bool Max, bool Average>
 __global__ void adaptive_pool2d_kernel(const T* __restrict__ x, Pictures p, Cells<T> y, int64_t* __restrict__ index) {
   __shared__ float sums[Average ? kBlock * N : 1], values[Max ? kBlock * N : 1];
@@ -46,9 +49,9 @@ __global__ void adaptive_pool2d_kernel(const T* __restrict__ x, Pictures p, Cell
   const int lanes = static_cast<int>(blockDim.x), groups = static_cast<int>(blockDim.y), width = lanes * N;
   const int group = static_cast<int>(threadIdx.y), thread = group * lanes + static_cast<int>(threadIdx.x);
   const int first = static_cast<int>(blockIdx.y) * width, channel = first + static_cast<int>(threadIdx.x) * N;
-  const int64_t in_a_picture = static_cast<int64_t>(y.cells.height) * y.cells.width;
   const int64_t cell = blockIdx.x;
-  const int n = static_cast<int>(cell / in_a_picture), at = static_cast<int>(cell % in_a_picture);
+  const int in_a_picture = y.cells.height * y.cells.width;  // check_sides: all cells together are fewer than 2^31
+  const int n = static_cast<int>(blockIdx.x) / in_a_picture, at = static_cast<int>(blockIdx.x) % in_a_picture;
   const int i = at / y.cells.width, j = at % y.cells.width;
   const Span rows = span_of(i, p.height, y.cells.height), columns = span_of(j, p.width, y.cells.width);
   float sum[N] = {};
@@ -72,10 +75,16 @@ __global__ void adaptive_pool2d_kernel(const T* __restrict__ x, Pictures p, Cell
   for (int c = thread; c < width && first + c < p.channels; c += lanes * groups) {
     float total = 0;
     Candidate<int, OfNans::last> winner;
-    for (int g = 0; g < groups; ++g) {
-      if (Average) total += sums[g * width + c];
-      if (Max) winner.meet(values[g * width + c], places[g * width + c]);
-    }
+    int g = 0;
+    do {
+#pragma unroll
+      for (int k = 0; k < kFewestGroups; ++k) {
+        const int from = (g + k) * width + c;
+        if (Average) total += sums[from];
+        if (Max) winner.meet(values[from], places[from]);
+      }
+      g += kFewestGroups;
+    } while (g < groups);
     const int area = (rows.end - rows.begin) * (columns.end - columns.begin);
     if (Average) y.average[cell * y.pitch + first + c] = narrow<T>(total / static_cast<float>(area));
     if (Max) {

@@ -24,7 +24,10 @@ struct Bias {
   bool f32;
   __device__ float at(int64_t k) const {
     if (data == nullptr) return 0.0f;
-    return f32 ? static_cast<const float*>(data)[k] : widen(static_cast<const T*>(data)[k]);
+    if constexpr (!std::is_same_v<T, float>) {
+      if (!f32) return widen(static_cast<const T*>(data)[k]);
+    }
+    return static_cast<const float*>(data)[k];
   }
 };
 

@@ -26,13 +26,13 @@ struct Conv2dBackwardWeight {
   B b;
   int64_t rows, columns;
   int pixels_in_part;
-  Result<T> dw;  // of all parts, one after the other
+  Result<T, true> dw;  // of all parts, one after the other
   int part;
 
   __device__ void enter(unsigned layer) { part = static_cast<int>(layer); }
   __device__ int first_depth() const { return part * pixels_in_part; }
   __device__ int last_depth() const { return min(a.extent, (part + 1) * pixels_in_part); }
-  __device__ __forceinline__ void put(int64_t m, int64_t n, const typename Result<T>::Values& values) const {
+  __device__ __forceinline__ void put(int64_t m, int64_t n, const typename Result<T, true>::Values& values) const {
     if (m < rows && n < columns) dw.put((part * rows + m) * columns + n, values, columns - n);
   }
 };
@@ -78,7 +78,7 @@ void run(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSp
                                                .rows = z.k,
                                                .columns = z.taps(),
                                                .pixels_in_part = 0,
-                                               .dw = result_of<T>(dw),
+                                               .dw = result_of<T, true>(dw),
                                                .part = 0};
   const int64_t parts = std::max(1, z.pixels_out() / kFewestPixels);
   with_tile<kWide>(problem.rows, problem.columns, parts, [&]<class Shape>() { run_in_parts<Shape>(stream, problem, dw); });

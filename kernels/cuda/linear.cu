@@ -23,12 +23,12 @@ struct Matmul {
   B b;
   int64_t rows, columns;
   int depth;
-  Result<T> y;
+  Result<T, true> y;
 
   __device__ void enter(unsigned) {}
   __device__ int first_depth() const { return 0; }
   __device__ int last_depth() const { return depth; }
-  __device__ void put(int64_t m, int64_t n, const typename Result<T>::Values& values) const {
+  __device__ void put(int64_t m, int64_t n, const typename Result<T, true>::Values& values) const {
     if (m < rows && n < columns) y.put(m * columns + n, values, columns - n);
   }
 };
@@ -36,8 +36,8 @@ struct Matmul {
 template <class T, bool kTransposeA, bool kTransposeB, bool kWide>
 void run_product(Stream& stream, const ConstView& a, const ConstView& b, int depth, const View& y) {
   const int64_t rows = y.shape[0], columns = y.shape[1];
-  const Matmul<T, kTransposeA, kTransposeB, kWide> problem{
-      {a.data<T>(), rows, depth}, {b.data<T>(), columns, depth}, rows, columns, depth, result_of<T>(y)};
+  const Matmul<T, kTransposeA, kTransposeB, kWide> problem{{a.data<T>(), rows, depth}, {b.data<T>(), columns, depth}, rows, columns, depth,
+                                                           result_of<T, true>(y)};
   with_tile<kWide>(rows, columns, 1, [&]<class Shape>() { launch_product<Shape>(stream, problem); });
 }
 

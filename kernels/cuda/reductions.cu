@@ -74,14 +74,19 @@ __global__ void sum_rows_kernel(const T* __restrict__ x, int64_t rows, int64_t c
 #pragma unroll
       for (int l = 0; l < kLoadsAtOnce; ++l) add(v[l]);
     }
-    for (; row < end; row += step) add(load<V>(x + row * channels + c));
+#pragma unroll 1
+    for (; row < end; row += step) add(load<V>(x + row * channels + c));  // three at most
   }
   const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
   for (int k = 0; k < N; ++k) room[thread * N + k] = sums[k];
   __syncthreads();
   if (thread >= width || first + thread >= channels) return;
   float total = 0;
-  for (int group = 0; group < static_cast<int>(blockDim.y); ++group) total += room[group * width + thread];
+  constexpr int kAtOnce = kBlock / kWarpSize;  // a multiple of it: at most a warp goes across
+#pragma unroll 1
+  for (int group = 0; group < static_cast<int>(blockDim.y); group += kAtOnce)
+#pragma unroll
+    for (int g = 0; g < kAtOnce; ++g) total += room[(group + g) * width + thread];
   y[blockIdx.y * channels + first + thread] = narrow<Y>(total);
 }
 
@@ -153,7 +158,9 @@ void CudaBackend::execute(const op::Sum& call) {
     if (blocks == 1) return launch_sum(stream_, 1, call.x.data<T>(), n, call.y.data<Y>());
     const Scratch partial(stream_, blocks * sizeof(float));
     launch_sum(stream_, blocks, call.x.data<T>(), n, partial.as<float>());
-    launch_sum(stream_, 1, static_cast<const float*>(partial.as<float>()), blocks, call.y.data<Y>());
+    // Fewer numbers than there are threads: vectors of them gain nothing.
+    launch<sum_kernel<float, Y, false>>(stream_, {1, kBlock}, static_cast<const float*>(partial.as<float>()), int64_t{blocks},
+                                        call.y.data<Y>());
   });
 }
 

@@ -18,14 +18,20 @@ __global__ void __launch_bounds__(kSquare* kRowsAtOnce)
   constexpr int kPitch = kSquare + (sizeof(T) < 4 ? 4 / sizeof(T) : 1);  // an odd number of words: a column lies in 32 banks
   __shared__ T square[kSquare][kPitch];
   const int64_t down = (rows + kSquare - 1) / kSquare, across = (columns + kSquare - 1) / kSquare;
-  const int lane = static_cast<int>(threadIdx.x), first = static_cast<int>(threadIdx.y);
+  const int lane = static_cast<int>(threadIdx.x);
   for (int64_t i = blockIdx.x; i < matrices * down * across; i += gridDim.x) {
     const int64_t column = i % across * kSquare, row = i / across % down * kSquare, matrix = i / across / down * rows * columns;
-    for (int r = first; r < kSquare; r += kRowsAtOnce)
+#pragma unroll
+    for (int k = 0; k < kSquare / kRowsAtOnce; ++k) {
+      const int r = k * kRowsAtOnce + static_cast<int>(threadIdx.y);
       if (row + r < rows && column + lane < columns) square[r][lane] = x[matrix + (row + r) * columns + column + lane];
+    }
     __syncthreads();
-    for (int c = first; c < kSquare; c += kRowsAtOnce)
+#pragma unroll
+    for (int k = 0; k < kSquare / kRowsAtOnce; ++k) {
+      const int c = k * kRowsAtOnce + static_cast<int>(threadIdx.y);
       if (column + c < columns && row + lane < rows) y[matrix + (column + c) * rows + row + lane] = square[lane][c];
+    }
     __syncthreads();
   }
 }

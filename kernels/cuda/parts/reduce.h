@@ -24,17 +24,16 @@ __device__ __forceinline__ T warp_max(T value) {
   return value;
 }
 
-/// Sum over a block of one dimension whose size is a multiple of 32, in every thread. `room` is shared memory for one T per warp; between
-/// this call and another use of it there must be a barrier.
-template <class T>
-__device__ __forceinline__ T block_sum(T value, T* room) {
+/// Sum over a block of one dimension and kWarps whole warps, in every thread. `room` is shared memory for one T per warp; between this
+/// call and another use of it there must be a barrier.
+template <class T, int kWarps>
+__device__ __forceinline__ T block_sum(T value, T (&room)[kWarps]) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize, warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  const int warps = static_cast<int>(blockDim.x) / kWarpSize;
   value = warp_sum(value);
   if (lane == 0) room[warp] = value;
   __syncthreads();
   T sum{};
-  for (int i = 0; i < warps; ++i) sum += room[i];
+  for (int i = 0; i < kWarps; ++i) sum += room[i];
   return sum;
 }
 

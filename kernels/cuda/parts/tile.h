@@ -131,8 +131,9 @@ __global__ void __launch_bounds__(Shape::kThreads, sizeof(typename Problem::Elem
     if (piece > 0) __syncwarp();  // the piece before has been read
     sums.stage(piece, room);
     __syncwarp();
-    for (int i = lane; i < 16 * kInRow; i += kWarpSize) {
-      const int row = i / kInRow, column = i % kInRow * Values::size;
+#pragma unroll 1  // side by side they would take registers that spill
+    for (int turn = 0; turn < 16 * kInRow / kWarpSize; ++turn) {
+      const int i = turn * kWarpSize + lane, row = i / kInRow, column = i % kInRow * Values::size;
       problem.put(m + 16 * piece + row, n + column, load<Values>(room + row * Sums::kStagePitch + column));
     }
   }

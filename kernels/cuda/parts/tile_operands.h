@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/cuda/common.h"
 #include "kernels/cuda/parts/tile_sums.h"
 
@@ -41,20 +43,20 @@ struct MatrixOperand {
   }
 };
 
-/// The destination of the sums: an array of T or, with half inputs, of f32.
-template <class T>
+/// The destination of the sums: an array of T or, with half inputs and kOrF32, of f32.
+template <class T, bool kOrF32 = false>
 struct Result {
   using Values = Vector<float, kChunk<T>>;
   void* data;
-  bool f32;
+  bool f32;   // asked only of halves with kOrF32
   bool wide;  // 16 bytes may be written at once if `count` is at least a whole chunk
 
   /// Writes the first `count` values from element `offset` on.
   __device__ __forceinline__ void put(int64_t offset, const Values& values, int64_t count) const {
-    if (f32)
-      put_as(static_cast<float*>(data) + offset, values, count);
-    else
-      put_as(static_cast<T*>(data) + offset, narrow_all<T>(values), count);
+    if constexpr (kOrF32 && !std::is_same_v<T, float>) {
+      if (f32) return put_as(static_cast<float*>(data) + offset, values, count);
+    }
+    put_as(static_cast<T*>(data) + offset, narrow_all<T>(values), count);
   }
 
  private:
@@ -77,9 +79,10 @@ struct Result {
   }
 };
 
-template <class T>
-Result<T> result_of(const View& y) {
-  return {y.address, y.dtype == DType::f32, chunks_fit<T>(y.address, y.shape[-1])};
+template <class T, bool kOrF32 = false>
+Result<T, kOrF32> result_of(const View& y) {
+  const bool f32 = kOrF32 && y.dtype == DType::f32;
+  return {f32 ? y.data<float>() : static_cast<void*>(y.data<T>()), f32, chunks_fit<T>(y.address, y.shape[-1])};
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM
