@@ -20,7 +20,8 @@ struct Step {
   double scale = 1, overflow = 0;
   DType copy = DType::f16;
   bool has_state = true;
-  bool sliced = false;  // without the first element, so that nothing is aligned
+  bool sliced = false;                 // without the first element, so that nothing is aligned
+  ConstView rate = {}, momentum = {};  // in the device's memory, in place of numbers that are then wrong
 
   Case as_case(const std::string& name) const {
     Case c{.name = name};
@@ -56,10 +57,11 @@ struct Step {
                    .gradient = in[1 + i],
                    .m = out[5 * i + 1],
                    .v = out[5 * i + 2],
-                   .learning_rate = kRate,
+                   .learning_rate = rate ? 1 : kRate,
                    .weight_decay = i % 2 == 0 ? 0.1 : 0,
                    .step = out[5 * i + 3],
-                   .copy = i % 3 == 2 ? View{} : out[5 * i + 4]};
+                   .copy = i % 3 == 2 ? View{} : out[5 * i + 4],
+                   .rate = rate};
       if (sliced) {
         t.parameter = tail(t.parameter);
         t.gradient = tail(t.gradient);
@@ -69,11 +71,13 @@ struct Step {
       }
       tensors.push_back(t);
     }
-    if (!has_state) return backend.run(op::Adam{tensors, kSpec, {}});
-    if (in[0].dtype == DType::f32) return backend.run(op::Adam{tensors, kSpec, in[0]});
+    AdamSpec spec = kSpec;
+    if (momentum) spec.beta1 = 0.5, spec.momentum = momentum;
+    if (!has_state) return backend.run(op::Adam{tensors, spec, {}});
+    if (in[0].dtype == DType::f32) return backend.run(op::Adam{tensors, spec, in[0]});
     std::array<float, kScalerState> state{};  // the reference's, whose other numbers are f64; its memory is the host's
     for (size_t i = 0; i < state.size(); ++i) state[i] = static_cast<float>(in[0].data<double>()[i]);
-    backend.run(op::Adam{tensors, kSpec, ConstView{state.data(), {kScalerState}, DType::f32, 0, 0, true}});
+    backend.run(op::Adam{tensors, spec, ConstView{state.data(), {kScalerState}, DType::f32, 0, 0, true}});
   }
 };
 
@@ -84,13 +88,25 @@ TEST(CudaAdam, EqualsTheReferenceAtEverySize) {
     expect_same_in_any_order(step.as_case("in any order"), DType::f32);
   }
   expect_equal_to_reference(Step{.sizes = awkward_sizes(), .has_state = false}.as_case("without a scaler"), DType::f32);
-  expect_equal_to_reference(Step{.sizes = {2, 33, 4099, 8193}, .scale = 4, .sliced = true}.as_case("slices"), DType::f32);
+  for (DType copy : {DType::f16, DType::bf16})
+    expect_equal_to_reference(Step{.sizes = {2, 33, 4099, 8193}, .scale = 4, .copy = copy, .sliced = true}.as_case("slices"), DType::f32);
   expect_equal_to_reference(Step{.sizes = {4096, 4097, 0, 5}}.as_case("around a chunk, and one without elements"), DType::f32);
 }
 
 TEST(CudaAdam, TakesMoreTensorsThanALaunchHolds) {
   expect_equal_to_reference(Step{.sizes = std::vector<int64_t>(340, 3)}.as_case("as many as a launch holds"), DType::f32);
   expect_equal_to_reference(Step{.sizes = std::vector<int64_t>(800, 3)}.as_case("and more"), DType::f32);
+}
+
+TEST(CudaAdam, TakesRateAndMomentumByAddressWithTheSameBits) {
+  Device& device = device_under_test();
+  const double numbers[] = {kRate, kSpec.beta1};
+  auto* const memory = static_cast<double*>(device.allocate(sizeof numbers));
+  device.copy_from_host(memory, numbers, sizeof numbers);
+  const auto at = [](const double* address) { return ConstView{address, {1}, DType::f64, 0, 0, true}; };
+  const Step by_value{.sizes = {3, 4099}}, by_address{.sizes = {3, 4099}, .rate = at(memory), .momentum = at(memory + 1)};
+  EXPECT_EQ(run_on(device, by_address.as_case("by address"), DType::f32), run_on(device, by_value.as_case("by value"), DType::f32));
+  device.release(memory, sizeof numbers);
 }
 
 TEST(CudaAdam, OfNothingIsNoStep) { EXPECT_NO_THROW(device_under_test().backend().run(op::Adam{{}, kSpec, {}})); }
@@ -139,7 +155,7 @@ INSTANTIATE_TEST_SUITE_P(, CudaCheckFinite, testing::ValuesIn(float_types()), []
 
 TEST_P(CudaCheckFinite, SeesOneBadElementWhereverItIs) {
   for (double bad : {std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), std::nan("")}) {
-    for (int64_t n : {1, 5, 33, 4096, 4099}) {
+    for (int64_t n : {1, 5, 33, 1027, 2051, 3075, 4096, 4099}) {  // a chunk is four rounds of 1024
       for (int64_t at : {int64_t{0}, n / 2, n - 1}) {
         std::vector<Values> gradients{uniform({7}, 1), uniform({n}, 2), uniform({65}, 3)};
         gradients[1].values[static_cast<size_t>(at)] = bad;

@@ -20,9 +20,10 @@ struct Pooling {
 };
 
 // To one cell as the network does, to cells that divide the picture, that overlap, and that are more than its pixels; odd channels.
-const std::vector<Pooling> kPoolings{{{2, 4, 4, 512}, 1, 1}, {{1, 1, 1, 1}, 1, 1}, {{3, 7, 7, 24}, 1, 1},   {{2, 6, 8, 8}, 3, 2},
-                                     {{1, 7, 5, 33}, 3, 2},  {{1, 3, 4, 8}, 5, 6}, {{2, 5, 9, 3}, 2, 4},    {{1, 31, 33, 16}, 1, 1},
-                                     {{1, 2, 2, 16}, 9, 9},  {{1, 2, 2, 3}, 9, 9}, {{2, 3, 3, 1032}, 1, 1}, {{1, 4, 3, 519}, 1, 1}};
+const std::vector<Pooling> kPoolings{{{2, 4, 4, 512}, 1, 1},  {{1, 1, 1, 1}, 1, 1},  {{3, 7, 7, 24}, 1, 1},   {{2, 6, 8, 8}, 3, 2},
+                                     {{1, 7, 5, 33}, 3, 2},   {{1, 3, 4, 8}, 5, 6},  {{2, 5, 9, 3}, 2, 4},    {{1, 31, 33, 16}, 1, 1},
+                                     {{1, 2, 2, 16}, 9, 9},   {{1, 2, 2, 3}, 9, 9},  {{2, 3, 3, 1032}, 1, 1}, {{1, 4, 3, 519}, 1, 1},
+                                     {{1, 2, 2, 16}, 11, 13}, {{1, 2, 2, 3}, 11, 13}};
 
 Values few_values(const Shape& x) {
   Values values = uniform(x, 1, -3, 3);
@@ -139,12 +140,12 @@ TEST_P(CudaAdaptivePool2d, TakesMorePicturesThanAGridIsHigh) {
 }
 
 TEST_P(CudaAdaptivePool2d, LetsTheLastNaNWin) {
-  for (const Pooling& p : kPoolings) {
-    Case c = largest(p);
-    for (size_t i = 0; i < c.in[0].values.size(); i += 11) c.in[0].values[i] = std::nan("");
-    for (size_t i = 3; i < c.in[0].values.size(); i += 5) c.in[0].values[i] = -std::numeric_limits<double>::infinity();
-    expect_equal_to_reference(c, GetParam());
-  }
+  for (const Pooling& p : kPoolings)
+    for (Case c : {largest(p), both(p, GetParam())}) {
+      for (size_t i = 0; i < c.in[0].values.size(); i += 11) c.in[0].values[i] = std::nan("");
+      for (size_t i = 3; i < c.in[0].values.size(); i += 5) c.in[0].values[i] = -std::numeric_limits<double>::infinity();
+      expect_equal_to_reference(c, GetParam());
+    }
   Case c = largest({{1, 5, 5, 8}, 2, 2});
   for (double& value : c.in[0].values) value = -std::numeric_limits<double>::infinity();
   expect_equal_to_reference(c, GetParam());

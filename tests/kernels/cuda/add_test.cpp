@@ -117,13 +117,14 @@ TEST_P(CudaAdd, ScalesAtEverySizeAndInPlace) {
 TEST_P(CudaAdd, WorksOnSlicesThatStartAnywhere) {
   for (int64_t n : awkward_sizes())
     expect_equal_to_reference({.name = "slices of " + std::to_string(n),
-                               .in = {uniform({n + 1}, 1), uniform({n + 1}, 2), uniform({33}, 3)},
-                               .out = {room({n + 1}), room({n + 1}), room({n + 1})},
+                               .in = {uniform({n + 1}, 1), uniform({n + 1}, 2), uniform({1}, 3)},
+                               .out = {room({n + 1}), room({n + 1}), room({n + 1}), room({n + 1})},
                                .run =
                                    [](Backend& b, auto in, auto out) {
                                      b.run(op::Add{tail(in[0]), tail(in[1]), tail(out[0])});
                                      b.run(op::Multiply{tail(in[0]), tail(in[1]), tail(out[1])});
                                      b.run(op::Scale{tail(in[0]), 2, tail(out[2])});
+                                     b.run(op::Multiply{tail(in[0]), in[2], tail(out[3])});
                                    }},
                               GetParam());
 }

@@ -61,6 +61,11 @@ TEST_P(CudaBatchNorm, StatisticsEqualTheReference) {
   for (const Shape& shape : shapes()) expect_equal_to_reference(statistics_case("statistics", uniform(shape, 1, -1, 3)), GetParam());
 }
 
+// So many rows that a thread takes several at a time, of channels that suit no vector.
+TEST_P(CudaBatchNorm, StatisticsOfManyRowsOfOddChannels) {
+  expect_equal_to_reference(statistics_case("statistics", uniform({20001, 5}, 1, -1, 3)), GetParam());
+}
+
 TEST_P(CudaBatchNorm, StatisticsOfASliceThatSuitsNoVector) {
   for (const Shape& shape : {Shape{3, 5, 7, 16}, Shape{33, 5}}) {
     Case c = statistics_case("a slice", uniform(shape, 1));

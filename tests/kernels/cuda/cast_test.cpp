@@ -61,10 +61,16 @@ std::vector<T> difficult() {
                      std::nan("")})
       add(x);
     const RandomKey key{.seed = 5, .purpose = Purpose::kTest};
-    for (uint32_t i = 0; i < 1000; ++i) add(std::ldexp(to_unit(key.bits(2 * i)), static_cast<int>(key.bits(2 * i + 1) % 80) - 30));
+    for (uint32_t i = 0; i < 1000; ++i) {
+      add(std::ldexp(to_unit(key.bits(2 * i)), static_cast<int>(key.bits(2 * i + 1) % 80) - 30));
+      if (i % 11 == 0) add(std::nan(""));
+      if (i % 11 == 5) add(std::numeric_limits<double>::infinity());
+    }
   }
-  // So many that some threads have whole vectors only.
-  for (const size_t distinct = values.size(); values.size() < 4200;) values.push_back(values[values.size() - distinct]);
+  // Some threads have whole vectors only, and one a short one; an odd number comes round, so that each value was at each place of a vector.
+  constexpr size_t kCount = 10 * 4096 + 3591;
+  if (values.size() % 2 == 0) values.push_back(T(static_cast<float>(1)));
+  for (const size_t distinct = values.size(); values.size() < kCount;) values.push_back(values[values.size() - distinct]);
   return values;
 }
 
@@ -124,10 +130,24 @@ TEST(CudaCastOfHalves, TakesEveryHalfToBfloat16AndBack) {
   }
 }
 
+// So many that threads of a small GPU come round a second time.
+TEST(CudaCastOfMany, TruncatesToIntegersInEveryRound) {
+  const auto check = [&]<class From, class To>(From, To) {
+    std::vector<From> values = difficult<From>();
+    for (const size_t distinct = values.size(); values.size() < 140007;) values.push_back(values[values.size() - distinct]);
+    const auto want = cast<To>(open_device("reference"), values, false), got = cast<To>(device_under_test(), values, false);
+    for (size_t i = 0; i < values.size(); ++i) ASSERT_EQ(want[i], got[i]) << "element " << i << ", " << static_cast<float>(values[i]);
+  };
+  check(Half{}, uint8_t{});
+  check(BFloat16{}, uint8_t{});
+  check(float{}, uint8_t{});
+  check(float{}, int64_t{});
+}
+
 TEST(CudaFill, FillsEveryTypeAndSizeAndSlice) {
   for (const DType type : kTypes)
     dispatch_any(type, [&]<class T>() {
-      for (int64_t n : {1, 2, 15, 16, 17, 33, 1023, 4099}) {
+      for (int64_t n : {1, 2, 15, 16, 17, 33, 1023, 4099, 300007}) {
         Buffer<T> whole(device_under_test(), {n}), slice(device_under_test(), {n + 1});
         device_under_test().backend().run(op::Fill{whole, 7});
         device_under_test().backend().run(op::Fill{tail(View(slice)), 7});

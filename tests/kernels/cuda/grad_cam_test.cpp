@@ -19,8 +19,8 @@ Case grad_cam(const Shape& x, DType type) {
 }
 
 TEST_P(CudaGradCam, EqualsTheReferenceAtEveryShape) {
-  for (const Shape& x :
-       {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 3}, Shape{1, 4, 4, 512}, Shape{3, 7, 7, 32}, Shape{1, 2, 9, 33}, Shape{1, 20, 31, 8}})
+  for (const Shape& x : {Shape{1, 1, 1, 1}, Shape{2, 3, 5, 3}, Shape{1, 4, 4, 512}, Shape{3, 7, 7, 32}, Shape{1, 2, 9, 33},
+                         Shape{1, 2, 2, 257}, Shape{1, 20, 31, 8}})
     expect_equal_to_reference(grad_cam(x, GetParam()), GetParam());
   expect_same_in_any_order(grad_cam({2, 5, 7, 40}, GetParam()), GetParam());
 }

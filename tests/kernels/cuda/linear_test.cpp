@@ -40,13 +40,15 @@ TEST_P(CudaMatmul, UsesLargeTilesToo) {
 }
 
 TEST_P(CudaMatmul, WritesF32FromHalves) {
-  for (const Sizes& z : {Sizes{3, 5, 7}, Sizes{16, 64, 64}, Sizes{70, 136, 24}, Sizes{264, 256, 40}})
+  for (const Sizes& z : {Sizes{3, 5, 7}, Sizes{16, 64, 64}, Sizes{70, 72, 25}, Sizes{70, 77, 25}, Sizes{70, 136, 24}, Sizes{264, 256, 40}})
     for (const MatmulSpec& spec : kSpecs) expect_equal_to_reference(product(z, spec, GetParam(), DType::f32), GetParam());
 }
 
-// a and b are read by 16 bytes and y is written element by element, from each size of tile; with 20 columns the last chunk is short.
+// a and b are read by 16 bytes and y is written element by element, from each size of tile; with 20, 76 and 140 columns the last chunk is
+// short.
 TEST_P(CudaMatmul, WritesToASliceThatStartsAnywhere) {
-  for (const Sizes& z : {Sizes{8, 64, 64}, Sizes{8, 20, 64}, Sizes{70, 72, 64}, Sizes{264, 136, 40}})
+  for (const Sizes& z :
+       {Sizes{24, 64, 64}, Sizes{24, 20, 64}, Sizes{70, 72, 64}, Sizes{70, 76, 64}, Sizes{264, 136, 40}, Sizes{264, 140, 40}})
     for (const MatmulSpec& spec : kSpecs)
       for (const DType kind : {DType::f64, DType::f32}) {
         Case c = product(z, spec, GetParam(), kind);
@@ -60,8 +62,18 @@ TEST_P(CudaMatmul, WritesToASliceThatStartsAnywhere) {
 }
 
 TEST_P(CudaMatmul, OfNothingIsNothingAndOverNothingIsZero) {
-  for (const Sizes& z : {Sizes{0, 8, 8}, Sizes{8, 0, 8}, Sizes{8, 8, 0}, Sizes{3, 5, 0}})
-    expect_equal_to_reference(product(z, {}, GetParam()), GetParam());
+  for (const Sizes& z : {Sizes{0, 8, 8}, Sizes{8, 0, 8}}) expect_equal_to_reference(product(z, {}, GetParam()), GetParam());
+  for (const Sizes& z : {Sizes{8, 8, 0}, Sizes{3, 5, 0}, Sizes{70, 72, 0}, Sizes{264, 256, 0}})  // each size of tile
+    for (const MatmulSpec& spec : kSpecs)
+      for (const bool sliced : {false, true}) {
+        Case c = product(z, spec, GetParam());
+        if (sliced)
+          c.run = [z, spec](Backend& backend, auto in, auto out) {
+            const Shape a = in[0].shape, b = in[1].shape;
+            backend.run(op::Matmul{shifted(in[0], a), shifted(in[1], b), spec, out[0]});
+          };
+        expect_equal_to_reference(c, GetParam());
+      }
 }
 
 // Memory that starts at any element, like a slice: it must not be read 16 bytes at once.

@@ -27,6 +27,7 @@ Case summing(const Shape& x, const Shape& y, DType type) {
 
 TEST_P(CudaReductions, SumsAtEverySize) {
   for (int64_t n : awkward_sizes()) expect_equal_to_reference(summing<op::Sum>({n}, {}, GetParam()), GetParam());
+  expect_equal_to_reference(summing<op::Sum>({8192}, {}, GetParam()), GetParam());  // the most that one block takes of halves
 }
 
 TEST_P(CudaReductions, SumsWhatManyBlocksShare) {
@@ -54,7 +55,7 @@ TEST_P(CudaReductions, SumsRowsOfAnyLengthAndNumber) {
 }
 
 TEST_P(CudaReductions, SumsManyRowsInTwoStages) {
-  for (const Shape& x : {Shape{4, 40, 41, 16}, Shape{20001, 3}, Shape{40003, 1}, Shape{2500, 72}}) {
+  for (const Shape& x : {Shape{4, 40, 41, 16}, Shape{20001, 3}, Shape{40003, 1}, Shape{2500, 72}, Shape{60000, 32}, Shape{7000, 33}}) {
     const Case c = summing<op::SumRows>(x, {x[-1]}, GetParam());
     expect_equal_to_reference(c, GetParam());
     if (x[-1] == 72) expect_same_in_any_order(c, GetParam());
