@@ -16,6 +16,7 @@
 #include "nn/modules/resnet.h"
 #include "nn/run/replay.h"
 #include "nn/train/batch_hint.h"
+#include "tests/nn/kernel_device.h"
 #include "tests/nn/small_device.h"
 
 namespace mirilla::nn {
@@ -236,7 +237,7 @@ TEST_P(CheckMode, IsOffUnlessAskedFor) {
   EXPECT_EQ(error_of([&] { linear(full({1, 4}, kNaN, DType::f32, device_)); }), "");
 }
 
-INSTANTIATE_TEST_SUITE_P(Here, CheckMode, testing::Values("cpu", "simt"), [](const auto& which) { return which.param; });
+INSTANTIATE_TEST_SUITE_P(Here, CheckMode, testing::Values("cpu", kernel_device()), [](const auto& which) { return which.param; });
 
 // --- Memory ----------------------------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@
 #include "kernels/devices.h"
 #include "nn/run/evaluate.h"
 #include "tests/data/support.h"
+#include "tests/nn/kernel_device.h"
 
 namespace mirilla::nn {
 namespace {
@@ -27,7 +28,7 @@ std::shared_ptr<const data::Dataset> dataset_of(int n) {
 bool is_fed(const std::unique_ptr<Batches>& batches) { return dynamic_cast<const FeedBatches*>(batches.get()) != nullptr; }
 
 class FedBatches : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Devices, FedBatches, testing::Values("cpu", "simt"), [](const auto& i) { return std::string(i.param); });
+INSTANTIATE_TEST_SUITE_P(Devices, FedBatches, testing::Values("cpu", kernel_device()), [](const auto& i) { return std::string(i.param); });
 
 TEST_P(FedBatches, ShowTheNetworkWhatTheLoadersDoToTheBit) {
   Device& device = open_device(GetParam());
@@ -67,7 +68,7 @@ TEST(Batches, AreTheLoadersOwnOnAHostUnlessMemoryIsRequested) {
 
 TEST(Batches, OfOtherDevicesThanTheNetworksAreRefused) {
   const auto dataset = dataset_of(24);
-  const auto fed = make_batches({dataset, {.batch_size = 4}}, open_device("simt"), {.bytes = kPicture});
+  const auto fed = make_batches({dataset, {.batch_size = 4}}, open_device(kernel_device()), {.bytes = kPicture});
   fed->start(0);
   EXPECT_THROW(validation_input(*fed->next(), kInfo, {.device = open_device("cpu"), .dtype = DType::f32}), Error);
 }

@@ -15,6 +15,7 @@
 #include "nn/explain/explain.h"
 #include "nn/explain/grad_cam.h"
 #include "nn/run/predict.h"
+#include "tests/nn/kernel_device.h"
 #include "tests/nn/synthetic.h"
 #include "tests/oracle/named_values.h"
 
@@ -146,7 +147,8 @@ TEST_P(BrokenModel, AnInputThatIsNotFiniteIsNotTheNetworksFault) {
   EXPECT_THAT(error.pictures, ElementsAre(1));
 }
 
-INSTANTIATE_TEST_SUITE_P(On, BrokenModel, testing::Values("cpu", "reference", "simt"), [](const auto& which) { return which.param; });
+INSTANTIATE_TEST_SUITE_P(On, BrokenModel, testing::Values("cpu", "reference", kernel_device()),
+                         [](const auto& which) { return which.param; });
 
 // In fp16 bright pictures overflow after bn1; dark ones become -infinity there, which the ReLU makes 0.
 std::unique_ptr<ResNet> overflowing_when_bright(Device& device) {

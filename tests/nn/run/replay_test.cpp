@@ -9,6 +9,7 @@
 #include "engine/running.h"
 #include "kernels/devices.h"
 #include "nn/run/inference.h"
+#include "tests/nn/kernel_device.h"
 #include "tests/nn/run/replay_network.h"
 #include "tests/nn/wrapped_device.h"
 
@@ -23,7 +24,7 @@ constexpr uint32_t kSteps = 20, kRagged = 6, kFrozenFrom = 10;
 
 const ReplayOptions kOn{.mode = ReplayMode::on}, kOff{.mode = ReplayMode::off};
 
-Device& simt() { return open_device("simt"); }
+Device& kernels() { return open_device(kernel_device()); }
 
 // What may happen in 20 steps of a fit: changing rates, a shorter batch, a freeze midway.
 Tensor take(Training& run, uint32_t number) {
@@ -55,13 +56,13 @@ class Replayed : public ::testing::TestWithParam<amp::Precision> {
  protected:
   // In fp16 the first steps overflow.
   static constexpr double kScale = 0x1p22;
-  Training replayed_{simt(), GetParam(), kOn, kScale};
+  Training replayed_{kernels(), GetParam(), kOn, kScale};
 };
 INSTANTIATE_TEST_SUITE_P(In, Replayed, ::testing::Values(amp::Precision::fp32, amp::Precision::fp16),
                          [](const auto& i) { return std::string(amp::name_of(i.param)); });
 
 TEST_P(Replayed, TakesTwentyStepsToTheBitAsEagerStepsDo) {
-  Training eager(simt(), GetParam(), kOff, kScale);
+  Training eager(kernels(), GetParam(), kOff, kScale);
   int overflows = 0;
   for (uint32_t number = 0; number < kSteps; ++number) {
     const double want = take(eager, number).item(), got = take(replayed_, number).item();
@@ -121,7 +122,7 @@ std::vector<Seen> seen_by(const std::vector<Watch>& watches) {
 }
 
 TEST_P(Replayed, ShowsAWatchEachStepsActivationsAndGradients) {
-  Training eager(simt(), GetParam(), kOff);
+  Training eager(kernels(), GetParam(), kOff);
   const std::vector<Watch> ours = replayed_.model->watch_all("3.bn1", "3.relu", "3", "8"),
                            theirs = eager.model->watch_all("3.bn1", "3.relu", "3", "8");
   replayed_.scaler.set_state(eager.scaler.state());
@@ -130,15 +131,15 @@ TEST_P(Replayed, ShowsAWatchEachStepsActivationsAndGradients) {
     replayed_.take(number);
     ASSERT_EQ(ours[1].calls(), 2u);
     EXPECT_TRUE(seen_by(ours) == seen_by(theirs)) << "step " << number;
-    if (number == 2) (*replayed_.model)(replaying::pictures(9, 2, {.device = simt()}));  // a pass of another kind in between
-    if (number == 2) (*eager.model)(replaying::pictures(9, 2, {.device = simt()}));
+    if (number == 2) (*replayed_.model)(replaying::pictures(9, 2, {.device = kernels()}));  // a pass of another kind in between
+    if (number == 2) (*eager.model)(replaying::pictures(9, 2, {.device = kernels()}));
   }
   EXPECT_EQ(replayed_.step.counts().replayed, 3);
   expect_same_bits(replayed_, eager, 3);
 }
 
 TEST(Replay, IsRecordedAnewForAWatchThatComesAndOneThatGoes) {
-  Training run(simt(), amp::Precision::fp32, kOn), eager(simt(), amp::Precision::fp32, kOff);
+  Training run(kernels(), amp::Precision::fp32, kOn), eager(kernels(), amp::Precision::fp32, kOff);
   const auto both = [&](uint32_t number) {
     run.take(number);
     eager.take(number);
@@ -160,7 +161,7 @@ TEST(Replay, IsRecordedAnewForAWatchThatComesAndOneThatGoes) {
 }
 
 TEST(Replay, LetsATapeNoticeThatAnActivationItSavedWasOverwritten) {
-  Training run(simt(), amp::Precision::fp32, kOn);
+  Training run(kernels(), amp::Precision::fp32, kOn);
   const Watch block = run.model->watch("3");
   for (uint32_t number = 0; number < 2; ++number) run.take(number);
   const tape::Saved saved = tape::save(block.activation());
@@ -173,7 +174,8 @@ TEST(Replay, LetsATapeNoticeThatAnActivationItSavedWasOverwritten) {
 // ---------------------------------------------------------------------------------------------------------
 
 TEST(Replay, GoesOnFromAStateThatWasPutBack) {
-  Training run(simt(), amp::Precision::fp16, kOn), eager(simt(), amp::Precision::fp16, kOff), state(simt(), amp::Precision::fp16, kOff);
+  Training run(kernels(), amp::Precision::fp16, kOn), eager(kernels(), amp::Precision::fp16, kOff),
+      state(kernels(), amp::Precision::fp16, kOff);
   state.take(77);
   for (uint32_t number = 0; number < 6; ++number) {
     if (number == 3)
@@ -186,7 +188,7 @@ TEST(Replay, GoesOnFromAStateThatWasPutBack) {
 
 // And only that: the optimizer's state stays.
 TEST(Replay, LeavesAWeightAloneFromTheStepOnThatNobodyWantsItsGradientIn) {
-  Training run(simt(), amp::Precision::fp32, kOn), eager(simt(), amp::Precision::fp32, kOff);
+  Training run(kernels(), amp::Precision::fp32, kOn), eager(kernels(), amp::Precision::fp32, kOff);
   for (uint32_t number = 0; number < 5; ++number) {
     if (number == 3)
       for (Training* each : {&run, &eager}) Tensor(each->model->parameters()[3].tensor).set_requires_grad(false);
@@ -198,7 +200,7 @@ TEST(Replay, LeavesAWeightAloneFromTheStepOnThatNobodyWantsItsGradientIn) {
 
 // The half copy of a weight that was written to is made again, at the same address.
 TEST(Replay, SeesWeightsThatWereWrittenBetweenTwoSteps) {
-  Training run(simt(), amp::Precision::fp16, kOn), eager(simt(), amp::Precision::fp16, kOff);
+  Training run(kernels(), amp::Precision::fp16, kOn), eager(kernels(), amp::Precision::fp16, kOff);
   for (uint32_t number = 0; number < 4; ++number) {
     if (number == 3)
       for (Training* each : {&run, &eager})
@@ -212,7 +214,7 @@ TEST(Replay, SeesWeightsThatWereWrittenBetweenTwoSteps) {
 }
 
 TEST(Replay, MovesTheVersionsOfWhatItWroteAndOfNothingElse) {
-  Training run(simt(), amp::Precision::fp16, kOn);
+  Training run(kernels(), amp::Precision::fp16, kOn);
   freeze(*run.model, run.adam);
   for (uint32_t number = 0; number < 2; ++number) run.take(number);
   const auto versions = [&] {
@@ -233,7 +235,7 @@ TEST(Replay, MovesTheVersionsOfWhatItWroteAndOfNothingElse) {
 
 // The optimizer writes the half copies; a step in the middle of training casts no weight.
 TEST(Replay, LeavesHalfCopiesThatNobodyHasToMakeAgain) {
-  Training run(simt(), amp::Precision::fp16, kOn);
+  Training run(kernels(), amp::Precision::fp16, kOn);
   for (uint32_t number = 0; number < 3; ++number) run.take(number);
   int copies = 0;
   for (const NamedTensor& parameter : run.model->parameters()) {
@@ -253,7 +255,7 @@ WrappedDevice& wrapped(std::string_view inner) { return *std::make_unique<Wrappe
 TEST(Replay, WaitsForNothingInAStepEagerOrReplayed) {
   for (const ReplayOptions& how : {kOff, kOn})
     for (const amp::Precision precision : {amp::Precision::fp32, amp::Precision::fp16}) {
-      WrappedDevice& device = wrapped("simt");
+      WrappedDevice& device = wrapped(kernel_device());
       Training run(device, precision, how);
       run.take(0);
       const Tensor input = replaying::pictures(1, kBatch, {device, amp::dtype_of(precision)});
@@ -267,11 +269,11 @@ TEST(Replay, WaitsForNothingInAStepEagerOrReplayed) {
 }
 
 TEST(Replay, SaysOnceWhyItCannotRecordAndGoesOnEagerly) {
-  WrappedDevice& device = wrapped("simt");
+  WrappedDevice& device = wrapped(kernel_device());
   device.no_recording = "the moon is in the way";
   std::vector<std::string> notes;
   Training run(device, amp::Precision::fp16, {.mode = ReplayMode::on, .note = [&](const std::string& note) { notes.push_back(note); }});
-  Training eager(simt(), amp::Precision::fp16, kOff);
+  Training eager(kernels(), amp::Precision::fp16, kOff);
   const Watch ours = run.model->watch("3"), theirs = eager.model->watch("3");
   for (uint32_t number = 0; number < 4; ++number) {
     run.take(number);
@@ -286,10 +288,10 @@ TEST(Replay, SaysOnceWhyItCannotRecordAndGoesOnEagerly) {
 }
 
 TEST(Replay, GoesOnEagerlyWhereTheDeviceHasNoMemoryToRunIt) {
-  WrappedDevice& device = wrapped("simt");
+  WrappedDevice& device = wrapped(kernel_device());
   std::vector<std::string> notes;
   Training run(device, amp::Precision::fp16, {.mode = ReplayMode::on, .note = [&](const std::string& note) { notes.push_back(note); }});
-  Training eager(simt(), amp::Precision::fp16, kOff);
+  Training eager(kernels(), amp::Precision::fp16, kOff);
   for (uint32_t number = 0; number < 5; ++number) {
     device.no_memory_for_replays = number == 3;
     run.take(number);
@@ -303,7 +305,7 @@ TEST(Replay, GoesOnEagerlyWhereTheDeviceHasNoMemoryToRunIt) {
 }
 
 TEST(Replay, ThrowsTheErrorOfADeviceThatIsLostWhileItRecords) {
-  WrappedDevice& device = wrapped("simt");
+  WrappedDevice& device = wrapped(kernel_device());
   std::vector<std::string> notes;
   Training run(device, amp::Precision::fp32, {.mode = ReplayMode::on, .note = [&](const std::string& note) { notes.push_back(note); }});
   run.take(0);
@@ -319,7 +321,7 @@ TEST(Replay, ThrowsTheErrorOfADeviceThatIsLostWhileItRecords) {
 }
 
 TEST(Replay, IsEagerWhereEachOutputIsLookedAt) {
-  Training run(simt(), amp::Precision::fp32, kOn);
+  Training run(kernels(), amp::Precision::fp32, kOn);
   running::set_checking(true);
   for (uint32_t number = 0; number < 3; ++number) run.take(number);
   running::set_checking(false);
@@ -330,9 +332,10 @@ TEST(Replay, IsEagerWhereEachOutputIsLookedAt) {
 TEST(Replay, IsRefusedWhereADeviceHasNone) {
   EXPECT_THROW(replays(ReplayMode::on, open_device("cpu")), DeviceError);
   EXPECT_FALSE(replays(ReplayMode::automatic, open_device("cpu")));
-  EXPECT_FALSE(replays(ReplayMode::automatic, simt()));  // replay gains nothing there
-  EXPECT_TRUE(replays(ReplayMode::on, simt()));
-  EXPECT_FALSE(replays(ReplayMode::off, simt()));
+  EXPECT_FALSE(replays(ReplayMode::automatic, open_device("simt")));  // it gains nothing there
+  EXPECT_EQ(replays(ReplayMode::automatic, kernels()), kernels().name() == "cuda");
+  EXPECT_TRUE(replays(ReplayMode::on, kernels()));
+  EXPECT_FALSE(replays(ReplayMode::off, kernels()));
   EXPECT_EQ(replay_mode_of("auto"), ReplayMode::automatic);
   EXPECT_EQ(replay_mode_of("on"), ReplayMode::on);
   EXPECT_EQ(replay_mode_of("off"), ReplayMode::off);
@@ -344,10 +347,10 @@ TEST(Replay, IsRefusedWhereADeviceHasNone) {
 
 TEST(Replay, GivesTheLogitsOfEagerInferenceAndFoldsChangedWeightsAnew) {
   for (const amp::Precision precision : {amp::Precision::fp32, amp::Precision::fp16}) {
-    Training run(simt(), precision, kOff);
+    Training run(kernels(), precision, kOff);
     run.take(0);
     Inference replayed(*run.model, precision, kOn), eager(*run.model, precision, kOff);
-    const Placement placement{simt(), amp::dtype_of(precision)};
+    const Placement placement{kernels(), amp::dtype_of(precision)};
     const auto compare = [&](uint32_t number, int64_t n = kBatch) {
       const Tensor x = replaying::pictures(number, n, placement);
       ASSERT_EQ(replayed(x).to_doubles(), eager(x).to_doubles()) << number;
@@ -369,11 +372,11 @@ TEST(Replay, GivesTheLogitsOfEagerInferenceAndFoldsChangedWeightsAnew) {
 // A batch norm keeps the weights that it is folded into, and these keep their half copies: nothing else holds what a recorded pass reads.
 TEST(Replay, KeepsThePassInOneHalfWhileTheModelRunsInTheOther) {
   Sequential model;
-  model.append(std::make_unique<Conv2d>(Conv2d::Spec{.in = 3, .out = 8, .conv = {.padding = 1}}, Placement{simt()}));
-  model.append(std::make_unique<BatchNorm2d>(8, Placement{simt()}));
+  model.append(std::make_unique<Conv2d>(Conv2d::Spec{.in = 3, .out = 8, .conv = {.padding = 1}}, Placement{kernels()}));
+  model.append(std::make_unique<BatchNorm2d>(8, Placement{kernels()}));
   initialise(model, 5);
   Inference f16(model, amp::Precision::fp16, kOn), bf16(model, amp::Precision::bf16, kOn);
-  const Tensor x = replaying::pictures(1, 2, Placement{simt()});
+  const Tensor x = replaying::pictures(1, 2, Placement{kernels()});
   const std::vector<double> in_f16 = f16(x).to_doubles();
   for (int i = 0; i < 2; ++i) EXPECT_EQ(f16(x).to_doubles(), in_f16);
   const std::vector<double> in_bf16 = bf16(x).to_doubles();

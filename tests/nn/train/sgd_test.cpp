@@ -10,6 +10,7 @@
 #include "engine/amp/autocast.h"
 #include "kernels/core/error.h"
 #include "kernels/devices.h"
+#include "tests/nn/kernel_device.h"
 #include "tests/nn/run/replay_network.h"
 #include "weights/safetensors.h"
 
@@ -152,14 +153,14 @@ using replaying::small_network;
 struct Training {
   Training(amp::Precision which, ReplayMode mode)
       : precision(which),
-        model(small_network({open_device("simt")})),
+        model(small_network({open_device(kernel_device())})),
         sgd(model->parameter_groups(), {.weight_decay = 0.01}),
-        scaler(open_device("simt"), {.initial = 0x1p22}),
+        scaler(open_device(kernel_device()), {.initial = 0x1p22}),
         step(*model, sgd, {.precision = which, .seed = 11, .replay = {.mode = mode}}) {
     model->train();
   }
   double take(uint32_t number) {
-    Placement input{open_device("simt")};
+    Placement input{open_device(kernel_device())};
     if (precision != amp::Precision::fp32) input.dtype = amp::dtype_of(precision);
     const std::vector<int64_t> targets = replaying::labels(number, replaying::kBatch);
     return step({.input = replaying::pictures(number, replaying::kBatch, input),

@@ -14,6 +14,7 @@
 #include "kernels/devices.h"
 #include "nn/modules/resnet.h"
 #include "nn/train/adam.h"
+#include "tests/nn/kernel_device.h"
 
 // ResNet18 trained by the CUDA kernels on the executor, compared with the same steps on other devices.
 namespace mirilla::nn {
@@ -165,7 +166,7 @@ TEST(SimtTraining, TakesEachStepAsTheCpuDoesFromTheSameState) {
   constexpr double kTolerance = 1e-4, kRounding = 1e-5;
   size_t same = 0;
   for (uint64_t seed = 5; seed < 5 + kStepNetworks; ++seed) {
-    Trained cpu("cpu", {.seed = seed}), simt("simt", {.seed = seed});
+    Trained cpu("cpu", {.seed = seed}), simt(kernel_device(), {.seed = seed});
     cpu.step(0);
     cpu.step(1);
     const std::vector<Watch> theirs = cpu.watch_relus(), ours = simt.watch_relus();
@@ -202,7 +203,7 @@ TEST(SimtTraining, StraysNoFurtherFromTheReferenceThanThreeTimesTheCpu) {
   constexpr double kRate = 1e-5;
   std::vector<double> cpu_losses, simt_losses, cpu_parameters, simt_parameters;
   for (uint64_t seed = 5; seed < 5 + kNetworks; ++seed) {
-    Trained cpu("cpu", {.rate = kRate, .seed = seed}), simt("simt", {.rate = kRate, .seed = seed});
+    Trained cpu("cpu", {.rate = kRate, .seed = seed}), simt(kernel_device(), {.rate = kRate, .seed = seed});
     Trained truth("reference", {.dtype = DType::f64, .rate = kRate, .seed = seed});
     cpu.step(0);
     simt.copy_from(cpu);
@@ -227,14 +228,14 @@ TEST(SimtTraining, StraysNoFurtherFromTheReferenceThanThreeTimesTheCpu) {
 }
 
 TEST(SimtTraining, RepeatsToTheBit) {
-  Trained first("simt"), second("simt");
+  Trained first(kernel_device()), second(kernel_device());
   for (uint32_t number = 0; number < 2; ++number) EXPECT_EQ(first.step(number), second.step(number));
   EXPECT_EQ(distance(first, second), 0);
 }
 
 // In fp16, with a gradient of the fourth step made infinite on its way to the optimizer.
 TEST(SimtTraining, LeavesOutAnOverflowInHalfPrecisionAndGoesOn) {
-  Device& device = open_device("simt");
+  Device& device = open_device(kernel_device());
   ResNet model({.classes = kClasses, .seed = 5}, {device});
   Adam adam({model.parameters()});
   amp::GradScaler scaler(device, {.initial = 1024});
