@@ -68,12 +68,12 @@ const Batch* Feed::next() {
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
   if (given_ == fetched_ && !fetch()) return nullptr;
   Room& room = rooms_[static_cast<size_t>(given_) % kRooms];
-  follow(given_);
   try {
     fetch();  // the next batch, so that it is copied while this one is used
   } catch (...) {
     failure_ = std::current_exception();  // of a batch that was not requested yet
   }
+  follow(given_);  // after fetch(), which waited until this batch had been sent: mostly there is nothing left to wait for
   ++given_;
   reading_ = true;
   return &room.batch;

@@ -117,6 +117,10 @@ class CudaDevice final : public Device {
   void refuse_while_recording(std::string_view what) const {
     if (recording()) throw DeviceError(fmt::format("{} while a replay records", what), "do it before the recording or after it");
   }
+  // What has happened already needs no wait between the streams.
+  static void let_wait(Stream& stream, const Event& event) {
+    if (!event.done()) stream.wait_for(event);
+  }
   const Mark& own(const DeviceMark& mark) const {
     const auto* const ours = dynamic_cast<const Mark*>(&mark);
     if (!ours || ours->index() != index_) throw DeviceError(fmt::format("the device '{}' was given another device's mark", kDeviceName));
@@ -125,6 +129,7 @@ class CudaDevice final : public Device {
 
   int index_;
   Stream stream_, ahead_;
+  std::shared_ptr<Event> ahead_after_;  // the last mark that the second stream waited for
   CudaBackend backend_;
   std::mutex mutex_;  // memory may be returned on any thread
   std::vector<Sent> sent_;
@@ -133,8 +138,11 @@ class CudaDevice final : public Device {
 std::unique_ptr<DeviceMark> CudaDevice::send_ahead(void* to, const void* pinned, size_t bytes, const DeviceMark* after) {
   refuse_while_recording("something was sent ahead");
   choose(index_);
+  const std::lock_guard lock(mutex_);
   if (after) {
-    ahead_.wait_for(*own(*after).event());
+    const std::shared_ptr<Event>& event = own(*after).event();
+    if (event != ahead_after_) let_wait(ahead_, *event);  // once is enough: the second stream has an order too
+    ahead_after_ = event;
   } else {
     Event now(Event::Timed::no);
     now.record(stream_);
@@ -143,8 +151,7 @@ std::unique_ptr<DeviceMark> CudaDevice::send_ahead(void* to, const void* pinned,
   ahead_.copy_from_pinned(to, pinned, bytes);
   auto mark = std::make_unique<Mark>(ahead_, index_);
   const auto* const begin = static_cast<const std::byte*>(to);
-  const std::lock_guard lock(mutex_);
-  // The second stream has an order too: once this send has arrived, so have earlier sends to the same memory.
+  // By the same order: once this send has arrived, so have earlier sends to the same memory.
   std::erase_if(sent_, [&](const Sent& s) { return begin <= s.begin && s.end <= begin + bytes; });
   sent_.push_back({begin, begin + bytes, mark->event()});
   return mark;
@@ -153,7 +160,7 @@ std::unique_ptr<DeviceMark> CudaDevice::send_ahead(void* to, const void* pinned,
 void CudaDevice::follow(const DeviceMark& mark) {
   const std::shared_ptr<Event>& event = own(mark).event();
   refuse_while_recording("the main stream was told to wait");
-  stream().wait_for(*event);
+  let_wait(stream(), *event);
   const std::lock_guard lock(mutex_);
   std::erase_if(sent_, [&](const Sent& s) { return s.arrived == event; });
 }
