@@ -6,6 +6,7 @@
 #include "kernels/emulate/names.h"
 #include "kernels/emulate/ptx_folder.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 
@@ -153,12 +154,20 @@ const Failure* Runtime::asked_to_fail(std::string_view name) {
   ++calls_made;
   mistake = Mistake::Kind::kNone;
   for (const Mistake& one : settings.mistakes) {
-    if (one.call == name && (one.number == number || one.number == 0)) mistake = one.kind;
+    if (one.kind != Mistake::Kind::kAlter && one.call == name && (one.number == number || one.number == 0)) mistake = one.kind;
   }
   for (const Failure& failure : settings.failures) {
     if (failure.call == name && failure.number == number) return &failure;
   }
   return nullptr;
+}
+
+bool Runtime::altered(std::string_view name) {
+  const auto asked = [&](const Mistake& one) { return one.kind == Mistake::Kind::kAlter && one.call == name; };
+  const auto found = std::find_if(settings.mistakes.begin(), settings.mistakes.end(), asked);
+  if (found == settings.mistakes.end()) return false;
+  const u64 number = ++given[found->call];
+  return found->number == 0 || found->number == number;
 }
 
 cudaError_t Runtime::injected(std::string_view name) {
@@ -169,6 +178,7 @@ cudaError_t Runtime::injected(std::string_view name) {
 }
 
 cudaError_t Runtime::wait_by_mistake() {
+  ++calls["cudaDeviceSynchronize"];
   if (const cudaError_t refused = refuse_device_wide(*this, current())) return refused;
   drain(device());
   return cudaSuccess;

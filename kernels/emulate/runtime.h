@@ -77,6 +77,8 @@ class Runtime {
   cudaError_t wait_by_mistake();
   /// Bytes that a copy or fill is to do: one less by mistake.
   size_t bytes_by_mistake(size_t bytes) const { return bytes - (mistake == Mistake::Kind::kShort && bytes > 0); }
+  /// Counts what a library is given under this name; whether it shall be something else.
+  bool altered(std::string_view name);
   /// Does other streams' work for a while, where a seed asks for other orders.
   void wander();
   /// All work of a device.
@@ -102,6 +104,7 @@ class Runtime {
   std::set<cudaGraphExec_t> execs;
   std::vector<std::shared_ptr<Capture>> captures;
   std::map<std::string, ptx::u64, std::less<>> calls;
+  std::map<std::string, ptx::u64, std::less<>> given;  // what may be altered: how often it came
   ptx::Counts counts;
   std::mt19937_64 random;
   bool wandering = false;

@@ -60,16 +60,23 @@ void check_mistake(const char* name, std::string_view part, const Mistake& mista
   constexpr std::string_view kCopies = " cudaMemcpyAsync cudaMemcpy cudaMemsetAsync cudaMemset ";
   constexpr std::string_view kOnStream =
       " cudaMemcpyAsync cudaMemsetAsync cudaLaunchKernel cudaGraphLaunch cudaStreamWaitEvent cudaEventRecord cudaEventRecordWithFlags"
-      " cudaStreamSynchronize cudaFreeAsync ";
+      " cudaStreamSynchronize cudaFreeAsync cudnnSetStream cublasLtMatmul ";
+  constexpr std::string_view kGiven =
+      " CUDNN_ATTR_TENSOR_DIMENSIONS CUDNN_ATTR_TENSOR_STRIDES CUDNN_ATTR_TENSOR_DATA_TYPE CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT"
+      " CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS CUDNN_ATTR_CONVOLUTION_POST_PADDINGS CUDNN_ATTR_CONVOLUTION_DILATIONS"
+      " CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS CUDNN_ATTR_VARIANT_PACK_WORKSPACE"
+      " CUBLASLT_MATMUL_DESC_TRANSA CUBLASLT_MATMUL_DESC_TRANSB CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES cublasLtMatrixLayoutCreate"
+      " cublasLtMatmul ";
   constexpr std::string_view kDropped =
       " cudaMemcpyAsync cudaMemcpy cudaMemsetAsync cudaMemset cudaLaunchKernel cudaGraphLaunch cudaStreamWaitEvent cudaEventRecord"
       " cudaEventRecordWithFlags cudaStreamSynchronize cudaEventSynchronize cudaDeviceSynchronize cudaSetDevice cudaFuncSetAttribute"
       " cudaFree cudaFreeAsync cudaFreeHost cudaEventDestroy cudaStreamDestroy cudaGraphDestroy cudaGraphExecDestroy"
-      " cudaMemPoolSetAttribute cudaMemPoolTrimTo cudaDeviceGraphMemTrim ";
+      " cudaMemPoolSetAttribute cudaMemPoolTrimTo cudaDeviceGraphMemTrim cudnnSetStream cudnnBackendExecute cublasLtMatmul ";
   const std::string_view calls = mistake.kind == Mistake::Kind::kDrop    ? kDropped
                                  : mistake.kind == Mistake::Kind::kStray ? kOnStream
                                  : mistake.kind == Mistake::Kind::kShort ? kCopies
                                  : mistake.kind == Mistake::Kind::kEarly ? kMemory
+                                 : mistake.kind == Mistake::Kind::kAlter ? kGiven
                                                                          : "";
   if (!calls.empty() && calls.find(" " + mistake.call + " ") == std::string_view::npos)
     not_understood(name, part, fmt::format("KIND:CALL:N with one of these calls:{}", calls.substr(0, calls.size() - 1)));
@@ -105,15 +112,15 @@ void read_cards(Settings& settings, const char* name, std::string_view value) {
 
 Mistake read_mistake(std::string_view part) {
   constexpr const char* kName = "MIRILLA_EMULATE_MISTAKE";
-  constexpr std::array kKinds{std::pair{"drop", Mistake::Kind::kDrop}, std::pair{"stray", Mistake::Kind::kStray},
+  constexpr std::array kKinds{std::pair{"drop", Mistake::Kind::kDrop},   std::pair{"stray", Mistake::Kind::kStray},
                               std::pair{"short", Mistake::Kind::kShort}, std::pair{"wait", Mistake::Kind::kWait},
-                              std::pair{"early", Mistake::Kind::kEarly}};
+                              std::pair{"early", Mistake::Kind::kEarly}, std::pair{"alter", Mistake::Kind::kAlter}};
   const size_t first = part.find(':'), second = part.find(':', first + 1);
   if (first == std::string_view::npos || second == std::string_view::npos)
     not_understood(kName, part, "KIND:CALL:N, for example drop:cudaStreamWaitEvent:3");
   Mistake mistake{.call = std::string(part.substr(first + 1, second - first - 1))};
   const auto kind = std::find_if(kKinds.begin(), kKinds.end(), [&](const auto& one) { return one.first == part.substr(0, first); });
-  if (kind == kKinds.end()) not_understood(kName, part, "KIND:CALL:N with drop, stray, short, wait or early for KIND");
+  if (kind == kKinds.end()) not_understood(kName, part, "KIND:CALL:N with drop, stray, short, wait, early or alter for KIND");
   mistake.kind = kind->second;
   check_mistake(kName, part, mistake);
   const std::string_view number = part.substr(second + 1);

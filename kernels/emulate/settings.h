@@ -31,6 +31,7 @@ struct Mistake {
     kShort,  // a copy or fill leaves its last byte out
     kWait,   // comes after a wait for the device, which is forbidden while a stream captures
     kEarly,  // memory is released as soon as it was given out
+    kAlter,  // of a library: what it is given is another number, type or address; `call` is the function or the attribute
   };
   Kind kind = Kind::kNone;
   std::string call;
@@ -77,7 +78,7 @@ struct Settings {
 ///   MIRILLA_EMULATE_FAIL     comma-separated CALL:N:ERROR, for example cudaGraphLaunch:3:outofmemory or
 ///                            cudnnBackendExecute:3:CUDNN_STATUS_EXECUTION_FAILED
 ///   MIRILLA_EMULATE_MISTAKE  comma-separated KIND:CALL:N, for example drop:cudaStreamWaitEvent:3; N may be `all`; KIND: drop, stray,
-///                            short, wait, early (Mistake)
+///                            short, wait, early, alter (Mistake)
 Settings read_settings(const std::function<std::string(const char*)>& variable);
 
 }  // namespace mirilla::emulate

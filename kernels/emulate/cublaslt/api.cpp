@@ -78,14 +78,19 @@ void take(T& field, const void* value, size_t bytes) {
   std::memcpy(&field, value, sizeof field);
 }
 
+void take_transpose(cublasOperation_t& field, const void* value, size_t bytes, const char* name) {
+  take(field, value, bytes);
+  if (runtime().altered(name)) field = field == CUBLAS_OP_N ? CUBLAS_OP_T : CUBLAS_OP_N;
+}
+
 [[noreturn]] void unknown(const char* what, int attribute) {
   throw Refusal{CUBLAS_STATUS_NOT_SUPPORTED, fmt::format("attribute {} of {} is not emulated", attribute, what)};
 }
 
 void set(Operation& operation, cublasLtMatmulDescAttributes_t attribute, const void* value, size_t bytes) {
   switch (attribute) {
-    case CUBLASLT_MATMUL_DESC_TRANSA: return take(operation.transpose_a, value, bytes);
-    case CUBLASLT_MATMUL_DESC_TRANSB: return take(operation.transpose_b, value, bytes);
+    case CUBLASLT_MATMUL_DESC_TRANSA: return take_transpose(operation.transpose_a, value, bytes, "CUBLASLT_MATMUL_DESC_TRANSA");
+    case CUBLASLT_MATMUL_DESC_TRANSB: return take_transpose(operation.transpose_b, value, bytes, "CUBLASLT_MATMUL_DESC_TRANSB");
     case CUBLASLT_MATMUL_DESC_EPILOGUE: return take(operation.epilogue, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER: return take(operation.bias, value, bytes);
     default: unknown("an operation", attribute);
@@ -94,7 +99,10 @@ void set(Operation& operation, cublasLtMatmulDescAttributes_t attribute, const v
 
 void set(Preference& preference, cublasLtMatmulPreferenceAttributes_t attribute, const void* value, size_t bytes) {
   switch (attribute) {
-    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES: return take(preference.workspace_bytes, value, bytes);
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+      take(preference.workspace_bytes, value, bytes);
+      if (runtime().altered("CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES")) preference.workspace_bytes = uint64_t{1} << 40;
+      return;
     case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK: return take(preference.reductions, value, bytes);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES: return take(preference.alignment[0], value, bytes);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES: return take(preference.alignment[1], value, bytes);
@@ -164,7 +172,8 @@ cublasStatus_t CUBLASWINAPI cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t 
 
 cublasStatus_t CUBLASWINAPI cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type, uint64_t rows, uint64_t columns,
                                                        int64_t leading) {
-  return call("cublasLtMatrixLayoutCreate", [&](Runtime&) {
+  return call("cublasLtMatrixLayoutCreate", [&](Runtime& r) {
+    if (r.altered("cublasLtMatrixLayoutCreate")) leading *= 2;
     create(layout, Layout{type, static_cast<int64_t>(rows), static_cast<int64_t>(columns), leading});
   });
 }
@@ -231,8 +240,9 @@ cublasStatus_t CUBLASWINAPI cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatm
     const auto found = r.stream(stream);
     if (!found || found->device != context.device)
       throw Refusal{CUBLAS_STATUS_INVALID_VALUE, "the stream was destroyed, or is of another GPU"};
+    if (r.altered("cublasLtMatmul")) d = static_cast<std::byte*>(d) + 16;
     multiply(r, request, algorithm ? unpack(*algorithm) : Algorithm{}, number_at(alpha, "alpha"), number_at(beta, "beta"),
-             {a, b, c, d, workspace, workspace_bytes}, stream);
+             {a, b, c, d, workspace, workspace_bytes}, r.mistake == Mistake::Kind::kStray ? found.get() : stream);
   });
 }
 

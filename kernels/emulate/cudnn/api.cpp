@@ -66,6 +66,35 @@ const Rule& rule_of(const Contents& contents, Name name, cudnnBackendAttributeTy
   return *rule;
 }
 
+constexpr std::pair<Name, const char*> kAlterable[]{{CUDNN_ATTR_TENSOR_DIMENSIONS, "CUDNN_ATTR_TENSOR_DIMENSIONS"},
+                                                    {CUDNN_ATTR_TENSOR_STRIDES, "CUDNN_ATTR_TENSOR_STRIDES"},
+                                                    {CUDNN_ATTR_TENSOR_DATA_TYPE, "CUDNN_ATTR_TENSOR_DATA_TYPE"},
+                                                    {CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, "CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT"},
+                                                    {CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, "CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS"},
+                                                    {CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, "CUDNN_ATTR_CONVOLUTION_POST_PADDINGS"},
+                                                    {CUDNN_ATTR_CONVOLUTION_DILATIONS, "CUDNN_ATTR_CONVOLUTION_DILATIONS"},
+                                                    {CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, "CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES"},
+                                                    {CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, "CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS"},
+                                                    {CUDNN_ATTR_VARIANT_PACK_WORKSPACE, "CUDNN_ATTR_VARIANT_PACK_WORKSPACE"}};
+
+// The mistake kAlter: the last number twice as large (0: 1) and an alignment 1024 times, the other half type or f16 for f32, the last
+// address 16 bytes further.
+void alter(Name name, Value& value) {
+  const auto change = [&]<class T>(T, auto f) {
+    std::byte* const last = value.bytes.data() + value.bytes.size() - sizeof(T);
+    T element;
+    std::memcpy(&element, last, sizeof element);
+    element = f(element);
+    std::memcpy(last, &element, sizeof element);
+  };
+  if (value.type == CUDNN_TYPE_INT64)
+    change(int64_t{}, [&](int64_t x) { return x == 0 ? 1 : x * (name == CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT ? 1024 : 2); });
+  else if (value.type == CUDNN_TYPE_VOID_PTR)
+    change(uintptr_t{}, [](uintptr_t x) { return x == 0 ? 0 : x + 16; });
+  else
+    change(cudnnDataType_t{}, [](cudnnDataType_t x) { return x == CUDNN_DATA_HALF ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_HALF; });
+}
+
 void set(Contents& contents, Name name, cudnnBackendAttributeType_t type, int64_t count, const void* elements) {
   const Rule& rule = rule_of(contents, name, type);
   if (contents.finalized)
@@ -79,7 +108,9 @@ void set(Contents& contents, Name name, cudnnBackendAttributeType_t type, int64_
                               name_of(contents.type), count, elements ? "" : " at null", rule.most)};
   if (type != CUDNN_TYPE_BACKEND_DESCRIPTOR) {
     const auto* const bytes = static_cast<const std::byte*>(elements);
-    contents.values[name] = {type, count, {bytes, bytes + static_cast<size_t>(count) * bytes_of(type)}};
+    Value& value = contents.values[name] = {type, count, {bytes, bytes + static_cast<size_t>(count) * bytes_of(type)}};
+    for (const auto& [attribute, text] : kAlterable)
+      if (attribute == name && runtime().altered(text)) alter(name, value);
     return;
   }
   std::vector<Finished> parts;
@@ -135,7 +166,7 @@ void set_stream(cudnnContext& context, Runtime& r, cudaStream_t stream) {
   if (!found) throw Refusal{CUDNN_STATUS_BAD_PARAM, "the stream was destroyed, or never created"};
   if (stream && found->device != context.device)
     throw Refusal{CUDNN_STATUS_BAD_PARAM, fmt::format("the stream is of GPU {} and the handle of GPU {}", found->device, context.device)};
-  context.stream = stream;
+  context.stream = r.mistake == Mistake::Kind::kStray ? found.get() : stream;
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ struct Answers {
   std::optional<Status> (*find)(std::string_view name);
 };
 
-/// The frame of a library's function: lock, faults on request, the sentence of what was refused. `last` is the thread's last sentence.
+/// The frame of a library's function: lock, faults and mistakes on request, the sentence of what was refused. `last` is the thread's last
+/// sentence.
 template <class Status, class F>
 Status library_call(const Answers<Status>& answers, std::string& last, const char* name, F f) {
   Runtime& r = runtime();
@@ -39,7 +40,7 @@ Status library_call(const Answers<Status>& answers, std::string& last, const cha
       last = "asked for by MIRILLA_EMULATE_FAIL";
       return *status;
     }
-    f(r);
+    if (r.mistake != Mistake::Kind::kDrop) f(r);
     return answers.success;
   } catch (const Refused<Status>& refused) {
     last = refused.sentence;

@@ -112,6 +112,18 @@ TEST(EmulateMistakes, AreReadFromTheEnvironment) {
   EXPECT_EQ(settings.mistakes[1].number, 0u);
 }
 
+TEST(EmulateMistakes, OfWhatALibraryIsGivenAreCountedByItsName) {
+  Settings settings = with_mistake("alter:CUDNN_ATTR_TENSOR_STRIDES:2,alter:cublasLtMatmul:all");
+  start_over(settings);
+  EXPECT_FALSE(runtime().altered("CUDNN_ATTR_TENSOR_STRIDES"));
+  EXPECT_FALSE(runtime().altered("CUDNN_ATTR_TENSOR_DIMENSIONS"));
+  EXPECT_TRUE(runtime().altered("CUDNN_ATTR_TENSOR_STRIDES"));
+  EXPECT_FALSE(runtime().altered("CUDNN_ATTR_TENSOR_STRIDES"));
+  EXPECT_TRUE(runtime().altered("cublasLtMatmul"));
+  EXPECT_TRUE(runtime().altered("cublasLtMatmul"));
+  start_over({});
+}
+
 TEST(EmulateMistakes, AreRefusedWithASentence) {
   const auto message = [](const char* value) {
     try {
@@ -122,10 +134,11 @@ TEST(EmulateMistakes, AreRefusedWithASentence) {
     return std::string();
   };
   EXPECT_THAT(message("drop:cudaFree"), HasSubstr("should be KIND:CALL:N"));
-  EXPECT_THAT(message("lose:cudaFree:1"), HasSubstr("drop, stray, short, wait or early"));
+  EXPECT_THAT(message("lose:cudaFree:1"), HasSubstr("drop, stray, short, wait, early or alter"));
   EXPECT_THAT(message("drop:cudaMalloc:1"), HasSubstr("with one of these calls: cudaMemcpyAsync "));
   EXPECT_THAT(message("early:cudaFree:1"), HasSubstr("calls: cudaMalloc cudaMallocFromPoolAsync cudaMallocAsync"));
   EXPECT_THAT(message("drop:cudaFree:0"), HasSubstr("a number from 1"));
+  EXPECT_THAT(message("alter:CUDNN_ATTR_TENSOR_STRIDE:1"), HasSubstr("calls: CUDNN_ATTR_TENSOR_DIMENSIONS CUDNN_ATTR_TENSOR_STRIDES"));
 }
 
 }  // namespace
