@@ -11,6 +11,7 @@ without any mutant.
 """
 import argparse
 import concurrent.futures
+import json
 import os
 import pathlib
 import re
@@ -20,7 +21,7 @@ import tempfile
 import time
 import typing
 
-from call_mutants import CALLS, TRAINING
+from call_mutants import CALLS, LIBRARIES, TRAINING
 from ptx_mutants import PTX
 from support import BUILD, ROOT, Work
 
@@ -84,6 +85,16 @@ class Modules:
         return places
 
 
+def run_library(build, tests, **variables):
+    """The same with the stand-ins for cuDNN and cuBLASLt. Where none of their plans was chosen, the output says so: a plan that fails is not used, and
+    our own kernels give the right numbers."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = pathlib.Path(folder) / "plans.json"
+        code, output = run(build, tests, MIRILLA_VENDOR="on", MIRILLA_PLAN_STORE=str(store), **variables)
+        chosen = [plan["plan"] for owner in json.loads(store.read_text())["owners"] for plan in owner["plans"].values()] if store.exists() else []
+    return code, output + ("" if any(plan != "own" for plan in chosen) else "\nemulated GPU: cuDNN and cuBLASLt were not used\n")
+
+
 def verdict(code, output):
     """Why the mutant does not count as caught; None where it does."""
     if code is None:
@@ -91,7 +102,7 @@ def verdict(code, output):
     if "does not load" in output or "is not of this program" in output:
         return "does not load: " + output.strip().splitlines()[0]
     if code == 0:
-        return "NOT CAUGHT"
+        return None if "emulated GPU: cu" in output else "NOT CAUGHT"
     if code < 0 or "[  FAILED  ]" in output or "emulated GPU: " in output:
         return None
     return "ended with another error: " + output.strip()[-300:]
@@ -102,9 +113,10 @@ class Job(typing.NamedTuple):
     run: typing.Callable  # what is wrong, or None
 
 
-def baseline(build, tests, detect):
-    code, output = run(build, tests, detect)
-    return None if code == 0 and re.search(r"\[  PASSED  \] [1-9]", output) else "fails without a mutant: " + output.strip()[-300:]
+def baseline(build, tests, detect, library):
+    code, output = run_library(build, tests) if library else run(build, tests, detect)
+    passed = code == 0 and re.search(r"\[  PASSED  \] [1-9]", output) and "emulated GPU: cu" not in output
+    return None if passed else "fails without a mutant: " + output.strip()[-300:]
 
 
 def ptx_mutant(build, modules, mutant, folder):
@@ -114,26 +126,31 @@ def ptx_mutant(build, modules, mutant, folder):
 
 
 class Training:
-    """An epoch with replayed steps, which is to give the same model or end with an error."""
+    """An epoch with replayed steps. With a mistake it has to give another model, to wait for the GPU more often or less, or to end with an error.
+
+    There are twice as many batches as the loader has rooms on the GPU, so that a room is filled while steps that read it are under way; in bf16,
+    since in fp16 the scale would still be too large for every step and no parameter would move."""
 
     def __init__(self):
-        self.work = Work(per_class=2)
-        output = self.train("whole", MIRILLA_EMULATE_REPORT="calls").stderr
-        if "calls of cudaGraphLaunch" not in output:
-            sys.exit("the training without a mutant replays no step:\n" + output)
-        self.whole = self.outcome("whole")
+        self.work = Work(per_class=3)
+        done = self.train("whole")
+        if "calls of cudaGraphLaunch" not in done.stderr:
+            sys.exit("the training without a mutant replays no step:\n" + done.stderr)
+        self.whole = self.outcome("whole", done)
 
     def train(self, name, **variables):
-        return self.work.train(name, "cuda", "--precision", "fp16", "--replay", "on", batch=4, MIRILLA_EMULATE_THREADS="1", **variables)
+        return self.work.train(name, "cuda", "--precision", "bf16", "--replay", "on", batch=2, MIRILLA_EMULATE_THREADS="1",
+                               MIRILLA_EMULATE_REPORT="calls", **variables)
 
-    def outcome(self, name):
-        model = self.work.path / name / "model.safetensors"
-        return self.work.losses(name), model.read_bytes()
+    def outcome(self, name, done):
+        waits = re.findall(r"emulated GPU: (\d+) calls of (cuda\w+Synchronize)\n", done.stderr)
+        others = [line for line in done.stderr.splitlines() if not re.match(r"emulated GPU: \d+ calls of ", line)]
+        return self.work.losses(name), self.work.model(name), waits, others
 
     def mutant(self, mistake):
         name = mistake.replace(":", "-")
         done = self.train(name, MIRILLA_EMULATE_MISTAKE=mistake)
-        return None if done.returncode != 0 or done.stderr or self.outcome(name) != self.whole else "NOT CAUGHT"
+        return None if done.returncode != 0 or self.outcome(name, done) != self.whole else "NOT CAUGHT"
 
 
 def jobs_of(build, work):
@@ -143,6 +160,8 @@ def jobs_of(build, work):
     for mutant in CALLS:
         yield Job(f"{mutant.mistake}: {mutant.what}",
                   lambda m=mutant: verdict(*run(build, m.tests, MIRILLA_EMULATE_MISTAKE=m.mistake, MIRILLA_EMULATE_SEED=str(m.seed)))), mutant
+    for mutant in LIBRARIES:
+        yield Job(f"{mutant.mistake}: {mutant.what}", lambda m=mutant: verdict(*run_library(build, m.tests, MIRILLA_EMULATE_MISTAKE=m.mistake))), mutant
     training = Training()
     for what, mistake in TRAINING.items():
         yield Job(f"a training, {mistake}: {what}", lambda m=mistake: training.mutant(m)), None
@@ -157,8 +176,8 @@ def main():
     build, start = BUILD, time.time()
     with tempfile.TemporaryDirectory() as work:
         mutants = [(job, mutant) for job, mutant in jobs_of(build, pathlib.Path(work)) if re.search(options.only, job.name)]
-        without = dict.fromkeys((mutant.tests, getattr(mutant, "detect", "")) for _, mutant in mutants if mutant)
-        jobs = [Job(f"the tests {tests}", lambda t=tests, d=detect: baseline(build, t, d)) for tests, detect in without]
+        without = dict.fromkeys((mutant.tests, getattr(mutant, "detect", ""), mutant in LIBRARIES) for _, mutant in mutants if mutant)
+        jobs = [Job(f"the tests {tests}", lambda t=tests, d=detect, l=library: baseline(build, t, d, l)) for tests, detect, library in without]
         jobs += [job for job, _ in mutants]
 
         def timed(job):

@@ -37,6 +37,9 @@ class Work:
         _, row = (self.path / name / "history.csv").read_text().splitlines()
         return [float(value) for value in row.split(",")[2:4]]
 
+    def model(self, name):
+        return (self.path / name / "model.safetensors").read_bytes()
+
 
 def told(stderr):
     """The lines of an error, without what the emulated GPU says besides."""
