@@ -11,17 +11,24 @@ import unittest
 from support import Work, mirilla, told
 
 TEXTS = {"unknown": "unknown error", "outofmemory": "out of memory", "launchfailure": "unspecified launch failure"}
-# Failures after which the training gives the same numbers: the name of a GPU is only shown; steps that cannot be recorded run eagerly, and a
-# note says why; when the last graph ends, everything is written.
-SURVIVED = {"cudaGetDeviceProperties:1:unknown", "cudaStreamBeginCapture:1:unknown", "cudaStreamEndCapture:1:unknown",
-            "cudaGraphGetNodes:1:unknown", "cudaGraphInstantiate:1:unknown", "cudaGraphInstantiate:1:outofmemory",
-            "cudaGraphExecDestroy:1:unknown"}
+EAGER = "steps that cannot be recorded run eagerly, with the same kernels in the same order; a note says why"
+# Failures after which the training goes on to the same losses and the same model, and why that is right. All others end it.
+SURVIVED = {
+    "cudaGetDeviceProperties:1:unknown": "asked for the GPU's name, which is only shown",
+    "cudaStreamBeginCapture:1:unknown": EAGER,
+    "cudaStreamEndCapture:1:unknown": EAGER,
+    "cudaGraphGetNodes:1:unknown": EAGER,
+    "cudaGraphInstantiate:1:unknown": EAGER,
+    "cudaGraphInstantiate:1:outofmemory": EAGER,
+    "cudaGraphExecDestroy:1:unknown": "when the last graph ends, the results are written, and only its memory is lost",
+    "cudnnBackendFinalize:5:CUDNN_STATUS_INTERNAL_ERROR": "a plan whose descriptor cannot be made is no candidate; the next one, or our own kernel, "
+                                                          "computes the same sums",
+    "cublasLtMatmulAlgoCheck:1:CUBLAS_STATUS_NOT_SUPPORTED": "a stored algorithm that the library no longer has is chosen again",
+}
 LIBRARY_FAULTS = ["cudnnCreate:1:CUDNN_STATUS_NOT_INITIALIZED", "cudnnSetStream:1:CUDNN_STATUS_BAD_PARAM",
                   "cudnnBackendFinalize:5:CUDNN_STATUS_INTERNAL_ERROR", "cudnnBackendExecute:60:CUDNN_STATUS_EXECUTION_FAILED",
                   "cublasLtCreate:1:CUBLAS_STATUS_NOT_INITIALIZED", "cublasLtMatmulAlgoCheck:1:CUBLAS_STATUS_NOT_SUPPORTED",
                   "cublasLtMatmul:3:CUBLAS_STATUS_EXECUTION_FAILED"]
-# A convolution of which a descriptor cannot be made takes another plan or our own kernel; an algorithm that no longer exists is chosen again.
-SURVIVED |= {"cudnnBackendFinalize:5:CUDNN_STATUS_INTERNAL_ERROR", "cublasLtMatmulAlgoCheck:1:CUBLAS_STATUS_NOT_SUPPORTED"}
 # Where the program says it in words of its own.
 OTHER_TEXT = {"cudaDriverGetVersion:1:unknown": "no NVIDIA driver", "cudaHostAlloc:1:outofmemory": "bytes left that it could pin",
               "cudaMallocFromPoolAsync:1:outofmemory": "bytes left"}
@@ -46,9 +53,15 @@ class Faults(unittest.TestCase):
     def tearDownClass(cls):
         cls.work.kept.cleanup()
 
+    # In bf16: in fp16 the scale of so short a training is still too large for every step, and the optimizer would never run.
     @classmethod
     def train(cls, name, **variables):
-        return cls.work.train(name, "cuda", "--precision", "fp16", "--replay", "on", batch=4, **variables)
+        return cls.work.train(name, "cuda", "--precision", "bf16", "--replay", "on", batch=4, **variables)
+
+    def same_result(self, name, same_as):
+        self.assertEqual(self.work.losses(name), self.work.losses(same_as))
+        if same_as != "libraries":  # with them the file names the plans that were chosen, and their times
+            self.assertEqual(self.work.model(name), self.work.model(same_as))
 
     def check_files(self):
         """The earlier run's model is there, here or where the new run put it aside, and everything new is whole."""
@@ -69,7 +82,9 @@ class Faults(unittest.TestCase):
         self.check_files()
         if fault in SURVIVED:
             self.assertEqual((done.returncode, sentences), (0, []), done.stderr)
-            return self.assertEqual(self.work.losses("failed"), self.work.losses(same_as))
+            if SURVIVED[fault] is EAGER:
+                self.assertIn("steps cannot be replayed and run eagerly", done.stderr)
+            return self.same_result("failed", same_as)
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assertEqual(len(sentences), 1, done.stderr)
         error = fault.rpartition(":")[2]
@@ -102,21 +117,21 @@ class Faults(unittest.TestCase):
     def test_an_allocation_that_fails_once_is_tried_again(self):
         done = self.train("again", MIRILLA_EMULATE_FAIL="cudaMalloc:1:outofmemory")
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(self.work.losses("again"), self.work.losses("whole"))
+        self.same_result("again", "whole")
 
     # A graph takes the memory for intermediate results when it is launched.
     def test_a_graph_that_finds_no_memory_once_is_launched_again(self):
         done = self.train("launched-again", MIRILLA_EMULATE_FAIL="cudaGraphLaunch:1:outofmemory")
         self.assertEqual((done.returncode, told(done.stderr)), (0, []), done.stderr)
         self.assertNotIn("cannot be replayed", done.stderr)
-        self.assertEqual(self.work.losses("launched-again"), self.work.losses("whole"))
+        self.same_result("launched-again", "whole")
 
     def test_a_graph_that_finds_no_memory_at_all_leaves_the_steps_eager(self):
         done = self.train("eager", MIRILLA_EMULATE_FAIL="cudaGraphLaunch:1:outofmemory,cudaGraphLaunch:2:outofmemory")
         self.assertEqual((done.returncode, told(done.stderr)), (0, []), done.stderr)
         self.assertIn("steps cannot be replayed and run eagerly", done.stderr)
         self.assertRegex(done.stderr, r"[1-9]\d* bytes")
-        self.assertEqual(self.work.losses("eager"), self.work.losses("whole"))
+        self.same_result("eager", "whole")
 
     # Each recording is broken by a call that may not throw: memory is given back after a wait, which is forbidden there and nowhere else.
     def test_a_recording_that_is_broken_leaves_the_steps_eager(self):
