@@ -81,6 +81,13 @@ TEST_P(CudaMaxPool2d, LetsTheLastNaNWinAndNeverThePadding) {
   expect_equal_to_reference(c, GetParam());
   for (double& value : c.in[0].values) value = -std::numeric_limits<double>::infinity();
   expect_equal_to_reference(c, GetParam());
+  for (const Pool2dSpec& spec : kSpecs)  // a NaN at each place of a window, in each lane of a vector
+    for (const Shape& x : {Shape{2, 17, 19, 8}, Shape{2, 17, 19, 3}})
+      for (const size_t every : {5, 13, 101}) {
+        Case some = pool(x, spec);
+        for (size_t i = 0; i < some.in[0].values.size(); i += every) some.in[0].values[i] = std::nan("");
+        expect_equal_to_reference(some, GetParam());
+      }
 }
 
 TEST_P(CudaMaxPool2d, WorksOnSlicesThatStartAnywhere) {
