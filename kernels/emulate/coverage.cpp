@@ -27,6 +27,22 @@ std::string places_of(const ptx::Program& program, u32 location) {
   return places;
 }
 
+struct Range {
+  std::string name;
+  u32 first = 0, last = 0;
+};
+
+// What nvcc adds, such as the slow path of a division, is at line 0: it belongs to the line before it.
+u32 location_of(const ptx::Program& program, const Range& range, u32 at) {
+  const auto line = [&](u32 place) {
+    const auto chain = program.chain(program.info[place].location);
+    return chain.empty() ? 0 : chain.front()->line;
+  };
+  u32 place = at;
+  while (place > range.first && line(place) == 0) --place;
+  return program.info[line(place) == 0 ? at : place].location;
+}
+
 // An instruction's text may take several lines of the PTX.
 std::string on_one_line(std::string_view text) {
   std::string line(text);
@@ -34,11 +50,6 @@ std::string on_one_line(std::string_view text) {
       line.begin(), line.end(), [](char c) { return c == '\n' || c == '\t'; }, ' ');
   return line;
 }
-
-struct Range {
-  std::string name;
-  u32 first = 0, last = 0;
-};
 
 // A function that a kernel calls ends where the next one begins.
 std::vector<Range> ranges_of(const ptx::Program& program) {
@@ -63,7 +74,8 @@ void write_module(std::ostream& out, const ptx::Module& module, const std::vecto
     for (u32 at = range.first; at < range.last; ++at) {
       if (ran[at]) continue;
       const ptx::Info& info = program.info[at];
-      out << fmt::format("never\t{}\t{}\t{}\t{}\n", at - range.first, info.line, places_of(program, info.location), on_one_line(info.text));
+      out << fmt::format("never\t{}\t{}\t{}\t{}\n", at - range.first, info.line, places_of(program, location_of(program, range, at)),
+                         on_one_line(info.text));
     }
   }
 }
