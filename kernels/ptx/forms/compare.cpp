@@ -167,39 +167,57 @@ void take_combination(Form& form, size_t c) {
     form.from_value(1, Type::kPred);
 }
 
-// f16x2 compares two and gives two predicates.
+bool is_so(Compare how, f32 x, f32 y) {
+  switch (how) {
+    case Compare::kEq: return x == y;
+    case Compare::kNe: return x < y || x > y;
+    case Compare::kLt: return x < y;
+    case Compare::kLe: return x <= y;
+    case Compare::kGt: return x > y;
+    case Compare::kGe: return x >= y;
+    case Compare::kEqu: return !(x < y || x > y);
+    case Compare::kNeu: return x != y;
+    case Compare::kLtu: return !(x >= y);
+    case Compare::kLeu: return !(x > y);
+    case Compare::kGtu: return !(x <= y);
+    case Compare::kGeu: return !(x < y);
+    case Compare::kNum: return x == x && y == y;
+    case Compare::kNan: return x != x || y != y;
+  }
+  return false;
+}
+
+// Two halves in each operand, the low one first: a bit per lane in results[k]. `first` is the place number of a.
 template <class Format16>
-void setp_pair(const Instruction& i, Warp& warp) {
-  const u32 *a = warp.in<u32>(i, 3), *b = warp.in<u32>(i, 4);
-  u32 results[2]{};
+void compare_pairs(const Instruction& i, const Warp& warp, int first, u32 (&results)[2]) {
+  const u32 *a = warp.in<u32>(i, first), *b = warp.in<u32>(i, first + 1);
   each_lane(warp.mask, [&](u32 l) {
     for (u32 k = 0; k < 2; ++k) {
       const f32 x = Format16::wide(static_cast<u16>(a[l] >> (16 * k))), y = Format16::wide(static_cast<u16>(b[l] >> (16 * k)));
-      bool yes = false;
-      switch (static_cast<Compare>(i.offset)) {
-        case Compare::kEq: yes = x == y; break;
-        case Compare::kNe: yes = x < y || x > y; break;
-        case Compare::kLt: yes = x < y; break;
-        case Compare::kLe: yes = x <= y; break;
-        case Compare::kGt: yes = x > y; break;
-        case Compare::kGe: yes = x >= y; break;
-        case Compare::kEqu: yes = !(x < y || x > y); break;
-        case Compare::kNeu: yes = x != y; break;
-        case Compare::kLtu: yes = !(x >= y); break;
-        case Compare::kLeu: yes = !(x > y); break;
-        case Compare::kGtu: yes = !(x <= y); break;
-        case Compare::kGeu: yes = !(x < y); break;
-        case Compare::kNum: yes = x == x && y == y; break;
-        case Compare::kNan: yes = x != x || y != y; break;
-      }
-      results[k] |= u32{yes} << l;
+      results[k] |= u32{is_so(static_cast<Compare>(i.offset), x, y)} << l;
     }
   });
-  u32 other = 0;
+}
+
+// setp of a pair gives two predicates.
+template <class Format16>
+void setp_pair(const Instruction& i, Warp& warp) {
+  u32 results[2]{}, other = 0;
+  compare_pairs<Format16>(i, warp, 3, results);
   const u32 first = combined(i, warp, results[0], i.place[2], &other);
   const u32 second = combined(i, warp, results[1], i.place[2], &other);
   warp.set_predicate(i.place[0], first);
   warp.set_predicate(i.place[1], second);
+}
+
+// set of a pair: each half of the result is 1.0, or all ones where the result is an integer.
+template <class Format16>
+void set_pair(const Instruction& i, Warp& warp) {
+  u32 results[2]{}, other = 0;
+  compare_pairs<Format16>(i, warp, 2, results);
+  const u32 low = combined(i, warp, results[0], i.place[1], &other), high = combined(i, warp, results[1], i.place[1], &other);
+  const u32 yes = i.type == Type::kF16x2 ? 0x3c00 : i.type == Type::kBf16x2 ? 0x3f80 : 0xffff;
+  write_lanes<u32>(warp, i.place[0], [&](u32 l) { return (low >> l & 1u) * yes | ((high >> l & 1u) * yes) << 16; });
 }
 
 void setp(Form& form) {
@@ -246,6 +264,11 @@ void set(Form& form) {
   form.out.type = combine_type;
   form.out.width = static_cast<u8>(bytes_of(combine_type));
   if (form.out.width != 2 && form.out.width != 4) form.unknown();
+  if (type == Type::kF16x2 || type == Type::kBf16x2) {
+    if (ftz || (combine_type != type && combine_type != Type::kU32 && combine_type != Type::kS32)) form.unknown();
+    form.out.offset = static_cast<s64>(how);
+    return form.sets(type == Type::kF16x2 ? set_pair<Half16> : set_pair<Brain16>);
+  }
   form.sets(of_type(type, how, Kind::kSet, ftz));
 }
 

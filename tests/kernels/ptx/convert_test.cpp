@@ -234,6 +234,18 @@ INSTANTIATE_TEST_SUITE_P(Forms, PtxConvert,
                                                     }},
                                                    {"f16_setp", "setp.gt.f16 %p1, %h1, %h2;\nselp.u32 %r4, 1, 0, %p1;",
                                                     [](float x, float y, float) { return h(x) > h(y) ? 1u : 0u; }},
+                                                   {"f16x2_set",
+                                                    "mov.b32 %r5, {%h1, %h2};\nmov.b32 %r6, {%h2, %h3};\n"
+                                                    "set.gtu.u32.f16x2 %r4, %r5, %r6;",
+                                                    [](float x, float y, float z) {
+                                                      return (h(x) <= h(y) ? 0 : 0xffffu) | (h(y) <= h(z) ? 0 : 0xffffu) << 16;
+                                                    }},
+                                                   {"bf16x2_set",
+                                                    "mov.b32 %r5, {%h11, %h12};\nmov.b32 %r6, {%h12, %h13};\n"
+                                                    "set.lt.bf16x2.bf16x2 %r4, %r5, %r6;",
+                                                    [](float x, float y, float z) {
+                                                      return (b(x) < b(y) ? 0x3f80u : 0) | (b(y) < b(z) ? 0x3f80u : 0) << 16;
+                                                    }},
                                                    {"f16x2_neg", "mov.b32 %r5, {%h1, %h2};\nneg.f16x2 %r4, %r5;",
                                                     [](float x, float y, float) {
                                                       return (narrowed<Half>(x) ^ 0x8000u) | (narrowed<Half>(y) ^ 0x8000u) << 16;
