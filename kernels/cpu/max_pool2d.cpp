@@ -38,11 +38,12 @@ void CpuBackend::execute(const op::MaxPool2d& call) {
   const cpu::PoolWindow pool = window_of(call.x.shape, call.y.shape, call.spec);
   const auto* px = call.x.data<float>();
   auto* py = call.y.data<float>();
-  auto* pi = call.index.data<uint8_t>();
+  auto* pi = call.index ? call.index.data<uint8_t>() : nullptr;
   const int64_t in = pool.height * pool.width * pool.channels, out = pool.out_height * pool.out_width * pool.channels;
   const auto kernel = cpu::loops().max_pool;
-  parallel_picture_rows(call.x.shape[0], pool.out_height, pool.out_width * pool.channels,
-                        [&](int64_t n, int64_t begin, int64_t end) { kernel(pool, px + n * in, py + n * out, pi + n * out, begin, end); });
+  parallel_picture_rows(call.x.shape[0], pool.out_height, pool.out_width * pool.channels, [&](int64_t n, int64_t begin, int64_t end) {
+    kernel(pool, px + n * in, py + n * out, pi ? pi + n * out : nullptr, begin, end);
+  });
 }
 
 template <>

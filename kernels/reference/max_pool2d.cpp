@@ -29,7 +29,7 @@ void ReferenceBackend::execute(const op::MaxPool2d& call) {
           for (int64_t c = 0; c < channels; ++c, ++out) {
             const auto [value, place] = winner(n, p * call.spec.stride - call.spec.padding, q * call.spec.stride - call.spec.padding, c);
             call.y.data<T>()[out] = value;
-            call.index.data<uint8_t>()[out] = static_cast<uint8_t>(place);
+            if (call.index) call.index.data<uint8_t>()[out] = static_cast<uint8_t>(place);
           }
   });
 }

@@ -15,8 +15,8 @@ struct Pool2dSpec {
 
 namespace op {
 
-/// The largest value of each window of x (N,H,W,C). index (u8, like y): the winner's position in its window, row * window + column; of
-/// equal values the first wins; a NaN wins over numbers, and of several NaN the last wins.
+/// The largest value of each window of x (N,H,W,C). index (u8, like y, or absent): the winner's place in its window, row * window + column;
+/// of equal values the first wins; a NaN wins over numbers, and of several NaN the last wins.
 struct MaxPool2d {
   static constexpr std::string_view kName = "max_pool2d";
   ConstView x;

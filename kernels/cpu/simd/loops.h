@@ -74,7 +74,7 @@ struct Loops {
   void (*batch_norm_backward)(const float* dy, const float* x, const float* y, const float* mean, const float* scale, const float* offset,
                               const float* slope, float* dx, float* dresidual, int64_t rows, int64_t channels);
 
-  /// Rows [begin, end) of one picture's output.
+  /// Rows [begin, end) of one picture's output. index may be null.
   void (*max_pool)(const PoolWindow& pool, const float* x, float* y, uint8_t* index, int64_t begin, int64_t end);
   /// Rows [begin, end) of one picture's dx.
   void (*max_pool_backward)(const PoolWindow& pool, const float* dy, const uint8_t* index, float* dx, int64_t begin, int64_t end);

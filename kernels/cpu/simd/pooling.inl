@@ -11,6 +11,7 @@ struct Taps {
 };
 
 // kWindow is the window's extent where the window lies inside and the extent is known at compile time, so that the loops unroll; else 0.
+// `index` may be null.
 template <int kWindow>
 inline void max_pool_pixel(const PoolWindow& p, const float* corner, const Taps& taps, float* y, uint8_t* index) {
   const int64_t channels = p.channels, window = kWindow ? kWindow : p.window;
@@ -29,7 +30,7 @@ inline void max_pool_pixel(const PoolWindow& p, const float* corner, const Taps&
       }
     }
     store(y + c, best);
-    store(index + c, __builtin_convertvector(winner, Bytes));
+    if (index) store(index + c, __builtin_convertvector(winner, Bytes));
   }
   for (; c < channels; ++c) {
     float best = corner[(r0 * p.width + s0) * channels + c];
@@ -43,7 +44,7 @@ inline void max_pool_pixel(const PoolWindow& p, const float* corner, const Taps&
       }
     }
     y[c] = best;
-    index[c] = static_cast<uint8_t>(winner);
+    if (index) index[c] = static_cast<uint8_t>(winner);
   }
 }
 
@@ -57,13 +58,14 @@ void max_pool(const PoolWindow& p, const float* x, float* y, uint8_t* index, int
       taps.s1 = least(p.window, p.width - left);
       const float* const corner = x + (top * p.width + left) * p.channels;
       const int64_t out = (i * p.out_width + j) * p.channels;
+      uint8_t* const places = index ? index + out : nullptr;
       const bool whole = taps.r1 - taps.r0 == p.window && taps.s1 - taps.s0 == p.window;
       if (whole && p.window == 3) {
-        max_pool_pixel<3>(p, corner, taps, y + out, index + out);
+        max_pool_pixel<3>(p, corner, taps, y + out, places);
       } else if (whole && p.window == 2) {
-        max_pool_pixel<2>(p, corner, taps, y + out, index + out);
+        max_pool_pixel<2>(p, corner, taps, y + out, places);
       } else {
-        max_pool_pixel<0>(p, corner, taps, y + out, index + out);
+        max_pool_pixel<0>(p, corner, taps, y + out, places);
       }
     }
   }

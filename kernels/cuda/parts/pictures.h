@@ -35,14 +35,21 @@ inline LaunchShape shape_for(const Pictures& y, int vector) {
           {threads}};
 }
 
-/// Calls f(n, row, column, channel) for each vector of N channels of y that belongs to the running thread.
+/// Calls f(n, column, channel) for each picture and the vector of N channels of a row of y that belongs to the running thread.
 template <int N, class F>
-__device__ __forceinline__ void for_each_vector(const Pictures& y, F f) {
+__device__ __forceinline__ void for_each_column(const Pictures& y, F f) {
   const unsigned vectors = static_cast<unsigned>(y.channels / N), i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= static_cast<unsigned>(y.width) * vectors) return;
   const int column = static_cast<int>(i / vectors), channel = static_cast<int>(i % vectors) * N;
-  for (int n = static_cast<int>(blockIdx.z); n < y.count; n += static_cast<int>(gridDim.z))
+  for (int n = static_cast<int>(blockIdx.z); n < y.count; n += static_cast<int>(gridDim.z)) f(n, column, channel);
+}
+
+/// Calls f(n, row, column, channel) for each vector of N channels of y that belongs to the running thread.
+template <int N, class F>
+__device__ __forceinline__ void for_each_vector(const Pictures& y, F f) {
+  for_each_column<N>(y, [&](int n, int column, int channel) {
     for (int row = static_cast<int>(blockIdx.y); row < y.height; row += static_cast<int>(gridDim.y)) f(n, row, column, channel);
+  });
 }
 
 /// Calls f<N>() with the channels that go in one vector: as many as fit 16 bytes, if that number divides the channels and all addresses are

@@ -32,6 +32,9 @@ TEST_P(CpuPooling, MaxPoolAndItsGradientAgreeWithTheReference) {
       reference_.run(op::MaxPool2d{wide.view(), spec, want.view(), want_index.view()});
       expect_close(y, want, 0);
       ASSERT_EQ(index.values, want_index.values);
+      Floats alone = poisoned(out);
+      cpu_.run(op::MaxPool2d{x.view(), spec, alone.view(), {}});
+      expect_same_bits(alone, y);
       cpu_.run(op::MaxPool2dBackward{dy.view(), std::as_const(index).view(), spec, dx.view()});
       reference_.run(op::MaxPool2dBackward{wide_dy.view(), std::as_const(index).view(), spec, want_dx.view()});
       expect_close(dx, want_dx, 1e-6, 25.0);

@@ -74,6 +74,37 @@ TEST_P(CudaMaxPool2d, PoolsLongAndHighPictures) {
   }
 }
 
+// Threads that go down several rows of y, more rows than a grid is high, and more pictures than it is deep.
+TEST_P(CudaMaxPool2d, PoolsLongAndHighPicturesAsTheNetworkDoes) {
+  const Pool2dSpec spec{.window = 3, .stride = 2, .padding = 1};
+  for (const Shape& x : {Shape{1, 3, 700, 1}, Shape{1, 531, 2, 8}, Shape{1, 2 * 65539, 1, 1}, Shape{65537, 2, 2, 1}})
+    expect_equal_to_reference(pool(x, spec), GetParam());
+}
+
+// Windows of few different values, most of them equal, zeros of both signs, the smallest numbers, infinities, NaN: the same winners as the
+// reference has, to the sign of a zero, at every place in a window and in a word of two halves; and without places the same values.
+TEST_P(CudaMaxPool2d, ChoosesTheSameWinnersAsTheReference) {
+  const double inf = std::numeric_limits<double>::infinity(), least = GetParam() == DType::f16 ? 0x1p-24 : 0x1p-133;
+  const std::vector<double> few{std::nan(""), inf, 0, -0.0, 0, -0.0, -least, -least, least, -inf, -inf, -inf, -1, -1, -1, -1};
+  for (const Pool2dSpec& spec : kSpecs)
+    for (const int64_t channels : {8, 3}) {
+      const Shape shape{2, 19, 22, channels};
+      Case c = pool(shape, spec);
+      const Values choice = integers(shape, 7, static_cast<int64_t>(few.size()));
+      for (size_t i = 0; i < choice.values.size(); ++i) c.in[0].values[i] = few[static_cast<size_t>(choice.values[i])];
+      const auto got = run_on(device_under_test(), c, GetParam()), want = run_on(open_device("reference"), c, DType::f64);
+      c.run = [spec](Backend& b, auto in, auto out) { b.run(op::MaxPool2d{in[0], spec, out[0], {}}); };
+      const auto without = run_on(device_under_test(), c, GetParam());
+      EXPECT_EQ(got[1], want[1]) << c.name;
+      for (size_t i = 0; i < want[0].size(); ++i) {
+        const double y = want[0][i];
+        for (const double value : {got[0][i], without[0][i]})
+          ASSERT_TRUE(std::isnan(y) ? std::isnan(value) : value == y && std::signbit(value) == std::signbit(y))
+              << c.name << ", element " << i << ": " << value << ", not " << y;
+      }
+    }
+}
+
 TEST_P(CudaMaxPool2d, LetsTheLastNaNWinAndNeverThePadding) {
   Case c = pool({1, 6, 6, 8}, {.window = 3, .stride = 2, .padding = 1});
   for (size_t i = 0; i < c.in[0].values.size(); i += 7) c.in[0].values[i] = std::nan("");
