@@ -25,7 +25,7 @@ Shape pooled_shape(const Tensor& x, const Pool2dSpec& spec) {
 Tensor max_pool2d(const Tensor& x, const Pool2dSpec& spec) {
   const Shape shape = pooled_shape(x, spec);
   Tensor y = empty(shape, x.dtype(), x.device());
-  Tensor index = empty(shape, DType::u8, x.device());
+  Tensor index = tape::recording({x}) ? empty(shape, DType::u8, x.device()) : Tensor();
   x.backend().run(op::MaxPool2d{x, spec, y, index});
   return tape::record("max_pool2d", {x}, y, [index, spec, shape = x.shape()](const Tensor& dy) {
     Tensor dx = empty(shape, dy.dtype(), dy.device());

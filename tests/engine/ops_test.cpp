@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/allocator.h"
 #include "engine/gradient_check.h"
 #include "engine/ops/add.h"
+#include "engine/ops/max_pool2d.h"
 #include "engine/tape.h"
 #include "kernels/devices.h"
 #include "tests/engine/op_case.h"
@@ -264,6 +266,24 @@ std::vector<size_t> every_case() {
   std::vector<size_t> all(op_cases().size());
   for (size_t i = 0; i < all.size(); ++i) all[i] = i;
   return all;
+}
+
+TEST(MaxPool2d, MakesRoomForThePlacesOnlyWhereTheTapeRecords) {
+  for (const std::string_view name : {"cpu", "simt"}) {
+    Device& device = open_device(name);
+    Tensor x = zeros({2, 8, 8, 4}, DType::f32, device);
+    const Allocator& allocator = Allocator::of(device);
+    const auto allocations = [&] {
+      const uint64_t before = allocator.statistics().allocations;
+      max_pool2d(x, {.window = 3, .stride = 2, .padding = 1});
+      return allocator.statistics().allocations - before;
+    };
+    EXPECT_EQ(allocations(), 1u) << "y";
+    x.set_requires_grad();
+    EXPECT_EQ(allocations(), 2u) << "y and the places";
+    const tape::NoGrad no_grad;
+    EXPECT_EQ(allocations(), 1u) << "y";
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Every, Ops, ::testing::ValuesIn(every_case()), [](const auto& which) { return op_cases()[which.param].name; });
