@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <bit>
 #include <initializer_list>
 
 #include "kernels/cuda/common.h"
@@ -27,13 +28,14 @@ inline bool in_octets(int64_t channels, std::initializer_list<const void*> addre
   return all;
 }
 
+inline constexpr int kMostAcross = 64;  // threads: 1 KiB of a row per access; more would leave few rows per block
+
 /// The threads of a block and the blocks side by side, with W channels per thread.
 struct RowBlock {
   dim3 threads;
   unsigned blocks_across;
 
   RowBlock(int64_t channels, int width) {
-    constexpr int64_t kMostAcross = 64;  // 1 KiB of a row per access; more would leave few rows per block
     const int64_t across = ceil_div(channels, width);
     blocks_across = static_cast<unsigned>(ceil_div(across, kMostAcross));
     threads.x = static_cast<unsigned>(ceil_div(across, blocks_across));
@@ -51,19 +53,19 @@ struct RowBlock {
 /// The rows of a reduction, divided among blocks: block b has `stretch` of them from b * stretch, the last block the rest.
 struct Stretches {
   int64_t rows, stretch;
-  unsigned count;  // of stretches; 0 for no rows
+  unsigned count;  // of stretches; 1, an empty one, for no rows
 
   Stretches(int64_t rows_, const RowBlock& block, int at_once, int resident) : rows(rows_) {
     const int64_t each = ceil_div(rows, block.blocks_down(rows, at_once, resident));
     stretch = std::max<int64_t>(1, ceil_div(each, block.threads.y)) * block.threads.y;  // the same for each thread
-    count = static_cast<unsigned>(ceil_div(rows, stretch));
+    count = static_cast<unsigned>(std::max<int64_t>(1, ceil_div(rows, stretch)));
   }
 };
 
-/// The first channel of the running thread; the grid's limits keep it in an int.
+/// The first channel of the running thread, in a launch that begins at this column of blocks; the grid's limits keep it in an int.
 template <int W>
-__device__ __forceinline__ int first_channel() {
-  return static_cast<int>((blockIdx.y * blockDim.x + threadIdx.x) * W);
+__device__ __forceinline__ int first_channel(unsigned first_column = 0) {
+  return static_cast<int>(((first_column + blockIdx.y) * blockDim.x + threadIdx.x) * W);
 }
 
 /// The rows that a thread still has to visit: `left` rows, the first at element `at`, the next `step` elements further.
@@ -195,10 +197,107 @@ __device__ __forceinline__ void merge_rows(P& mine, P* room) {
   }
 }
 
-/// The kernel that merges the blocks' parts: 8 channels by up to 32 parts at a time.
-inline LaunchShape shape_for_parts(int64_t channels, unsigned parts) {
-  constexpr unsigned kAcross = 8;  // 32 bytes of a row of parts: one sector
-  return {dim3(1, static_cast<unsigned>(ceil_div(channels, kAcross))), dim3(kAcross, std::clamp(parts, 1u, kBlock / kAcross))};
+// --- The blocks' results, merged by the blocks themselves --------------------------------------------------------------------------------
+//
+// Each block of a column of the grid leaves a part of the result per channel in global memory; whichever block comes last merges them. So
+// that it does not depend on which that is, parts are always merged in the same order: in 32 classes, class r of the parts r, r + 32, ...
+// one after the other, and then the classes in a tree. The last block of a class merges the class, the last of those the classes: the first
+// step runs on as many blocks as there are classes, and the second is short.
+
+inline constexpr int kClasses = 32;
+inline constexpr int kCountersPerColumn = kClasses + 1;
+/// Blocks side by side in one launch; wider tensors take several launches.
+inline constexpr unsigned kMostColumns = kCounters / kCountersPerColumn;
+
+/// Calls launch(first, count) for groups of columns of blocks that have counters.
+template <class F>
+void for_column_groups(const RowBlock& block, F&& launch) {
+  for (unsigned first = 0; first < block.blocks_across; first += kMostColumns)
+    launch(first, std::min(kMostColumns, block.blocks_across - first));
+}
+
+/// True in all threads of the last of `count` blocks that call it with this counter, and then what the others wrote before is visible. The
+/// counter must be 0 before the first, and is 0 after the last. All threads of the block must call it.
+__device__ __forceinline__ bool is_last_block(unsigned* counter, unsigned count) {
+  __shared__ bool last;
+  __syncthreads();  // all threads of the block have written their part
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
+    __threadfence();  // and that is visible before the block is counted
+    last = atomicInc(counter, count - 1) == count - 1;
+    __threadfence();  // the other way round, for the last block
+  }
+  __syncthreads();
+  return last;
+}
+
+/// P from the lane `by` further; all lanes of the warp must call it.
+template <class P>
+__device__ __forceinline__ P from_lane_further(const P& mine, unsigned by) {
+  struct Words {
+    float values[sizeof(P) / sizeof(float)];
+  };
+  auto words = std::bit_cast<Words>(mine);
+  for (float& value : words.values) value = __shfl_down_sync(~0u, value, by);
+  return std::bit_cast<P>(words);
+}
+
+/// Calls finish(channel, P) for each channel of this block's column, first .. end - 1, by one thread, in the block that comes last; returns
+/// whether this is that block. Part number blockIdx.x of these channels must be stored. P is a result of one channel, empty as P{}, with
+/// merge(const P&); `parts` has load(part, channel), and of_classes(): where a class is stored and loaded, which may be the memory of
+/// its first part. All threads of the block must call it.
+template <class P, class Parts, class Finish>
+__device__ __forceinline__ bool merge_parts(const Parts& parts, int first, int end, unsigned* counters, Finish&& finish) {
+  constexpr int kLanes = 8, kEach = kClasses / kLanes;  // lanes of a warp for one channel, classes of each
+  const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x), threads = static_cast<int>(blockDim.x * blockDim.y);
+  const int count = static_cast<int>(gridDim.x), classes = min(count, kClasses);
+  const Parts results = count > kClasses ? parts.of_classes() : parts;
+  counters += blockIdx.y * kCountersPerColumn;
+  if (count > kClasses) {
+    const int mine = static_cast<int>(blockIdx.x) % kClasses;
+    if (!is_last_block(counters + mine, static_cast<unsigned>((count - mine + kClasses - 1) / kClasses))) return false;
+#pragma unroll 1
+    for (int c = first + thread; c < end; c += threads) {
+      constexpr int kAtOnce = 2;
+      P merged{};
+#pragma unroll 1
+      for (int part = mine; part < count; part += kAtOnce * kClasses) {
+        P next[kAtOnce];
+#pragma unroll
+        for (int k = 0; k < kAtOnce; ++k)
+          if (part + k * kClasses < count) next[k] = parts.load(part + k * kClasses, c);
+#pragma unroll
+        for (int k = 0; k < kAtOnce; ++k)
+          if (part + k * kClasses < count) merged.merge(next[k]);
+      }
+      results.store(mine, c, merged);
+    }
+  }
+  if (!is_last_block(counters + kClasses, static_cast<unsigned>(classes))) return false;
+  const int whole = threads / 32 * 32;  // threads of full warps, which can shuffle
+  if (thread >= whole) return true;
+#pragma unroll 1
+  for (int base = first; base < end; base += whole / kLanes) {
+    const int c = base + thread / kLanes, lane = thread % kLanes;
+    P own[kEach];  // classes lane, lane + 4, ...
+#pragma unroll
+    for (int k = 0; k < kEach; ++k) {
+      own[k] = P{};
+      const int r = lane + k * kLanes;
+      if (c < end && r < classes) own[k].merge(results.load(r, c));
+    }
+#pragma unroll
+    for (int half = kEach / 2; half > 0; half /= 2)
+#pragma unroll
+      for (int k = 0; k < half; ++k)
+        if (lane + (k + half) * kLanes < classes) own[k].merge(own[k + half]);
+#pragma unroll
+    for (int half = kLanes / 2; half > 0; half /= 2) {
+      const P other = from_lane_further(own[0], static_cast<unsigned>(half));
+      if (lane < half && lane + half < classes) own[0].merge(other);
+    }
+    if (lane == 0 && c < end) finish(c, own[0]);
+  }
+  return true;
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

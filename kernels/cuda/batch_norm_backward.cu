@@ -85,18 +85,50 @@ struct Sums {
   }
 };
 
+/// Where blocks leave their sums.
+struct Parts {
+  float* values;  // (parts, 2, C): sums of g, of g (x - mean)
+  int64_t rows, stretch, channels;
+
+  __device__ __forceinline__ float* at(int part, int c) const { return values + int64_t{2} * part * channels + c; }
+  __device__ __forceinline__ Sums<1> load(int part, int c) const {
+    const float* const from = at(part, c);
+    return {{from[0]}, {from[channels]}};
+  }
+  __device__ __forceinline__ void store(int part, int c, const Sums<1>& sums) const {
+    float* const to = at(part, c);
+    to[0] = sums.g[0];
+    to[channels] = sums.moved[0];
+  }
+  __device__ __forceinline__ Parts of_classes() const { return *this; }
+};
+
+/// The results of the sums: the gradients of bias and weight, and dx = weight inv_std (g - offset - slope (x - mean)).
+struct Gradients {
+  float *dbias, *dweight, *offset, *slope;  // each may be null
+
+  __device__ __forceinline__ void write(int c, const Sums<1>& all, float inv_std, float n) const {
+    const float of_weight = all.moved[0] * inv_std;
+    if (dbias) dbias[c] = all.g[0];
+    if (dweight) dweight[c] = of_weight;
+    if (offset) offset[c] = all.g[0] / n;
+    if (slope) slope[c] = of_weight * inv_std / n;
+  }
+};
+
 template <int W, class T, Relu R>
 __global__ void __launch_bounds__(kBlock, kResident)
-    sums_kernel(Upstream<T, R> from, const T* __restrict__ x, const float* __restrict__ mean, int64_t rows, int64_t stretch,
-                int64_t channels, float* __restrict__ parts) {
+    sums_kernel(Upstream<T, R> from, const T* __restrict__ x, const float* __restrict__ mean, const float* __restrict__ inv_std,
+                Parts parts, unsigned first_column, unsigned* counters, Gradients out) {
   constexpr int kRows = kRowsAtOnce<T>;
   __shared__ Sums<W> room[kBlock];
-  const int channel = first_channel<W>();
+  const int64_t channels = parts.channels;
+  const int channel = first_channel<W>(first_column);
   Sums<W> mine{};
   if (channel < channels) {
     Vector<float, W> middle;
     for (int c = 0; c < W; ++c) middle[c] = mean[channel + c];
-    for (Walk walk = Walk::in_stretch(rows, stretch, channels, channel); walk.left > 0; walk.go(kRows)) {
+    for (Walk walk = Walk::in_stretch(parts.rows, parts.stretch, channels, channel); walk.left > 0; walk.go(kRows)) {
       Gradient<T, W, R> g[kRows];
       Raw<T, W> value[kRows];
 #pragma unroll
@@ -112,33 +144,14 @@ __global__ void __launch_bounds__(kBlock, kResident)
   }
   merge_rows(mine, room);
   if (threadIdx.y == 0 && channel < channels) {
-    store(parts + 2 * blockIdx.x * channels + channel, mine.g);
-    store(parts + (2 * blockIdx.x + 1) * channels + channel, mine.moved);
+    const auto part = static_cast<int>(blockIdx.x);
+    store(parts.at(part, channel), mine.g);
+    store(parts.at(part, channel) + channels, mine.moved);
   }
-}
-
-/// The results of the sums: the gradients of bias and weight, and dx = weight inv_std (g - offset - slope (x - mean)).
-struct Gradients {
-  float *dbias, *dweight, *offset, *slope;  // each may be null
-};
-
-__global__ void gradients_kernel(const float* __restrict__ parts, int count, const float* __restrict__ inv_std, int64_t rows,
-                                 int64_t channels, Gradients out) {
-  __shared__ Sums<1> room[kBlock];
-  const int c = first_channel<1>();
-  Sums<1> mine{};
-  if (c < channels)
-    for (int part = static_cast<int>(threadIdx.y); part < count; part += static_cast<int>(blockDim.y)) {
-      const int64_t at = int64_t{2} * part * channels + c;
-      mine.merge({{parts[at]}, {parts[at + channels]}});
-    }
-  merge_rows(mine, room);
-  if (threadIdx.y > 0 || c >= channels) return;
-  const float dweight = mine.moved[0] * inv_std[c], n = static_cast<float>(rows);
-  if (out.dbias) out.dbias[c] = mine.g[0];
-  if (out.dweight) out.dweight[c] = dweight;
-  if (out.offset) out.offset[c] = mine.g[0] / n;
-  if (out.slope) out.slope[c] = dweight * inv_std[c] / n;
+  const int first = channel - static_cast<int>(threadIdx.x) * W;
+  const int end = static_cast<int>(min(int64_t{first} + int64_t{blockDim.x} * W, channels));
+  merge_parts<Sums<1>>(parts, first, end, counters,
+                       [&](int c, const Sums<1>& all) { out.write(c, all, inv_std[c], static_cast<float>(parts.rows)); });
 }
 
 template <class T, Relu R>
@@ -148,14 +161,13 @@ void find_sums(Stream& stream, const Upstream<T, R>& from, const op::BatchNormBa
   const int64_t rows = rows_of(call.x), channels = channels_of(call.x);
   const auto run = [&]<int W>() {
     const RowBlock block(channels, W);
-    const Stretches parts(rows, block, kRowsAtOnce<T>, kResident);
-    const Scratch scratch(stream, size_t{2} * parts.count * static_cast<size_t>(channels) * sizeof(float));
-    auto* const sums = scratch.as<float>();
-    if (rows > 0)
-      launch<sums_kernel<W, T, R>>(stream, {dim3(parts.count, block.blocks_across), block.threads}, from, x, mean, rows, parts.stretch,
-                                   channels, sums);
-    launch<gradients_kernel>(stream, shape_for_parts(channels, parts.count), sums, static_cast<int>(parts.count), inv_std, rows, channels,
-                             out);
+    const Stretches stretches(rows, block, kRowsAtOnce<T>, kResident);
+    const Scratch scratch(stream, size_t{2} * stretches.count * static_cast<size_t>(channels) * sizeof(float));
+    const Parts parts{scratch.as<float>(), rows, stretches.stretch, channels};
+    for_column_groups(block, [&](unsigned first, unsigned count) {
+      launch<sums_kernel<W, T, R>>(stream, {dim3(stretches.count, count), block.threads}, from, x, mean, inv_std, parts, first,
+                                   stream.counters(), out);
+    });
   };
   if (in_octets(channels, {from.dy, from.y, x}))
     run.template operator()<kOctet>();

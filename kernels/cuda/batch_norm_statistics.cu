@@ -11,8 +11,8 @@
 // again in f64, by one block in two reads: its mean is then infinite or NaN as its values demand, and a finite variance is not lost.
 //
 // Bytes: read n elements once; the parts are 8 bytes per channel and block.
-// Launch: blocks of up to 256 threads, channels along x and rows along y, as many as run at the same time; then one small block for 8
-// channels.
+// Launch: one, of blocks of up to 256 threads, channels along x and rows along y, as many as run at the same time. The last of them merges
+// the parts (batch_norm.h).
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -74,98 +74,129 @@ __device__ __forceinline__ Moments<W> moments_of(const T* x, int64_t step, const
   return found;
 }
 
-template <int W, class T>
-__global__ void __launch_bounds__(kBlock, kResident)
-    moments_kernel(const T* __restrict__ x, int64_t rows, int64_t stretch, int64_t channels, float* __restrict__ means,
-                   float* __restrict__ squares) {
-  __shared__ Moments<W> room[kBlock];
-  const int channel = first_channel<W>();
-  Moments<W> mine{};
-  if (channel < channels) {
-    const Vector<float, W> shift = shift_of<W>(x + channel, rows, channels);
-    constexpr int kRows = kRowsAtOnce<T>;
-    Walk walk = Walk::in_stretch(rows, stretch, channels, channel);
-    for (; walk.left >= kRows; walk.go(kRows)) mine.merge(moments_of<kRows>(x + walk.at, walk.step, shift));
-    for (; walk.left > 0; walk.go(1)) mine.merge(moments_of<1>(x + walk.at, walk.step, shift));
+/// Where blocks leave their moments.
+struct Parts {
+  float* values;  // (parts, 2, C): means, sums of squares
+  float* counts;  // (columns of the grid, parts and classes): rows
+  int64_t rows, stretch, channels;
+
+  __device__ __forceinline__ float* at(int part, int c) const { return values + int64_t{2} * part * channels + c; }
+  __device__ __forceinline__ float& count_of(int part) const { return counts[blockIdx.y * (gridDim.x + kClasses) + part]; }
+
+  __device__ __forceinline__ Moments<1> load(int part, int c) const {
+    const float* const from = at(part, c);
+    return {count_of(part), {from[0]}, {from[channels]}};
   }
-  merge_rows(mine, room);
-  if (threadIdx.y == 0 && channel < channels) {
-    store(means + blockIdx.x * channels + channel, mine.mean);
-    store(squares + blockIdx.x * channels + channel, mine.squares);
+  __device__ __forceinline__ void store(int part, int c, const Moments<1>& moments) const {
+    float* const to = at(part, c);
+    to[0] = moments.mean[0];
+    to[channels] = moments.squares[0];
+    count_of(part) = moments.count;  // the threads of other channels write the same
   }
-}
+  /// Counts of their own, which threads of other channels read meanwhile.
+  __device__ __forceinline__ Parts of_classes() const { return {values, counts + gridDim.x, rows, stretch, channels}; }
+};
 
 struct Found {
   float *mean, *inv_std;
   float *running_mean, *running_var;  // may be null
   float eps, keep, momentum, momentum_var;
+
+  __device__ __forceinline__ void write(int c, float of_mean, float of_var, float of_inv_std) const {
+    mean[c] = of_mean;
+    inv_std[c] = of_inv_std;
+    if (!running_mean) return;
+    running_mean[c] = fmaf(momentum, of_mean, keep * running_mean[c]);
+    running_var[c] = fmaf(momentum_var, of_var, keep * running_var[c]);
+  }
 };
 
-struct Sum {
-  double value;
-  __device__ void merge(const Sum& other) { value += other.value; }
-};
+constexpr int kAcross = 8;  // channels at a time in the next two functions: neighbours, 32 bytes of f32
 
-/// The sum of f(x) over a channel's rows, in f64, for its threads with threadIdx.y = 0. All threads of the block must call it.
+/// The sum of f(x) over the rows of channel c, in f64, for all threads of the channel: those with the same remainder by kAcross. All
+/// threads of the block must call it.
 template <class T, class F>
-__device__ double sum_channel(const T* x, int64_t rows, int64_t channels, int c, Sum* room, F&& f) {
-  Sum mine{};
-  if (c < channels)
-    for (int64_t row = threadIdx.y; row < rows; row += blockDim.y) mine.value += f(static_cast<double>(widen(x[row * channels + c])));
-  merge_rows(mine, room);
+__device__ double sum_channel(const T* x, int64_t rows, int64_t channels, int c, bool wanted, double* room, F&& f) {
+  const unsigned thread = threadIdx.y * blockDim.x + threadIdx.x, down = blockDim.x * blockDim.y / kAcross;
+  double mine = 0;
+  if (wanted && thread < down * kAcross)
+#pragma unroll 1
+    for (int64_t row = thread / kAcross; row < rows; row += down) mine += f(static_cast<double>(widen(x[row * channels + c])));
+  room[thread] = mine;
   __syncthreads();
-  return room[threadIdx.x].value;  // of threadIdx.y = 0
+  double sum = 0;
+#pragma unroll 1
+  for (unsigned i = thread % kAcross; i < down * kAcross; i += kAcross) sum += room[i];
+  __syncthreads();
+  return sum;
 }
 
-/// Computes the statistics from the blocks' parts. With no rows they are NaN.
+/// Computes the lost channels of first .. end - 1 again, in two reads. All threads of the block must call it.
 template <class T>
-__global__ void statistics_kernel(const T* __restrict__ x, const float* __restrict__ means, const float* __restrict__ squares, int parts,
-                                  int64_t rows, int64_t stretch, int64_t channels, Found found) {
-  __shared__ Moments<1> room[kBlock];
-  const int c = first_channel<1>();
-  Moments<1> mine{};
-  if (c < channels)
-    for (int part = static_cast<int>(threadIdx.y); part < parts; part += static_cast<int>(blockDim.y)) {
-      const auto count = static_cast<float>(min(stretch, rows - part * stretch));
-      mine.merge({count, {means[part * channels + c]}, {squares[part * channels + c]}});
-    }
-  merge_rows(mine, room);
-  float var = mine.squares[0] / static_cast<float>(rows);
-  float mean = rows > 0 && c < channels ? shift_of<1>(x + c, rows, channels)[0] + mine.mean[0] : var;
-  float inv_std = 1.0f / sqrtf(var + found.eps);
-  const bool lost = rows > 0 && c < channels && threadIdx.y == 0 && !(isfinite(mean) && isfinite(var));
-  if (__syncthreads_or(lost)) {
-    __shared__ Sum wide_room[kBlock];
-    const double wide_mean = sum_channel(x, rows, channels, c, wide_room, [](double v) { return v; }) / static_cast<double>(rows);
-    __syncthreads();
-    const double wide_var = sum_channel(x, rows, channels, c, wide_room, [&](double v) { return (v - wide_mean) * (v - wide_mean); }) /
-                            static_cast<double>(rows);
-    if (lost) {
-      mean = static_cast<float>(wide_mean);
-      var = static_cast<float>(wide_var);
-      inv_std = static_cast<float>(1 / sqrt(wide_var + double{found.eps}));
-    }
+__device__ void find_lost(const T* x, const Parts& parts, int first, int end, const bool* lost, const Found& found) {
+  __shared__ double room[kBlock];
+  const int thread = static_cast<int>(threadIdx.y * blockDim.x + threadIdx.x);
+  const auto n = static_cast<double>(parts.rows);
+#pragma unroll 1
+  for (int base = first; base < end; base += kAcross) {
+    const int c = base + thread % kAcross;
+    const bool wanted = c < end && lost[c - first];
+    if (!__syncthreads_or(wanted)) continue;
+    const auto sum = [&](auto&& f) { return sum_channel(x, parts.rows, parts.channels, c, wanted, room, f); };
+    const double mean = sum([](double v) { return v; }) / n;
+    const double var = sum([&](double v) { return (v - mean) * (v - mean); }) / n;
+    if (wanted && thread < kAcross)
+      found.write(c, static_cast<float>(mean), static_cast<float>(var), static_cast<float>(1 / sqrt(var + double{found.eps})));
   }
-  if (threadIdx.y > 0 || c >= channels) return;
-  found.mean[c] = mean;
-  found.inv_std[c] = inv_std;
-  if (!found.running_mean) return;
-  found.running_mean[c] = fmaf(found.momentum, mean, found.keep * found.running_mean[c]);
-  found.running_var[c] = fmaf(found.momentum_var, var, found.keep * found.running_var[c]);
+}
+
+/// With no rows the statistics are NaN.
+template <int W, class T>
+__global__ void __launch_bounds__(kBlock, kResident)
+    moments_kernel(const T* __restrict__ x, Parts parts, unsigned first_column, unsigned* counters, Found found) {
+  __shared__ Moments<W> room[kBlock];
+  __shared__ bool lost[kMostAcross * W];
+  const int64_t rows = parts.rows, channels = parts.channels;
+  const int channel = first_channel<W>(first_column);
+  Moments<W> mine{};
+  if (channel < channels && rows > 0) {
+    const Vector<float, W> shift = shift_of<W>(x + channel, rows, channels);
+    constexpr int kRows = kRowsAtOnce<T>;
+    Walk walk = Walk::in_stretch(rows, parts.stretch, channels, channel);
+    for (; walk.left >= kRows; walk.go(kRows)) mine.merge(moments_of<kRows>(x + walk.at, walk.step, shift));
+    for (; walk.left > 0; walk.go(1)) mine.merge(moments_of<1>(x + walk.at, walk.step, shift));
+  }
+  merge_rows(mine, room);
+  if (threadIdx.y == 0 && channel < channels) {
+    const auto part = static_cast<int>(blockIdx.x);
+    parts.count_of(part) = static_cast<float>(min(parts.stretch, rows - part * parts.stretch));
+    store(parts.at(part, channel), mine.mean);
+    store(parts.at(part, channel) + channels, mine.squares);
+  }
+  const int first = channel - static_cast<int>(threadIdx.x) * W;
+  const int end = static_cast<int>(min(int64_t{first} + int64_t{blockDim.x} * W, channels));
+  bool any_lost = false;
+  const bool last = merge_parts<Moments<1>>(parts, first, end, counters, [&](int c, const Moments<1>& all) {
+    const float var = all.squares[0] / static_cast<float>(rows);
+    const float mean = rows > 0 ? shift_of<1>(x + c, rows, channels)[0] + all.mean[0] : var;
+    const bool is_lost = rows > 0 && !(isfinite(mean) && isfinite(var));
+    lost[c - first] = is_lost;
+    any_lost = any_lost || is_lost;
+    if (!is_lost) found.write(c, mean, var, 1.0f / sqrtf(var + found.eps));
+  });
+  if (last && __syncthreads_or(any_lost)) find_lost(x, parts, first, end, lost, found);
 }
 
 template <int W, class T>
 void find_statistics(Stream& stream, const T* x, int64_t rows, int64_t channels, const Found& found) {
   const RowBlock block(channels, W);
-  const Stretches parts(rows, block, kRowsAtOnce<T>, kResident);
-  const Scratch scratch(stream, size_t{2} * parts.count * static_cast<size_t>(channels) * sizeof(float));
-  float* const means = scratch.as<float>();
-  float* const squares = means + parts.count * channels;
-  if (rows > 0)
-    launch<moments_kernel<W, T>>(stream, {dim3(parts.count, block.blocks_across), block.threads}, x, rows, parts.stretch, channels, means,
-                                 squares);
-  launch<statistics_kernel<T>>(stream, shape_for_parts(channels, parts.count), x, means, squares, static_cast<int>(parts.count), rows,
-                               parts.stretch, channels, found);
+  const Stretches stretches(rows, block, kRowsAtOnce<T>, kResident);
+  const size_t values = size_t{2} * stretches.count * static_cast<size_t>(channels);
+  const Scratch scratch(stream, (values + (size_t{stretches.count} + kClasses) * block.blocks_across) * sizeof(float));
+  const Parts parts{scratch.as<float>(), scratch.as<float>() + values, rows, stretches.stretch, channels};
+  for_column_groups(block, [&](unsigned first, unsigned count) {
+    launch<moments_kernel<W, T>>(stream, {dim3(stretches.count, count), block.threads}, x, parts, first, stream.counters(), found);
+  });
 }
 
 }  // namespace

@@ -149,6 +149,13 @@ template <class T>
 T atomicAdd(T* address, T value) {
   return std::atomic_ref<T>(*address).fetch_add(value, std::memory_order_relaxed);
 }
+/// Counts from 0 to `last` and begins again.
+inline unsigned atomicInc(unsigned* address, unsigned last) {
+  const std::atomic_ref<unsigned> counter(*address);
+  unsigned before = counter.load(std::memory_order_relaxed);
+  while (!counter.compare_exchange_weak(before, before >= last ? 0 : before + 1, std::memory_order_relaxed)) {}
+  return before;
+}
 template <class T>
 T atomicExch(T* address, T value) {
   return std::atomic_ref<T>(*address).exchange(value, std::memory_order_relaxed);

@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <map>
@@ -190,12 +191,25 @@ bool Event::done() const {
 
 double Event::milliseconds_between(const Event& start, const Event& end) { return (end.seconds_ - start.seconds_) * 1e3; }
 
+namespace {
+
+Counters make_counters() {
+  const Counters counters(static_cast<unsigned*>(allocate_guarded(kCounters * sizeof(unsigned))),
+                          [](unsigned* made) { release_guarded(made); });
+  std::fill_n(counters.get(), kCounters, 0);
+  return counters;
+}
+
+}  // namespace
+
 Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   Replay replay;
+  replay.counters_ = make_counters();
   {
     const std::lock_guard lock(stream.mutex_);
     if (stream.recording_) throw DeviceError("a replay was started while another one records");
     stream.recorder_ = std::this_thread::get_id();
+    stream.recorded_counters_ = replay.counters_;
     stream.recording_ = &replay.work_;
   }
   try {
@@ -206,6 +220,13 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   }
   stream.recording_ = nullptr;
   return replay;
+}
+
+unsigned* Stream::counters() {
+  const std::lock_guard lock(mutex_);
+  if (recording()) return recorded_counters_.get();
+  if (!counters_) counters_ = make_counters();
+  return counters_.get();
 }
 
 void Replay::run(Stream& stream) const {

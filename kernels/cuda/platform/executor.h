@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -53,6 +54,9 @@ inline void pop_range() {}
 
 class Event;
 
+inline constexpr unsigned kCounters = 4096;
+using Counters = std::shared_ptr<unsigned>;
+
 /// Work in order. While a replay records, work is recorded and not run. Several threads may give a stream work, each in an order of
 /// its own; throws DeviceError where another thread records.
 class Stream {
@@ -76,6 +80,9 @@ class Stream {
   /// Work submitted from now on runs after the event.
   void wait_for(const Event& event);
   bool recording() const { return recording_ != nullptr; }
+  /// kCounters counters, 0 whenever no kernel of this stream runs: a kernel that counts leaves them at 0. While a replay records they are
+  /// the replay's own, which may run beside this stream's other work.
+  unsigned* counters();
 
  private:
   friend class Event;
@@ -90,6 +97,7 @@ class Stream {
   uint64_t submitted_ = 0, done_ = 0;  // pieces of work
   std::atomic<std::vector<std::function<void()>>*> recording_ = nullptr;
   std::thread::id recorder_;
+  Counters counters_, recorded_counters_;
 };
 
 /// A position in a stream; the stream must outlive it.
@@ -119,6 +127,7 @@ class Replay {
   size_t size() const { return work_.size(); }
 
  private:
+  Counters counters_;
   std::vector<std::function<void()>> work_;
 };
 

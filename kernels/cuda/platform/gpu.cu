@@ -237,10 +237,14 @@ void Replay::Destroy::operator()(cudaGraphExec_t graph) const noexcept {
 
 Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   if (stream.recording_) throw DeviceError("a replay was started while another one records");
+  Replay replay;
+  replay.counters_ = detail::make_counters(stream);
+  wait_until_done(stream.stream_, "clear the counters of a replay");  // which may be run on another stream
   // Relaxed: an allocation during recording is a normal allocation, as on the executor.
   detail::check(cudaStreamBeginCapture(stream.stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture", "record a replay");
   const auto set_recording = [&](bool on) {
     stream.recording_ = on;
+    stream.recorded_counters_ = on ? replay.counters_ : nullptr;
     recording_count += on ? 1 : -1;
   };
   set_recording(true);
@@ -265,7 +269,6 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   detail::check(ended, "cudaStreamEndCapture", "end the recording of a replay");
   const auto destroy = [](cudaGraph_t graph) { detail::keep_for_later(cudaGraphDestroy(graph), "cudaGraphDestroy", "end a recording"); };
   const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, decltype(destroy)> graph(recorded, destroy);
-  Replay replay;
   cudaGraphExec_t executable = nullptr;
   detail::check(cudaGraphGetNodes(graph.get(), nullptr, &replay.size_), "cudaGraphGetNodes", "count what was recorded");
   replay.scratch_bytes_ = stream.recorded_scratch_bytes_;

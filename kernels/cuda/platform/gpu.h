@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -63,6 +64,9 @@ void pop_range();
 
 class Stream;
 
+inline constexpr unsigned kCounters = 4096;
+using Counters = std::shared_ptr<unsigned>;  // on a GPU
+
 namespace detail {
 /// Throws DeviceError: "cudaFree, which was to give memory back (kernels/cuda/platform/gpu_memory.cu:103), failed: <CUDA's text>". The
 /// purpose completes "which was to ...".
@@ -76,6 +80,8 @@ void library_called(Stream& stream, std::string_view purpose);
 [[noreturn]] void out_of_memory(size_t bytes);
 /// Waits for the chosen GPU and frees the memory that Scratch and unused replays keep. False, and nothing is done, while a replay records.
 bool give_scratch_back();
+/// Counters at 0, in the stream's order.
+Counters make_counters(Stream& stream);
 /// How many replays are recording, on any thread.
 int recordings();
 }  // namespace detail
@@ -106,6 +112,10 @@ class Stream {
   /// Work submitted from now on runs after the event, which may be of another stream.
   void wait_for(const Event& event);
 
+  /// kCounters counters on the GPU, 0 whenever no kernel of this stream runs: a kernel that counts leaves them at 0. While a replay records
+  /// they are the replay's own, which may run beside this stream's other work.
+  unsigned* counters();
+
   int index() const { return index_; }
   cudaStream_t native() const { return stream_; }
   bool recording() const { return recording_; }
@@ -117,6 +127,8 @@ class Stream {
   cudaStream_t stream_ = nullptr;
   std::atomic<bool> recording_ = false;  // memory may be returned, and so ask for it, on any thread
   size_t recorded_scratch_bytes_ = 0;    // of the recording, in all
+  std::once_flag has_counters_;
+  Counters counters_, recorded_counters_;
 };
 
 class Event {
@@ -151,6 +163,7 @@ class Replay {
   struct Destroy {
     void operator()(cudaGraphExec_t graph) const noexcept;
   };
+  Counters counters_;  // of the kernels in graph_, which ends first
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> graph_;
   size_t size_ = 0;
   size_t scratch_bytes_ = 0;  // at most so much it takes for intermediate results

@@ -124,6 +124,19 @@ void release_pinned(void* address) noexcept {
   if (address) detail::keep_for_later(cudaFreeHost(address), "cudaFreeHost", "give pinned memory back");
 }
 
+unsigned* Stream::counters() {
+  if (recording_) return recorded_counters_.get();
+  std::call_once(has_counters_, [&] { counters_ = detail::make_counters(*this); });
+  return counters_.get();
+}
+
+Counters detail::make_counters(Stream& stream) {
+  choose(stream.index());
+  const Counters counters(static_cast<unsigned*>(allocate(kCounters * sizeof(unsigned))), [](unsigned* made) { release(made); });
+  stream.fill_bytes(counters.get(), 0, kCounters * sizeof(unsigned));
+  return counters;
+}
+
 Scratch::Scratch(Stream& stream, size_t bytes) : stream_(stream) {
   const size_t wanted = std::max<size_t>(bytes, 1);
   const cudaError_t status = cudaMallocFromPoolAsync(&address_, wanted, scratch_pool(stream.index()), stream.native());

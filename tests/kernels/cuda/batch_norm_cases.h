@@ -11,11 +11,12 @@
 /// Shared by the tests of batch norm's forward and backward passes.
 namespace mirilla::test::batch_norm {
 
-/// Odd channels, octets, one row, more rows than the grid covers in one turn, more channels than a block is wide (64 threads of 8 or 1).
+/// Odd channels, octets, one row, more rows than the grid covers in one turn, more channels than a block is wide (64 threads of 8 or 1),
+/// more blocks than classes to merge them (32, on a GPU), more channels than one launch has counters for.
 inline const std::vector<Shape>& shapes() {
-  static const std::vector<Shape> all{{2, 1},        {1, 3},         {2, 3},   {33, 5},    {31, 33},
-                                      {1, 1, 1, 8},  {3, 5, 7, 16},  {7, 130}, {5, 520},   {2, 3, 3, 24},
-                                      {4, 8, 8, 64}, {2, 32, 32, 8}, {600, 3}, {2000, 40}, {3, 31, 29, 5}};
+  static const std::vector<Shape> all{{2, 1},        {1, 3},     {2, 3},         {33, 5},       {31, 33},      {1, 1, 1, 8},
+                                      {3, 5, 7, 16}, {7, 130},   {5, 520},       {2, 3, 3, 24}, {4, 8, 8, 64}, {2, 32, 32, 8},
+                                      {600, 3},      {2000, 40}, {3, 31, 29, 5}, {3500, 12},    {2, 8001}};
   return all;
 }
 

@@ -66,6 +66,30 @@ TEST_P(CudaBatchNorm, StatisticsOfManyRowsOfOddChannels) {
   expect_equal_to_reference(statistics_case("statistics", uniform({20001, 5}, 1, -1, 3)), GetParam());
 }
 
+// Blocks are counted, and the counters are 0 again after each: a replay has its own.
+TEST(CudaBatchNormStatistics, ReplayedAndNotTheyTakeTurns) {
+  Device& device = device_under_test();
+  const Values x = uniform({3500, 12}, 1), y = uniform({700, 12}, 2);
+  const DeviceTensor in(device, x, DType::f32), other(device, y, DType::f32);
+  const DeviceTensor mean(device, room({12}), DType::f32), inv_std(device, room({12}), DType::f32);
+  const auto find = [&](const DeviceTensor& of) {
+    device.backend().run(op::BatchNormStatistics{.x = of.const_view(), .mean = mean.view(), .inv_std = inv_std.view()});
+  };
+  find(in);
+  const auto of_x = mean.read();
+  find(other);
+  const auto of_y = mean.read();
+  ASSERT_NE(of_x, of_y);
+  const auto replay = device.record([&] { find(in); });
+  for (int turn = 0; turn < 3; ++turn) {
+    find(other);
+    EXPECT_EQ(mean.read(), of_y) << turn;
+    replay->run();
+    replay->run();
+    EXPECT_EQ(mean.read(), of_x) << turn;
+  }
+}
+
 TEST_P(CudaBatchNorm, StatisticsOfASliceThatSuitsNoVector) {
   for (const Shape& shape : {Shape{3, 5, 7, 16}, Shape{33, 5}}) {
     Case c = statistics_case("a slice", uniform(shape, 1));
