@@ -23,6 +23,7 @@ CONV = "CudaConv2d.EqualsTheReferenceInAllShapes/*"
 DATA = "CudaConv2d.GoesBackToTheDataInAllShapes/*"
 WEIGHT = "CudaConv2d.GoesBackToTheWeightsInAllShapes/*"
 MATMUL = "CudaMatmul.EqualsTheReferenceAtEverySize/*"
+WINNERS = "CudaMaxPool2d.ChoosesTheSameWinnersAsTheReference/*"
 MAX_POOL = "CudaMaxPool2d.PoolsAndGoesBackAtEveryShape/*"
 AVERAGE = "CudaAdaptivePool2d.Averages/*:CudaAdaptivePool2d.FindsTheLargest/*"
 NORM_BACK = "CudaBatchNormBackward.EqualsTheReference/*"
@@ -76,13 +77,19 @@ PTX = [
     Ptx("the barrier of a transposed square left out", "transpose", "transpose_kernel", r"^bar\.sync 0;", "", "CudaTranspose.*", detect="races"),
     Ptx("the barrier of a block's sum left out", "reductions", "sum_kernel", r"^bar\.sync 0;", "", "CudaReductions.SumsAtEverySize/*", detect="races"),
     Ptx("the barrier of the channels' sums left out", "batch_norm_backward", "sums_kernel", r"^bar\.sync 0;", "", NORM_BACK, detect="races"),
+    Ptx("the barrier before a block is counted left out", "batch_norm_backward", "sums_kernel", r"^bar\.sync 0;", "", NORM_BACK, where=-2,
+        detect="races"),
+    Ptx("the fence before a block is counted left out", "batch_norm_backward", "sums_kernel", r"^(membar\.gl|fence\S*);", "", NORM_BACK, where=-2,
+        detect="races"),
+    Ptx("a counter that does not return to 0", "batch_norm_statistics", "moments_kernel", r"^atom\.global\.inc\.u32", "atom.global.add.u32", STATISTICS,
+        where=None),
     Ptx("a barrier that some threads pass by", "grad_cam", "grad_cam_weights_kernel", r"^bar\.sync 0;", "@%p1 bar.sync 0;", "CudaGradCam.*"),
     # Shuffles and votes.
     Ptx("a shuffle between other lanes", "reductions", "sum_kernel", rf"^(shfl\.sync\.bfly\.b32 {R}\|{R}, {R}), {R},", r"\1, 3,", "CudaReductions.SumsAtEverySize/*"),
     Ptx("a shuffle that misses half of the warp", "cross_entropy", "softmax_kernel", rf"^(shfl.*), {R};", r"\1, 65535;", LOSS),
     Ptx("a shuffle within 16 lanes", "grad_cam", "grad_cam_map_kernel", rf"^(shfl.*), {R}, ({R};)", r"\1, 4127, \2", "CudaGradCam.*", where=None),
     Ptx("a shuffle down instead of across", "cross_entropy", "softmax_kernel", r"^shfl\.sync\.bfly", "shfl.sync.down", LOSS),
-    Ptx("a vote that all must win", "batch_norm_statistics", "statistics_kernel", r"^(bar|barrier)\.red\.or\.pred", r"\1.red.and.pred", STATISTICS),
+    Ptx("a vote that all must win", "batch_norm_statistics", "moments_kernel", r"^(bar|barrier)\.red\.or\.pred", r"\1.red.and.pred", STATISTICS),
     # Loads through the read-only path.
     Ptx(".nc of what the launch writes", "adam", "update_scale_kernel", r"^ld\.global\.f32", "ld.global.nc.f32", "CudaUpdateScale.*", where=None,
         detect="constant"),
@@ -98,7 +105,10 @@ PTX = [
     Ptx(">= made >", "concat", "concat_kernel", r"^setp\.ge\.u64", "setp.gt.u64", "CudaConcat.*", where=None),
     Ptx("a bound of a tile's rows off by one", "linear", "float", r"^setp\.lt\.s64", "setp.le.s64", MATMUL, where=None),
     Ptx("the predicate of a tail negated", "add", "map_kernel<true, 8", r"^@(%p\d+ bra)", r"@!\1", ADD, where=-1),
-    Ptx("a signed bound without sign", "max_pool2d", "max_pool2d_kernel", r"^setp\.lt\.s32", "setp.lt.u32", MAX_POOL, where=None),
+    Ptx("a signed bound without sign", "max_pool2d", "max_pool2d_kernel", r"^max\.s32", "max.u32", MAX_POOL, where=None),
+    Ptx("a row above the picture read", "max_pool2d", "max_pool2d_down_kernel", r"^max\.s32", "min.s32", MAX_POOL, where=None),
+    Ptx("a NaN that does not win", "max_pool2d", "max_pool2d_down_kernel<mirilla::Half", r"set\.gtu\.u32", "set.gt.u32", WINNERS, where=None),
+    Ptx("a number that wins over NaN", "max_pool2d", "max_pool2d_down_kernel<mirilla::BFloat16", r"min\.bf16x2", "min.NaN.bf16x2", WINNERS, where=None),
     Ptx("a comparison that forgets NaN", "relu", "Relu<", r"^setp\.lt\.f32", "setp.ltu.f32", RELU, where=None),
     # Addresses.
     Ptx("cvta left out", "adam", "clear_overflow_kernel", rf"^cvta\.to\.global\.u64 ({R}), ({R});", r"mov.u64 \1, 0;", "*CudaCheckFinite.*"),
