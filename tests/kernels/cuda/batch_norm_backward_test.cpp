@@ -113,6 +113,20 @@ TEST_P(CudaBatchNormBackward, GradientsThatNobodyWantsChangeNoneOfTheOthers) {
     }
 }
 
+TEST_P(CudaBatchNormBackward, TakesTwoKernels) {
+  Case c = backward_case({40, 24}, Relu::by_y, true);
+  const auto want = run_on(device_under_test(), c, GetParam());
+  size_t recorded = 0;
+  c.run = [run = c.run, &recorded](Backend& b, std::span<const ConstView> in, std::span<const View> out) {
+    const auto replay = device_under_test().record([&] { run(b, in, out); });
+    recorded = replay->size();
+    replay->run();
+    device_under_test().synchronize();
+  };
+  EXPECT_EQ(run_on(device_under_test(), c, GetParam()), want);
+  EXPECT_EQ(recorded, device_under_test().name() == "simt" ? 4u : 6u) << "two kernels, and scratch memory for the sums and for their parts";
+}
+
 TEST_P(CudaBatchNormBackward, OfNoRowsIsZero) {
   for (const Relu relu : kEveryRelu) {
     expect_equal_to_reference(backward_case({0, 4, 4, 8}, relu, true), GetParam());
