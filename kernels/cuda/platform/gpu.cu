@@ -243,8 +243,8 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   // Relaxed: an allocation during recording is a normal allocation, as on the executor.
   detail::check(cudaStreamBeginCapture(stream.stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture", "record a replay");
   const auto set_recording = [&](bool on) {
+    if (on) stream.recorded_counters_ = replay.counters_;  // before another thread can see that the stream records
     stream.recording_ = on;
-    stream.recorded_counters_ = on ? replay.counters_ : nullptr;
     recording_count += on ? 1 : -1;
   };
   set_recording(true);
