@@ -17,7 +17,15 @@
 
 namespace mirilla::simt {
 
+namespace {
+thread_local const DeviceFacts* other_facts = nullptr;
+}
+
+FactsScope::FactsScope(const DeviceFacts& facts) : outer_(std::exchange(other_facts, &facts)) {}
+FactsScope::~FactsScope() { other_facts = outer_; }
+
 const DeviceFacts& facts() {
+  if (other_facts) return *other_facts;
   static const DeviceFacts here{.name = "host executor",
                                 .compute_capability = 90,
                                 .multiprocessors = 4,  // few, so that grid-stride loops go round more than once in tests
@@ -148,6 +156,7 @@ void Stream::copy_to_host(void* to, const void* from, size_t bytes) {
 }
 
 void Stream::copy(void* to, const void* from, size_t bytes) {
+  if (account_) return account_->copied(to, from, bytes);
   submit([=] {
     check_range(from, bytes, "a copy");
     check_range(to, bytes, "a copy");
@@ -156,6 +165,7 @@ void Stream::copy(void* to, const void* from, size_t bytes) {
 }
 
 void Stream::fill_bytes(void* to, int value, size_t bytes) {
+  if (account_) return account_->filled(to, bytes);
   submit([=] {
     check_range(to, bytes, "a fill");
     if (bytes > 0) std::memset(to, value, bytes);
@@ -234,10 +244,15 @@ void Replay::run(Stream& stream) const {
   for (const auto& work : work_) stream.submit(work);
 }
 
-Scratch::Scratch(Stream& stream, size_t bytes) : stream_(stream), address_(allocate_guarded(bytes)) {}
+Scratch::Scratch(Stream& stream, size_t bytes)
+    : stream_(stream), address_(stream.account() ? stream.account()->take_scratch(bytes) : allocate_guarded(bytes)) {}
 
 // Recorded work still uses the memory, so the record keeps it.
 Scratch::~Scratch() {
+  if (stream_.account()) {
+    stream_.account()->give_scratch(address_);
+    return;
+  }
   if (!stream_.recording_here()) {
     release_guarded(address_);
     return;

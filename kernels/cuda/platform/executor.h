@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -30,7 +33,18 @@ namespace mirilla::simt {
 inline constexpr std::string_view kDeviceName = "simt";
 inline constexpr bool kGpu = false;
 
+/// Those of the executor; within a FactsScope, those of another GPU, for which launchers then choose their grids.
 const DeviceFacts& facts();
+class FactsScope {
+ public:
+  explicit FactsScope(const DeviceFacts& facts);
+  ~FactsScope();
+  FactsScope(const FactsScope&) = delete;
+  FactsScope& operator=(const FactsScope&) = delete;
+
+ private:
+  const DeviceFacts* outer_;
+};
 /// Empty, or why the device cannot be used.
 std::string unavailable(int index);
 /// One line for the user.
@@ -52,6 +66,28 @@ inline bool ranges_wanted() { return false; }
 inline void push_range(std::string_view) {}
 inline void pop_range() {}
 
+struct LaunchShape {
+  dim3 grid, block;
+  size_t shared_bytes = 0;
+};
+
+/// Told what a stream is given, in place of the executor that would run it (kernels/cuda/ledger). Addresses are numbers that nobody reads.
+class Account {
+ public:
+  /// One argument of a kernel: a pointer to what it reads, a pointer to what it writes, or a value, which may contain pointers.
+  struct Argument {
+    enum class Kind { read, written, value } kind;
+    const void* bytes;
+    size_t size;
+  };
+  virtual ~Account() = default;
+  virtual void launched(std::string_view kernel, const LaunchShape& shape, std::span<const Argument> arguments) = 0;
+  virtual void copied(void* to, const void* from, size_t bytes) = 0;
+  virtual void filled(void* to, size_t bytes) = 0;
+  virtual void* take_scratch(size_t bytes) = 0;
+  virtual void give_scratch(void* address) noexcept = 0;
+};
+
 class Event;
 
 inline constexpr unsigned kCounters = 4096;
@@ -66,6 +102,8 @@ class Stream {
     when_waited_for  // not before an Event or synchronize() needs it: the second stream
   };
   explicit Stream(int index = 0, Pace pace = Pace::at_once) : pace_(pace) { static_cast<void>(index); }
+  /// A stream that runs nothing: launchers tell the account what a GPU would be given.
+  explicit Stream(Account& account) : pace_(Pace::at_once), account_(&account) {}
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
 
@@ -83,6 +121,8 @@ class Stream {
   /// kCounters counters, 0 whenever no kernel of this stream runs: a kernel that counts leaves them at 0. While a replay records they are
   /// the replay's own, which may run beside this stream's other work.
   unsigned* counters();
+  /// Null for a stream that runs its work.
+  Account* account() const { return account_; }
 
  private:
   friend class Event;
@@ -92,6 +132,7 @@ class Stream {
   bool recording_here() const { return recording() && recorder_ == std::this_thread::get_id(); }
 
   Pace pace_;
+  Account* account_ = nullptr;
   mutable std::recursive_mutex mutex_;  // guards the members below; held while waiting work runs
   std::deque<std::function<void()>> waiting_;
   uint64_t submitted_ = 0, done_ = 0;  // pieces of work
@@ -148,11 +189,6 @@ class Scratch {
   void* address_;
 };
 
-struct LaunchShape {
-  dim3 grid, block;
-  size_t shared_bytes = 0;
-};
-
 namespace detail {
 template <auto Kernel>
 std::string_view kernel_name() {
@@ -160,11 +196,19 @@ std::string_view kernel_name() {
   return name;
 }
 
+template <class P>
+Account::Argument argument_of(const P& value) {
+  using Kind = Account::Argument::Kind;
+  constexpr bool kReads = std::is_pointer_v<P> && std::is_const_v<std::remove_pointer_t<P>>;
+  return {kReads ? Kind::read : std::is_pointer_v<P> ? Kind::written : Kind::value, &value, sizeof value};
+}
+
 template <auto Kernel>
 struct Launch;
 template <class... P, void (*Kernel)(P...)>
 struct Launch<Kernel> {
   static void on(Stream& stream, const LaunchShape& shape, P... args) {
+    if (stream.account()) return stream.account()->launched(kernel_name<Kernel>(), shape, std::initializer_list{argument_of(args)...});
     stream.submit([shape, args...] {
       run_grid(
           {.kernel = kernel_name<Kernel>(), .grid = shape.grid, .block = shape.block, .shared_bytes = shape.shared_bytes, .thread = [&] {

@@ -7,119 +7,16 @@
 #include <tuple>
 
 #include "kernels/core/error.h"
-#include "kernels/cuda/conv/channels.h"
 #include "kernels/cuda/conv/vendor_plans.h"
+#include "kernels/cuda/vendor/conv_calls.h"
 #include "kernels/cuda/vendor/conv_probe.h"
 #include "kernels/cuda/vendor/conv_tools.h"
 #include "kernels/cuda/vendor/cudnn.h"
 #include "kernels/cuda/vendor/library_plans.h"
 #include "kernels/cuda/vendor/options.h"
-#include "kernels/cuda/vendor/vendor.h"
 
-// The convolutions of the table of operations, given to cuDNN.
+// The convolutions of conv_calls.cpp, given to cuDNN.
 namespace mirilla::cuda::vendor {
-
-// What a call of the table asks cuDNN for.
-
-namespace {
-
-bool aligned(std::initializer_list<const void*> addresses) {
-  for (const void* const address : addresses)
-    if (reinterpret_cast<uintptr_t>(address) % 16 != 0) return false;
-  return true;
-}
-
-void* read(const ConstView& view) { return const_cast<void*>(view.address); }  // cuDNN takes const and other addresses alike
-
-ConvCall call_of(ConvKind kind, const ConstView& x, const ConstView& w, const ConstView& y, const Conv2dSpec& spec, DType dtype,
-                 DType result) {
-  ConvCall call{.problem = {.kind = kind,
-                            .dtype = dtype,
-                            .result = result,
-                            .n = x.shape[0],
-                            .h = x.shape[1],
-                            .w = x.shape[2],
-                            .c = x.shape[3],
-                            .k = w.shape[0],
-                            .r = w.shape[1],
-                            .s = w.shape[2],
-                            .p = y.shape[1],
-                            .q = y.shape[2],
-                            .spec = spec},
-                .buffers = {.x = read(x), .w = read(w), .y = read(y)}};
-  call.first_layer = is_half(dtype) && kind != ConvKind::backward_data && call.problem.c > 0 && call.problem.c < kFirstLayer;
-  if (call.first_layer) call.problem.c = kFirstLayer;
-  return call;
-}
-
-std::optional<ConvCall> unless_declined(const ConvCall& call) {
-  const ConvBuffers& b = call.buffers;
-  const bool suits = aligned({b.y, b.bias, b.residual}) && (call.first_layer || aligned({b.x, b.w}));
-  return suits && declined(call.problem).empty() ? std::optional(call) : std::nullopt;
-}
-
-}  // namespace
-
-std::optional<ConvCall> forward_call(const op::Conv2dBiasAddRelu& c) {
-  ConvCall call = call_of(ConvKind::forward, c.x, c.w, c.y, c.spec, c.x.dtype, c.y.dtype);
-  ConvProblem& problem = call.problem;
-  problem.bias = static_cast<bool>(c.bias);
-  if (problem.bias) problem.bias_dtype = c.bias.dtype;
-  problem.residual = static_cast<bool>(c.residual);
-  problem.relu = c.relu;
-  call.buffers.bias = read(c.bias);
-  call.buffers.residual = read(c.residual);
-  return unless_declined(call);
-}
-
-std::optional<ConvCall> backward_data_call(const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx) {
-  return unless_declined(call_of(ConvKind::backward_data, dx, w, dy, spec, dy.dtype, dx.dtype));
-}
-
-std::optional<ConvCall> backward_weight_call(const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw) {
-  return unless_declined(call_of(ConvKind::backward_weight, x, dw, dy, spec, x.dtype, dw.dtype));
-}
-
-std::string to_string(const ConvProblem& p) {
-  constexpr std::string_view kKinds[] = {"forward", "backward_data", "backward_weight"};
-  std::string text =
-      fmt::format("{} {}{} ({},{},{},{}) * ({},{},{},{}) stride {} padding {} dilation {}", kKinds[static_cast<size_t>(p.kind)],
-                  name_of(p.dtype), p.result == p.dtype ? "" : fmt::format(" to {}", name_of(p.result)), p.n, p.h, p.w, p.c, p.k, p.r, p.s,
-                  p.c, p.spec.stride, p.spec.padding, p.spec.dilation);
-  if (p.scale_shift_relu) text += " of scale, shift, relu";
-  if (p.bias) text += fmt::format(" + bias {}", name_of(p.bias_dtype));
-  if (p.residual) text += " + residual";
-  if (p.relu) text += ", relu";
-  if (p.sums) text += ", sums";
-  return text;
-}
-
-size_t HashOfProblem::operator()(const ConvProblem& p) const noexcept {
-  const int64_t flags = (p.scale_shift_relu << 4) | (p.bias << 3) | (p.residual << 2) | (p.relu << 1) | static_cast<int>(p.sums);
-  const int64_t kinds = static_cast<int64_t>(p.kind) * 8 + static_cast<int64_t>(p.dtype);
-  uint64_t hash = 0;
-  for (const int64_t part : {kinds, flags, p.n, p.h, p.w, p.c, p.k, p.r, int64_t{p.spec.stride}})
-    hash = (hash ^ static_cast<uint64_t>(part)) * 0x9E3779B97F4A7C15u;  // the golden ratio's digits
-  return static_cast<size_t>(hash ^ (hash >> 32));
-}
-
-int64_t elements_written(const ConvProblem& p) {
-  switch (p.kind) {
-    case ConvKind::forward: return p.n * p.p * p.q * p.k;
-    case ConvKind::backward_data: return p.n * p.h * p.w * p.c;
-    default: return p.k * p.r * p.s * p.c;
-  }
-}
-
-std::string declined(const ConvProblem& p) {
-  if (!is_half(p.dtype) && p.dtype != DType::f32) return fmt::format("{} is not computed there", name_of(p.dtype));
-  const int64_t wanted = is_half(p.dtype) ? 8 : 4;  // 16 bytes
-  const bool first_layer = is_half(p.dtype) && p.c == 4 && p.kind != ConvKind::backward_data && !p.scale_shift_relu;
-  if (p.c % wanted != 0 && !first_layer) return fmt::format("{} channels are no multiple of {}", p.c, wanted);
-  if (p.k % wanted != 0) return fmt::format("{} filters are no multiple of {}", p.k, wanted);
-  if (p.n * p.h * p.w * p.c == 0 || p.k * p.r * p.s == 0 || p.p * p.q == 0) return "nothing is in a tensor";
-  return {};
-}
 
 // Which plan computes it: looked up, or timed and compared with our own kernel.
 
@@ -331,8 +228,6 @@ ConvPlans::Counts ConvPlans::counts() const {
   return counts_;
 }
 
-// The calls.
-
 namespace {
 
 struct Convolutions {
@@ -361,59 +256,15 @@ Convolutions& on(Stream& stream) {
   return all.by_stream.try_emplace(&stream, stream).first->second;
 }
 
-// A copy with kFirstLayer channels, the added ones zero: products with zero add nothing to a sum.
-struct Padded {
-  Padded(Stream& stream, const void* from, const Shape& shape, DType dtype)
-      : rows(shape[0] * shape[1] * shape[2]), memory(stream, static_cast<size_t>(rows * kFirstLayer) * size_of(dtype)) {
-    copy_channels(stream, from, shape[3], memory.as<void>(), kFirstLayer, rows, dtype);
-  }
-  int64_t rows;
-  Scratch memory;
-};
+}  // namespace
+
+bool asks_cudnn(const Stream&) { return options().cudnn; }
+
+bool may_run(Stream& stream, const ConvProblem& problem) { return on(stream).plans.may_run(problem); }
 
 bool run(Stream& stream, const ConvCall& call) {
   if (!on(stream).plans.run(call.problem, call.buffers)) return false;
   detail::library_called(stream, "compute a convolution by cuDNN");
-  return true;
-}
-
-bool run_forward(Stream& stream, const op::Conv2dBiasAddRelu& wanted) {
-  std::optional<ConvCall> call = options().cudnn ? forward_call(wanted) : std::nullopt;
-  if (!call) return false;
-  if (!call->first_layer) return run(stream, *call);
-  if (!on(stream).plans.may_run(call->problem)) return false;
-  const DType dtype = call->problem.dtype;
-  const Padded x(stream, wanted.x.address, wanted.x.shape, dtype), w(stream, wanted.w.address, wanted.w.shape, dtype);
-  call->buffers.x = x.memory.as<void>();
-  call->buffers.w = w.memory.as<void>();
-  return run(stream, *call);
-}
-
-}  // namespace
-
-bool conv2d_forward(Stream& stream, const ConstView& x, const ConstView& w, const ConstView& bias, const Conv2dSpec& spec, const View& y) {
-  return run_forward(stream, {.x = x, .w = w, .bias = bias, .residual = {}, .relu = false, .spec = spec, .y = y});
-}
-
-bool conv2d_bias_add_relu(Stream& stream, const op::Conv2dBiasAddRelu& call) { return run_forward(stream, call); }
-
-bool conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx) {
-  const std::optional<ConvCall> call = options().cudnn ? backward_data_call(dy, w, spec, dx) : std::nullopt;
-  return call && run(stream, *call);
-}
-
-bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw) {
-  std::optional<ConvCall> call = options().cudnn ? backward_weight_call(x, dy, spec, dw) : std::nullopt;
-  if (!call) return false;
-  if (!call->first_layer) return run(stream, *call);
-  const ConvProblem& problem = call->problem;
-  if (!on(stream).plans.may_run(problem)) return false;
-  const Padded wide(stream, x.address, x.shape, problem.dtype);
-  const Scratch gradient(stream, static_cast<size_t>(elements_written(problem)) * size_of(problem.result));
-  call->buffers.x = wide.memory.as<void>();
-  call->buffers.w = gradient.as<void>();
-  if (!run(stream, *call)) return false;
-  copy_channels(stream, gradient.as<void>(), kFirstLayer, dw.address, x.shape[3], dw.numel() / x.shape[3], problem.result);
   return true;
 }
 

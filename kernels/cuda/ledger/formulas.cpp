@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/cuda/ledger/formulas.h"
+
+// PyTorch's formulas count whole tensors: n elements of s bytes. They follow the kernels of PyTorch 2.x, channels_last under autocast; a
+// cache that holds a tensor between two kernels moves less.
+namespace mirilla::simt::formulas {
+
+namespace {
+
+// 2 FLOP per element of y, per tap and channel.
+double convolution(const View& y, const ConstView& w) {
+  return w.shape[0] == 0 ? 0 : 2.0 * static_cast<double>(y.numel()) * static_cast<double>(w.numel() / w.shape[0]);
+}
+
+View shape_only(const ConstView& view) { return {nullptr, view.shape, view.dtype, view.present}; }
+ConstView shape_only(const View& view) { return {nullptr, view.shape, view.dtype, 0, 0, view.present}; }
+
+Moves everywhere(int64_t bytes) { return {bytes, bytes, bytes}; }
+
+}  // namespace
+
+double flop_of(const op::Conv2d& call) { return convolution(call.y, call.w); }
+double flop_of(const op::Conv2dBiasAddRelu& call) { return convolution(call.y, call.w); }
+double flop_of(const op::Conv2dBackwardData& call) { return convolution(shape_only(call.dy), call.w); }
+double flop_of(const op::Conv2dBackwardWeight& call) { return convolution(shape_only(call.dy), shape_only(call.dw)); }
+double flop_of(const op::Matmul& call) {
+  return 2.0 * static_cast<double>(call.y.numel()) * static_cast<double>(call.a.shape[call.spec.transpose_a ? 0 : 1]);
+}
+
+Moves moves_of(const op::Conv2d& call) { return everywhere(once(call)); }
+
+// Eager: the batch norm of evaluation, the sum and ReLU are kernels of their own, each of which reads and writes y.
+Moves moves_of(const op::Conv2dBiasAddRelu& call) {
+  const int64_t y = bytes_of(call.y), convolution_alone = once(call) - bytes_of(call.residual);
+  const int64_t apart = 2 * y + (call.residual ? 3 * y : 0) + (call.relu ? 2 * y : 0);
+  const int64_t together = 2 * y + bytes_of(call.residual);  // cuDNN writes y, and one generated kernel does the rest
+  return {once(call), convolution_alone + apart, convolution_alone + together};
+}
+
+Moves moves_of(const op::Conv2dBackwardData& call) { return everywhere(once(call)); }
+
+// Under autocast the weights are cast before each forward pass, and the gradient, written in halves, is cast after it.
+Moves moves_of(const op::Conv2dBackwardWeight& call) {
+  const int64_t n = call.dw.numel(), read = bytes_of(call.x) + bytes_of(call.dy);
+  if (!is_half(call.x.dtype)) return everywhere(once(call));
+  constexpr int64_t kHalf = 2, kFloat = 4, kCast = kHalf + kFloat;
+  return {once(call), read + n * (kHalf + 2 * kCast), read + n * (kHalf + 2 * kCast)};
+}
+
+Moves moves_of(const op::Matmul& call) { return everywhere(once(call)); }
+
+Moves moves_of(const op::BatchNormStatistics& call) { return {0, bytes_of(call.x), bytes_of(call.x)}; }
+
+// Eager: normalise; then y += residual; then ReLU. Compiled: one kernel.
+Moves moves_of(const op::BatchNormApply& call) {
+  const int64_t n = bytes_of(call.x);
+  return {0, 2 * n + (call.residual ? 3 * n : 0) + (call.relu ? 2 * n : 0), 2 * n + (call.residual ? n : 0)};
+}
+
+// Eager: ReLU's gradient from dy and y; the sums read the gradient and x; dx reads both again. Compiled: the sums from dy, x and y, then dx
+// from the same, which also writes the residual's gradient.
+Moves moves_of(const op::BatchNormBackward& call) {
+  const int64_t n = bytes_of(call.dy), relu = call.relu ? 1 : 0;
+  return {0, 3 * n * relu + 5 * n, 2 * n + n * relu + (2 + relu + 1) * n + (call.dresidual ? n : 0)};
+}
+
+// Eager keeps an i64 per element of y, compiled one byte.
+Moves moves_of(const op::MaxPool2d& call) {
+  const int64_t n = call.y.numel(), both = bytes_of(call.x) + bytes_of(call.y);
+  return {0, both + 8 * n, both + n};
+}
+Moves moves_of(const op::MaxPool2dBackward& call) {
+  const int64_t n = call.dy.numel(), both = bytes_of(call.dy) + bytes_of(call.dx);
+  return {0, both + 8 * n, both + n};
+}
+
+// Compiled: the next kernel reads both.
+Moves moves_of(const op::Add& call) { return {0, once(call), bytes_of(call.b)}; }
+
+// With its unscaling, which reads and writes each gradient.
+Moves moves_of(const op::CheckFinite& call) { return {0, 2 * bytes_of(call.gradients), 2 * bytes_of(call.gradients)}; }
+
+// The fused optimizer, in both: reads parameter, gradient and moments, writes all but the gradient. Our copy in halves takes the place of
+// autocast's casts.
+Moves moves_of(const op::Adam& call) {
+  int64_t n = 0, copies = 0;
+  for (const AdamTensor& tensor : call.tensors) {
+    n += tensor.parameter.numel();
+    copies += bytes_of(tensor.copy);
+  }
+  constexpr int64_t kMoved = 7 * 4;
+  return {kMoved * n + copies, kMoved * n, kMoved * n};
+}
+
+// PyTorch is given the input ready made in the comparison.
+Moves moves_of(const op::Augment& call) { return everywhere(once(call)); }
+
+}  // namespace mirilla::simt::formulas
