@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+#include "kernels/ledger.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <vector>
+
+#include "kernels/core/backend.h"
+#include "kernels/core/error.h"
+#include "kernels/cuda/ledger/account.h"
+
+namespace mirilla {
+namespace {
+
+using Kind = LedgerEntry::Kind;
+
+class LedgerTest : public testing::Test {
+ protected:
+  View tensor(const Shape& shape, DType dtype = DType::f16) {
+    return {device_.allocate(static_cast<size_t>(shape.numel()) * size_of(dtype)), shape, dtype, true};
+  }
+  // What one call gives the GPU.
+  template <class T>
+  std::vector<LedgerEntry> run(const T& call) {
+    device_.take();
+    device_.backend().run(call);
+    work_ = device_.take();
+    return work_.entries;
+  }
+  const LedgerCall& call() const { return work_.calls.at(0); }
+
+  LedgerDevice& device_ = new_ledger_device({.name = "GPU", .memory_bytes = size_t{1} << 30});
+  LedgerDevice::Work work_;
+};
+
+TEST_F(LedgerTest, CountsEachTensorOfALaunchOnce) {
+  const View a = tensor({1000}), b = tensor({1000}), y = tensor({1000});
+  const auto sum = run(op::Add{a, b, y});
+  ASSERT_EQ(sum.size(), 1u);
+  EXPECT_EQ(sum[0].name.substr(0, 10), "map_kernel");
+  EXPECT_EQ(sum[0].operation, "add");
+  EXPECT_EQ(sum[0].read, 4000);
+  EXPECT_EQ(sum[0].written, 2000);
+  EXPECT_EQ(sum[0].blocks, 1);
+  EXPECT_EQ(call().eager, 6000);
+  EXPECT_EQ(call().compiled, 2000);
+  EXPECT_EQ(run(op::Add{a, a, y})[0].read, 2000) << "one tensor given twice is read once";
+  EXPECT_EQ(run(op::Add{y, a, y})[0].written, 2000);
+}
+
+TEST_F(LedgerTest, KnowsTheTensorsInATable) {
+  constexpr int64_t kN = 10'000;
+  const View p = tensor({kN}, DType::f32), g = tensor({kN}, DType::f32), m = tensor({kN}, DType::f32), v = tensor({kN}, DType::f32);
+  const View step = tensor({1}, DType::i64), copy = tensor({kN}), state = tensor({kScalerState}, DType::f32);
+  const std::array tensors{AdamTensor{.parameter = p, .gradient = g, .m = m, .v = v, .step = step, .copy = copy}};
+  const auto adam = run(op::Adam{.tensors = tensors, .spec = {}, .scaler_state = state});
+  ASSERT_EQ(adam.size(), 2u);
+  EXPECT_EQ(adam[0].read, 16 * kN + 8 + 16) << "with the count of steps and the scaler's state";
+  EXPECT_EQ(adam[0].written, 12 * kN + 2 * kN + 8);
+  EXPECT_EQ(adam[1].read, 8 + 16) << "only the counts";
+  EXPECT_EQ(call().floor, 30 * kN);
+  const std::array<ConstView, 2> gradients{g, m};
+  const auto check = run(op::CheckFinite{gradients, state});
+  EXPECT_EQ(check.at(1).read, 8 * kN);
+  EXPECT_EQ(call().eager, 16 * kN);
+}
+
+TEST_F(LedgerTest, FollowsScratchMemoryFromTheKernelThatFillsItToTheOneThatReadsIt) {
+  const Shape shape{8, 32, 32, 64};
+  const View x = tensor(shape), dy = tensor(shape), dx = tensor(shape), y = tensor(shape), residual = tensor(shape);
+  const View mean = tensor({64}, DType::f32), inv_std = tensor({64}, DType::f32), weight = tensor({64}, DType::f32),
+             bias = tensor({64}, DType::f32), mask = tensor({shape.numel() / 8}, DType::u8), dweight = tensor({64}, DType::f32);
+  const int64_t n = 2 * shape.numel();
+  const auto statistics = run(op::BatchNormStatistics{.x = x, .mean = mean, .inv_std = inv_std});
+  ASSERT_EQ(statistics.size(), 2u);
+  EXPECT_EQ(statistics[0].read, n);
+  EXPECT_EQ(statistics[1].read, statistics[0].written) << "without x, of which only channels that are not finite are read again";
+  const auto apply = run(op::BatchNormApply{
+      .x = x, .mean = mean, .inv_std = inv_std, .weight = weight, .bias = bias, .residual = residual, .relu = true, .y = y, .mask = mask});
+  ASSERT_EQ(apply.size(), 1u);
+  EXPECT_EQ(apply[0].read, 2 * n + 4 * 256);
+  EXPECT_EQ(apply[0].written, n + n / 16);
+  EXPECT_EQ(call().eager, 7 * n);
+  EXPECT_EQ(call().compiled, 3 * n);
+  const auto backward = run(op::BatchNormBackward{.dy = dy,
+                                                  .x = x,
+                                                  .mean = mean,
+                                                  .inv_std = inv_std,
+                                                  .weight = weight,
+                                                  .mask = mask,
+                                                  .relu = true,
+                                                  .dx = dx,
+                                                  .dweight = dweight,
+                                                  .dbias = bias});
+  ASSERT_EQ(backward.size(), 3u);
+  EXPECT_EQ(backward[0].read, 2 * n + n / 16 + 256);
+  EXPECT_EQ(backward[1].read, backward[0].written + 256);
+  EXPECT_EQ(backward[1].written, 2 * 256 + 2 * 256) << "two gradients, and what dx needs";
+  EXPECT_EQ(backward[2].read, 2 * n + n / 16 + 5 * 256);
+  EXPECT_EQ(backward[2].written, n);
+  EXPECT_EQ(call().eager, 8 * n);
+}
+
+TEST_F(LedgerTest, GivesTheLibrariesWhatAGpuWould) {
+  const View x = tensor({4, 16, 16, 8}), w = tensor({16, 3, 3, 8}), y = tensor({4, 16, 16, 16}), dw = tensor({16, 3, 3, 8}, DType::f32);
+  const Conv2dSpec spec{.padding = 1};
+  const auto forward = run(op::Conv2d{.x = x, .w = w, .bias = {}, .spec = spec, .y = y});
+  ASSERT_EQ(forward.size(), 1u);
+  EXPECT_EQ(forward[0].kind, Kind::library);
+  EXPECT_EQ(forward[0].read, 2 * (x.numel() + w.numel()));
+  EXPECT_EQ(forward[0].written, 2 * y.numel());
+  EXPECT_EQ(forward[0].flop, 2.0 * 4 * 16 * 16 * 16 * 72);
+  EXPECT_TRUE(forward[0].halves);
+  const auto data = run(op::Conv2dBackwardData{.dy = y, .w = w, .spec = spec, .dx = x});
+  ASSERT_EQ(data.size(), 1u);
+  EXPECT_EQ(data[0].flop, forward[0].flop);
+  const auto weights = run(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = dw});
+  ASSERT_EQ(weights.size(), 2u) << "in halves, and widened";
+  EXPECT_EQ(weights[0].kind, Kind::library);
+  EXPECT_EQ(weights[1].kind, Kind::kernel);
+  EXPECT_EQ(weights[1].read, 2 * dw.numel());
+  EXPECT_EQ(weights[1].written, 4 * dw.numel());
+  const auto fused = run(op::Conv2dBiasAddRelu{
+      .x = x, .w = w, .bias = tensor({16}, DType::f32), .residual = y, .relu = true, .spec = spec, .y = tensor({4, 16, 16, 16})});
+  ASSERT_EQ(fused.size(), 1u);
+  EXPECT_EQ(fused[0].read, 2 * (x.numel() + w.numel() + y.numel()) + 64);
+  EXPECT_GT(call().eager, call().compiled);
+  EXPECT_GT(call().compiled, call().floor);
+}
+
+TEST_F(LedgerTest, PadsTheFirstLayerAndKeepsOddProducts) {
+  const View x = tensor({4, 16, 16, 3}), w = tensor({16, 3, 3, 3}), y = tensor({4, 16, 16, 16}), dw = tensor({16, 3, 3, 3}, DType::f32);
+  const Conv2dSpec spec{.padding = 1};
+  EXPECT_EQ(run(op::Conv2d{.x = x, .w = w, .bias = {}, .spec = spec, .y = y}).size(), 3u) << "x and w padded, cuDNN";
+  EXPECT_EQ(run(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = dw}).size(), 4u) << "x padded, cuDNN, widened, cut";
+  const View a = tensor({32, 64}), b = tensor({64, 16}), odd = tensor({64, 6});
+  EXPECT_EQ(run(op::Matmul{a, b, {}, tensor({32, 16})}).at(0).kind, Kind::library);
+  const auto own = run(op::Matmul{a, odd, {}, tensor({32, 6})});
+  EXPECT_EQ(own.at(0).kind, Kind::kernel);
+  EXPECT_EQ(own.at(0).flop, 2.0 * 32 * 6 * 64);
+  LedgerDevice& without = new_ledger_device({.name = "without libraries", .libraries = false});
+  without.backend().run(op::Matmul{a, b, {}, tensor({32, 16})});
+  without.backend().run(op::Conv2d{.x = x, .w = w, .bias = {}, .spec = spec, .y = y});
+  for (const LedgerEntry& entry : without.take().entries) EXPECT_EQ(entry.kind, Kind::kernel) << entry.name;
+}
+
+TEST_F(LedgerTest, KnowsWhatPyTorchMovesForPools) {
+  const View x = tensor({2, 8, 8, 16}), y = tensor({2, 4, 4, 16}), index = tensor({2, 4, 4, 16}, DType::u8);
+  run(op::MaxPool2d{.x = x, .spec = {.window = 3, .stride = 2, .padding = 1}, .y = y, .index = index});
+  EXPECT_EQ(call().eager - call().compiled, 7 * y.numel());
+  run(op::MaxPool2dBackward{.dy = y, .index = index, .spec = {.window = 3, .stride = 2, .padding = 1}, .dx = x});
+  EXPECT_EQ(call().eager - call().compiled, 7 * y.numel());
+  const View pictures = tensor({2, 16, 16, 3}, DType::u8), parameters = tensor({2, kAugmentParameters}, DType::f32);
+  EXPECT_EQ(run(op::Augment{.pictures = pictures, .parameters = parameters, .std = {1, 1, 1}, .y = tensor({2, 8, 8, 3})}).size(), 2u);
+  EXPECT_EQ(call().eager, call().floor);
+}
+
+TEST_F(LedgerTest, NotesARecordingWhenItRuns) {
+  const View x = tensor({64}), y = tensor({64});
+  device_.take();
+  const auto replay = device_.record([&] {
+    device_.push_range("conv1");
+    device_.backend().run(op::Relu{x, y});
+    device_.pop_range();
+    device_.copy(y.address, x.address, 128);
+    EXPECT_THROW(device_.record([] {}), DeviceError);
+  });
+  EXPECT_TRUE(device_.take().entries.empty());
+  EXPECT_EQ(replay->size(), 2u);
+  for (int i = 0; i < 2; ++i) replay->run();
+  const LedgerDevice::Work work = device_.take();
+  ASSERT_EQ(work.entries.size(), 4u);
+  EXPECT_EQ(work.calls.size(), 2u);
+  EXPECT_TRUE(work.entries[0].replayed);
+  EXPECT_EQ(work.entries[0].range, "conv1");
+  EXPECT_EQ(work.entries[1].kind, Kind::copy);
+  EXPECT_EQ(work.entries[1].read, 128);
+  EXPECT_THROW(device_.record([] { throw DeviceError("no"); }), DeviceError);
+  EXPECT_FALSE(device_.recording());
+}
+
+TEST_F(LedgerTest, HasTheGpusMemoryAndNoValues) {
+  const size_t before = device_.free_bytes();
+  void* const block = device_.allocate(1 << 20);
+  EXPECT_EQ(before - device_.free_bytes(), size_t{1} << 20);
+  device_.release(block, 1 << 20);
+  device_.release(nullptr, 0);
+  EXPECT_EQ(device_.free_bytes(), before);
+  EXPECT_THROW(device_.allocate(size_t{2} << 30), OutOfMemory);
+  void* const pinned = device_.allocate_pinned(64);
+  device_.copy_from_pinned(block, pinned, 64);
+  device_.release_pinned(pinned, 64);
+  int value = 7;
+  device_.copy_to_host(&value, block, sizeof value);
+  EXPECT_EQ(value, 0);
+  device_.synchronize();
+  const LedgerDevice::Work work = device_.take();
+  ASSERT_EQ(work.entries.size(), 2u);
+  EXPECT_EQ(work.entries[0].kind, Kind::send);
+  EXPECT_EQ(work.entries[1].read, 4);
+  EXPECT_EQ(device_.description(), "ledger: what a GPU would be given");
+  EXPECT_EQ(device_.backend().name(), "ledger");
+  EXPECT_TRUE(device_.can_replay() && device_.wants_ranges() && !device_.host_addressable());
+}
+
+TEST_F(LedgerTest, NotesFillsOfAStream) {
+  simt::LedgerAccount account({.name = "GPU"});
+  LedgerDevice::Work work;
+  account.into() = &work;
+  simt::Stream stream(account);
+  stream.fill_bytes(nullptr, 0, 32);
+  stream.copy(nullptr, nullptr, 16);
+  ASSERT_EQ(work.entries.size(), 2u);
+  EXPECT_EQ(work.entries[0].written, 32);
+  EXPECT_EQ(work.entries[1].read, 16);
+}
+
+}  // namespace
+}  // namespace mirilla
