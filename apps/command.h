@@ -118,6 +118,7 @@ void add_scenes(CLI::App& app);
 void add_explore(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_summary(CLI::App& app);
+void add_cost(CLI::App& app);
 void add_diff(CLI::App& app, ExitCodes& codes);
 
 /// Devices, libraries, versions.
