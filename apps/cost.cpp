@@ -33,7 +33,7 @@ std::string names_of(auto list) {
   return names;
 }
 
-amp::Precision precision_of(const std::string& name) {
+amp::Precision precision_named(const std::string& name) {
   return name == "fp32" ? amp::Precision::fp32 : name == "bf16" ? amp::Precision::bf16 : amp::Precision::fp16;
 }
 
@@ -54,7 +54,7 @@ nn::CostOptions options_of(const CostFlags& flags) {
   nn::CostOptions options{.training = flags.training,
                           .batch_size = flags.batch_size.value_or(flags.training ? 64 : 256),
                           .size = flags.training ? 128 : 224,
-                          .precision = precision_of(flags.precision),
+                          .precision = precision_named(flags.precision),
                           .input = !flags.no_input,
                           .libraries = !flags.own_kernels};
   take_model(flags, options);

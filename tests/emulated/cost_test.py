@@ -18,11 +18,10 @@ SMALL = 50_000  # bytes in a step: of less, what threads share is a large part
 # Kernels that read a tensor again, from the cache, where the ledger counts it once. At most so many times as many sectors.
 AGAIN = {
     "product_kernel": (40, "each tile reads its rows and columns again, and a convolution each tap"),
-    "max_pool2d_kernel": (1.9, "windows of 3 by 3 overlap at stride 2"),
+    "max_pool2d_down_kernel": (2.3, "windows of 3 by 3 overlap at stride 2, and columns and the rows of two threads are read again"),
     "max_pool2d_backward_kernel": (2.4, "each input looks at up to four windows"),
     "copy_channels_kernel": (1.2, "rows of three channels lie across sectors"),
     "adaptive_pool2d_backward_kernel": (4.5, "each input reads its cell's gradient and winner"),
-    "statistics_kernel": (1.6, "each thread reads its channel's first value"),
 }
 
 

@@ -21,7 +21,6 @@ struct Untouched {
   int64_t more_than;
 };
 constexpr Untouched kUntouched[]{
-    {"statistics_kernel", 0, 0},   // x: read again only for a channel that is not finite
     {"count_steps_kernel", 0, 8},  // the table of all tensors: of each only its count of steps, an i64
 };
 
