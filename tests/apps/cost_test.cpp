@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "tests/apps/expectations.h"
@@ -24,7 +25,7 @@ TEST(CostCommand, PredictsMoreForABetterGpuAndTakesOtherNetworks) {
     arguments.insert(arguments.end(), more.begin(), more.end());
     const Outcome outcome = run(arguments);
     EXPECT_EQ(outcome.code, 0) << outcome.err;
-    return Json::parse(outcome.out).at("predicted_pictures_per_s").get<double>();
+    return nlohmann::json::parse(outcome.out).at("predicted_pictures_per_s").get<double>();
   };
   const double best = rate({"--gpu", "h200"});
   EXPECT_GT(best, rate({"--gpu", "a100"}));
