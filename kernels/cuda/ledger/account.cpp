@@ -86,8 +86,13 @@ void* LedgerAccount::take_scratch(size_t bytes) {
   return address;
 }
 
+// Scratch inside a value that no later launch was given, the launch that filled it also read: its last block merges what others left.
 void LedgerAccount::give_scratch(void* address) noexcept {
-  std::erase_if(regions_, [&](const Region& region) { return region.scratch && region.begin == address; });
+  std::erase_if(regions_, [&](const Region& region) {
+    const bool given = region.scratch && region.begin == address;
+    if (given && region.filled_by) into_->entries[*region.filled_by].read += region.bytes;
+    return given;
+  });
   release(address);
 }
 
@@ -127,16 +132,22 @@ void LedgerAccount::count(const Argument& argument, int64_t most, LedgerEntry& e
     if (writes && !region->counted_written) entry.written += region->bytes;
     region->counted_read |= reads;
     region->counted_written |= writes;
+    region->in_value |= value;
   }
 }
 
 void LedgerAccount::launched(std::string_view kernel, const LaunchShape& shape, std::span<const Argument> arguments) {
   LedgerEntry& entry = add(LedgerEntry::Kind::kernel, kernel, 0, 0);
   entry.blocks = int64_t{shape.grid.x} * shape.grid.y * shape.grid.z;
-  for (Region& region : regions_) region.counted_read = region.counted_written = false;
+  for (Region& region : regions_) region.counted_read = region.counted_written = region.in_value = false;
   for (size_t i = 0; i < arguments.size(); ++i) count(arguments[i], most_bytes(kernel, i), entry);
-  for (Region& region : regions_)
-    if (region.scratch && region.counted_written) region.written = false;
+  for (Region& region : regions_) {
+    if (!region.scratch) continue;
+    if (region.counted_read) region.filled_by.reset();
+    if (!region.counted_written) continue;
+    region.written = false;
+    if (region.in_value) region.filled_by = into_->entries.size() - 1;
+  }
   if (kernel.starts_with("product_kernel")) {  // our own convolutions and products
     entry.flop = flop_;
     entry.halves = halves_;

@@ -51,6 +51,8 @@ class LedgerAccount final : public Account {
     bool read, written;
     bool scratch = false;
     bool counted_read = false, counted_written = false;  // in the running launch
+    bool in_value = false;                               // there, by a pointer inside a value
+    std::optional<size_t> filled_by = std::nullopt;      // scratch: the entry of the launch that was given it so and filled it
   };
   Region* region_of(const void* address);
   /// Adds the tensors of at most `most` bytes.

@@ -73,9 +73,10 @@ TEST_F(LedgerTest, FollowsScratchMemoryFromTheKernelThatFillsItToTheOneThatReads
              bias = tensor({64}, DType::f32), mask = tensor({shape.numel() / 8}, DType::u8), dweight = tensor({64}, DType::f32);
   const int64_t n = 2 * shape.numel();
   const auto statistics = run(op::BatchNormStatistics{.x = x, .mean = mean, .inv_std = inv_std});
-  ASSERT_EQ(statistics.size(), 2u);
-  EXPECT_EQ(statistics[0].read, n);
-  EXPECT_EQ(statistics[1].read, statistics[0].written) << "without x, of which only channels that are not finite are read again";
+  ASSERT_EQ(statistics.size(), 1u);
+  const int64_t parts = statistics[0].written - 2 * 256;  // besides the mean and the standard deviation
+  EXPECT_GT(parts, 8 * 64);
+  EXPECT_EQ(statistics[0].read, n + parts) << "the last block reads what all wrote";
   const auto apply = run(op::BatchNormApply{
       .x = x, .mean = mean, .inv_std = inv_std, .weight = weight, .bias = bias, .residual = residual, .relu = true, .y = y, .mask = mask});
   ASSERT_EQ(apply.size(), 1u);
@@ -93,12 +94,12 @@ TEST_F(LedgerTest, FollowsScratchMemoryFromTheKernelThatFillsItToTheOneThatReads
                                                   .dx = dx,
                                                   .dweight = dweight,
                                                   .dbias = bias});
-  ASSERT_EQ(backward.size(), 3u);
-  EXPECT_EQ(backward[0].read, 2 * n + n / 16 + 256);
-  EXPECT_EQ(backward[1].read, backward[0].written + 256);
-  EXPECT_EQ(backward[1].written, 2 * 256 + 2 * 256) << "two gradients, and what dx needs";
-  EXPECT_EQ(backward[2].read, 2 * n + n / 16 + 5 * 256);
-  EXPECT_EQ(backward[2].written, n);
+  ASSERT_EQ(backward.size(), 2u);
+  const int64_t sums = backward[0].written - 4 * 256;  // besides two gradients, and what dx needs
+  EXPECT_GT(sums, 8 * 64);
+  EXPECT_EQ(backward[0].read, 2 * n + n / 16 + 2 * 256 + sums);
+  EXPECT_EQ(backward[1].read, 2 * n + n / 16 + 5 * 256);
+  EXPECT_EQ(backward[1].written, n);
   EXPECT_EQ(call().eager, 8 * n);
 }
 
