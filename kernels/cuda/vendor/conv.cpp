@@ -209,7 +209,9 @@ ConvPlans::Chosen ConvPlans::fastest_on(const ConvProblem& problem, const ConvSa
 
 ConvPlans::Chosen ConvPlans::first_on(const ConvProblem& problem, const ConvSample& sample) {
   tools_.run_own(problem, sample.buffers);
-  for (const ConvCandidate& candidate : candidates(problem)) {
+  std::vector<ConvCandidate> all = candidates(problem);
+  std::ranges::stable_partition(all, [](const ConvCandidate& candidate) { return !candidate.rounded; });  // time does not count here
+  for (const ConvCandidate& candidate : all) {
     std::unique_ptr<ConvPlan> plan = build(problem, candidate.plan);
     if (plan && is_right(problem, sample, *plan)) return {{candidate.plan, 0}, std::move(plan)};
   }

@@ -99,17 +99,30 @@ TEST_P(CudaBatchNormBackward, ByYAndByMaskAreTheSameBits) {
   }
 }
 
+/// Each output that is asked for alone has the bits that it has among all.
+void expect_alone_as_among_all(const Case& all, std::initializer_list<size_t> outputs, DType dtype) {
+  const auto want = run_on(device_under_test(), all, dtype);
+  for (const size_t wanted : outputs) {
+    Case one = all;
+    for (size_t o = 0; o < 4; ++o)
+      if (o != wanted) one = without(one, {o});
+    EXPECT_EQ(run_on(device_under_test(), one, dtype)[wanted], want[wanted]) << "output " << wanted;
+  }
+}
+
 TEST_P(CudaBatchNormBackward, GradientsThatNobodyWantsChangeNoneOfTheOthers) {
   for (const Shape& shape : {Shape{8, 9, 40}, Shape{50, 3}})
-    for (const bool training : {false, true}) {
-      const Case all = backward_case(shape, Relu::by_mask, training);
-      const auto want = run_on(device_under_test(), all, GetParam());
-      for (size_t wanted = 0; wanted < 4; ++wanted) {
-        Case one = all;
-        for (size_t o = 0; o < 4; ++o)
-          if (o != wanted) one = without(one, {o});
-        EXPECT_EQ(run_on(device_under_test(), one, GetParam())[wanted], want[wanted]) << "output " << wanted;
-      }
+    for (const Relu relu : kEveryRelu)
+      for (const bool training : {false, true}) expect_alone_as_among_all(backward_case(shape, relu, training), {0, 1, 2, 3}, GetParam());
+}
+
+// So many rows that a class has several blocks.
+TEST_P(CudaBatchNormBackward, OfManyRowsTheyDoNotEither) {
+  for (const Shape& shape : {Shape{3500, 12}, Shape{70001, 8}})
+    for (const Relu relu : kEveryRelu) {
+      const Case c = backward_case(shape, relu, true);
+      expect_equal_to_reference(c, GetParam());
+      expect_alone_as_among_all(c, {2}, GetParam());
     }
 }
 

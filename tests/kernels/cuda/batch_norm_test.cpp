@@ -61,9 +61,18 @@ TEST_P(CudaBatchNorm, StatisticsEqualTheReference) {
   for (const Shape& shape : shapes()) expect_equal_to_reference(statistics_case("statistics", uniform(shape, 1, -1, 3)), GetParam());
 }
 
-// So many rows that a thread takes several at a time, of channels that suit no vector.
-TEST_P(CudaBatchNorm, StatisticsOfManyRowsOfOddChannels) {
-  expect_equal_to_reference(statistics_case("statistics", uniform({20001, 5}, 1, -1, 3)), GetParam());
+// So many rows that a thread takes several at a time, and that a class of blocks has more than two, of channels that suit no vector or one.
+TEST_P(CudaBatchNorm, StatisticsOfManyRows) {
+  for (const Shape& shape : {Shape{20001, 5}, Shape{70001, 8}})
+    expect_equal_to_reference(statistics_case("statistics", uniform(shape, 1, -1, 3)), GetParam());
+}
+
+TEST_P(CudaBatchNorm, StatisticsOfAnInfiniteChannelLeaveTheOthers) {
+  for (const Shape& shape : {Shape{901, 5}, Shape{901, 8}, Shape{40, 136}}) {
+    Values x = uniform(shape, 1, -1, 3);
+    x.values[static_cast<size_t>(7 * shape[-1] + 2)] = std::numeric_limits<double>::infinity();
+    expect_equal_to_reference(statistics_case("an infinity", x), GetParam());
+  }
 }
 
 // Blocks are counted, and the counters are 0 again after each: a replay has its own.

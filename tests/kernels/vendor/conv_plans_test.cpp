@@ -271,6 +271,13 @@ TEST_F(ConvPlansTest, DeterministicMeansTheFirstSuchPlanAndNoTiming) {
   EXPECT_EQ(store->size(), 2u);
 }
 
+TEST_F(ConvPlansTest, DeterministicMeansNoRoundingWhereItCanBe) {
+  tools.ways = {{.plan = "rounded", .rounded = true}, {.plan = "exact"}};
+  EXPECT_EQ(chosen({.deterministic = true}), "exact");
+  tools.ways.pop_back();
+  EXPECT_EQ(chosen({.deterministic = true}), "rounded");
+}
+
 TEST_F(ConvPlansTest, F32IsNotRoundedUnlessAskedFor) {
   ConvProblem problem = kProblem;
   problem.dtype = problem.result = DType::f32;
