@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <cstring>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "kernels/core/error.h"
 #include "kernels/core/implements.h"
@@ -154,6 +157,11 @@ std::unique_ptr<DeviceReplay> Ledger::record(const std::function<void()>& work) 
 namespace mirilla {
 
 // Never destroyed, like the other devices: the engine keeps an allocator for each.
-LedgerDevice& new_ledger_device(const LedgerOptions& options) { return *std::make_unique<simt::Ledger>(options).release(); }
+LedgerDevice& new_ledger_device(const LedgerOptions& options) {
+  static std::mutex mutex;
+  static auto& all = *std::make_unique<std::vector<std::unique_ptr<simt::Ledger>>>().release();
+  const std::lock_guard lock(mutex);
+  return *all.emplace_back(std::make_unique<simt::Ledger>(options));
+}
 
 }  // namespace mirilla

@@ -68,7 +68,11 @@ bool read_plan(const std::string& text, cublasLtMatmulHeuristicResult_t& choice)
 // row-major matrix of R rows and C columns is, to it, one of C rows, R columns and a leading dimension of C. A bias has one element per row
 // of y', which is a column of y.
 struct Gemm::Prepared {
-  Prepared(const CublasLt& from, const Product& of) : library(from), product(of), purpose("compute " + to_string(of)) {
+  // Of nothing yet. The other constructor begins here, so that what it made is destroyed where it fails.
+  explicit Prepared(const CublasLt& from) : library(from) {}
+  Prepared(const CublasLt& from, const Product& of) : Prepared(from) {
+    product = of;
+    purpose = "compute " + to_string(of);
     check(library.operation_create(&operation, CUBLAS_COMPUTE_32F, CUDA_R_32F), "cublasLtMatmulDescCreate");
     set(CUBLASLT_MATMUL_DESC_TRANSA, of.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, of.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -100,8 +104,8 @@ struct Gemm::Prepared {
   }
 
   const CublasLt& library;
-  const Product product;
-  const std::string purpose;
+  Product product;
+  std::string purpose;
   cublasLtMatmulDesc_t operation = nullptr;
   cublasLtMatrixLayout_t a = nullptr, b = nullptr, y = nullptr;
   cublasLtMatmulHeuristicResult_t choice{};

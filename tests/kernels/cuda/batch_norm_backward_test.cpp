@@ -118,6 +118,7 @@ TEST_P(CudaBatchNormBackward, GradientsThatNobodyWantsChangeNoneOfTheOthers) {
 
 // So many rows that a class has several blocks.
 TEST_P(CudaBatchNormBackward, OfManyRowsTheyDoNotEither) {
+  const GridsOfAGpu grids;
   for (const Shape& shape : {Shape{3500, 12}, Shape{70001, 8}})
     for (const Relu relu : kEveryRelu) {
       const Case c = backward_case(shape, relu, true);

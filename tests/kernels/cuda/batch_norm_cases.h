@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/cuda/platform/executor.h"
 #include "tests/kernels/cuda/support.h"
 
 /// Shared by the tests of batch norm's forward and backward passes.
@@ -19,6 +20,16 @@ inline const std::vector<Shape>& shapes() {
                                       {600, 3},      {2000, 40}, {3, 31, 29, 5}, {3500, 12},    {2, 8001}};
   return all;
 }
+
+/// Within it, the executor's launchers choose their grids as for an H200, and not as for the executor's own few multiprocessors.
+class GridsOfAGpu {
+ public:
+  GridsOfAGpu() { facts_.multiprocessors = 132; }
+
+ private:
+  DeviceFacts facts_ = simt::facts();
+  simt::FactsScope scope_{facts_};
+};
 
 /// The view one element further: a slice whose address is aligned for no vector. Its tensor is flat_and_one.
 template <class V>

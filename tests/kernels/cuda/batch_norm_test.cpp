@@ -63,6 +63,7 @@ TEST_P(CudaBatchNorm, StatisticsEqualTheReference) {
 
 // So many rows that a thread takes several at a time, and that a class of blocks has more than two, of channels that suit no vector or one.
 TEST_P(CudaBatchNorm, StatisticsOfManyRows) {
+  const GridsOfAGpu grids;
   for (const Shape& shape : {Shape{20001, 5}, Shape{70001, 8}})
     expect_equal_to_reference(statistics_case("statistics", uniform(shape, 1, -1, 3)), GetParam());
 }

@@ -50,6 +50,7 @@ TEST_F(LedgerTest, CountsEachTensorOfALaunchOnce) {
 }
 
 TEST_F(LedgerTest, KnowsTheTensorsInATable) {
+  EXPECT_EQ(device_.name(), "ledger");
   constexpr int64_t kN = 10'000;
   const View p = tensor({kN}, DType::f32), g = tensor({kN}, DType::f32), m = tensor({kN}, DType::f32), v = tensor({kN}, DType::f32);
   const View step = tensor({1}, DType::i64), copy = tensor({kN}), state = tensor({kScalerState}, DType::f32);

@@ -35,6 +35,7 @@ T& as(Handle handle) {
 
 template <class T, class Handle>
 cublasStatus_t make(Handle* handle, T value) {
+  if (current->makes-- <= 0) return CUBLAS_STATUS_ALLOC_FAILED;
   *handle = reinterpret_cast<Handle>(std::make_unique<T>(std::move(value)).release());
   ++current->alive;
   return CUBLAS_STATUS_SUCCESS;

@@ -32,6 +32,7 @@ struct FakeCublasLt {
   std::vector<Guess> guesses{{.id = 1}};
   cublasStatus_t heuristic_status = CUBLAS_STATUS_SUCCESS;
   cublasStatus_t check_status = CUBLAS_STATUS_SUCCESS;
+  int makes = 1000;  // so many objects; for more it has no memory
 
   // The recorded calls.
   int heuristics = 0, checks = 0;

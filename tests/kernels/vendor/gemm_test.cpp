@@ -262,6 +262,18 @@ TEST_F(GemmTest, NamesTheProductThatFails) {
   EXPECT_NE(broken.message().find("cublasLtMatmulAlgoGetHeuristic"), std::string::npos) << broken.message();
 }
 
+TEST_F(GemmTest, LeavesNothingBehindWhereTheLibraryCannotMakeAnObject) {
+  const auto multiply = gemm();
+  const int before = library_.alive;
+  for (int made = 0; made < 4; ++made) {  // the operation and three layouts
+    library_.makes = made;
+    EXPECT_THROW(run(*multiply), DeviceError);
+    EXPECT_EQ(library_.alive, before) << made;
+  }
+  library_.makes = 1000;
+  EXPECT_TRUE(run(*multiply));
+}
+
 // The product for the backend's call, or none.
 Product product(DType dtype, const Shape& a, const Shape& b, const Shape& y, MatmulSpec spec = {}, size_t address = 0x1000,
                 DType result = DType::f64) {
