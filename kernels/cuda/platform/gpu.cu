@@ -239,7 +239,8 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   if (stream.recording_) throw DeviceError("a replay was started while another one records");
   Replay replay;
   replay.counters_ = detail::make_counters(stream);
-  wait_until_done(stream.stream_, "clear the counters of a replay");  // which may be run on another stream
+  detail::check(cudaStreamSynchronize(stream.stream_), "cudaStreamSynchronize",
+                "clear a replay's counters");  // it may run on another stream
   // Relaxed: an allocation during recording is a normal allocation, as on the executor.
   detail::check(cudaStreamBeginCapture(stream.stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture", "record a replay");
   const auto set_recording = [&](bool on) {
