@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/conv/channels.h"
 #include "kernels/cuda/ledger/account.h"
+#include "kernels/cuda/ledger/formulas.h"
 #include "kernels/cuda/vendor/conv_calls.h"
 #include "kernels/cuda/vendor/product.h"
 #include "kernels/cuda/vendor/vendor.h"
@@ -50,8 +51,8 @@ bool matmul(Stream& stream, const ConstView& a, const ConstView& b, const Matmul
   if (!account) return false;
   const cuda::vendor::Product p = cuda::vendor::product_of(a, b, spec.transpose_a, spec.transpose_b, y);
   if (p.m == 0) return false;
-  const auto bytes = [](const ConstView& view) { return view.numel() * static_cast<int64_t>(size_of(view.dtype)); };
-  account->library_called("cuBLASLt product", bytes(a) + bytes(b), bytes(y), blocks_of(p.m, p.n, p.k));
+  account->library_called("cuBLASLt product", formulas::bytes_of(a) + formulas::bytes_of(b), formulas::bytes_of(y),
+                          blocks_of(p.m, p.n, p.k));
   return true;
 }
 
