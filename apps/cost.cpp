@@ -33,10 +33,6 @@ std::string names_of(auto list) {
   return names;
 }
 
-amp::Precision precision_named(const std::string& name) {
-  return name == "fp32" ? amp::Precision::fp32 : name == "bf16" ? amp::Precision::bf16 : amp::Precision::fp16;
-}
-
 // From a file only the shape of the network is used, and the sizes that it was trained with.
 void take_model(const CostFlags& flags, nn::CostOptions& options) {
   if (is_architecture(flags.model)) {
@@ -54,7 +50,7 @@ nn::CostOptions options_of(const CostFlags& flags) {
   nn::CostOptions options{.training = flags.training,
                           .batch_size = flags.batch_size.value_or(flags.training ? 64 : 256),
                           .size = flags.training ? 128 : 224,
-                          .precision = precision_named(flags.precision),
+                          .precision = precision_of(flags.precision, open_device("cpu")),  // named, so the device plays no part
                           .input = !flags.no_input,
                           .libraries = !flags.own_kernels};
   take_model(flags, options);
@@ -97,10 +93,7 @@ void add_cost(CLI::App& app) {
       ->type_name("PX");
   add_number(*command, "--resize", flags->resize, kResizePixels, "pictures before they are augmented; default: the model's, else 256")
       ->type_name("PX");
-  command->add_option("--precision", flags->precision, "the network computes in fp32, fp16 or bf16")
-      ->capture_default_str()
-      ->check(one_of({"fp32", "fp16", "bf16"}))
-      ->type_name("NAME");
+  add_precision(*command, flags->precision);
   command->add_flag("--no-input", flags->no_input, "without the augmentation that makes the network's input");
   command->add_flag("--own-kernels", flags->own_kernels, "without cuDNN and cuBLASLt, as with MIRILLA_VENDOR=off");
   add_number(*command, "--measure", flags->steps, Bounds<int>{1, 1'000'000}, "also run so many replayed steps on this machine's GPU");
