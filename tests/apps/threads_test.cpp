@@ -90,6 +90,27 @@ TEST_F(Threads, MoreThreadsThanCoresTrainToTheEndAndToCtrlC) {
   EXPECT_EQ(running.wait().code, 130);
 }
 
+// The number of spins that libgomp says it will wait for.
+long long spins(const Words& environment) {
+  Words variables{"OMP_DISPLAY_ENV=verbose"};
+  variables.insert(variables.end(), environment.begin(), environment.end());
+  const std::string text = run({"--version"}, variables).err;
+  const std::string name = "GOMP_SPINCOUNT = '";
+  const size_t at = text.find(name);
+  EXPECT_NE(at, std::string::npos) << text;
+  return at == std::string::npos ? -1 : std::stoll(text.substr(at + name.size()));
+}
+
+TEST(Waiting, LastsSomeMicrosecondsBeforeAThreadSleeps) {
+  for (const char* name : {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}) unsetenv(name);
+  const long long own = spins({});
+  EXPECT_GT(own, 20'000 / 200);  // a spin takes from 5 ns to 200 ns
+  EXPECT_LT(own, 20'000 / 5);
+  EXPECT_EQ(spins({"GOMP_SPINCOUNT=77"}), 77);
+  EXPECT_EQ(spins({"OMP_WAIT_POLICY=passive"}), 0);
+  EXPECT_GT(spins({"OMP_WAIT_POLICY=active"}), 1'000'000);
+}
+
 TEST_F(Threads, InvalidSettingsAreReported) {
   const Outcome many = eval({"--threads", "1000000"});
   EXPECT_EQ(many.code, 2);
