@@ -4,7 +4,6 @@
 #include <vector>
 
 #include "kernels/cpu/common.h"
-#include "kernels/cpu/cpu.h"
 #include "kernels/cpu/isa.h"
 #include "kernels/cpu/products.h"
 
@@ -39,13 +38,3 @@ void Products::matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) 
 }
 
 }  // namespace mirilla::cpu
-
-namespace mirilla {
-
-template <>
-void CpuBackend::execute(const op::Matmul& call) {
-  cpu::want_f32("matmul", {call.a, call.b, call.y});
-  products_->matmul(call.a, call.b, call.spec, call.y);
-}
-
-}  // namespace mirilla

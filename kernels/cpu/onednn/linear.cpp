@@ -2,7 +2,6 @@
 #include <cstring>
 
 #include "kernels/cpu/common.h"
-#include "kernels/cpu/cpu.h"
 #include "kernels/cpu/onednn/state.h"
 
 namespace mirilla::cpu {
@@ -53,13 +52,3 @@ void Products::matmul(ConstView a, ConstView b, const MatmulSpec& spec, View y) 
 }
 
 }  // namespace mirilla::cpu
-
-namespace mirilla {
-
-template <>
-void CpuBackend::execute(const op::Matmul& call) {
-  cpu::want_f32("matmul", {call.a, call.b, call.y});
-  products_->matmul(call.a, call.b, call.spec, call.y);
-}
-
-}  // namespace mirilla
