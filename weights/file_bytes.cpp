@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include "weights/file_bytes.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <fstream>
@@ -46,15 +49,15 @@ std::string first_bytes(const fs::path& path, size_t count) {
   return bytes;
 }
 
-FileBytes read_file(const fs::path& path) {
+FileBytes map_file(const fs::path& path) {
   const size_t size = readable_size(path);
-  std::ifstream stream = open_for_reading(path);
-  const auto data = allocate_bytes(size);
-  stream.read(reinterpret_cast<char*>(data.get()), static_cast<std::streamsize>(size));
-  if (static_cast<size_t>(stream.gcount()) != size) {
-    throw WeightsError(fmt::format("{} ends after {} of its {} bytes", shown(path.string()), stream.gcount(), size));
-  }
-  return {data, size};
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  void* const begin = file < 0 ? MAP_FAILED : ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
+  const int reason = errno;
+  if (file >= 0) ::close(file);
+  if (begin == MAP_FAILED) throw WeightsError(fmt::format("{} cannot be read: {}", shown(path.string()), system_reason(reason)));
+  return {{static_cast<const std::byte*>(begin), [size](const std::byte* mapped) { ::munmap(const_cast<std::byte*>(mapped), size); }},
+          size};
 }
 
 std::string shown(std::string_view name) {

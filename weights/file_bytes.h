@@ -20,8 +20,9 @@ struct FileBytes {
   size_t size = 0;
 };
 
-/// A whole file. Throws like readable_size.
-FileBytes read_file(const std::filesystem::path& path);
+/// A whole file, mapped: its bytes are read when they are used, and are not the program's memory. A file must not be cut while it is
+/// mapped. Throws like readable_size.
+FileBytes map_file(const std::filesystem::path& path);
 
 /// A name from a file, safe to show: quoted, at most 80 characters, with '?' for characters that a terminal would act on.
 std::string shown(std::string_view name);

@@ -12,7 +12,6 @@ namespace mirilla::weights {
 namespace {
 
 constexpr std::string_view kCounter = "num_batches_tracked";
-constexpr std::string_view kParallelPrefix = "module.";
 constexpr std::string_view kHeadPrefix = "head.";
 constexpr int kLargestIndex = 9999;  // of a module; a larger number is not an index
 constexpr size_t kMostNames = 6;     // shown per kind
@@ -25,15 +24,6 @@ std::optional<std::pair<int, std::string_view>> leading_index(std::string_view n
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
   if (error != std::errc{} || index < 0 || index > kLargestIndex || end == name.data() + name.size() || *end != '.') return std::nullopt;
   return std::pair(index, name.substr(static_cast<size_t>(end - name.data()) + 1));
-}
-
-/// A name inside fastai's Sequential(body, head) as the model spells it; any other name as it is.
-std::string from_fastai(std::string_view name) {
-  constexpr std::string_view kBodyChildren[] = {"conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
-  if (name.starts_with("1.")) return std::string(kHeadPrefix) + std::string(name.substr(2));
-  const auto child = leading_index(name.substr(2));
-  if (!child || child->first >= static_cast<int>(std::size(kBodyChildren))) return std::string(name);
-  return fmt::format("{}.{}", kBodyChildren[child->first], child->second);
 }
 
 /// "head.8" for a head whose last linear layer is 8, "fc" if there is one, else empty.
@@ -79,6 +69,7 @@ struct Sides {
   std::vector<std::pair<std::string, Shape>> wanted_names;
   std::vector<std::pair<std::string, Shape>> file_names;  // the model's names, in the file's order
   std::vector<std::string> sources;                       // the file's names
+  std::string prefix;                                     // that these had
   std::string dropped;                                    // the file's classifier that is not loaded, or empty
   std::string fresh;                                      // the model's classifier that therefore gets no values, or empty
 };
@@ -86,7 +77,8 @@ struct Sides {
 Sides sides_of(std::span<const Wanted> wanted, const StateDict& state) {
   Sides sides;
   for (const auto& [name, shape] : wanted) sides.wanted_names.emplace_back(name, shape);
-  std::vector<std::string> names = model_names(state);
+  auto [names, prefix] = names_in(state);
+  sides.prefix = std::move(prefix);
   size_t i = 0;
   for (const auto& [source, array] : state) {
     sides.file_names.emplace_back(std::move(names[i++]), array.shape());
@@ -119,24 +111,10 @@ void settle_classifiers(Sides& sides, Report& report) {
 
 }  // namespace
 
-std::vector<std::string> model_names(const StateDict& state) {
-  std::vector<std::string_view> names;
-  for (const auto& entry : state) names.push_back(entry.first);
-  const auto all = [&](auto&& test) { return !names.empty() && std::all_of(names.begin(), names.end(), test); };
-  if (all([](std::string_view name) { return name.starts_with(kParallelPrefix); })) {
-    for (auto& name : names) name.remove_prefix(kParallelPrefix.size());
-  }
-  const bool sequential = all([](std::string_view name) { return name.starts_with("0.") || name.starts_with("1."); });
-  const bool fastai =
-      sequential && std::any_of(names.begin(), names.end(), [](std::string_view name) { return name.starts_with("0.4.0.conv1."); });
-  std::vector<std::string> ours;
-  for (const auto name : names) ours.push_back(fastai ? from_fastai(name) : std::string(name));
-  return ours;
-}
-
 Report match(std::span<const Wanted> wanted, const StateDict& state) {
   Report report;
   Sides sides = sides_of(wanted, state);
+  if (!sides.prefix.empty()) report.remarks.push_back(fmt::format("the prefix '{}' of the file's names was removed", sides.prefix));
   settle_classifiers(sides, report);
   std::unordered_map<std::string_view, size_t> by_name;
   for (size_t i = 0; i < sides.file_names.size(); ++i) by_name.emplace(sides.file_names[i].first, i);
@@ -162,7 +140,8 @@ Report match(std::span<const Wanted> wanted, const StateDict& state) {
   for (size_t i = 0; i < used.size(); ++i) {
     if (used[i]) continue;
     const std::string& name = sides.file_names[i].first;
-    if (belongs_to(name, sides.dropped))
+    const bool counts = !sides.prefix.empty() && name.find('.') == name.npos && state.at(sides.sources[i]).numel() == 1;
+    if (belongs_to(name, sides.dropped) || counts)
       report.left_out.push_back(sides.sources[i]);
     else if (!is_counter(name))
       report.unexpected.push_back(sides.sources[i]);

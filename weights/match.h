@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "weights/names.h"
 #include "weights/state_dict.h"
 
 namespace mirilla::weights {
@@ -37,18 +38,10 @@ struct Report {
   std::vector<std::string> missing;     // wanted names, as the model spells them
   std::vector<std::string> unexpected;  // the file's names, as the file spells them
   std::vector<Misshaped> misshaped;
-  std::vector<std::string> left_out;  // the file's names of a classifier that is not loaded
+  std::vector<std::string> left_out;  // the file's names of a classifier that is not loaded, and of counters beside a removed prefix
   std::vector<std::string> fresh;     // wanted names that therefore keep their initial values
   std::vector<std::string> remarks;   // "fc (200 classes) is left out: the new head has 6"
 };
-
-/// The model's name for each name of a file, in the file's order. Known spellings:
-///   torchvision   conv1.weight, layer1.0.conv1.weight, fc.weight              as they are; so are our own, with the head as head.<index>.*
-///   fastai        0.0.weight, 0.4.0.conv1.weight, 1.2.weight                  Sequential(body, head): 0.<child of the body>, 1.<child of
-///   create_head> DataParallel  module.conv1.weight                                         the prefix is removed if every name has it
-/// fastai's body children are conv1, bn1, relu, maxpool, layer1 ... layer4; 1.<index> becomes head.<index>.  [fastai/vision/learner.py
-/// create_body, create_head]
-std::vector<std::string> model_names(const StateDict& state);
 
 /// Compares names and shapes. A classifier (fc, or the head's last linear layer) made for another number of classes is left out with a
 /// remark, not counted as missing or mis-shaped; so is a file's fc where the model has a head instead.

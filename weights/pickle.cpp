@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <limits>
-#include <unordered_map>
+#include <span>
+#include <string_view>
 
 #include "kernels/core/error.h"
 #include "weights/file_bytes.h"
@@ -16,9 +16,9 @@ namespace mirilla::weights::pickle {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr int kMaxOpcodes = 1'000'000;          // a ResNet18 takes about 5,000, its optimizer's state the same number again
-constexpr int64_t kMaxItems = 4 * kMaxOpcodes;  // in all containers together: a memoised list may be copied many times
-constexpr size_t kLongestName = 200;            // of a global's name or a storage's key, which are copied too
+constexpr int kMaxOpcodes = 500'000;            // a ResNet18 takes about 5,000, its optimizer's state the same number again
+constexpr int64_t kMaxItems = 2 * kMaxOpcodes;  // in all containers together: a memoised list may be copied many times
+constexpr size_t kLongestName = 200;            // of a global, which is copied
 
 /// The opcodes that PyTorch's files use, by Python's names.   [Lib/pickle.py]
 // clang-format off
@@ -33,43 +33,99 @@ enum Opcode : uint8_t {
   EMPTY_DICT = '}', DICT = 'd', SETITEM = 's', SETITEMS = 'u',
   EMPTY_SET = 0x8f, ADDITEMS = 0x90, FROZENSET = 0x91,
   BINGET = 'h', LONG_BINGET = 'j', BINPUT = 'q', LONG_BINPUT = 'r', MEMOIZE = 0x94,
-  GLOBAL = 'c', STACK_GLOBAL = 0x93, INST = 'i', REDUCE = 'R', NEWOBJ = 0x81, BUILD = 'b', BINPERSID = 'Q',
+  GLOBAL = 'c', STACK_GLOBAL = 0x93, INST = 'i', OBJ = 'o', REDUCE = 'R', NEWOBJ = 0x81, NEWOBJ_EX = 0x92, BUILD = 'b', BINPERSID = 'Q',
 };
 // clang-format on
 
 constexpr std::string_view kOrderedDict = "collections.OrderedDict";
-constexpr std::string_view kRebuildTensor = "torch._utils._rebuild_tensor_v2";
-constexpr std::string_view kRebuildParameter = "torch._utils._rebuild_parameter";
 constexpr std::string_view kSize = "torch.Size";
-constexpr std::string_view kFastcoreList = "fastcore.foundation.L";
-constexpr std::string_view kNumpyType = "numpy.dtype";
-constexpr std::string_view kNumpyScalar = "numpy._core.multiarray.scalar";
-constexpr std::string_view kNumpyScalarBefore2 = "numpy.core.multiarray.scalar";
-constexpr std::string_view kEncode = "_codecs.encode";  // bytes, in protocols below 3
+constexpr std::string_view kRebuildFromType = "torch._tensor._rebuild_from_type_v2";
+
+bool is_one_of(std::string_view text, std::span<const std::string_view> all) {
+  return std::find(all.begin(), all.end(), text) != all.end();
+}
+
+bool is_tensor_builder(std::string_view global) {
+  constexpr std::string_view kBuilders[] = {"torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2",
+                                            "torch._utils._rebuild_tensor_v3"};
+  return is_one_of(global, kBuilders);
+}
+
+bool is_parameter_builder(std::string_view global) {
+  return global == "torch._utils._rebuild_parameter" || global == "torch._utils._rebuild_parameter_with_state";
+}
 
 bool is_storage_type(std::string_view global) {
-  return global.starts_with("torch.") && global.ends_with("Storage") && global.find('.', 6) == global.npos;
+  return (global.starts_with("torch.") && global.ends_with("Storage") && global.find('.', 6) == global.npos) ||
+         global == "torch.storage.UntypedStorage";
 }
 
 bool is_set_type(std::string_view global) {
   return global == "builtins.set" || global == "__builtin__.set" || global == "builtins.frozenset" || global == "__builtin__.frozenset";
 }
 
-bool is_allowed(std::string_view global) {
-  constexpr std::array kAllowed = {kOrderedDict, kRebuildTensor, kRebuildParameter,   kSize,  kFastcoreList,
-                                   kNumpyType,   kNumpyScalar,   kNumpyScalarBefore2, kEncode};
-  return std::find(kAllowed.begin(), kAllowed.end(), global) != kAllowed.end() || is_storage_type(global) || is_set_type(global);
+bool is_called_here(std::string_view global) {
+  return global == kOrderedDict || global == kSize || global == kRebuildFromType || is_tensor_builder(global) ||
+         is_parameter_builder(global) || is_set_type(global);
+}
+
+/// Whether Python would run code or a command by this name. Nothing is ever run here, so that a name missing here does no harm; but a file
+/// with one of these was made to do some, and is not believed in anything else.
+bool runs_code(std::string_view module, std::string_view name) {
+  constexpr std::string_view kModules[] = {"os",         "posix",
+                                           "nt",         "subprocess",
+                                           "sys",        "shutil",
+                                           "runpy",      "pty",
+                                           "socket",     "importlib",
+                                           "pickle",     "_pickle",
+                                           "cPickle",    "dill",
+                                           "marshal",    "code",
+                                           "codeop",     "ctypes",
+                                           "_ctypes",    "operator",
+                                           "_operator",  "multiprocessing",
+                                           "threading",  "_thread",
+                                           "webbrowser", "platform",
+                                           "commands",   "timeit",
+                                           "cProfile",   "profile",
+                                           "pdb",        "bdb",
+                                           "trace",      "ensurepip",
+                                           "pip",        "urllib",
+                                           "requests",   "http",
+                                           "ftplib",     "smtplib",
+                                           "asyncio",    "concurrent",
+                                           "inspect",    "imp",
+                                           "zipimport",  "distutils",
+                                           "setuptools", "pydoc",
+                                           "doctest",    "unittest",
+                                           "idlelib",    "cloudpickle",
+                                           "joblib",     "tempfile",
+                                           "signal",     "atexit",
+                                           "gc",         "builtins",
+                                           "__builtin__"};
+  constexpr std::string_view kHarmless[] = {"object", "int",   "float", "complex", "bool", "str",       "bytes",    "bytearray",     "list",
+                                            "dict",   "tuple", "range", "slice",   "set",  "frozenset", "Ellipsis", "NotImplemented"};
+  constexpr std::string_view kNames[] = {"torch.load",         "torch.serialization.load",
+                                         "torch.hub.load",     "torch.jit.load",
+                                         "numpy.load",         "numpy.lib.npyio.load",
+                                         "pandas.read_pickle", "types.FunctionType",
+                                         "types.CodeType",     "torch.jit.unsupported_tensor_ops.execWrapper",
+                                         "functools.reduce"};
+  const std::string_view top = module.substr(0, module.find('.'));
+  const bool builtin = top == "builtins" || top == "__builtin__";
+  if (builtin && is_one_of(name, kHarmless)) return false;
+  return is_one_of(top, kModules) || is_one_of(fmt::format("{}.{}", module, name), kNames);
 }
 
 class Machine {
  public:
-  Machine(std::span<const std::byte> pickle, std::string_view origin) : rest_(pickle), origin_(origin) {}
+  Machine(std::span<const std::byte> pickle, std::string_view origin) : rest_(pickle), size_(pickle.size()), origin_(origin) {}
 
   Result run() {
     for (int count = 0; count < kMaxOpcodes; ++count) {
       const auto op = static_cast<Opcode>(number<uint8_t>());
       if (op == STOP) {
         result_.root = pop();
+        result_.size = size_ - rest_.size();
         return std::move(result_);
       }
       if (!(scalar(op) || text(op) || container(op) || memo(op) || stack(op) || object(op))) {
@@ -118,8 +174,8 @@ class Machine {
   }
 
   [[noreturn]] void refuse(std::string_view global) const {
-    throw WeightsError(fmt::format("{} would build {}, but only tensors and plain containers are supported", shown(origin_), shown(global)),
-                       "save a plain state dict: torch.save(model.state_dict(), path)");
+    throw WeightsError(fmt::format("{} was made to run {} when Python opens it; nothing of it was run", shown(origin_), shown(global)),
+                       "do not open it in Python either; a state dict holds only tensors and plain containers");
   }
 
   // --- the stack
@@ -160,8 +216,8 @@ class Machine {
   }
 
   void attach(Node& parent, const Node* child) {
-    parent.depth = std::max(parent.depth, child->depth + 1);
-    if (parent.depth > kMaxDepth) fail(fmt::format("it nests deeper than {} levels", kMaxDepth));
+    if (child->depth >= kMaxDepth) fail(fmt::format("it nests deeper than {} levels", kMaxDepth));
+    parent.depth = std::max<uint8_t>(parent.depth, child->depth + 1);
     if (++items_ > kMaxItems) fail(fmt::format("its containers hold more than {} values", kMaxItems));
     parent.items.push_back(child);
   }
@@ -264,24 +320,30 @@ class Machine {
 
   template <class Children>
   void add_to(Kind kind, const Children& children) {
-    attach_all(*top_of(kind), children);
+    if (top()->kind != Kind::foreign) attach_all(*top_of(kind), children);
   }
 
   bool memo(Opcode op) {
     switch (op) {
-      case BINPUT: memo_[number<uint8_t>()] = top(); return true;
-      case LONG_BINPUT: memo_[number<uint32_t>()] = top(); return true;
-      case MEMOIZE: memo_[static_cast<uint32_t>(memo_.size())] = top(); return true;
+      case BINPUT: remember(number<uint8_t>()); return true;
+      case LONG_BINPUT: remember(number<uint32_t>()); return true;
+      case MEMOIZE: remember(memoised_); return true;
       case BINGET: recall(number<uint8_t>()); return true;
       case LONG_BINGET: recall(number<uint32_t>()); return true;
       default: return false;
     }
   }
 
+  void remember(uint32_t index) {
+    if (index >= kMaxOpcodes) fail(fmt::format("it stores a value as number {}, more than it has opcodes", index));
+    if (index >= memo_.size()) memo_.resize(index + 1, nullptr);
+    if (memo_[index] == nullptr) ++memoised_;
+    memo_[index] = top();
+  }
+
   void recall(uint32_t index) {
-    const auto found = memo_.find(index);
-    if (found == memo_.end()) fail(fmt::format("it uses stored value {}, which it never stored", index));
-    stack_.push_back(found->second);
+    if (index >= memo_.size() || memo_[index] == nullptr) fail(fmt::format("it uses stored value {}, which it never stored", index));
+    stack_.push_back(memo_[index]);
   }
 
   bool stack(Opcode op) {
@@ -314,7 +376,16 @@ class Machine {
       }
       case INST: {
         const std::string_view module = line();
-        refuse(fmt::format("{}.{}", module, line()));
+        const std::string_view type = name_of_global(module, line());
+        pop_to_mark();
+        foreign(type);
+        return true;
+      }
+      case OBJ: {
+        const auto group = pop_to_mark();
+        if (group.empty()) fail("it makes an object of no class");
+        foreign(group[0]->text);
+        return true;
       }
       case STACK_GLOBAL: {
         const auto [module, name] = pop_some<2>();
@@ -322,22 +393,20 @@ class Machine {
         global(module->text, name->text);
         return true;
       }
-      case REDUCE: {
+      case REDUCE:
+      case NEWOBJ: {
         const auto [callable, arguments] = pop_some<2>();
         call(*callable, *arguments);
         return true;
       }
-      case NEWOBJ: {
-        const auto [type, arguments] = pop_some<2>();
-        if (type->text != kFastcoreList)
-          call(*type, *arguments);
-        else
-          push(Kind::list);  // filled by BUILD, but never with weights
+      case NEWOBJ_EX: {
+        const auto [callable, arguments, named] = pop_some<3>();
+        foreign(callable->text);
         return true;
       }
       case BUILD: {
-        pop();  // attributes: `_metadata` of a state dict, the items of an L, a number type's byte order
-        if (const Kind kind = top()->kind; kind != Kind::dict && kind != Kind::list && kind != Kind::number_type)
+        pop();  // attributes: `_metadata` of a state dict, or those of an object that is not built
+        if (const Kind kind = top()->kind; kind != Kind::dict && kind != Kind::foreign)
           fail(fmt::format("it sets attributes of {}", name_of(kind)));
         return true;
       }
@@ -346,55 +415,44 @@ class Machine {
     }
   }
 
-  void global(std::string_view module, std::string_view name) {
-    if (module.size() + name.size() > kLongestName)
-      refuse(fmt::format("{}.{}", module.substr(0, kLongestName), name.substr(0, kLongestName)));
-    std::string full = fmt::format("{}.{}", module, name);
-    if (!is_allowed(full)) refuse(full);
-    push(Kind::global).text = std::move(full);
+  std::string_view name_of_global(std::string_view module, std::string_view name) {
+    if (runs_code(module, name)) refuse(fmt::format("{}.{}", module.substr(0, kLongestName), name.substr(0, kLongestName)));
+    if (module.size() + name.size() > kLongestName) fail(fmt::format("it names a class with {} characters", module.size() + name.size()));
+    return result_.names.emplace_back(fmt::format("{}.{}", module, name));
   }
+
+  void global(std::string_view module, std::string_view name) { push(Kind::global).text = name_of_global(module, name); }
+
+  /// A value that stands for an object which is not built.
+  void foreign(std::string_view type) { push(Kind::foreign).text = type; }
 
   void call(const Node& callable, const Node& arguments) {
+    if (callable.kind == Kind::foreign) return foreign(callable.text);  // a method, or a class made by a call
     if (callable.kind != Kind::global) fail(fmt::format("it calls {}", name_of(callable.kind)));
+    if (!is_called_here(callable.text)) return foreign(callable.text);
     if (arguments.kind != Kind::tuple) fail(fmt::format("it calls {} with {}", callable.text, name_of(arguments.kind)));
     const auto& given = arguments.items;
-    if (callable.text == kRebuildTensor) return tensor(given);
-    if (callable.text == kRebuildParameter) {
-      if (given.empty() || given[0]->kind != Kind::tensor) fail("a parameter is made of something other than a tensor");
+    if (is_tensor_builder(callable.text)) return tensor(given);
+    if (is_parameter_builder(callable.text)) {
+      if (given.empty()) fail("a parameter is made of nothing");
       return same_again(*given[0]);
     }
+    if (callable.text == kRebuildFromType) return of_type(given);
     if (callable.text == kOrderedDict) return ordered_dict(given);
-    if (is_set_type(callable.text)) return sequence(Kind::set, callable.text, given);
-    if (callable.text == kSize) return sequence(Kind::tuple, callable.text, given);
-    if (callable.text == kFastcoreList) return sequence(Kind::list, callable.text, given);
-    if (callable.text == kNumpyType) return number_type(given);
-    if (callable.text == kNumpyScalar || callable.text == kNumpyScalarBefore2) return numpy_scalar(given);
-    if (callable.text == kEncode) return encoded(given);
-    refuse(callable.text);
+    sequence(is_set_type(callable.text) ? Kind::set : Kind::tuple, callable.text, given);
   }
 
-  void number_type(const std::vector<const Node*>& given) {
-    if (given.empty() || given[0]->kind != Kind::text) fail("a number's type is not named by a text");
-    push(Kind::number_type);
-  }
-
-  void numpy_scalar(const std::vector<const Node*>& given) {
-    if (given.size() != 2 || given[0]->kind != Kind::number_type || given[1]->kind != Kind::bytes)
-      fail("a number of numpy's is not made of its type and its bytes");
-    push(Kind::real).real = std::numeric_limits<double>::quiet_NaN();
-  }
-
-  void encoded(const std::vector<const Node*>& given) {
-    if (given.size() != 2 || given[0]->kind != Kind::text || given[1]->kind != Kind::text)
-      fail("bytes are made of something other than text");
-    push(Kind::bytes);  // a numpy number, whose value is ignored
+  /// (function, type, arguments, state): a tensor of a class of its own is a tensor here.
+  void of_type(const std::vector<const Node*>& given) {
+    if (given.size() != 4 || given[0]->text == kRebuildFromType)
+      fail("a tensor of a class of its own is not made of a function and arguments");
+    call(*given[0], *given[2]);
   }
 
   void same_again(const Node& node) {
-    const Node copy = node;
-    Node& made = push(copy.kind);
-    made.items = copy.items;
-    made.depth = copy.depth;
+    if (node.kind == Kind::foreign) return foreign(node.text);
+    if (node.kind != Kind::tensor) fail("a parameter is made of something other than a tensor");
+    attach_all(push(Kind::tensor), node.items);
   }
 
   void sequence(Kind kind, std::string_view type, const std::vector<const Node*>& given) {
@@ -417,9 +475,10 @@ class Machine {
     }
   }
 
-  /// (storage, offset, sizes, strides, requires_grad, hooks[, metadata])
+  /// (storage, offset, sizes, strides[, requires_grad, hooks[, dtype][, metadata]]); the dtype in _rebuild_tensor_v3
   void tensor(const std::vector<const Node*>& given) {
-    const bool fits = given.size() >= 4 && given.size() <= 7 && given[0]->kind == Kind::storage && given[1]->kind == Kind::integer &&
+    if (!given.empty() && given[0]->kind == Kind::foreign) return foreign("torch.Tensor");
+    const bool fits = given.size() >= 4 && given.size() <= 8 && given[0]->kind == Kind::storage && given[1]->kind == Kind::integer &&
                       given[2]->kind == Kind::tuple && given[3]->kind == Kind::tuple;
     if (!fits) fail("a tensor is not made of a storage, an offset, sizes and strides");
     for (const Node* numbers : {given[2], given[3]}) {
@@ -427,40 +486,53 @@ class Machine {
         if (extent->kind != Kind::integer) fail(fmt::format("a tensor has {} among its sizes and strides", name_of(extent->kind)));
       }
     }
-    if (given.size() == 7 && given[6]->kind == Kind::dict && !given[6]->items.empty()) {
+    if (given.back()->kind == Kind::dict && given.size() >= 7 && !given.back()->items.empty()) {
       fail("a tensor has a negation or a conjugation pending; save it with .resolve_neg().resolve_conj()");
     }
-    attach_all(push(Kind::tensor), std::span(given).first(4));
+    Node& made = push(Kind::tensor);
+    attach_all(made, std::span(given).first(4));
+    if (given.size() >= 7 && given[6]->kind == Kind::global) attach(made, given[6]);
   }
 
-  /// ('storage', type, key, location, elements)
+  /// ('storage', type, key, location, elements[, view]), where the form before PyTorch 1.6 has a view of None or (key, offset, elements);
+  /// or
+  /// ('module', class, file, source) there
   void storage(const Node& id) {
     const auto& given = id.items;
-    const bool fits = id.kind == Kind::tuple && given.size() == 5 && given[0]->kind == Kind::text && given[0]->text == "storage" &&
-                      given[1]->kind == Kind::global && is_storage_type(given[1]->text) && given[2]->kind == Kind::text &&
-                      given[2]->text.size() <= kLongestName && given[4]->kind == Kind::integer && given[4]->integer >= 0;
+    if (id.kind == Kind::tuple && given.size() == 4 && given[0]->text == "module") {
+      push(Kind::global).text = given[1]->text;
+      return;
+    }
+    const bool fits = id.kind == Kind::tuple && (given.size() == 5 || given.size() == 6) && given[0]->kind == Kind::text &&
+                      given[0]->text == "storage" && given[1]->kind == Kind::global && is_storage_type(given[1]->text) &&
+                      given[2]->kind == Kind::text && given[4]->kind == Kind::integer && given[4]->integer >= 0;
     if (!fits) fail("a storage is not named by type, key, location and size");
     Node& made = push(Kind::storage);
     made.text = given[2]->text;
     made.integer = given[4]->integer;
     attach(made, given[1]);
+    if (given.size() == 5 || given[5]->kind == Kind::none) return;
+    const auto& view = given[5]->items;
+    if (view.size() != 3 || view[1]->kind != Kind::integer || view[1]->integer < 0) fail("a part of a storage is not named by its offset");
+    attach(made, view[1]);
   }
 
   std::span<const std::byte> rest_;
+  size_t size_;
   std::string_view origin_;
   Result result_;
   std::vector<Node*> stack_;
   std::vector<size_t> marks_;
-  std::unordered_map<uint32_t, Node*> memo_;
+  std::vector<Node*> memo_;
+  uint32_t memoised_ = 0;  // values in memo_
   int64_t items_ = 0;
 };
 
 }  // namespace
 
 std::string_view name_of(Kind kind) {
-  constexpr std::string_view kKindNames[] = {"None",   "a boolean", "a number",  "a number", "a number",
-                                             "a text", "bytes",     "a list",    "a tuple",  "a set",
-                                             "a dict", "a class",   "a storage", "a tensor", "a type of numbers"};
+  constexpr std::string_view kKindNames[] = {"None",    "a boolean", "a number", "a number", "a number",  "a text",   "bytes",    "a list",
+                                             "a tuple", "a set",     "a dict",   "a class",  "a storage", "a tensor", "an object"};
   return kKindNames[static_cast<size_t>(kind)];
 }
 

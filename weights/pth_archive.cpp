@@ -3,10 +3,13 @@
 
 #include <fmt/format.h>
 #include <zip.h>
+#include <zlib.h>
 
 #include "engine/zip_reason.h"
 #include "kernels/core/error.h"
+#include "weights/pth_contents.h"
 #include "weights/state_dict.h"
+#include "weights/zip_layout.h"
 
 namespace mirilla::weights {
 namespace {
@@ -14,9 +17,6 @@ namespace {
 constexpr uint64_t kMemoryPerFileByte = 4;
 constexpr uint64_t kSmallFileBudget = 1 << 20;
 constexpr std::string_view kPickleEntry = "data.pkl";
-
-/// torch.save before 1.6: bare pickles; the first of them is this number.   [torch/serialization.py, MAGIC_NUMBER]
-constexpr std::string_view kLegacyStart = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 
 struct EntryCloser {
   void operator()(zip_file_t* entry) const { zip_fclose(entry); }
@@ -31,13 +31,6 @@ void PthArchive::fail(std::string_view why, std::string_view hint) const {
 }
 
 PthArchive::PthArchive(const std::filesystem::path& path) : origin_(path.string()), file_size_(readable_size(path)) {
-  const std::string start = first_bytes(path, kLegacyStart.size());
-  if (start == kLegacyStart) {
-    fail("is in the format of torch.save before PyTorch 1.6, which is not supported",
-         "save it again: python3 -c \"import torch; torch.save(torch.load('OLD.pth', map_location='cpu', weights_only=True), 'NEW.pth')\"");
-  }
-  if (start.starts_with('\x80'))
-    fail("is a plain Python pickle, which is not supported", "save the weights with torch.save(model.state_dict(), path)");
   int code = 0;
   zip_.reset(zip_open(path.c_str(), ZIP_RDONLY, &code));
   if (zip_ == nullptr) {
@@ -49,6 +42,8 @@ PthArchive::PthArchive(const std::filesystem::path& path) : origin_(path.string(
   }
   budget_ = kMemoryPerFileByte * file_size_ + kSmallFileBudget;
   find_folder();
+  mapped_ = map_file(path);
+  stored_ = stored_entries({mapped_.data.get(), mapped_.size});
   if (contains("constants.pkl")) {
     fail("is a TorchScript program and not a state dict", "in Python: torch.save(torch.jit.load('OLD').state_dict(), 'NEW.pth')");
   }
@@ -92,17 +87,29 @@ FileBytes PthArchive::read(std::string_view name) {
   if (zip_stat_index(zip_.get(), static_cast<zip_uint64_t>(index), 0, &stat) != 0 || (stat.valid & ZIP_STAT_SIZE) == 0) {
     fail(fmt::format("does not say how large its entry {} is", shown(path)));
   }
-  if (stat.size > budget_) {
-    fail(fmt::format("has {} bytes, and its entry {} would unpack to {}, more than its size justifies", file_size_, shown(path), stat.size),
+  constexpr zip_uint64_t kChecked = ZIP_STAT_CRC | ZIP_STAT_COMP_SIZE;
+  if (const auto found = stored_.find(path); found != stored_.end() && (stat.valid & kChecked) == kChecked && stat.comp_size == stat.size &&
+                                             stat.size <= mapped_.size - found->second) {
+    const std::byte* const begin = mapped_.data.get() + found->second;
+    if (crc32_z(0, reinterpret_cast<const Bytef*>(begin), stat.size) != stat.crc)
+      fail(fmt::format("is damaged at its entry {}: its checksum is wrong", shown(path)));
+    return {{mapped_.data, begin}, static_cast<size_t>(stat.size)};
+  }
+  return unpack(path, static_cast<uint64_t>(index), stat.size);
+}
+
+FileBytes PthArchive::unpack(const std::string& path, uint64_t index, uint64_t size) {
+  if (size > budget_) {
+    fail(fmt::format("has {} bytes, and its entry {} would unpack to {}, more than its size justifies", file_size_, shown(path), size),
          "is it a file that torch.save wrote?");
   }
-  budget_ -= stat.size;
-  const std::unique_ptr<zip_file_t, EntryCloser> entry(zip_fopen_index(zip_.get(), static_cast<zip_uint64_t>(index), 0));
+  budget_ -= size;
+  const std::unique_ptr<zip_file_t, EntryCloser> entry(zip_fopen_index(zip_.get(), index, 0));
   if (entry == nullptr) fail(fmt::format("has an entry {} that cannot be opened: {}", shown(path), zip_reason(zip_get_error(zip_.get()))));
-  const auto data = allocate_bytes(stat.size);
+  const auto data = allocate_bytes(size);
   uint64_t done = 0;
-  while (done < stat.size) {
-    const zip_int64_t count = zip_fread(entry.get(), data.get() + done, stat.size - done);
+  while (done < size) {
+    const zip_int64_t count = zip_fread(entry.get(), data.get() + done, size - done);
     if (count <= 0)
       fail(fmt::format("is damaged at its entry {}: {}", shown(path),
                        count < 0 ? zip_reason(zip_file_get_error(entry.get())) : "it ends too early"));
@@ -111,7 +118,16 @@ FileBytes PthArchive::read(std::string_view name) {
   char beyond = 0;  // libzip compares the checksum at the end of the entry
   if (zip_fread(entry.get(), &beyond, 1) != 0)
     fail(fmt::format("is damaged at its entry {}: its checksum or its length is wrong", shown(path)));
-  return {data, static_cast<size_t>(stat.size)};
+  return {data, static_cast<size_t>(size)};
+}
+
+PthContents zip_contents(const std::filesystem::path& path) {
+  const auto archive = std::make_shared<PthArchive>(path);
+  PthContents contents{
+      .origin = path.string(), .file_size = archive->file_size(), .pickle = archive->read(kPickleEntry), .pickled = {}, .storage = {}};
+  contents.pickled = pickle::unpickle({contents.pickle.data.get(), contents.pickle.size}, contents.origin);
+  contents.storage = [archive](std::string_view key) { return archive->read(fmt::format("data/{}", key)); };
+  return contents;
 }
 
 }  // namespace mirilla::weights

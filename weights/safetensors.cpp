@@ -126,7 +126,7 @@ std::string header_text(const StateDict& state, const std::vector<const StateDic
 
 }  // namespace
 
-StateDict read_safetensors(const std::filesystem::path& path) { return parse(read_file(path), path.string()); }
+StateDict read_safetensors(const std::filesystem::path& path) { return parse(map_file(path), path.string()); }
 
 StateDict parse_safetensors(std::span<const std::byte> file, std::string_view origin) {
   const auto data = allocate_bytes(file.size());

@@ -221,7 +221,10 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& 
   check_values(report, state, *loaded.model, origin,
                {.allow_nonfinite = overrides.allow_nonfinite, .warn = [&](const std::string& line) { loaded.notes.push_back(line); }});
   assign(*loaded.model, report, state);
-  if (!report.unexpected.empty()) loaded.notes.push_back(weights::describe(report));
+  if (!report.unexpected.empty())
+    loaded.notes.push_back(weights::describe(report));
+  else
+    loaded.notes.insert(loaded.notes.end(), report.remarks.begin(), report.remarks.end());
   loaded.model->evaluate();
   return loaded;
 }

@@ -35,6 +35,7 @@ weights::Report import_body(Module& model, const std::filesystem::path& path, co
   static constexpr std::string_view kHeads[] = {"head.", "fc."};
   const weights::StateDict state = weights::read_weights(path);
   weights::Report report = weights::match(wanted_by(model), state);
+  report.remarks.insert(report.remarks.begin(), state.notes.begin(), state.notes.end());
   // The head keeps its own values, so that its shapes in the file do not matter.
   const std::string head = flaws_left_out(report, state);
   const size_t matched = report.matched.size();

@@ -7,13 +7,15 @@
 expected.json  {file: {name: {dtype, shape, hex of the dense little-endian bytes}}}
 refused.json   {file: a part of the error message}
 """
-import json, pathlib, struct, sys, zipfile
+import argparse, json, pathlib, struct, sys, zipfile
+import numpy
 import torch
 from safetensors.torch import load_file, save_file
 
 HERE = pathlib.Path(__file__).parent / "weights"
 DTYPES = {torch.float32: "f32", torch.float64: "f64", torch.float16: "f16", torch.bfloat16: "bf16", torch.uint8: "u8", torch.int64: "i64"}
-WIDENED = {torch.bool: torch.uint8, torch.int8: torch.int64, torch.int16: torch.int64, torch.int32: torch.int64}
+WIDENED = {torch.bool: torch.uint8, torch.int8: torch.int64, torch.int16: torch.int64, torch.int32: torch.int64, torch.uint16: torch.int64,
+           torch.uint32: torch.int64, torch.float8_e4m3fn: torch.float32, torch.float8_e5m2: torch.float32}
 
 
 def facts(tensors):
@@ -68,6 +70,25 @@ def good_files():
     yield "nested.pth", nested, net.state_dict(), {}
     only = {"weights_of_it": net.state_dict(), "epoch": 1}
     yield "only_nested.pth", only, net.state_dict(), {}
+
+    # What people keep beside their weights.
+    beside = {"state_dict": plain, "args": argparse.Namespace(lr=0.1, model="resnet18", betas=(0.9, 0.99)), "folder": pathlib.PurePosixPath("runs/1"), "device": torch.device("cuda:0"),
+              "dtype": torch.float16, "best": numpy.float64(0.913), "epoch": numpy.int64(4), "history": numpy.zeros(3)}
+    yield "beside.pth", beside, plain, {}
+    yield "beside_protocol4.pth", beside, plain, {"pickle_protocol": 4}
+    averaged = {"weight": some(2, 3)}
+    yield "averaged.pth", {"epoch": 2, "state_dict": {"weight": some(2, 3)}, "state_dict_ema": averaged}, averaged, {}
+    yield "wrapped_twice.pth", {"epoch": 2, "model": {"net": averaged, "arch": "resnet18"}}, averaged, {}
+    types = {"u16": torch.tensor([0, 1, 65535], dtype=torch.uint16), "u32": torch.tensor([[7, 2**32 - 1]], dtype=torch.uint32),
+             "e4m3": torch.arange(256).to(torch.uint8).view(torch.float8_e4m3fn)[:127], "e5m2": torch.arange(256).to(torch.uint8).view(torch.float8_e5m2)[::3][:41]}
+    yield "small_types.pth", types, types, {}
+    tagged = torch.nn.Parameter(some(2, 2))
+    tagged.origin = "a parameter with an attribute"
+    yield "attribute.pth", {"weight": tagged}, {"weight": tagged}, {}
+
+    legacy = {"_use_new_zipfile_serialization": False}
+    yield "legacy.pth", plain, plain, legacy
+    yield "legacy_kinds.pth", {"epoch": 3, "args": argparse.Namespace(lr=0.1), "state_dict": {**dtypes, **shared, **strided}}, {**dtypes, **shared, **strided}, legacy
 
 
 def write_fastai(expected):
@@ -127,14 +148,19 @@ def write_zip(name, pickle, storage=struct.pack("<8f", *range(8)), byteorder=b"l
 def bad_pickles():
     """Yields (file, pickle, a part of the sentence)."""
     call = text("echo harm") + b"\x85R"
-    system = "would build 'os.system', but only tensors and plain containers are supported"
+    system = "was made to run 'os.system' when Python opens it; nothing of it was run"
     yield "os_system_global.pth", state(glob("os", "system") + call), system
     yield "os_system_stack_global.pth", b"\x80\x04}" + text("w") + text("os") + text("system") + b"\x93" + call + b"s.", system
     yield "os_system_inst.pth", state(b"(" + text("echo harm") + b"ios\nsystem\n"), system
-    yield "eval.pth", state(glob("builtins", "eval") + call), "would build 'builtins.eval'"
-    yield "getattr_of_torch.pth", state(glob("torch", "load") + call), "would build 'torch.load'"
-    yield "newobj.pth", state(glob("subprocess", "Popen") + b")\x81"), "would build 'subprocess.Popen'"
-    yield "storage_called.pth", state(glob("torch", "FloatStorage") + integer(10) + b"\x85R"), "would build 'torch.FloatStorage'"
+    yield "os_system_obj.pth", state(b"(" + glob("posix", "system") + text("echo harm") + b"o"), "was made to run 'posix.system'"
+    yield "os_system_popped.pth", state(glob("os", "system") + call + b"0" + tensor(8, 0, [8], [1])), system
+    yield "eval.pth", state(glob("builtins", "eval") + call), "was made to run 'builtins.eval'"
+    yield "getattr_chain.pth", state(glob("__builtin__", "getattr") + glob("torch", "hub") + text("load") + b"\x86R" + call), "was made to run '__builtin__.getattr'"
+    yield "getattr_of_torch.pth", state(glob("torch", "load") + call), "was made to run 'torch.load'"
+    yield "newobj.pth", state(glob("subprocess", "Popen") + b")\x81"), "was made to run 'subprocess.Popen'"
+    yield "newobj_ex.pth", state(glob("operator", "methodcaller") + b")}\x92"), "was made to run 'operator.methodcaller'"
+    yield "storage_called.pth", state(glob("torch", "FloatStorage") + integer(10) + b"\x85R"), "contains 0 dicts of tensors"
+    yield "memo_far.pth", b"\x80\x02]r\xff\xff\xff\xff.", "more than it has opcodes"
     yield "build_on_tensor.pth", state(tensor(8, 0, [8], [1]) + b"}b"), "sets attributes of a tensor"
     yield "deep.pth", state(b"]" * 5000 + b"a" * 4999), "nests deeper"
     yield "huge_sizes.pth", state(tensor(8, 0, [2**40, 2**40], [2**40, 1])), "a product that fits"
@@ -150,7 +176,6 @@ def bad_pickles():
     yield "rank_seven.pth", state(tensor(8, 0, [1] * 7, [1] * 7)), "6 at most"
     yield "strides_missing.pth", state(tensor(8, 0, [2, 2], [1])), "2 sizes and 1 strides"
     yield "big_integer_size.pth", state(tensor(8, 0, [2**70], [1])), "a number among its sizes"
-    yield "complex.pth", state(tensor(4, 0, [4], [1], "ComplexFloatStorage")), "is a torch.ComplexFloatStorage"
     yield "no_such_storage.pth", state(tensor(8, 0, [8], [1], key="../../etc/passwd")), "has no entry"
     yield "underflow.pth", b"\x80\x02s.", "uses a value that does not exist"
     yield "unknown_memo.pth", b"\x80\x02h\x07.", "uses stored value 7"
@@ -178,10 +203,12 @@ def write_refused(refused):
     with zipfile.ZipFile(HERE / "pictures.zip", "w") as z:
         z.writestr(zipfile.ZipInfo("train/sea/1.jpg"), b"no picture")
     refused["pictures.zip"] = "without data.pkl"
-    torch.save({"w": some(2)}, HERE / "legacy.pth", _use_new_zipfile_serialization=False)
-    refused["legacy.pth"] = "before PyTorch 1.6"
     torch.save(torch.nn.Linear(2, 2), HERE / "whole_model.pth")
-    refused["whole_model.pth"] = "would build 'torch.nn.modules.linear.Linear'"
+    refused["whole_model.pth"] = "holds a whole Python object of 'torch.nn.modules.linear.Linear'"
+    torch.save(torch.nn.Linear(2, 2), HERE / "legacy_whole_model.pth", _use_new_zipfile_serialization=False)
+    refused["legacy_whole_model.pth"] = "holds a whole Python object of 'torch.nn.modules.linear.Linear'"
+    torch.save({"model": torch.nn.Linear(2, 2), "epoch": 2}, HERE / "whole_model_inside.pth")
+    refused["whole_model_inside.pth"] = "holds a whole Python object of 'torch.nn.modules.linear.Linear'"
     torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), HERE / "scripted.pth")
     refused["scripted.pth"] = "TorchScript"
 
@@ -216,6 +243,13 @@ def main():
         for entry in source.namelist():
             target.writestr(zipfile.ZipInfo(entry), source.read(entry), zipfile.ZIP_DEFLATED)
     expected["deflated.pth"] = expected["plain.pth"]
+    with zipfile.ZipFile(HERE / "plain.pth") as source, zipfile.ZipFile(HERE / "zip64.pth", "w") as target:
+        for entry in source.namelist():
+            with target.open(zipfile.ZipInfo(entry), "w", force_zip64=True) as copy:
+                copy.write(source.read(entry))
+    expected["zip64.pth"] = expected["plain.pth"]
+    write_zip("complex.pth", b"\x80\x02}(" + text("w") + tensor(4, 0, [4], [1], "ComplexFloatStorage") + text("v") + tensor(8, 0, [8], [1]) + b"u.")
+    expected["complex.pth"] = facts({"v": torch.arange(8.0)})
     write_fastai(expected)
     write_refused(refused)
     write_safetensors(expected)

@@ -47,15 +47,52 @@ TEST(ModelNames, DataParallelsPrefixIsRemovedIfAllHaveIt) {
   EXPECT_EQ(model_names(file({{"module.conv1.weight", {1}}, {"fc.bias", {1}}})), (Names{"module.conv1.weight", "fc.bias"}));
 }
 
-std::vector<Wanted> basic_blocks(const std::array<int, 4>& blocks, const std::string& layer = "layer", int first = 1) {
-  std::vector<Wanted> names;
-  for (int stage = 0; stage < 4; ++stage) {
-    for (int block = 0; block < blocks[static_cast<size_t>(stage)]; ++block) {
-      for (const char* conv : {"conv1", "conv2"})
-        names.push_back({fmt::format("{}{}.{}.{}.weight", layer, stage + first, block, conv), {1}});
-    }
+TEST(ModelNames, APrefixOfAllButCountersIsRemoved) {
+  for (const std::string prefix : {"model.", "_orig_mod.", "module.module.", "learner.net._orig_mod.", "student."}) {
+    const StateDict state = file({{"n_averaged", {}},
+                                  {prefix + "conv1.weight", {4, 3, 7, 7}},
+                                  {prefix + "bn1.weight", {4}},
+                                  {prefix + "bn1.num_batches_tracked", {}},
+                                  {prefix + "layer1.0.conv1.weight", {4, 4, 3, 3}},
+                                  {prefix + "fc.weight", {200, 4}},
+                                  {prefix + "fc.bias", {200}}});
+    EXPECT_EQ(names_in(state).prefix, prefix);
+    const Report report = match(kTorchvision, state);
+    EXPECT_EQ(report.matched.size(), kTorchvision.size()) << prefix;
+    EXPECT_EQ(report.left_out, Names{"n_averaged"});
+    EXPECT_EQ(report.unexpected, Names{});
+    EXPECT_EQ(report.remarks, Names{"the prefix '" + prefix + "' of the file's names was removed"});
   }
-  return names;
+}
+
+TEST(ModelNames, TwoNetworksInOneFileKeepTheirNames) {
+  const Names two = {"encoder_q.layer1.0.conv1.weight", "encoder_k.layer1.0.conv1.weight"};
+  EXPECT_EQ(model_names(file({{two[0], {1}}, {two[1], {1}}})), two);
+}
+
+TEST(ModelNames, HuggingFacesBecomeTorchvisions) {
+  const auto named = [](const std::string& before, const std::string& classifier) {
+    return file({{before + "embedder.embedder.convolution.weight", {1}},
+                 {before + "embedder.embedder.normalization.running_var", {1}},
+                 {before + "encoder.stages.0.layers.0.layer.0.convolution.weight", {1}},
+                 {before + "encoder.stages.1.layers.0.shortcut.convolution.weight", {1}},
+                 {before + "encoder.stages.1.layers.0.shortcut.normalization.bias", {1}},
+                 {before + "encoder.stages.3.layers.1.layer.1.normalization.num_batches_tracked", {1}},
+                 {before + "encoder.stages.3.layers.2.layer.2.convolution.weight", {1}},
+                 {classifier + "classifier.1.weight", {1}}});
+  };
+  const Names ours = {"conv1.weight",
+                      "bn1.running_var",
+                      "layer1.0.conv1.weight",
+                      "layer2.0.downsample.0.weight",
+                      "layer2.0.downsample.1.bias",
+                      "layer4.1.bn2.num_batches_tracked",
+                      "layer4.2.conv3.weight",
+                      "fc.weight"};
+  EXPECT_EQ(model_names(named("resnet.", "")), ours);
+  EXPECT_EQ(model_names(named("", "")), ours);
+  EXPECT_EQ(model_names(named("model.resnet.", "model.")), ours);
+  EXPECT_EQ(names_in(named("model.resnet.", "model.")).prefix, "model.");
 }
 
 TEST(Match, ATorchvisionFileFillsTheBodyAndItsClassifierIsLeftOutWithALine) {

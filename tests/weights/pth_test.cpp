@@ -14,7 +14,9 @@ TEST_P(WrittenByPyTorch, ReadsBitForBit) { expect_as_written(read_pth(oracle(Get
 
 INSTANTIATE_TEST_SUITE_P(Pth, WrittenByPyTorch,
                          ::testing::Values("plain.pth", "protocol4.pth", "protocol5.pth", "ordered.pth", "shared.pth", "strided.pth",
-                                           "dtypes.pth", "parameter.pth", "nested.pth", "only_nested.pth", "fastai.pth", "deflated.pth"));
+                                           "dtypes.pth", "parameter.pth", "nested.pth", "only_nested.pth", "fastai.pth", "deflated.pth",
+                                           "beside.pth", "beside_protocol4.pth", "averaged.pth", "wrapped_twice.pth", "small_types.pth",
+                                           "attribute.pth", "legacy.pth", "legacy_kinds.pth", "zip64.pth", "complex.pth"));
 
 TEST(Pth, KeepsTheModelsOrder) {
   std::vector<std::string> names;
@@ -41,7 +43,7 @@ TEST(Pth, SaysWhatItPassedOver) {
 TEST(Pth, SaysWhatItConverted) {
   const StateDict state = read_pth(oracle("dtypes.pth"));
   ASSERT_EQ(state.notes.size(), 4u);
-  EXPECT_EQ(state.notes[0], "'bool' and others like it were stored as torch.BoolStorage and became u8");
+  EXPECT_EQ(state.notes[0], "'bool' and others like it were stored as torch.bool and became u8");
 }
 
 TEST(Pth, RefusesEachHostileOrForeignFileWithItsSentence) {
@@ -56,26 +58,69 @@ TEST(Pth, RefusesEachHostileOrForeignFileWithItsSentence) {
   }
 }
 
-TEST(Pth, NamesTheGlobalAndHintsAtAPlainStateDict) {
+TEST(Pth, NamesWhatAFileWouldMakePythonRun) {
   try {
     read_pth(oracle("os_system_global.pth"));
     FAIL() << "read";
   } catch (const WeightsError& error) {
-    EXPECT_EQ(error.message(), fmt::format("'{}' would build 'os.system', but only tensors and plain containers are supported",
+    EXPECT_EQ(error.message(), fmt::format("'{}' was made to run 'os.system' when Python opens it; nothing of it was run",
                                            oracle("os_system_global.pth").string()));
-    EXPECT_EQ(error.hint(), "save a plain state dict: torch.save(model.state_dict(), path)");
+    EXPECT_EQ(error.hint(), "do not open it in Python either; a state dict holds only tensors and plain containers");
   }
 }
 
-TEST(Pth, CutAtAnyByteIsAnError) {
+TEST(Pth, AWholeModelGetsTheLineThatSavesItsStateDict) {
+  const auto hint = [](const std::string& file) -> std::string {
+    try {
+      read_pth(oracle(file));
+    } catch (const WeightsError& error) {
+      return std::string(error.hint());
+    }
+    return "read";
+  };
+  EXPECT_EQ(hint("whole_model.pth"), "in Python: torch.save(torch.load('whole_model.pth', weights_only=False).state_dict(), 'new.pth')");
+  EXPECT_EQ(hint("whole_model_inside.pth"),
+            "in Python: torch.save(torch.load('whole_model_inside.pth', weights_only=False)['model'].state_dict(), 'new.pth')");
+}
+
+TEST(Pth, WhatLiesBesideTheTensorsIsSkippedWithALine) {
+  const std::vector<std::string> expected = {"'args' is an object of 'argparse.Namespace' and was skipped",
+                                             "'folder' is an object of 'pathlib.PurePosixPath' and was skipped",
+                                             "'device' is an object of 'torch.device' and was skipped",
+                                             "'dtype' is a class and was skipped",
+                                             "'best' is an object of 'numpy.core.multiarray.scalar' and was skipped",
+                                             "'epoch' is an object of 'numpy.core.multiarray.scalar' and was skipped",
+                                             "'history' is an object of 'numpy.core.multiarray._reconstruct' and was skipped"};
+  EXPECT_EQ(read_pth(oracle("beside.pth")).notes, expected);
+  EXPECT_EQ(read_pth(oracle("legacy_kinds.pth")).notes.at(1), "'args' is an object of 'argparse.Namespace' and was skipped");
+  EXPECT_EQ(read_pth(oracle("complex.pth")).notes,
+            std::vector<std::string>{"'w' is of type torch.ComplexFloatStorage, which is not read, and was skipped"});
+}
+
+TEST(Pth, SaysThatItTookAveragedWeights) {
+  EXPECT_EQ(read_pth(oracle("averaged.pth")).notes,
+            (std::vector<std::string>{"'state_dict_ema', averaged weights, were taken", "'epoch' is a number and was skipped",
+                                      "'state_dict' is a dict and was skipped"}));
+}
+
+TEST(Pth, TensorsOfAStoredZipAreThoseOfTheMappedFile) {
+  const StateDict state = read_pth(oracle("zip64.pth"));
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(state.at("weight").bytes().data()) % 4, 0u);
+}
+
+class Cut : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Cut, AtAnyByteIsAnError) {
   const Folder folder;
-  const std::string whole = slurp(oracle("parameter.pth"));
+  const std::string whole = slurp(oracle(GetParam()));
   for (size_t length = 0; length < whole.size(); ++length) {
     spill(folder / "cut.pth", std::string_view(whole).substr(0, length));
     EXPECT_THROW(read_pth(folder / "cut.pth"), WeightsError) << length << " of " << whole.size();
     EXPECT_THROW(read_weights(folder / "cut.pth"), WeightsError) << length << " of " << whole.size();
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Pth, Cut, ::testing::Values("parameter.pth", "legacy.pth", "deflated.pth"));
 
 TEST(Pth, AFlippedBitIsAnErrorOrChangesNoTensor) {
   const Folder folder;
