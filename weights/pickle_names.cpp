@@ -40,36 +40,14 @@ bool is_called_here(std::string_view global) {
 }
 
 bool runs_code(std::string_view module, std::string_view name) {
-  constexpr std::string_view kModules[] = {"os",         "posix",
-                                           "nt",         "subprocess",
-                                           "sys",        "shutil",
-                                           "runpy",      "pty",
-                                           "socket",     "importlib",
-                                           "pickle",     "_pickle",
-                                           "cPickle",    "dill",
-                                           "marshal",    "code",
-                                           "codeop",     "ctypes",
-                                           "_ctypes",    "operator",
-                                           "_operator",  "multiprocessing",
-                                           "threading",  "_thread",
-                                           "webbrowser", "platform",
-                                           "commands",   "timeit",
-                                           "cProfile",   "profile",
-                                           "pdb",        "bdb",
-                                           "trace",      "ensurepip",
-                                           "pip",        "urllib",
-                                           "requests",   "http",
-                                           "ftplib",     "smtplib",
-                                           "asyncio",    "concurrent",
-                                           "inspect",    "imp",
-                                           "zipimport",  "distutils",
-                                           "setuptools", "pydoc",
-                                           "doctest",    "unittest",
-                                           "idlelib",    "cloudpickle",
-                                           "joblib",     "tempfile",
-                                           "signal",     "atexit",
-                                           "gc",         "builtins",
-                                           "__builtin__"};
+  // clang-format off
+  constexpr std::string_view kModules[] = {
+      "os", "posix", "nt", "subprocess", "sys", "shutil", "runpy", "pty", "socket", "importlib", "pickle", "_pickle", "cPickle", "dill",
+      "marshal", "code", "codeop", "ctypes", "_ctypes", "operator", "_operator", "multiprocessing", "threading", "_thread", "webbrowser",
+      "platform", "commands", "timeit", "cProfile", "profile", "pdb", "bdb", "trace", "ensurepip", "pip", "urllib", "requests", "http",
+      "ftplib", "smtplib", "asyncio", "concurrent", "inspect", "imp", "zipimport", "distutils", "setuptools", "pydoc", "doctest",
+      "unittest", "idlelib", "cloudpickle", "joblib", "tempfile", "signal", "atexit", "gc", "builtins", "__builtin__"};
+  // clang-format on
   constexpr std::string_view kHarmless[] = {"object", "int",   "float", "complex", "bool", "str",       "bytes",    "bytearray",     "list",
                                             "dict",   "tuple", "range", "slice",   "set",  "frozenset", "Ellipsis", "NotImplemented"};
   constexpr std::string_view kNames[] = {"torch.load",         "torch.serialization.load",

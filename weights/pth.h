@@ -27,4 +27,9 @@ namespace mirilla::weights {
 /// justifies; strides and offsets outside a storage are refused.
 StateDict read_pth(const std::filesystem::path& path);
 
+/// Writes an OrderedDict of tensors, in PyTorch's layout, as torch.save does: torch.load(path, weights_only=True) opens it. Metadata has no
+/// place in it. The same StateDict gives the same bytes. Written whole or not at all (write_atomically). Throws Error where the file
+/// cannot be written.
+void write_pth(const std::filesystem::path& path, const StateDict& state);
+
 }  // namespace mirilla::weights

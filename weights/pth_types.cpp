@@ -61,4 +61,10 @@ const StorageType* storage_type(std::string_view storage_or_dtype) {
   return nullptr;
 }
 
+const StorageType* storage_type_of(DType dtype) {
+  for (const StorageType& type : kTypes)
+    if (type.convert == nullptr && type.dtype == dtype) return &type;
+  return nullptr;
+}
+
 }  // namespace mirilla::weights

@@ -21,5 +21,7 @@ struct StorageType {
 
 /// Null for a type that is not read: complex and quantised numbers, and unsigned integers of 64 bits.
 const StorageType* storage_type(std::string_view storage_or_dtype);
+/// The type whose elements are those of a dtype of ours; null for none.
+const StorageType* storage_type_of(DType dtype);
 
 }  // namespace mirilla::weights

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-#include <zip.h>
 
 #include <algorithm>
 #include <atomic>
@@ -12,7 +11,7 @@
 
 #include "data/scenes/scenes.h"
 #include "data/write/png_write.h"
-#include "engine/zip_reason.h"
+#include "engine/zip_pack.h"
 #include "kernels/core/atomic_file.h"
 #include "kernels/core/error.h"
 #include "kernels/host/threads.h"
@@ -69,53 +68,14 @@ void draw_files(std::vector<SceneFile>& files, const ScenesOptions& options) {
   if (failure) std::rethrow_exception(failure);
 }
 
-struct Discard {
-  void operator()(zip_t* archive) const { zip_discard(archive); }
-};
-struct Release {
-  void operator()(zip_source_t* source) const { zip_source_free(source); }
-};
-
-[[noreturn]] void fail(std::string_view what, std::string_view reason) { throw DataError(fmt::format("scenes: {}: {}", what, reason)); }
-
-void add_file(zip_t* archive, const std::string& path, const std::vector<uint8_t>& bytes) {
-  zip_source_t* source = zip_source_buffer(archive, bytes.data(), bytes.size(), 0);
-  const zip_int64_t index = source != nullptr ? zip_file_add(archive, path.c_str(), source, ZIP_FL_ENC_UTF_8) : -1;
-  if (index < 0) {
-    zip_source_free(source);
-    fail("no further file can be added to the archive", zip_reason(zip_get_error(archive)));
-  }
-  // PNGs are compressed already. The date is the first that a zip can hold, so that it does not depend on when the file was made.
-  constexpr zip_uint16_t kMidnight = 0, kFirstDate = (1 << 5) | 1;
-  const auto at = static_cast<zip_uint64_t>(index);
-  if (zip_set_file_compression(archive, at, ZIP_CM_STORE, 0) != 0 || zip_file_set_dostime(archive, at, kMidnight, kFirstDate, 0) != 0) {
-    fail("no further file can be added to the archive", zip_reason(zip_get_error(archive)));
-  }
-}
-
-// The whole zip in memory: the file is then written in one step.
+// PNGs are compressed already.
 std::vector<uint8_t> pack(const std::vector<SceneFile>& files) {
-  zip_error_t error;
-  zip_error_init(&error);
-  const std::unique_ptr<zip_source_t, Release> memory(zip_source_buffer_create(nullptr, 0, 0, &error));
-  if (!memory) fail("no archive in memory", zip_reason(&error));
-  std::unique_ptr<zip_t, Discard> archive(zip_open_from_source(memory.get(), ZIP_TRUNCATE, &error));
-  if (!archive) fail("no archive in memory", zip_reason(&error));
-  zip_source_keep(memory.get());  // zip_close drops the archive's reference; this one stays
+  std::vector<ZipEntry> entries;
   for (const SceneFile& file : files) {
-    add_file(archive.get(), file.path, file.picture);
-    add_file(archive.get(), scene_mask_path(file.path), file.mask);
+    entries.push_back({file.path, std::as_bytes(std::span(file.picture))});
+    entries.push_back({scene_mask_path(file.path), std::as_bytes(std::span(file.mask))});
   }
-  if (zip_close(archive.get()) != 0) fail("the archive cannot be closed", zip_reason(zip_get_error(archive.get())));
-  static_cast<void>(archive.release());
-  zip_stat_t stat;
-  if (zip_source_stat(memory.get(), &stat) != 0 || zip_source_open(memory.get()) != 0)
-    fail("no archive in memory", "it cannot be read back");
-  std::vector<uint8_t> bytes(stat.size);
-  const zip_int64_t got = zip_source_read(memory.get(), bytes.data(), bytes.size());
-  zip_source_close(memory.get());
-  if (got != static_cast<zip_int64_t>(bytes.size())) fail("no archive in memory", "it cannot be read back");
-  return bytes;
+  return pack_zip(entries);
 }
 
 }  // namespace

@@ -108,6 +108,18 @@ TEST(Pth, TensorsOfAStoredZipAreThoseOfTheMappedFile) {
   EXPECT_EQ(reinterpret_cast<uintptr_t>(state.at("weight").bytes().data()) % 4, 0u);
 }
 
+TEST(Pth, WrittenFilesReadBackBitForBitAndAreReproducible) {
+  const Folder folder;
+  for (const char* file : {"plain.pth", "ordered.pth", "strided.pth", "dtypes.pth"}) {
+    const StateDict state = read_pth(oracle(file));
+    write_pth(folder / "one.pth", state);
+    write_pth(folder / "two.pth", read_pth(folder / "one.pth"));
+    expect_as_written(read_pth(folder / "one.pth"), file);
+    EXPECT_TRUE(slurp(folder / "one.pth") == slurp(folder / "two.pth")) << file;
+  }
+  EXPECT_THROW(write_pth(folder / "no/such/folder.pth", read_pth(oracle("plain.pth"))), Error);
+}
+
 class Cut : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Cut, AtAnyByteIsAnError) {
