@@ -67,6 +67,7 @@ void add_commands(CLI::App& app, ExitCodes& codes) {
   add_summary(app);
   add_cost(app);
   add_diff(app, codes);
+  add_weights(app, codes);
   app.footer(
       "`mirilla COMMAND --help` lists a command's options. Exit code: 0, 1 for an error, 2 for wrong usage, 128 + the signal's number "
       "if a signal ended it (130 for Ctrl-C).");

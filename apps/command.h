@@ -120,6 +120,7 @@ void add_serve(CLI::App& app);
 void add_summary(CLI::App& app);
 void add_cost(CLI::App& app);
 void add_diff(CLI::App& app, ExitCodes& codes);
+void add_weights(CLI::App& app, ExitCodes& codes);
 
 /// Devices, libraries, versions.
 std::string version_text();

@@ -11,6 +11,7 @@
 #include "kernels/core/error.h"
 #include "nn/inspect/trace.h"
 #include "weights/read.h"
+#include "weights/safetensors.h"
 
 namespace mirilla::apps {
 
@@ -117,6 +118,21 @@ FileKind page_file() {
 FileKind scenes_file() { return {"a zip of scenes", holds_scenes}; }
 FileKind config_file() { return {"the config.json of a training", is_config}; }
 FileKind trace_file() { return kind_of_weights("a trace of `mirilla diff`", nn::is_trace); }
+FileKind pth_file() {
+  const FileKind zip = text_file("", "PK\x03\x04"),
+                 any = kind_of_weights("a file of torch.save", [](const weights::StateDict&) { return true; });
+  return {any.name, [zip, any](const fs::path& file) { return zip.is_one(file) && any.is_one(file); }};
+}
+FileKind weights_file() {
+  return {"a safetensors file", [](const fs::path& file) {
+            try {
+              weights::read_safetensors(file);
+              return true;
+            } catch (const Error&) {
+              return false;
+            }
+          }};
+}
 FileKind model_file() {
   return kind_of_weights("a model of `mirilla train`", [](const weights::StateDict& state) {
     const auto format = state.metadata.find("format");

@@ -26,6 +26,8 @@ FileKind npy_file();
 FileKind page_file();
 FileKind model_file();
 FileKind trace_file();
+FileKind pth_file();
+FileKind weights_file();  // .safetensors of any kind
 FileKind scenes_file();
 FileKind config_file();
 /// Text with this beginning.

@@ -9,11 +9,14 @@
 #include <optional>
 #include <string_view>
 
+#include "kernels/core/error.h"
+
 namespace mirilla::weights {
 namespace {
 
 using Views = std::vector<std::string_view>;
 
+constexpr std::string_view kBodyChildren[] = {"conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};  // fastai's
 constexpr int kLargestIndex = 9999;  // of a module; a larger number is not an index
 
 /// Splits off a leading "<number>.".
@@ -32,7 +35,6 @@ bool take(std::string_view& name, std::string_view start) {
 
 /// A name inside fastai's Sequential(body, head) as the model spells it; any other name as it is.
 std::string from_fastai(std::string_view name) {
-  constexpr std::string_view kBodyChildren[] = {"conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"};
   if (name.starts_with("1.")) return fmt::format("head.{}", name.substr(2));
   if (!name.starts_with("0.")) return std::string(name);
   const auto child = leading_index(name.substr(2));
@@ -145,6 +147,19 @@ ModelNames names_in(const StateDict& state) {
     result.names.push_back(found && inside ? found->spelling->ours(name) : std::string(name));
   }
   return result;
+}
+
+std::string spelled(std::string_view ours, Naming naming) {
+  constexpr std::string_view kHead = "head.";
+  const bool head = ours.starts_with(kHead);
+  if (naming == Naming::ours || (naming == Naming::torchvision && !head)) return std::string(ours);
+  if (naming == Naming::torchvision)
+    throw WeightsError(fmt::format("the head's {} has no place in torchvision's ResNet, which ends in fc", ours),
+                       "fastai's names have one for it");
+  if (head) return fmt::format("1.{}", ours.substr(kHead.size()));
+  for (size_t i = 0; i < std::size(kBodyChildren); ++i)
+    if (std::string_view rest = ours; take(rest, kBodyChildren[i]) && rest.starts_with('.')) return fmt::format("0.{}{}", i, rest);
+  throw WeightsError(fmt::format("{} has no place in fastai's Sequential(body, head)", ours), "torchvision's names have one for it");
 }
 
 std::vector<std::string> model_names(const StateDict& state) { return names_in(state).names; }

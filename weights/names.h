@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "weights/state_dict.h"
@@ -27,5 +28,11 @@ struct ModelNames {
 ///   [fastai/vision/learner.py create_body, create_head; transformers/models/resnet/modeling_resnet.py]
 ModelNames names_in(const StateDict& state);
 std::vector<std::string> model_names(const StateDict& state);
+
+/// Our spelling, torchvision's, and fastai's Sequential(body, head).
+enum class Naming { ours, torchvision, fastai };
+/// One of our names as another program spells it. Throws WeightsError where it has no such tensor: fastai's head in torchvision's ResNet,
+/// and torchvision's fc behind fastai's body.
+std::string spelled(std::string_view ours, Naming naming);
 
 }  // namespace mirilla::weights

@@ -24,13 +24,6 @@ constexpr std::string_view kFormat = "mirilla";
 constexpr std::string_view kVersion = "1";
 const std::string kExifRotate = "exif_rotate";
 
-// What a file's names and shapes say about the network.
-struct Anatomy {
-  std::string arch;
-  Head head = Head::fastai;
-  int classes = 0;
-};
-
 const weights::Array* find_as(const weights::StateDict& state, const std::vector<std::string>& names, std::string_view name) {
   size_t index = 0;
   for (const auto& [source, array] : state)
@@ -55,24 +48,6 @@ std::string arch_of(const std::vector<std::string>& names, std::string_view orig
   throw WeightsError(fmt::format("{} contains a ResNet with {} blocks, {} ones, which is not a supported one", origin,
                                  fmt::join(blocks, ", "), bottleneck ? "bottleneck" : "basic"),
                      fmt::format("supported are {}", all));
-}
-
-Anatomy anatomy_of(const weights::StateDict& state, std::string_view origin) {
-  const std::vector<std::string> names = weights::model_names(state);
-  Anatomy anatomy{.arch = arch_of(names, origin)};
-  const weights::Array* classifier = find_as(state, names, "head.8.weight");
-  if (!classifier) {
-    classifier = find_as(state, names, "fc.weight");
-    anatomy.head = Head::torchvision;
-  }
-  if (!classifier)
-    throw WeightsError(fmt::format("{} contains a body without a classifier: it has neither fc.weight nor head.8.weight", origin),
-                       "training can start from it as `weights`; predicting needs a trained model");
-  if (classifier->shape().rank() != 2 || classifier->shape()[0] < 1 || classifier->shape()[0] > 1'000'000)
-    throw WeightsError(
-        fmt::format("{} has a classifier of shape {}, expected (classes, features)", origin, to_string(classifier->shape())));
-  anatomy.classes = static_cast<int>(classifier->shape()[0]);
-  return anatomy;
 }
 
 // A JSON text in the metadata, as `right` accepts it. Throws WeightsError where it is missing, damaged or of another type.
@@ -158,19 +133,19 @@ void rename_classes(const std::vector<std::string>& names, std::string_view orig
   own = names;
 }
 
-void apply(const ModelOverrides& overrides, const Anatomy& anatomy, std::string_view origin, LoadedModel& loaded) {
+void apply(const ModelOverrides& overrides, const NetworkInFile& network, std::string_view origin, LoadedModel& loaded) {
   ModelInfo& info = loaded.info;
   if (overrides.vocabulary) rename_classes(*overrides.vocabulary, origin, loaded);
   if (overrides.resize) info.resize = *overrides.resize;
   if (overrides.size) info.size = *overrides.size;
   if (overrides.exif_rotate) info.exif_rotate = *overrides.exif_rotate;
   if (info.vocabulary.empty()) {
-    info.vocabulary = class_numbers(anatomy.classes);
+    info.vocabulary = class_numbers(network.classes);
     loaded.notes.push_back(
-        fmt::format("{} names no classes: they are called 0 to {} (`vocabulary` names them)", origin, anatomy.classes - 1));
+        fmt::format("{} names no classes: they are called 0 to {} (`vocabulary` names them)", origin, network.classes - 1));
   }
-  if (static_cast<int>(info.vocabulary.size()) != anatomy.classes) {
-    const std::string sentence = fmt::format("{} has {} classes, but {} names were given", origin, anatomy.classes, info.vocabulary.size());
+  if (static_cast<int>(info.vocabulary.size()) != network.classes) {
+    const std::string sentence = fmt::format("{} has {} classes, but {} names were given", origin, network.classes, info.vocabulary.size());
     if (overrides.vocabulary) throw UsageError(sentence, "give one name for each class in `vocabulary`");
     throw WeightsError(sentence);
   }
@@ -191,6 +166,22 @@ weights::StateDict to_state_dict(const Module& model, const ModelInfo& info) {
   return state;
 }
 
+NetworkInFile network_in(const weights::StateDict& state, std::string_view origin) {
+  const std::vector<std::string> names = weights::model_names(state);
+  NetworkInFile network{.arch = arch_of(names, origin), .head = std::nullopt, .classes = 0};
+  for (const auto& [name, head] : {std::pair("head.8.weight", Head::fastai), std::pair("fc.weight", Head::torchvision)}) {
+    const weights::Array* const classifier = find_as(state, names, name);
+    if (classifier == nullptr) continue;
+    if (classifier->shape().rank() != 2 || classifier->shape()[0] < 1 || classifier->shape()[0] > 1'000'000)
+      throw WeightsError(
+          fmt::format("{} has a classifier of shape {}, expected (classes, features)", origin, to_string(classifier->shape())));
+    network.head = head;
+    network.classes = static_cast<int>(classifier->shape()[0]);
+    break;
+  }
+  return network;
+}
+
 void save_model(const std::filesystem::path& path, const Module& model, const ModelInfo& info) {
   weights::write_safetensors(path, to_state_dict(model, info));
 }
@@ -202,7 +193,10 @@ std::string architecture_in(const std::filesystem::path& path) {
 LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& overrides, Placement placement) {
   const std::string origin = path.string();
   const weights::StateDict state = weights::read_weights(path);
-  const Anatomy anatomy = anatomy_of(state, origin);
+  const NetworkInFile network = network_in(state, origin);
+  if (!network.head)
+    throw WeightsError(fmt::format("{} contains a body without a classifier: it has neither fc.weight nor head.8.weight", origin),
+                       "training can start from it as `weights`; predicting needs a trained model");
   LoadedModel loaded;
   loaded.notes = state.notes;
   if (is_ours(state)) {
@@ -213,9 +207,9 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& 
     loaded.notes.push_back(fmt::format("{} does not say what sizes it was trained at: resize {} and size {} are assumed (`resize`, `size`)",
                                        origin, overrides.resize.value_or(loaded.info.resize), overrides.size.value_or(loaded.info.size)));
   }
-  apply(overrides, anatomy, origin, loaded);
+  apply(overrides, network, origin, loaded);
   loaded.model = std::make_unique<ResNet>(
-      ResNetSpec{.arch = anatomy.arch, .classes = anatomy.classes, .head = anatomy.head, .seed = std::nullopt}, placement);
+      ResNetSpec{.arch = network.arch, .classes = network.classes, .head = *network.head, .seed = std::nullopt}, placement);
   const weights::Report report = weights::match(wanted_by(*loaded.model), state);
   weights::require_fit(report, origin);
   check_values(report, state, *loaded.model, origin,

@@ -62,7 +62,15 @@ struct LoadedModel {
 /// UsageError where the vocabulary lacks a name for a class or has too many.
 LoadedModel load_model(const std::filesystem::path& path, const ModelOverrides& overrides, Placement placement);
 
-/// Which of architectures() the body in a file of weights has. Throws WeightsError for anything else.
+/// What a file's names and shapes say about the network.
+struct NetworkInFile {
+  std::string arch;          // one of architectures()
+  std::optional<Head> head;  // none: a body alone
+  int classes = 0;           // of the head
+};
+/// Throws WeightsError, naming `origin`, for anything but a ResNet of architectures().
+NetworkInFile network_in(const weights::StateDict& state, std::string_view origin);
+/// Its architecture.
 std::string architecture_in(const std::filesystem::path& path);
 
 /// Overwrites a model's values with those of our own file of the same model. Throws WeightsError where they do not fit, and FlawedWeights.
