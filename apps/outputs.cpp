@@ -118,6 +118,7 @@ FileKind page_file() {
 FileKind scenes_file() { return {"a zip of scenes", holds_scenes}; }
 FileKind config_file() { return {"the config.json of a training", is_config}; }
 FileKind trace_file() { return kind_of_weights("a trace of `mirilla diff`", nn::is_trace); }
+FileKind onnx_file() { return text_file("an ONNX model of `mirilla weights`", "\x08\x08\x12\x07mirilla"); }
 FileKind pth_file() {
   const FileKind zip = text_file("", "PK\x03\x04"),
                  any = kind_of_weights("a file of torch.save", [](const weights::StateDict&) { return true; });

@@ -27,6 +27,7 @@ FileKind page_file();
 FileKind model_file();
 FileKind trace_file();
 FileKind pth_file();
+FileKind onnx_file();
 FileKind weights_file();  // .safetensors of any kind
 FileKind scenes_file();
 FileKind config_file();

@@ -8,6 +8,7 @@
 #include "apps/outputs.h"
 #include "kernels/devices.h"
 #include "nn/files/model_tensors.h"
+#include "nn/files/onnx.h"
 #include "weights/names.h"
 #include "weights/pth.h"
 #include "weights/read.h"
@@ -23,6 +24,7 @@ struct WeightsOptions {
   std::string file, other;
   std::string names = "auto";
   std::string arch;
+  bool normalised_input = false;
   bool json = false;
 };
 
@@ -90,14 +92,26 @@ weights::StateDict renamed(const weights::StateDict& state, const WeightsOptions
 }
 
 void convert(const WeightsOptions& options) {
-  const std::string extension = fs::path(options.other).extension().string();
-  const bool pth = extension == ".pth" || extension == ".pt";
-  if (!pth && extension != ".safetensors")
-    throw UsageError(fmt::format("OUT must end in .pth, .pt or .safetensors, and '{}' came", options.other));
-  Outputs({options.file}).add("OUT", options.other, pth ? pth_file() : weights_file());
-  const weights::StateDict out = renamed(read(options.file), options);
-  pth ? weights::write_pth(options.other, out) : weights::write_safetensors(options.other, out);
-  print(fmt::format("{}: {} tensors\n", options.other, out.size()));
+  struct Target {
+    std::string_view extension;
+    FileKind kind;
+    std::function<void(const weights::StateDict&)> write;
+  };
+  const auto pth = [&](const weights::StateDict& state) { weights::write_pth(options.other, renamed(state, options)); };
+  const auto safetensors = [&](const weights::StateDict& state) { weights::write_safetensors(options.other, renamed(state, options)); };
+  const auto onnx = [&](const weights::StateDict& state) {
+    nn::write_onnx(options.other, state, nn::info_in(state, options.file), {.normalise = !options.normalised_input});
+  };
+  const Target targets[] = {
+      {".pth", pth_file(), pth}, {".pt", pth_file(), pth}, {".safetensors", weights_file(), safetensors}, {".onnx", onnx_file(), onnx}};
+  const auto target = std::find_if(std::begin(targets), std::end(targets),
+                                   [&](const Target& one) { return fs::path(options.other).extension() == one.extension; });
+  if (target == std::end(targets))
+    throw UsageError(fmt::format("OUT must end in .pth, .pt, .safetensors or .onnx, and '{}' came", options.other));
+  Outputs({options.file}).add("OUT", options.other, target->kind);
+  const weights::StateDict state = read(options.file);
+  target->write(state);
+  print(fmt::format("{}: {} tensors\n", options.other, state.size()));
 }
 
 // --- diff
@@ -132,14 +146,16 @@ void add_weights(CLI::App& app, ExitCodes& codes) {
   one->add_flag("--json", options->json, "one JSON document on stdout");
   one->callback([options, &codes] { verify(*options, codes); });
 
-  one = subcommand(*command, "convert", "write it as .pth, which torch.load opens, or as .safetensors", *options);
-  one->add_option("OUT", options->other, "the new file: .pth, .pt or .safetensors")->required();
+  one = subcommand(*command, "convert", "write it as .pth, which torch.load opens, as .safetensors, or as an ONNX model", *options);
+  one->add_option("OUT", options->other, "the new file: .pth, .pt, .safetensors or .onnx")->required();
   one->add_option(
          "--names", options->names,
          "torchvision's, fastai's (a vision_learner's) or ours; auto: in .pth fastai's if it has a head of fastai's, else torchvision's")
       ->check(one_of({"auto", "ours", "torchvision", "fastai"}))
       ->capture_default_str()
       ->type_name("WHOSE");
+  one->add_flag("--normalised-input", options->normalised_input,
+                "the ONNX model takes normalised pictures; default: RGB from 0 to 1, which it normalises itself");
   one->callback([options] { convert(*options); });
 
   one = subcommand(*command, "diff", "compare two files tensor by tensor, whatever their formats and spellings", *options);

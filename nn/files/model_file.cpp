@@ -186,6 +186,10 @@ void save_model(const std::filesystem::path& path, const Module& model, const Mo
   weights::write_safetensors(path, to_state_dict(model, info));
 }
 
+ModelInfo info_in(const weights::StateDict& state, std::string_view origin) {
+  return is_ours(state) ? info_of_ours(state, origin) : ModelInfo();
+}
+
 std::string architecture_in(const std::filesystem::path& path) {
   return arch_of(weights::model_names(weights::read_weights(path)), path.string());
 }

@@ -70,7 +70,9 @@ struct NetworkInFile {
 };
 /// Throws WeightsError, naming `origin`, for anything but a ResNet of architectures().
 NetworkInFile network_in(const weights::StateDict& state, std::string_view origin);
-/// Its architecture.
+/// What our own file says beside its weights; another's: the defaults, and no vocabulary. Throws WeightsError where ours is damaged.
+ModelInfo info_in(const weights::StateDict& state, std::string_view origin);
+/// The architecture in a file.
 std::string architecture_in(const std::filesystem::path& path);
 
 /// Overwrites a model's values with those of our own file of the same model. Throws WeightsError where they do not fit, and FlawedWeights.
