@@ -17,9 +17,11 @@ namespace mirilla::weights::pickle {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr int kMaxOpcodes = 500'000;            // a ResNet18 takes about 5,000, its optimizer's state the same number again
+constexpr int kMaxOpcodes = 400'000;            // a ResNet18 takes about 5,000, its optimizer's state the same number again
 constexpr int64_t kMaxItems = 2 * kMaxOpcodes;  // in all containers together: a memoised list may be copied many times
-constexpr size_t kLongestName = 200;            // of a global, which is copied
+static_assert(sizeof(Node) <= 56, "40 bytes more would be 16 MB more for the largest pickle");
+constexpr size_t kMostNames = 10'000;
+constexpr size_t kLongestName = 200;  // of a global, which is copied
 
 /// The opcodes that PyTorch's files use, by Python's names.   [Lib/pickle.py]
 // clang-format off
@@ -340,7 +342,8 @@ class Machine {
   std::string_view name_of_global(std::string_view module, std::string_view name) {
     if (runs_code(module, name)) refuse(fmt::format("{}.{}", module.substr(0, kLongestName), name.substr(0, kLongestName)));
     if (module.size() + name.size() > kLongestName) fail(fmt::format("it names a class with {} characters", module.size() + name.size()));
-    return result_.names.emplace_back(fmt::format("{}.{}", module, name));
+    if (result_.names.size() == kMostNames) fail(fmt::format("it names more than {} classes", kMostNames));
+    return *result_.names.insert(fmt::format("{}.{}", module, name)).first;
   }
 
   void global(std::string_view module, std::string_view name) { push(Kind::global).text = name_of_global(module, name); }

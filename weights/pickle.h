@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace mirilla::weights::pickle {
@@ -34,9 +35,11 @@ std::string_view name_of(Kind kind);
 /// One value that a pickle built. Nodes point at each other, shared and even in circles as pickles allow; all belong to their Result.
 struct Node {
   Kind kind = Kind::none;
-  uint8_t depth = 1;    // levels of nesting from this node down
-  int64_t integer = 0;  // boolean, integer; for a storage its number of elements
-  double real = 0;
+  uint8_t depth = 1;  // levels of nesting from this node down
+  union {
+    int64_t integer = 0;  // boolean, integer; for a storage its number of elements
+    double real;
+  };
   /// text, bytes: a part of the pickle. global and foreign: "module.name". storage: its key.
   std::string_view text;
   /// list, tuple, set: the elements. dict: key, value, key, value. storage: its type, a global, and where its
@@ -47,7 +50,7 @@ struct Node {
 
 struct Result {
   std::deque<Node> nodes;
-  std::deque<std::string> names;  // of globals
+  std::unordered_set<std::string> names;  // of globals
   const Node* root = nullptr;
   size_t size = 0;  // of the pickle, which may be followed by other bytes
 };
@@ -60,8 +63,8 @@ struct Result {
 ///   [Python's Lib/pickletools.py for the opcodes; torch/_weights_only_unpickler.py for the idea]
 ///
 /// Throws WeightsError naming `origin`: for a global that runs code or commands wherever it stands, such as os.system or builtins.eval, for
-/// other opcodes, for a pickle that is cut or ill-formed, and past 64 levels of nesting, half a million opcodes or a million values in
-/// containers, so that less than 64 MiB are used whatever the pickle says.
+/// other opcodes, for a pickle that is cut or ill-formed, and past 64 levels of nesting, 400,000 opcodes, 800,000 values in
+/// containers or 10,000 names, so that less than 64 MiB are used whatever the pickle says.
 Result unpickle(std::span<const std::byte> pickle, std::string_view origin);
 
 }  // namespace mirilla::weights::pickle

@@ -13,7 +13,7 @@ struct OnnxOptions {
   bool normalise = true;
 };
 
-/// A ResNet as an ONNX model: opset 17, f32, in evaluation mode.   [onnx/onnx.proto, docs/Operators.md]
+/// A ResNet as an ONNX model: opset 17, f32, in evaluation mode.   [onnx/onnx.proto, its operators]
 ///
 ///   pictures  (batch,3,height,width), all three free; RGB, values from 0 to 1 if normalised inside
 ///   logits    (batch,classes)
