@@ -8,7 +8,7 @@
 #include "weights/file_bytes.h"
 #include "weights/pickle.h"
 #include "weights/pth_contents.h"
-#include "weights/pth_types.h"
+#include "weights/stored_types.h"
 
 namespace mirilla::weights {
 namespace {
@@ -27,7 +27,7 @@ class TensorReader {
   /// Empty for a tensor of a type that is not read.
   std::optional<Array> read(std::string_view name, const Node& tensor) {
     const Node& storage = *tensor.items[0];
-    const StorageType* const type = storage_type(type_name(tensor));
+    const StoredType* const type = stored_type(type_name(tensor));
     if (type == nullptr) return std::nullopt;
     if (type->convert != nullptr) {
       converted_.emplace(type->torch, fmt::format("{} and others like it were stored as {} and became {}", shown(name), type->torch,
@@ -98,7 +98,7 @@ class TensorReader {
   const FileBytes& bytes_of(std::string_view name, const Node& storage) {
     auto found = storages_.find(storage.text);
     if (found == storages_.end()) found = storages_.emplace(storage.text, file_.storage(storage.text)).first;
-    const StorageType* const type = storage_type(storage.items[0]->text);
+    const StoredType* const type = stored_type(storage.items[0]->text);
     const size_t size = found->second.size, element = type == nullptr ? 1 : type->element_bytes;
     if (size / element != static_cast<size_t>(storage.integer)) {
       fail(name, fmt::format("has a storage of {} elements, and the file keeps {} bytes for it", storage.integer, size));
@@ -116,7 +116,7 @@ class TensorReader {
     return true;
   }
 
-  Array made_dense(std::string_view name, const StorageType& type, const Shape& shape, const std::vector<int64_t>& strides,
+  Array made_dense(std::string_view name, const StoredType& type, const Shape& shape, const std::vector<int64_t>& strides,
                    const std::byte* first) {
     const auto count = static_cast<uint64_t>(shape.numel());
     const size_t element = size_of(type.dtype);
@@ -289,7 +289,7 @@ StateDict read_pth(const std::filesystem::path& path) {
       state.add(std::string(key.text), std::move(*array));
     else
       state.notes.push_back(
-          fmt::format("{} is of type {}, which is not read, and was skipped", shown(key.text), TensorReader::type_name(value)));
+          fmt::format("{} is of type {}, which is not read, and was skipped", shown(key.text), shown(TensorReader::type_name(value))));
   }
   for (const auto& [type, note] : reader.converted()) state.notes.push_back(note);
   return state;

@@ -7,7 +7,7 @@
 
 #include "kernels/core/error.h"
 #include "weights/pth_contents.h"
-#include "weights/pth_types.h"
+#include "weights/stored_types.h"
 
 namespace mirilla::weights {
 namespace {
@@ -53,7 +53,7 @@ class Reader {
     for (const Node* key : keys.root->items) {
       const auto found = described.find(key->text);
       if (key->kind != Kind::text || found == described.end()) fail("has a storage that no tensor uses");
-      const StorageType* type = storage_type(found->second->items[0]->text);
+      const StoredType* type = stored_type(found->second->items[0]->text);
       if (type == nullptr) fail(fmt::format("has a {}, whose elements are not read", found->second->items[0]->text));
       storages.emplace(key->text, next_storage(type->element_bytes));
     }

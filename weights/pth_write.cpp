@@ -7,7 +7,7 @@
 #include "kernels/core/atomic_file.h"
 #include "weights/file_bytes.h"
 #include "weights/pth.h"
-#include "weights/pth_types.h"
+#include "weights/stored_types.h"
 
 namespace mirilla::weights {
 namespace {
@@ -50,7 +50,7 @@ class Pickler {
 
  private:
   static std::string_view storage_of(std::string_view name, DType dtype) {
-    const StorageType* const type = storage_type_of(dtype);
+    const StoredType* const type = stored_type_of(dtype);
     if (type == nullptr)
       throw WeightsError(fmt::format("tensor {} is {}, which torch.save has no storage for", shown(name), name_of(dtype)));
     return type->storage.substr(std::string_view("torch.").size());

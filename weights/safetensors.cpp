@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "kernels/core/atomic_file.h"
 #include "weights/file_bytes.h"
@@ -39,11 +40,11 @@ void check_offsets(const SafetensorsHeader& header, size_t data_size, std::strin
                                      shown(entry->name), entry->begin, entry->end, position),
                          "tensors must follow each other without overlaps or holes");
     }
-    const uint64_t element = size_of(entry->dtype);
+    const uint64_t element = entry->type->element_bytes;
     const uint64_t bytes = entry->end - entry->begin;
     if (bytes % element != 0 || bytes / element != static_cast<uint64_t>(entry->shape.numel())) {
       throw WeightsError(fmt::format("{}: tensor {} is {} of {} and has {} bytes", shown(origin), shown(entry->name),
-                                     to_string(entry->shape), name_of(entry->dtype), bytes));
+                                     to_string(entry->shape), entry->type->safetensors, bytes));
     }
     position = entry->end;
   }
@@ -51,6 +52,13 @@ void check_offsets(const SafetensorsHeader& header, size_t data_size, std::strin
     throw WeightsError(fmt::format("{}: the header announces {} bytes of data, but the file has {}", shown(origin), position, data_size),
                        "was its download or copy interrupted?");
   }
+}
+
+Array converted_array(const StoredType& type, const Shape& shape, const std::byte* from) {
+  const auto count = static_cast<size_t>(shape.numel());
+  const auto data = allocate_bytes(count * size_of(type.dtype));
+  for (size_t i = 0; i < count; ++i) type.convert(from + i * type.element_bytes, data.get() + i * size_of(type.dtype));
+  return {type.dtype, shape, data};
 }
 
 StateDict parse(const FileBytes& file, std::string_view origin) {
@@ -69,13 +77,20 @@ StateDict parse(const FileBytes& file, std::string_view origin) {
   check_offsets(header, file.size - data_begin, origin);
 
   StateDict state;
+  std::set<const StoredType*> converted;
   state.metadata = std::move(header.metadata);
   for (auto& entry : header.entries) {
-    const std::byte* from = file.data.get() + data_begin + entry.begin;
-    if (reinterpret_cast<uintptr_t>(from) % size_of(entry.dtype) == 0) {
-      state.add(std::move(entry.name), Array(entry.dtype, entry.shape, {file.data, from}));
+    const std::byte* const from = file.data.get() + data_begin + entry.begin;
+    const DType dtype = entry.type->dtype;
+    if (entry.type->convert != nullptr) {
+      if (converted.insert(entry.type).second)
+        state.notes.push_back(fmt::format("{} and others like it were stored as {} and became {}", shown(entry.name),
+                                          entry.type->safetensors, name_of(dtype)));
+      state.add(std::move(entry.name), converted_array(*entry.type, entry.shape, from));
+    } else if (reinterpret_cast<uintptr_t>(from) % size_of(dtype) == 0) {
+      state.add(std::move(entry.name), Array(dtype, entry.shape, {file.data, from}));
     } else {  // other writers may leave a tensor unaligned
-      state.add(std::move(entry.name), Array::copy_of(entry.dtype, entry.shape, {from, entry.end - entry.begin}));
+      state.add(std::move(entry.name), Array::copy_of(dtype, entry.shape, {from, entry.end - entry.begin}));
     }
   }
   return state;
@@ -95,6 +110,12 @@ std::vector<const StateDict::Entry*> order_of_data(const StateDict& state) {
   for (const auto& entry : state) order.push_back(&entry);
   std::stable_sort(order.begin(), order.end(), [](auto* a, auto* b) { return size_of(a->second.dtype()) > size_of(b->second.dtype()); });
   return order;
+}
+
+std::string_view safetensors_name(std::string_view name, DType dtype) {
+  const StoredType* const type = stored_type_of(dtype);
+  if (type == nullptr) throw WeightsError(fmt::format("tensor {} is {}, which safetensors has no name for", shown(name), name_of(dtype)));
+  return type->safetensors;
 }
 
 std::string header_text(const StateDict& state, const std::vector<const StateDict::Entry*>& data_order) {
@@ -117,7 +138,8 @@ std::string header_text(const StateDict& state, const std::vector<const StateDic
     const auto& [name, array] = entry;
     if (name == kMetadataKey) throw WeightsError(fmt::format("a tensor cannot be named '{}': safetensors reserves that name", name));
     text += fmt::format("{}{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}", next(), quoted(name, "the name"),
-                        safetensors_name(array.dtype()), fmt::join(array.shape(), ","), begin[&entry], begin[&entry] + array.size_bytes());
+                        safetensors_name(name, array.dtype()), fmt::join(array.shape(), ","), begin[&entry],
+                        begin[&entry] + array.size_bytes());
   }
   text += "}";
   text.resize((text.size() + 7) / 8 * 8, ' ');

@@ -12,9 +12,6 @@
 namespace mirilla::weights {
 namespace {
 
-constexpr std::pair<std::string_view, DType> kDTypeNames[] = {{"F32", DType::f32},   {"F64", DType::f64}, {"F16", DType::f16},
-                                                              {"BF16", DType::bf16}, {"U8", DType::u8},   {"I64", DType::i64}};
-
 /// Receives the JSON event by event; the header has only a handful of forms, so each event is either the one expected or an error.
 class HeaderReader : public nlohmann::json::json_sax_t {
  public:
@@ -40,7 +37,7 @@ class HeaderReader : public nlohmann::json::json_sax_t {
     if (place_ == Place::kMetadata) {
       header_.metadata[field_] = std::move(value);
     } else if (place_ == Place::kTensor && field_ == "dtype") {
-      entry_.dtype = dtype_named(value);
+      entry_.type = &type_named(value);
     } else {
       return refuse(fmt::format("the text {}", shown(value)));
     }
@@ -123,11 +120,12 @@ class HeaderReader : public nlohmann::json::json_sax_t {
     }
   }
 
-  DType dtype_named(std::string_view text) const {
-    for (const auto& [name, dtype] : kDTypeNames) {
-      if (name == text) return dtype;
-    }
-    fail(fmt::format("tensor {} is of dtype {}, and only F32, F64, F16, BF16, U8 and I64 are read", shown(name_), shown(text)));
+  const StoredType& type_named(std::string_view text) const {
+    const StoredType* const type = stored_type(text);
+    if (type == nullptr || type->safetensors != text)
+      fail(fmt::format("tensor {} is of dtype {}, and only floating-point numbers, integers up to 32 bits, I64 and BOOL are read",
+                       shown(name_), shown(text)));
+    return *type;
   }
 
   void take_shape() {
@@ -157,13 +155,6 @@ SafetensorsHeader parse_safetensors_header(std::string_view json, std::string_vi
   HeaderReader reader(header, origin);
   nlohmann::json::sax_parse(json.begin(), json.end(), &reader);
   return header;
-}
-
-std::string_view safetensors_name(DType dtype) {
-  for (const auto& [name, known] : kDTypeNames) {
-    if (known == dtype) return name;
-  }
-  throw WeightsError(fmt::format("safetensors has no name for {}", name_of(dtype)));
 }
 
 }  // namespace mirilla::weights

@@ -6,15 +6,15 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/core/dtype.h"
 #include "kernels/core/shape.h"
+#include "weights/stored_types.h"
 
 namespace mirilla::weights {
 
 /// One tensor as a safetensors header states it: [begin, end) count from the end of the header. Not yet checked against the file's size.
 struct SafetensorsEntry {
   std::string name;
-  DType dtype = DType::f32;
+  const StoredType* type = nullptr;
   Shape shape;
   uint64_t begin = 0;
   uint64_t end = 0;
@@ -28,8 +28,5 @@ struct SafetensorsHeader {
 /// Reads the JSON of a header without building a tree, so that a hostile header needs no more memory than its own size. Throws
 /// WeightsError, naming `origin`, for anything except an object of tensors and string metadata, each key once.
 SafetensorsHeader parse_safetensors_header(std::string_view json, std::string_view origin);
-
-/// "F32" for f32.
-std::string_view safetensors_name(DType dtype);
 
 }  // namespace mirilla::weights

@@ -218,6 +218,11 @@ def write_safetensors(expected):
                "i64": torch.tensor(2**62), "empty": torch.zeros(0, 4), "größe \"1\"": some(1)}
     save_file(tensors, HERE / "python.safetensors", metadata={"arch": "resnet18\n\"ü\""})
     expected["python.safetensors"] = facts(tensors)
+    small = {"bool": torch.tensor([True, False]), "i8": torch.tensor([-128, 127], dtype=torch.int8), "i16": torch.tensor([[-7]], dtype=torch.int16), "i32": torch.tensor(2**31 - 1, dtype=torch.int32),
+             "u16": torch.tensor([65535], dtype=torch.uint16), "u32": torch.tensor([2**32 - 1], dtype=torch.uint32),
+             "e4m3": torch.arange(127).to(torch.uint8).view(torch.float8_e4m3fn), "e5m2": torch.arange(128, 252).to(torch.uint8).view(torch.float8_e5m2)}
+    save_file(small, HERE / "small_types.safetensors")
+    expected["small_types.safetensors"] = facts(small)
     save_file({"b": torch.tensor([1.5]), "a": torch.tensor([7], dtype=torch.uint8)}, HERE / "tiny.safetensors")
     expected["tiny.safetensors"] = facts(load_file(HERE / "tiny.safetensors"))
 

@@ -94,7 +94,7 @@ TEST(Pth, WhatLiesBesideTheTensorsIsSkippedWithALine) {
   EXPECT_EQ(read_pth(oracle("beside.pth")).notes, expected);
   EXPECT_EQ(read_pth(oracle("legacy_kinds.pth")).notes.at(1), "'args' is an object of 'argparse.Namespace' and was skipped");
   EXPECT_EQ(read_pth(oracle("complex.pth")).notes,
-            std::vector<std::string>{"'w' is of type torch.ComplexFloatStorage, which is not read, and was skipped"});
+            std::vector<std::string>{"'w' is of type 'torch.ComplexFloatStorage', which is not read, and was skipped"});
 }
 
 TEST(Pth, SaysThatItTookAveragedWeights) {

@@ -32,6 +32,9 @@ void expect_refused(const std::string& file, const std::string& part) {
 TEST(Safetensors, ReadsWhatPythonWroteBitForBit) {
   const StateDict state = read_safetensors(oracle("python.safetensors"));
   expect_as_written(state, "python.safetensors");
+  const StateDict small = read_safetensors(oracle("small_types.safetensors"));
+  expect_as_written(small, "small_types.safetensors");
+  EXPECT_EQ(small.notes.size(), 8u);
   EXPECT_EQ(state.metadata, (std::map<std::string, std::string>{{"arch", "resnet18\n\"ü\""}}));
 }
 
@@ -115,10 +118,12 @@ TEST(Safetensors, RefusesTensorsThatDoNotFitTheirBytes) {
   EXPECT_EQ(parse(file_of(one("F32", "2", "0,8"), 8)).at("w").shape(), Shape{2});
   expect_refused(file_of(one("F32", "2", "0,8"), 7), "announces 8 bytes of data, but the file has 7");
   expect_refused(file_of(one("F32", "2", "0,8"), 9), "announces 8 bytes of data, but the file has 9");
-  expect_refused(file_of(one("F32", "3", "0,8"), 8), "is (3) of f32 and has 8 bytes");
+  expect_refused(file_of(one("F32", "3", "0,8"), 8), "is (3) of F32 and has 8 bytes");
   expect_refused(file_of(one("F32", "2", "4,12"), 12), "uses bytes 4 to 12 of the data, but byte 0 is the next free one");
   expect_refused(file_of(one("F32", "2", "8,0"), 8), "uses bytes 8 to 0");
-  expect_refused(file_of(one("I32", "2", "0,8"), 8), "dtype 'I32', and only F32, F64, F16, BF16, U8 and I64 are read");
+  expect_refused(file_of(one("U64", "1", "0,8"), 8), "dtype 'U64', and only floating-point numbers");
+  expect_refused(file_of(one("torch.float32", "2", "0,8"), 8), "dtype 'torch.float32', and only floating-point numbers");
+  expect_refused(file_of(one("I32", "2", "0,4"), 4), "is (2) of I32 and has 4 bytes");
   expect_refused(file_of(one("F32", "4294967296,4294967296", "0,8"), 8), "too large");
   expect_refused(file_of(one("F32", "18446744073709551615", "0,8"), 8), "an extent of 18446744073709551615");
   expect_refused(file_of(one("F32", "-2", "0,8"), 8), "the number -2");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "weights/pth_types.h"
+#include "weights/stored_types.h"
 
 #include <cmath>
 #include <cstdint>
@@ -36,33 +36,33 @@ void widen_float8(const std::byte* from, std::byte* to) {
   std::memcpy(to, &value, sizeof value);
 }
 
-constexpr StorageType kTypes[] = {
-    {"torch.FloatStorage", "torch.float32", 4, DType::f32, nullptr},
-    {"torch.DoubleStorage", "torch.float64", 8, DType::f64, nullptr},
-    {"torch.HalfStorage", "torch.float16", 2, DType::f16, nullptr},
-    {"torch.BFloat16Storage", "torch.bfloat16", 2, DType::bf16, nullptr},
-    {"torch.ByteStorage", "torch.uint8", 1, DType::u8, nullptr},
-    {"torch.LongStorage", "torch.int64", 8, DType::i64, nullptr},
-    {"torch.BoolStorage", "torch.bool", 1, DType::u8, widen<uint8_t, uint8_t>},
-    {"torch.CharStorage", "torch.int8", 1, DType::i64, widen<int8_t, int64_t>},
-    {"torch.ShortStorage", "torch.int16", 2, DType::i64, widen<int16_t, int64_t>},
-    {"torch.IntStorage", "torch.int32", 4, DType::i64, widen<int32_t, int64_t>},
-    {"", "torch.uint16", 2, DType::i64, widen<uint16_t, int64_t>},
-    {"", "torch.uint32", 4, DType::i64, widen<uint32_t, int64_t>},
-    {"", "torch.float8_e4m3fn", 1, DType::f32, widen_float8<3, 7, true>},
-    {"", "torch.float8_e5m2", 1, DType::f32, widen_float8<2, 15, false>},
+constexpr StoredType kTypes[] = {
+    {"torch.FloatStorage", "torch.float32", "F32", 4, DType::f32, nullptr},
+    {"torch.DoubleStorage", "torch.float64", "F64", 8, DType::f64, nullptr},
+    {"torch.HalfStorage", "torch.float16", "F16", 2, DType::f16, nullptr},
+    {"torch.BFloat16Storage", "torch.bfloat16", "BF16", 2, DType::bf16, nullptr},
+    {"torch.ByteStorage", "torch.uint8", "U8", 1, DType::u8, nullptr},
+    {"torch.LongStorage", "torch.int64", "I64", 8, DType::i64, nullptr},
+    {"torch.BoolStorage", "torch.bool", "BOOL", 1, DType::u8, widen<uint8_t, uint8_t>},
+    {"torch.CharStorage", "torch.int8", "I8", 1, DType::i64, widen<int8_t, int64_t>},
+    {"torch.ShortStorage", "torch.int16", "I16", 2, DType::i64, widen<int16_t, int64_t>},
+    {"torch.IntStorage", "torch.int32", "I32", 4, DType::i64, widen<int32_t, int64_t>},
+    {"", "torch.uint16", "U16", 2, DType::i64, widen<uint16_t, int64_t>},
+    {"", "torch.uint32", "U32", 4, DType::i64, widen<uint32_t, int64_t>},
+    {"", "torch.float8_e4m3fn", "F8_E4M3", 1, DType::f32, widen_float8<3, 7, true>},
+    {"", "torch.float8_e5m2", "F8_E5M2", 1, DType::f32, widen_float8<2, 15, false>},
 };
 
 }  // namespace
 
-const StorageType* storage_type(std::string_view storage_or_dtype) {
-  for (const StorageType& type : kTypes)
-    if (type.torch == storage_or_dtype || (!type.storage.empty() && type.storage == storage_or_dtype)) return &type;
+const StoredType* stored_type(std::string_view name) {
+  for (const StoredType& type : kTypes)
+    if (type.torch == name || type.safetensors == name || (!type.storage.empty() && type.storage == name)) return &type;
   return nullptr;
 }
 
-const StorageType* storage_type_of(DType dtype) {
-  for (const StorageType& type : kTypes)
+const StoredType* stored_type_of(DType dtype) {
+  for (const StoredType& type : kTypes)
     if (type.convert == nullptr && type.dtype == dtype) return &type;
   return nullptr;
 }
