@@ -126,6 +126,15 @@ void add_routes(httplib::Server& server, PhotoService& service, const ServeOptio
   });
 }
 
+// Whether the length of a body is a number, or absent; the library takes any other text for 0.
+bool has_sane_length(const Request& request) {
+  if (request.get_header_value_count("Content-Length") > 1) return false;
+  const std::string text = request.get_header_value("Content-Length");
+  uint64_t length = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), length);
+  return !request.has_header("Content-Length") || (!text.empty() && error == std::errc() && end == text.data() + text.size());
+}
+
 void guard(httplib::Server& server, const ServeOptions& options) {
   server.set_payload_max_length(size_t{1} << 30);  // read_body counts, and reports the limit
   // The library's default lets a second server share the port.
@@ -146,6 +155,13 @@ void guard(httplib::Server& server, const ServeOptions& options) {
                               {"Cache-Control", "no-store"}});
   server.set_pre_routing_handler([host = options.host](const Request& request, Response& response) {
     using Handled = httplib::Server::HandlerResponse;
+    // Answers are whole, as HTTP allows: a short request for a thousand ranges would otherwise be answered with a thousand copies.
+    const_cast<Request&>(request).ranges.clear();
+    if (!has_sane_length(request)) {
+      answer_error(response, kBadRequest, "Content-Length is not a number of bytes");
+      response.set_header("Connection", "close");
+      return Handled::Handled;
+    }
     if (!is_own_host(request.get_header_value("Host"), host)) {
       answer_error(response, kForbidden, "this server does not accept that host name", "open the address that it printed");
       return Handled::Handled;

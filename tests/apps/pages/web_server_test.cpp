@@ -214,6 +214,28 @@ TEST_F(WebServer, WhatIsNoHttpDoesNoHarm) {
     EXPECT_NE(test::ask(port, bytes).status, 200);
 }
 
+TEST_F(WebServer, ARequestForManyRangesGetsTheWholeAnswerOnce) {
+  const Answer whole = test::get(port, "/");
+  ASSERT_EQ(whole.status, 200);
+  std::string ranges = "Range: bytes=0-";
+  for (int i = 0; i < 700; ++i) ranges += ",0-";
+  for (const std::string& range : {ranges, std::string("Range: bytes=0-9"), std::string("Range: bytes=5-2"), std::string("Range: x")}) {
+    const Answer answer = test::get(port, "/", "Host: localhost\r\n" + range + "\r\n");
+    if (answer.status == 416) continue;  // a range that is none
+    EXPECT_EQ(answer.status, 200) << range.substr(0, 40);
+    EXPECT_EQ(answer.body.size(), whole.body.size()) << range.substr(0, 40);
+  }
+}
+
+TEST_F(WebServer, ALengthThatIsNoNumberIsRefused) {
+  for (const char* length : {"abc", "-1", "12x", "99999999999999999999999", "3\r\nContent-Length: 4"})
+    EXPECT_EQ(test::ask(port, "POST /api/photos HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: " +
+                                  std::string(length) + "\r\n\r\nabc")
+                  .status,
+              400)
+        << length;
+}
+
 TEST_F(WebServer, ABrokenModelGetsASentenceAndTheServerStays) {
   Tensor weight = model->model->at("layer3.1.conv1").own_parameters()[0].tensor;
   const Tensor healthy = weight.clone();
