@@ -76,29 +76,28 @@ class Plan {
 // Gradients that have arrived and wait until their node runs.
 class Pending {
  public:
+  // At once where the node wants the sum: two parts would hold twice the memory until it runs.
   void add(GradState* state, Tensor gradient) {
-    Tensor& slot = slots_[state];
-    if (!slot) {
-      slot = std::move(gradient);
-    } else if (slot.is_sole_owner()) {
-      slot.backend().run(op::Add{slot, gradient, slot});
-    } else {
-      Tensor total = empty_like(slot);
-      slot.backend().run(op::Add{slot, gradient, total});
-      slot = total;
+    Arriving& slot = slots_[state];
+    if (!slot.first) {
+      slot.first = std::move(gradient);
+      return;
     }
+    if (slot.second) slot = {std::move(slot).sum(), {}};
+    slot.second = std::move(gradient);
+    if (!state->producer || !state->producer->takes_parts) slot = {std::move(slot).sum(), {}};
   }
 
-  Tensor take(GradState* state) {
+  Arriving take(GradState* state) {
     const auto found = slots_.find(state);
     if (found == slots_.end()) return {};
-    Tensor gradient = std::move(found->second);
+    Arriving gradient = std::move(found->second);
     slots_.erase(found);
     return gradient;
   }
 
  private:
-  std::unordered_map<GradState*, Tensor> slots_;
+  std::unordered_map<GradState*, Arriving> slots_;
 };
 
 Tensor plain_seed(const Tensor& root, const BackwardOptions& options) {
@@ -145,15 +144,15 @@ void check_gradients(const Node& node, const Gradients& gradients) {
     running::check_finite(gradients[i], name_of(node), fmt::format("wrote the first {{}}, in the gradient of its input {}", i + 1));
 }
 
-void run(Node& node, const Tensor& dy, const Plan& plan, Pending& pending, bool retain, bool check) {
+void run(Node& node, Arriving dy, const Plan& plan, Pending& pending, bool retain, bool check) {
   std::optional<running::Scope> scope;
-  if (running::names_wanted(dy.device())) scope.emplace(dy.device(), name_of(node));
-  if (check) running::check_finite(dy, name_of(node), "was given the first {}, by the loss or as a sum of gradients that meet there");
+  if (running::names_wanted(dy.first.device())) scope.emplace(dy.first.device(), name_of(node));
+  if (check) running::check_finite(dy.first, name_of(node), "was given the first {}, by the loss or as a sum of gradients that meet there");
   if (!node.backward)
     throw Error(fmt::format("backward went through '{}' before, and what it had saved is freed", node.name),
                 "run the forward pass again, or give the first backward retain = true");
   const Needs needs(needs_of(node, plan));
-  const Gradients gradients = node.backward(dy, needs);
+  const Gradients gradients = node.backward(std::move(dy), needs);
   if (gradients.size() != node.inputs.size())
     throw Error(fmt::format("'{}' has {} inputs and its backward gave {} gradients", node.name, node.inputs.size(), gradients.size()));
   if (check) check_gradients(node, gradients);
@@ -194,13 +193,21 @@ bool recording(std::initializer_list<Tensor> inputs) {
                      [](const Tensor& input) { return input && input.grad_state() && takes_part(*input.grad_state()); });
 }
 
-Tensor detail::record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, BackwardFunction backward) {
+Tensor Arriving::sum() && {
+  if (!second) return std::move(first);
+  Tensor total = first.is_sole_owner() ? first : empty_like(first);
+  total.backend().run(op::Add{first, second, total});
+  return total;
+}
+
+Tensor detail::record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, BackwardFunction backward, bool takes_parts) {
   static std::atomic<uint64_t> last{0};
   auto node = std::make_shared<Node>();
   node->name = name;
   node->module = running::name();
   node->number = last.fetch_add(1, std::memory_order_relaxed) + 1;
   node->backward = std::move(backward);
+  node->takes_parts = takes_parts;
   auto state = std::make_shared<GradState>();
   for (const Tensor& input : inputs) {
     const bool in = input && input.grad_state() && takes_part(*input.grad_state());
@@ -277,16 +284,18 @@ void backward(const Tensor& root, const BackwardOptions& options) {
     }
   for (const auto& [number, node] : plan.nodes()) {
     GradState& output = *outputs.at(node.get());
-    const Tensor dy = pending.take(&output);
-    if (!dy) continue;  // no gradient reached this node
-    if (plan.is_target(output)) deposit(output, dy);
-    run(*node, dy, plan, pending, options.retain, check);
+    Arriving dy = pending.take(&output);
+    if (!dy.first) continue;  // no gradient reached this node
+    const bool target = plan.is_target(output);
+    if (target || check) dy = {std::move(dy).sum(), {}};
+    if (target) deposit(output, dy.first);
+    run(*node, std::move(dy), plan, pending, options.retain, check);
   }
   for (const auto& leaf : leaves)
-    if (const Tensor gradient = pending.take(leaf.get())) deposit(*leaf, gradient);
+    if (const Tensor gradient = pending.take(leaf.get()).sum()) deposit(*leaf, gradient);
   // The node of a target that depends on nothing wanted has not run.
   for (const auto& [node, output] : outputs)
-    if (const Tensor gradient = pending.take(output.get()); gradient && plan.is_target(*output)) deposit(*output, gradient);
+    if (const Tensor gradient = pending.take(output.get()).sum(); gradient && plan.is_target(*output)) deposit(*output, gradient);
 }
 
 bool grad_enabled() { return grad_is_enabled; }

@@ -32,9 +32,18 @@ class Needs {
   std::vector<bool> needs_;
 };
 
+/// The gradient that arrives at a node. Where it comes by two paths or more, nodes that say so when they are recorded get its last sum
+/// undone, as two parts, and can add them in a pass of their own.
+struct Arriving {
+  Tensor first, second;  // alike; without a second tensor the first is all of it
+
+  /// The whole gradient: op::Add of the parts, in place where nobody else holds the first.
+  Tensor sum() &&;
+};
+
 /// One gradient per input, in order; no tensor where there is none.
 using Gradients = std::vector<Tensor>;
-using BackwardFunction = std::function<Gradients(const Tensor& dy, const Needs& needs)>;
+using BackwardFunction = std::function<Gradients(Arriving dy, const Needs& needs)>;
 
 /// A tensor kept for the backward pass, with its version. It is kept without its place on the tape, so an operator may save its own output.
 class Saved {
@@ -78,6 +87,7 @@ struct Node {
   uint64_t number = 0;
   std::vector<std::shared_ptr<GradState>> inputs;  // null where no gradient can be wanted
   BackwardFunction backward;                       // empty once it has run
+  bool takes_parts = false;                        // else what arrives has no second part
 
   ~Node();  // unlinks long chains without recursion
 };
@@ -87,18 +97,21 @@ struct Node {
 bool recording(std::initializer_list<Tensor> inputs);
 
 namespace detail {
-Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, BackwardFunction backward);
+Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, BackwardFunction backward, bool takes_parts = false);
 }
 
-/// Records that `y` was computed from `inputs` (no tensor for an absent one) and returns y. `backward` takes (dy) or (dy, needs) and
-/// returns Gradients, one per input. Nothing is recorded where recording(inputs) is false.
+/// Records that `y` was computed from `inputs` (no tensor for an absent one) and returns y. `backward` takes (dy), (dy, needs) or, for a
+/// gradient in parts, (Arriving, needs), and returns Gradients, one per input. Nothing is recorded where recording(inputs) is false.
 template <class F>
 Tensor record(std::string_view name, std::initializer_list<Tensor> inputs, Tensor y, F backward) {
   if (!recording(inputs)) return y;
-  if constexpr (std::invocable<F&, const Tensor&, const Needs&>) {
-    return detail::record(name, inputs, std::move(y), std::move(backward));
+  if constexpr (std::invocable<F&, Arriving, const Needs&>) {
+    return detail::record(name, inputs, std::move(y), std::move(backward), true);
+  } else if constexpr (std::invocable<F&, const Tensor&, const Needs&>) {
+    return detail::record(name, inputs, std::move(y),
+                          [f = std::move(backward)](const Arriving& dy, const Needs& n) { return f(dy.first, n); });
   } else {
-    return detail::record(name, inputs, std::move(y), [f = std::move(backward)](const Tensor& dy, const Needs&) { return f(dy); });
+    return detail::record(name, inputs, std::move(y), [f = std::move(backward)](const Arriving& dy, const Needs&) { return f(dy.first); });
   }
 }
 

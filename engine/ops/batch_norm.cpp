@@ -83,6 +83,12 @@ Tensor room_for_mask(const Tensor& x, const BatchNormState& state, const Tensor&
   return empty({(x.numel() + kBits - 1) / kBits}, DType::u8, x.device());
 }
 
+// The parts of a gradient that the norm's backward is given: two where it adds them itself, in the pass that finds its sums.
+tape::Arriving parts_for(tape::Arriving dy, bool apart) {
+  if (apart && dy.second && !relus_are_guided()) return dy;
+  return {arriving_at_relu(std::move(dy).sum()), {}};
+}
+
 // The fused form: one pass forward, one reduction and one pass backward.
 BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training, bool observe) {
   const Statistics statistics = statistics_of(x, state, training);
@@ -103,12 +109,15 @@ BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tenso
   if (normalized) tape::keep_gradient(normalized);
   auto backward = [x = tape::save(x), active = SavedActivity{mask ? tape::Saved() : tape::save(y), mask}, mean = statistics.mean,
                    inv_std = statistics.inv_std, weight = tape::save(state.weight),
-                   training](const Tensor& arriving, const tape::Needs& needs) {
-    const Tensor dy = arriving_at_relu(arriving);
+                   training](tape::Arriving arriving, const tape::Needs& needs) {
+    const bool sums = needs[2] || needs[3] || (training && needs[0]);
+    const bool apart = sums && active.mask && active.mask.backend().has<op::BatchNormGradientSum>();
+    const auto [dy, dy2] = parts_for(std::move(arriving), apart);
     Tensor dx = needs[0] ? empty_like(dy) : Tensor();
-    Tensor dsum = needs[1] || needs[4] ? empty_like(dy) : Tensor();
+    Tensor dsum = needs[1] || needs[4] || dy2 ? empty_like(dy) : Tensor();
     auto [dweight, dbias] = room_for(weight.get(), needs, 2, 3);
     dy.backend().run(op::BatchNormBackward{.dy = dy,
+                                           .dy2 = dy2,
                                            .x = x.get(),
                                            .mean = mean,
                                            .inv_std = inv_std,

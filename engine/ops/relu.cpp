@@ -7,15 +7,17 @@ namespace mirilla {
 
 namespace {
 
-thread_local bool relus_are_guided = false;
+thread_local bool guided = false;
 
 }  // namespace
 
-GuidedRelu::GuidedRelu() : before_(relus_are_guided) { relus_are_guided = true; }
-GuidedRelu::~GuidedRelu() { relus_are_guided = before_; }
+GuidedRelu::GuidedRelu() : before_(guided) { guided = true; }
+GuidedRelu::~GuidedRelu() { guided = before_; }
+
+bool relus_are_guided() { return guided; }
 
 Tensor arriving_at_relu(const Tensor& dy) {
-  if (!relus_are_guided) return dy;
+  if (!guided) return dy;
   Tensor positive = empty_like(dy);
   dy.backend().run(op::Relu{dy, positive});
   return positive;

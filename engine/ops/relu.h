@@ -31,6 +31,9 @@ class GuidedRelu {
   bool before_;
 };
 
+/// Whether a GuidedRelu lives on this thread.
+bool relus_are_guided();
+
 /// For an operator with a ReLU, at the start of its backward: dy, or max(dy, 0) while a GuidedRelu lives.
 Tensor arriving_at_relu(const Tensor& dy);
 

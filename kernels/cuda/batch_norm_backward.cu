@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <utility>
+
 #include "kernels/cuda/batch_norm.h"
 
 // With g = dy, but with ReLU g = 0 where y <= 0, xhat = (x - mean) inv_std:
@@ -6,10 +8,11 @@
 //   dbias = sum g;  dweight = sum g xhat;  dx = weight inv_std (g - 1/n dbias - 1/n xhat dweight);  dresidual = g
 //
 // Two passes, since each dx needs the sums of all rows: the first finds both sums, the second dx and dresidual. Neither stores g; the
-// second computes it again, which costs the bytes of dy instead of a write and a read of g.
+// second computes it again, which costs the bytes of dy instead of a write and a read of g. But where dy comes in two parts, the first pass
+// adds them and stores g as dresidual, and the second reads that: a pass that only adds would read two tensors and write one.
 //
 // Bytes, of n elements of s bytes: read 2 n s in each pass (with ReLU n s more each from y, or n / 8 from the mask), write n s (2 n s with
-// a residual). With given statistics dx needs no sums and no x.
+// a residual). Of two parts: read 3 n s and n / 8, write n s, then read 2 n s, write n s. With given statistics dx needs no sums and no x.
 // Launch: as in batch_norm_statistics.cu and batch_norm.cu.
 namespace mirilla::MIRILLA_PLATFORM {
 
@@ -21,13 +24,18 @@ constexpr int kResident = 3;  // blocks per multiprocessor, with 80 registers pe
 template <class T>
 constexpr int kRowsAtOnce = 4 / sizeof(T);
 
-enum class Relu { none, by_y, by_mask };
+enum class Relu {
+  none,
+  by_y,
+  by_mask,
+  of_sum,  // by the mask too, and dy is rounded from two parts
+};
 
-/// The sources of g: y or mask where R needs them.
+/// The sources of g: y, mask or the second part where R needs them.
 template <class T, Relu R>
 struct Upstream {
   const T* dy;
-  const T* y;
+  const T* y;  // of_sum: the second part
   const uint8_t* mask;
 };
 
@@ -39,6 +47,7 @@ struct Gradient {
 
   __device__ __forceinline__ float operator[](int k) const {
     const bool passes = R == Relu::none || (R == Relu::by_y ? !(y[k] <= 0) : (bits >> k & 1u) != 0);
+    if constexpr (R == Relu::of_sum) return passes ? widen(narrow<T>(dy[k] + y[k])) : 0.0f;
     return passes ? dy[k] : 0.0f;
   }
 };
@@ -46,8 +55,8 @@ struct Gradient {
 template <int W, class T, Relu R>
 __device__ __forceinline__ Gradient<T, W, R> load_gradient(const Upstream<T, R>& from, int64_t at) {
   Gradient<T, W, R> g{load_channels<W>(from.dy + at), {}, 0};
-  if constexpr (R == Relu::by_y) g.y = load_channels<W>(from.y + at);
-  if constexpr (R == Relu::by_mask) g.bits = static_cast<unsigned>(from.mask[at / kOctet]) >> at % kOctet;
+  if constexpr (R == Relu::by_y || R == Relu::of_sum) g.y = load_channels<W>(from.y + at);
+  if constexpr (R == Relu::by_mask || R == Relu::of_sum) g.bits = static_cast<unsigned>(from.mask[at / kOctet]) >> at % kOctet;
   return g;
 }
 
@@ -59,6 +68,19 @@ __device__ __forceinline__ Gradient<T, kOctet, R> load_gradient_octet(const Upst
   if constexpr (R == Relu::by_y) g.y = load_octet<false>(from.y + at, count);
   if constexpr (R == Relu::by_mask) g.bits = from.mask[at / kOctet];
   return g;
+}
+
+/// g, which narrows without rounding.
+template <class T, int W, Relu R>
+__device__ __forceinline__ void store_gradient(T* address, const Gradient<T, W, R>& g) {
+  if constexpr (W == kOctet) {
+    Octet wide;
+#pragma unroll
+    for (int k = 0; k < W; ++k) wide[k] = g[k];
+    store_octet<true>(address, wide, W);
+  } else {
+    *address = narrow<T>(g[0]);
+  }
 }
 
 // --- The sums ----------------------------------------------------------------------------------------------------------------------------
@@ -119,7 +141,7 @@ struct Gradients {
 template <int W, class T, Relu R>
 __global__ void __launch_bounds__(kBlock, kResident)
     sums_kernel(Upstream<T, R> from, const T* __restrict__ x, const float* __restrict__ mean, const float* __restrict__ inv_std,
-                Parts parts, unsigned first_column, unsigned* counters, Gradients out) {
+                Parts parts, unsigned first_column, unsigned* counters, Gradients out, T* g_of_sum) {
   constexpr int kRows = kRowsAtOnce<T>;
   __shared__ Sums<W> room[kBlock];
   const int64_t channels = parts.channels;
@@ -138,8 +160,11 @@ __global__ void __launch_bounds__(kBlock, kResident)
         value[k] = load_channels<W>(x + walk.at + k * walk.step);
       }
 #pragma unroll
-      for (int k = 0; k < kRows; ++k)
-        if (k < walk.left) mine.add(g[k], value[k], middle);
+      for (int k = 0; k < kRows; ++k) {
+        if (k >= walk.left) continue;
+        mine.add(g[k], value[k], middle);
+        if constexpr (R == Relu::of_sum) store_gradient(g_of_sum + walk.at + k * walk.step, g[k]);
+      }
     }
   }
   merge_rows(mine, room);
@@ -156,6 +181,7 @@ __global__ void __launch_bounds__(kBlock, kResident)
 
 template <class T, Relu R>
 void find_sums(Stream& stream, const Upstream<T, R>& from, const op::BatchNormBackward& call, const Gradients& out) {
+  T* const g_of_sum = R == Relu::of_sum ? call.dresidual.data<T>() : nullptr;
   const T* const x = call.x.data<T>();
   const float *const mean = call.mean.data<float>(), *const inv_std = call.inv_std.data<float>();
   const int64_t rows = rows_of(call.x), channels = channels_of(call.x);
@@ -166,10 +192,10 @@ void find_sums(Stream& stream, const Upstream<T, R>& from, const op::BatchNormBa
     const Parts parts{scratch.as<float>(), rows, stretches.stretch, channels};
     for_column_groups(block, [&](unsigned first, unsigned count) {
       launch<sums_kernel<W, T, R>>(stream, {dim3(stretches.count, count), block.threads}, from, x, mean, inv_std, parts, first,
-                                   stream.counters(), out);
+                                   stream.counters(), out, g_of_sum);
     });
   };
-  if (in_octets(channels, {from.dy, from.y, x}))
+  if (in_octets(channels, {from.dy, from.y, x, g_of_sum}))
     run.template operator()<kOctet>();
   else
     run.template operator()<1>();
@@ -234,7 +260,8 @@ __device__ __forceinline__ void back_octet(const Back<T, R>& call, const Factors
 }
 
 template <class T, Relu R>
-__global__ void __launch_bounds__(kBlock, kResident) back_rows_kernel(Back<T, R> call) {
+__global__ void __launch_bounds__(kBlock, kResident) back_rows_kernel(Back<T, R> call, const T* dy) {
+  call.from.dy = dy;
   constexpr int kRows = kRowsAtOnce<T>;
   const int channel = first_channel<kOctet>();
   if (channel >= call.channels) return;
@@ -251,7 +278,8 @@ __global__ void __launch_bounds__(kBlock, kResident) back_rows_kernel(Back<T, R>
 }
 
 template <class T, Relu R>
-__global__ void __launch_bounds__(kBlock) back_flat_kernel(Back<T, R> call) {
+__global__ void __launch_bounds__(kBlock) back_flat_kernel(Back<T, R> call, const T* dy) {
+  call.from.dy = dy;
   const int64_t n = call.rows * call.channels;
   for (int64_t at = thread_in_grid() * kOctet; at < n; at += threads_in_grid() * kOctet) {
     const Factors factors = factors_of<false>(call, at % call.channels);
@@ -260,13 +288,14 @@ __global__ void __launch_bounds__(kBlock) back_flat_kernel(Back<T, R> call) {
 }
 
 template <class T, Relu R>
-void go_back(Stream& stream, const Back<T, R>& back) {
-  if (in_octets(back.channels, {back.from.dy, back.from.y, back.x, back.dx, back.dresidual})) {
+void go_back(Stream& stream, Back<T, R> back) {
+  const T* const dy = std::exchange(back.from.dy, nullptr);  // an argument of its own: the account of a step sees that it is read
+  if (in_octets(back.channels, {dy, back.from.y, back.x, back.dx, back.dresidual})) {
     const RowBlock block(back.channels, kOctet);
     const dim3 grid(block.blocks_down(back.rows, kRowsAtOnce<T>, kResident), block.blocks_across);
-    launch<back_rows_kernel<T, R>>(stream, {grid, block.threads}, back);
+    launch<back_rows_kernel<T, R>>(stream, {grid, block.threads}, back, dy);
   } else {
-    launch<back_flat_kernel<T, R>>(stream, {blocks_for(back.rows * back.channels, kBlock * kOctet), kBlock}, back);
+    launch<back_flat_kernel<T, R>>(stream, {blocks_for(back.rows * back.channels, kBlock * kOctet), kBlock}, back, dy);
   }
 }
 
@@ -278,23 +307,30 @@ void run_backward(Stream& stream, const op::BatchNormBackward& call) {
   auto* const offset = through_statistics ? scratch.as<float>() : nullptr;
   auto* const slope = through_statistics ? offset + channels : nullptr;
   const Upstream<T, R> from{.dy = call.dy.data<T>(),
-                            .y = R == Relu::by_y ? call.y.data<T>() : nullptr,
-                            .mask = R == Relu::by_mask ? call.mask.data<uint8_t>() : nullptr};
+                            .y = R == Relu::by_y     ? call.y.data<T>()
+                                 : R == Relu::of_sum ? call.dy2.data<T>()
+                                                     : nullptr,
+                            .mask = R == Relu::by_mask || R == Relu::of_sum ? call.mask.data<uint8_t>() : nullptr};
   if (call.dweight || call.dbias || through_statistics)
     find_sums(stream, from, call,
               {.dbias = data_or_null<float>(call.dbias), .dweight = data_or_null<float>(call.dweight), .offset = offset, .slope = slope});
   if ((!call.dx && !call.dresidual) || rows == 0) return;
-  go_back<T, R>(stream, {.from = from,
-                         .x = through_statistics ? call.x.data<T>() : nullptr,
-                         .mean = call.mean.data<float>(),
-                         .inv_std = call.inv_std.data<float>(),
-                         .weight = call.weight.data<float>(),
-                         .offset = offset,
-                         .slope = slope,
-                         .dx = data_or_null<T>(call.dx),
-                         .dresidual = data_or_null<T>(call.dresidual),
-                         .rows = rows,
-                         .channels = channels});
+  constexpr bool kStored = R == Relu::of_sum;  // the sums' pass left g as dresidual
+  constexpr Relu kLeft = kStored ? Relu::none : R;
+  if (kStored && !call.dx) return;
+  Upstream<T, kLeft> left{from.dy, from.y, from.mask};
+  if (kStored) left = {call.dresidual.data<T>(), nullptr, nullptr};
+  go_back<T, kLeft>(stream, {.from = left,
+                             .x = through_statistics ? call.x.data<T>() : nullptr,
+                             .mean = call.mean.data<float>(),
+                             .inv_std = call.inv_std.data<float>(),
+                             .weight = call.weight.data<float>(),
+                             .offset = offset,
+                             .slope = slope,
+                             .dx = data_or_null<T>(call.dx),
+                             .dresidual = kStored ? nullptr : data_or_null<T>(call.dresidual),
+                             .rows = rows,
+                             .channels = channels});
 }
 
 }  // namespace
@@ -305,6 +341,8 @@ void CudaBackend::execute(const op::BatchNormBackward& call) {
   dispatch(call.dy.dtype, "batch_norm_backward", [&]<class T>() {
     if (!call.relu)
       run_backward<T, Relu::none>(stream_, call);
+    else if (call.dy2)
+      run_backward<T, Relu::of_sum>(stream_, call);
     else if (call.y)
       run_backward<T, Relu::by_y>(stream_, call);
     else

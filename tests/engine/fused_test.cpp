@@ -4,15 +4,18 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "engine/ops/adaptive_pool2d.h"
 #include "engine/ops/add.h"
 #include "engine/ops/batch_norm.h"
+#include "engine/ops/cast.h"
 #include "engine/ops/concat.h"
 #include "engine/ops/conv2d.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
 #include "kernels/devices.h"
+#include "kernels/ledger.h"
 #include "tests/engine/op_case.h"
 
 namespace mirilla {
@@ -155,6 +158,72 @@ TEST_P(FusedNorm, KeepsABitAnElementInPlaceOfItsResultWhereTheDeviceLeavesThem) 
   Norm norm = make({4, 8, 8, 64}, true);
   const Tensor y = batch_norm_add_relu(norm.x, norm.state, norm.residual, true).y;
   EXPECT_EQ(y.storage().use_count(), device_.backend().has<op::ReluMask>() ? 1 : 2);
+}
+
+// A value computed from x whose gradient is `gradient`, whatever arrives.
+Tensor with_gradient(const Tensor& x, const Tensor& gradient) {
+  return tape::record("with_gradient", {x}, zeros(x.shape(), x.dtype(), x.device()),
+                      [gradient](const Tensor&) { return tape::Gradients{gradient}; });
+}
+
+TEST_P(FusedNorm, OfAGradientInPartsHasTheBitsOfTheTapesSum) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
+    for (const Shape& shape : shapes_)
+      for (const bool training : {true, false})
+        for (const bool with_residual : {true, false})
+          for (const bool watched : {true, false})
+            for (const bool guided : {true, false}) {
+              SCOPED_TRACE(fmt::format("{} {} training {} residual {} watched {} guided {}", name_of(dtype), to_string(shape), training,
+                                       with_residual, watched, guided));
+              std::optional<GuidedRelu> scope;
+              if (guided) scope.emplace();
+              Norm one = make(shape, with_residual), other = make(shape, with_residual);
+              const auto y_of = [&](Norm& norm) {
+                return batch_norm_add_relu(cast(norm.x, dtype), norm.state, norm.residual ? cast(norm.residual, dtype) : Tensor(), training)
+                    .y;
+              };
+              Tensor in_parts = y_of(one), whole = y_of(other);
+              if (watched) tape::keep_gradient(in_parts);
+              const Tensor a = cast(draw_tensor(shape, 7), dtype), b = cast(draw_tensor(shape, 8), dtype),
+                           c = cast(draw_tensor(shape, 9), dtype);
+              Tensor seed = empty_like(a);
+              Tensor sum = with_gradient(in_parts, a);
+              for (const Tensor& part : {b, c}) sum = add(sum, with_gradient(in_parts, part));
+              tape::backward(sum, {.seed = a});
+              seed.backend().run(op::Add{c, b, seed});
+              seed.backend().run(op::Add{seed, a, seed});
+              tape::backward(whole, {.seed = seed});
+              if (watched) expect_equal(in_parts.grad(), seed);
+              expect_equal(one.x.grad(), other.x.grad());
+              expect_equal(one.state.weight.grad(), other.state.weight.grad());
+              expect_equal(one.state.bias.grad(), other.state.bias.grad());
+              if (with_residual) expect_equal(one.residual.grad(), other.residual.grad());
+            }
+}
+
+// Counted on the account of a GPU.
+TEST(FusedNormOnAGpu, AddsTheTwoPartsOfAGradientInItsOwnPass) {
+  LedgerDevice& device = new_ledger_device({.name = "GPU"});
+  const auto adds = [&](bool watched, bool frozen) {
+    const auto made = [&](const Shape& shape) {
+      Tensor tensor = empty(shape, DType::f32, device);
+      tensor.set_requires_grad();
+      return tensor;
+    };
+    BatchNormState state{made({16}), made({16}), empty({16}, DType::f32, device), empty({16}, DType::f32, device)};
+    if (frozen) state.weight.set_requires_grad(false), state.bias.set_requires_grad(false);
+    const Tensor x = made({64, 16});
+    Tensor y = batch_norm_add_relu(x, state, made({64, 16}), !frozen).y;
+    if (watched) tape::keep_gradient(y);
+    const Tensor root = add(relu(y), relu(y));
+    device.take();
+    tape::backward(root, {.seed = empty_like(root)});
+    const std::vector<LedgerEntry> entries = device.take().entries;
+    return std::count_if(entries.begin(), entries.end(), [](const LedgerEntry& entry) { return entry.operation == "add"; });
+  };
+  EXPECT_EQ(adds(false, false), 0);
+  EXPECT_EQ(adds(true, false), 1) << "whoever watches wants the sum";
+  EXPECT_EQ(adds(false, true), 1) << "no pass makes sums";
 }
 
 class FusedPool : public EveryDeviceFused {};

@@ -193,6 +193,31 @@ TEST_F(Tape, TellsAnOperatorWhichGradientsAreWanted) {
   EXPECT_EQ(wanted, (std::vector<bool>{false, true}));
 }
 
+TEST_F(Tape, GivesANodeThatAddsItselfTheLastTwoParts) {
+  std::vector<std::pair<Doubles, Doubles>> arrived;
+  const auto values = [](const Tensor& t) { return t ? t.to_doubles() : Doubles{}; };
+  const auto last_two = [&](int arms, bool watched) {
+    Tensor x = leaf({5});
+    Tensor y = tape::record("in_parts", {x}, x.clone(), [&](tape::Arriving dy, const tape::Needs&) {
+      arrived.emplace_back(values(dy.first), values(dy.second));
+      return tape::Gradients{std::move(dy).sum()};
+    });
+    if (watched) tape::keep_gradient(y);
+    Tensor sum = scale(y, 1);
+    for (int arm = 1; arm < arms; ++arm) sum = add(sum, scale(y, arm + 1));
+    tape::backward(sum);
+    EXPECT_EQ(x.grad().item(), arms * (arms + 1) / 2.0);
+    if (watched) {
+      EXPECT_EQ(y.grad().item(), x.grad().item());
+    }
+  };
+  last_two(1, false);
+  last_two(2, false);
+  last_two(4, false);
+  last_two(2, true);
+  EXPECT_EQ(arrived, (std::vector<std::pair<Doubles, Doubles>>{{{1}, {}}, {{2}, {1}}, {{9}, {1}}, {{3}, {}}}));
+}
+
 TEST_F(Tape, LeavesOutArmsThatLeadToNothingTrainable) {
   const Tensor x = leaf({1}), constant = tensor({1});
   const Tensor arm = traced("constant arm", {constant});

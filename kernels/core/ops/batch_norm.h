@@ -40,6 +40,12 @@ struct ReluMask {
   static bool asked(const BatchNormBackward& call);
 };
 
+/// The form of BatchNormBackward that adds two parts of a gradient.
+struct BatchNormGradientSum {
+  static constexpr std::string_view kName = "batch_norm_gradient_sum";
+  static bool asked(const BatchNormBackward& call);
+};
+
 /// y = (x - mean) inv_std weight + bias, then + residual if present, then max(.,0) if relu. `normalized`, if present, is for a watch:
 /// it receives the value before the residual is added. Watching it changes no bit of y. (C) views are f32 beside a half x.
 struct BatchNormApply {
@@ -63,11 +69,16 @@ struct BatchNormApply {
 ///   dx = weight inv_std g                                       if they were given (evaluation)
 ///   dresidual = g
 ///
+/// With dy2, the gradient is dy + dy2, rounded as op::Add does: the same bits as if it had been added before. For a call with a mask, with
+/// dresidual and with one of the sums' results (dweight, dbias, or dx in training): the pass that finds the sums writes dresidual.
+///
 /// Each output may be absent and is then not computed. (C) views are f32 beside a half x.
 struct BatchNormBackward {
   static constexpr std::string_view kName = "batch_norm_backward";
-  using Forms = Operations<BatchNormAddRelu, ReluMask>;
-  ConstView dy, x, mean, inv_std, weight;
+  using Forms = Operations<BatchNormAddRelu, ReluMask, BatchNormGradientSum>;
+  ConstView dy;
+  ConstView dy2 = {};  // like dy, may be absent
+  ConstView x, mean, inv_std, weight;
   ConstView y;     // if relu: either y,
   ConstView mask;  // or the mask that BatchNormApply left, one bit per element
   bool relu = false;
@@ -75,8 +86,8 @@ struct BatchNormBackward {
   View dx, dresidual;   // like x
   View dweight, dbias;  // (C)
   static auto views(auto& call) {
-    return std::tie(call.dy, call.x, call.mean, call.inv_std, call.weight, call.y, call.mask, call.dx, call.dresidual, call.dweight,
-                    call.dbias);
+    return std::tie(call.dy, call.dy2, call.x, call.mean, call.inv_std, call.weight, call.y, call.mask, call.dx, call.dresidual,
+                    call.dweight, call.dbias);
   }
 };
 
@@ -84,5 +95,6 @@ inline bool BatchNormAddRelu::asked(const BatchNormApply& call) { return call.re
 inline bool BatchNormAddRelu::asked(const BatchNormBackward& call) { return call.dresidual || call.relu; }
 inline bool ReluMask::asked(const BatchNormApply& call) { return static_cast<bool>(call.mask); }
 inline bool ReluMask::asked(const BatchNormBackward& call) { return call.relu && !call.y; }
+inline bool BatchNormGradientSum::asked(const BatchNormBackward& call) { return static_cast<bool>(call.dy2); }
 
 }  // namespace mirilla::op

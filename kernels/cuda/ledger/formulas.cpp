@@ -58,10 +58,10 @@ Moves moves_of(const op::BatchNormApply& call) {
 }
 
 // Eager: ReLU's gradient from dy and y; the sums read the gradient and x; dx reads both again. Compiled: the sums from dy, x and y, then dx
-// from the same, which also writes the residual's gradient.
+// from the same, which also writes the residual's gradient. Two parts of dy are added as op::Add's are.
 Moves moves_of(const op::BatchNormBackward& call) {
-  const int64_t n = bytes_of(call.dy), relu = call.relu ? 1 : 0;
-  return {0, 3 * n * relu + 5 * n, 2 * n + n * relu + (2 + relu + 1) * n + (call.dresidual ? n : 0)};
+  const int64_t n = bytes_of(call.dy), relu = call.relu ? 1 : 0, parts = call.dy2 ? 1 : 0;
+  return {0, 3 * n * relu + 5 * n + 3 * n * parts, 2 * n + n * relu + (2 + relu + 1) * n + (call.dresidual ? n : 0) + n * parts};
 }
 
 // Eager keeps an i64 per element of y, compiled one byte.

@@ -114,15 +114,17 @@ TEST_P(EveryDevice, HasTheCoreAndNamesItselfAndWhatItLacks) {
   relu.relu = true;
   residual.residual = x;
   masked.mask = mask;
-  op::BatchNormBackward dresidual = backward, from_mask = backward, from_y = backward;
+  op::BatchNormBackward dresidual = backward, from_mask = backward, from_y = backward, two_parts = backward;
   dresidual.dresidual = x;
   from_mask.relu = from_y.relu = true;
   from_mask.mask = mask;
   from_y.y = y;
+  two_parts.dy2 = x;
   expect_named_where_missing<op::BatchNormAddRelu>(backend, relu);
   expect_named_where_missing<op::BatchNormAddRelu>(backend, residual);
   expect_named_where_missing<op::BatchNormAddRelu>(backend, dresidual);
   expect_named_where_missing<op::BatchNormAddRelu>(backend, from_y);
+  expect_named_where_missing<op::BatchNormGradientSum>(backend, two_parts);
   expect_named_where_missing<op::ReluMask>(backend, masked);
   if (backend.has<op::BatchNormAddRelu>()) expect_named_where_missing<op::ReluMask>(backend, from_mask);
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <optional>
+#include <span>
 
 #include "kernels/simt/executor.h"
 #include "tests/kernels/cuda/batch_norm_cases.h"
@@ -127,6 +130,44 @@ TEST_P(CudaBatchNormBackward, OfManyRowsTheyDoNotEither) {
     }
 }
 
+/// The case by the mask, of dy and a second part: added by op::Add before, or by the norm.
+Case two_parts_case(const Shape& shape, bool by_the_norm) {
+  Case c = backward_case(shape, Relu::by_mask, true);
+  c.in.push_back(uniform(shape, 7));
+  c.out.push_back(room(shape));
+  c.run = [=](Backend& b, auto views, auto out) {
+    op::BatchNormBackward call = backward_call(views, out, Relu::by_mask, true);
+    if (by_the_norm) {
+      call.dy2 = views[7];
+    } else {
+      b.run(op::Add{views[0], views[7], out[4]});
+      call.dy = out[4];
+    }
+    b.run(call);
+  };
+  return c;
+}
+
+TEST_P(CudaBatchNormBackward, OfTwoPartsHasTheBitsOfTheirSum) {
+  for (const Shape& shape :
+       {Shape{40, 24}, Shape{31, 33}, Shape{0, 8}, Shape{3, 31, 29, 5}, Shape{5, 520}, Shape{2, 8001}, Shape{7000, 16}})
+    for (const bool many_blocks : {false, true}) {
+      SCOPED_TRACE(to_string(shape));
+      std::optional<GridsOfAGpu> grids;
+      if (many_blocks) grids.emplace();
+      const Case parts = two_parts_case(shape, true);
+      const auto want = run_on(device_under_test(), two_parts_case(shape, false), GetParam());
+      const auto expect_want = [&](const Case& c, std::initializer_list<size_t> outputs) {
+        const auto got = run_on(device_under_test(), c, GetParam());
+        for (const size_t o : outputs) EXPECT_EQ(got[o], want[o]) << "output " << o;
+      };
+      expect_want(parts, {0, 1, 2, 3});
+      expect_want(without(parts, {0}), {1, 2, 3});
+      expect_want(without(parts, {2, 3}), {0, 1});
+      expect_want(without(parts, {0, 2}), {1, 3});
+    }
+}
+
 TEST_P(CudaBatchNormBackward, TakesTwoKernels) {
   Case c = backward_case({40, 24}, Relu::by_y, true);
   const auto want = run_on(device_under_test(), c, GetParam());
@@ -187,6 +228,7 @@ TEST_P(CudaBatchNormBackward, AnyScheduleGivesTheSameBits) {
   for (const Shape& shape : {Shape{300, 16}, Shape{90, 5}}) {
     const int64_t c = shape[-1];
     const Case backward = backward_case(shape, Relu::by_mask, true);
+    const Case two_parts = two_parts_case(shape, true);
     const Case forward{
         .name = {},
         .in = {uniform(shape, 1), uniform_f32({c}, 2), uniform_f32({c}, 3), uniform(shape, 4)},
@@ -206,10 +248,13 @@ TEST_P(CudaBatchNormBackward, AnyScheduleGivesTheSameBits) {
         }};
     const auto want_forward = run_on(device_under_test(), forward, GetParam());
     const auto want_backward = run_on(device_under_test(), backward, GetParam());
+    const auto want_two_parts = run_on(device_under_test(), two_parts_case(shape, false), GetParam());
     for (const uint64_t seed : {1, 2, 3}) {
       simt::set_schedule_seed(seed);
       EXPECT_EQ(run_on(device_under_test(), forward, GetParam()), want_forward) << seed;
       EXPECT_EQ(run_on(device_under_test(), backward, GetParam()), want_backward) << seed;
+      const auto got = run_on(device_under_test(), two_parts, GetParam());
+      EXPECT_TRUE(std::ranges::equal(std::span(got).first(4), std::span(want_two_parts).first(4))) << seed;
     }
     simt::set_schedule_seed(0);
   }

@@ -102,6 +102,24 @@ TEST_F(LedgerTest, FollowsScratchMemoryFromTheKernelThatFillsItToTheOneThatReads
   EXPECT_EQ(backward[1].read, 2 * n + n / 16 + 5 * 256);
   EXPECT_EQ(backward[1].written, n);
   EXPECT_EQ(call().eager, 8 * n);
+  const auto of_two = run(op::BatchNormBackward{.dy = dy,
+                                                .dy2 = residual,
+                                                .x = x,
+                                                .mean = mean,
+                                                .inv_std = inv_std,
+                                                .weight = weight,
+                                                .mask = mask,
+                                                .relu = true,
+                                                .dx = dx,
+                                                .dresidual = y,
+                                                .dweight = dweight,
+                                                .dbias = bias});
+  ASSERT_EQ(of_two.size(), 2u);
+  EXPECT_EQ(of_two[0].read, backward[0].read + n);
+  EXPECT_EQ(of_two[0].written, backward[0].written + n) << "the sum";
+  EXPECT_EQ(of_two[1].read, 2 * n + 5 * 256) << "the sum, and no mask";
+  EXPECT_EQ(of_two[1].written, n);
+  EXPECT_EQ(call().eager, 11 * n);
 }
 
 TEST_F(LedgerTest, GivesTheLibrariesWhatAGpuWould) {

@@ -113,10 +113,18 @@ void batch_norm_backward(OperationCall& c) {
   for (const std::string& name : names) by_y.push_back(c.read(name));
   call.mask = c.keep(mask_of(c.read("y")));
   call.y = {};
-  c.backend().run(call);
-  const auto equal = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
-  for (size_t i = 0; i < names.size(); ++i)
-    EXPECT_TRUE(std::ranges::equal(by_y[i], c.read(names[i]), equal)) << names[i] << " from the mask differs from that from y";
+  const auto expect_the_same = [&](std::string_view how) {
+    c.backend().run(call);
+    const auto equal = [](double a, double b) { return a == b || (std::isnan(a) && std::isnan(b)); };
+    for (size_t i = 0; i < names.size(); ++i)
+      EXPECT_TRUE(std::ranges::equal(by_y[i], c.read(names[i]), equal)) << names[i] << ' ' << how << " differs from that from y";
+  };
+  expect_the_same("from the mask");
+  if (!c.backend().has<op::BatchNormGradientSum>()) return;
+  call.dy2 = c.keep({call.dy.shape, std::vector<double>(static_cast<size_t>(call.dy.numel()), 0.0)});
+  expect_the_same("of dy and a second part of 0");
+  std::swap(call.dy, call.dy2);
+  expect_the_same("of 0 and dy as the second part");
 }
 
 void adaptive_concat_pool2d(OperationCall& c) {
