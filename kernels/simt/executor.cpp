@@ -11,6 +11,7 @@
 #include "kernels/host/threads.h"
 #include "kernels/simt/block.h"
 #include "kernels/simt/memory.h"
+#include "kernels/simt/together.h"
 
 namespace mirilla::simt {
 
@@ -95,7 +96,7 @@ void run_grid(const GridCall& call) {
   const uint64_t blocks = uint64_t{call.grid.x} * call.grid.y * call.grid.z;
   const uint64_t launch_seed = seed == 0 ? 0 : seed * 0x9E3779B97F4A7C15u + launch + 1;
   const Order order(blocks, launch_seed);
-  const int threads = loop_threads(static_cast<int64_t>(blocks));
+  const int threads = call.together ? 1 : loop_threads(static_cast<int64_t>(blocks));
   FirstError error;
   const auto run = [&](uint64_t i) {
     if (error.raised()) return;
@@ -107,7 +108,15 @@ void run_grid(const GridCall& call) {
       error.keep(std::current_exception());
     }
   };
-  if (threads < 2) {
+  if (call.together) {
+    if (blocks > static_cast<uint64_t>(kMostTogether))
+      throw DeviceError(
+          fmt::format("{}: the executor runs at most {} blocks at the same time, not {}", call.kernel, kMostTogether, blocks));
+    Together::run(static_cast<int>(blocks), [&](int i, Together& all) {
+      run(static_cast<uint64_t>(i));
+      if (error.raised()) all.fail();
+    });
+  } else if (threads < 2) {
     for (uint64_t i = 0; i < blocks; ++i) run(i);
   } else {
 #pragma omp parallel for num_threads(threads) schedule(dynamic)

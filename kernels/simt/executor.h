@@ -47,8 +47,13 @@ struct GridCall {
   std::string_view kernel;  // for messages
   dim3 grid, block;
   size_t shared_bytes = 0;       // dynamic shared memory
+  bool together = false;         // all blocks are alive at the same time, each on a host thread of its own
   std::function<void()> thread;  // runs the kernel for one CUDA thread, with its arguments
 };
+
+/// The most blocks that run together: each of their threads has a stack, and a process has 65530 mappings for these unless its system
+/// allows more.
+inline constexpr int64_t kMostTogether = 100;
 
 /// Runs the grid to its end. Throws DeviceError.
 void run_grid(const GridCall& call);
@@ -73,6 +78,12 @@ int block_barrier(BarrierKind kind, bool predicate, std::source_location where);
 
 /// Waits for the lanes of `mask`; the last to arrive calls all(function, lanes), where lanes[i] is lane i's `mine`, or null.
 void join_warp(unsigned mask, void* mine, void* function, void (*all)(void* function, void** lanes), std::source_location where);
+
+/// Between the blocks of a grid that run together. One thread of a block raises a flag, and what its block wrote before is visible to those
+/// that have waited for it. A wait that no block is left to end is an error.
+void raise_flag(unsigned* flag);
+void wait_for_flag(const unsigned* flag);
+void lower_flag(unsigned* flag);
 
 /// The number of the running thread in its block, x fastest.
 int thread_in_block();

@@ -24,6 +24,14 @@ constexpr Untouched kUntouched[]{
     {"count_steps_kernel", 0, 8},  // the table of all tensors: of each only its count of steps, an i64
 };
 
+// What a block may ask for.                                                       [CUDA C++ Programming Guide, Compute Capabilities]
+size_t shared_bytes_of(int compute_capability) {
+  constexpr size_t kKiB = 1024;
+  if (compute_capability == 80 || compute_capability == 87) return 163 * kKiB;
+  if (compute_capability == 86 || compute_capability == 89 || compute_capability >= 120) return 99 * kKiB;
+  return compute_capability >= 90 ? 227 * kKiB : 64 * kKiB;
+}
+
 int64_t most_bytes(std::string_view kernel, size_t argument) {
   for (const Untouched& one : kUntouched)
     if (kernel.starts_with(one.kernel) && argument == one.argument) return one.more_than;
@@ -37,7 +45,7 @@ LedgerAccount::LedgerAccount(const LedgerOptions& options)
            .compute_capability = options.compute_capability,
            .multiprocessors = options.multiprocessors,
            .threads_per_multiprocessor = options.threads_per_multiprocessor,
-           .shared_bytes_per_block = Limits::kSharedBytes,
+           .shared_bytes_per_block = shared_bytes_of(options.compute_capability),
            .memory_bytes = options.memory_bytes},
       libraries_(options.libraries),
       next_(kFirstAddress) {}
@@ -139,6 +147,7 @@ void LedgerAccount::count(const Argument& argument, int64_t most, LedgerEntry& e
 void LedgerAccount::launched(std::string_view kernel, const LaunchShape& shape, std::span<const Argument> arguments) {
   LedgerEntry& entry = add(LedgerEntry::Kind::kernel, kernel, 0, 0);
   entry.blocks = int64_t{shape.grid.x} * shape.grid.y * shape.grid.z;
+  entry.read += shape.read_again_bytes;
   for (Region& region : regions_) region.counted_read = region.counted_written = region.in_value = false;
   for (size_t i = 0; i < arguments.size(); ++i) count(arguments[i], most_bytes(kernel, i), entry);
   for (Region& region : regions_) {

@@ -212,6 +212,18 @@ Counters make_counters() {
 
 }  // namespace
 
+// By threads and dynamic shared memory, of which a multiprocessor has what one block may ask for and 1 KiB more; each block takes that KiB.
+void detail::check_resident(std::string_view kernel, const LaunchShape& shape) {
+  constexpr size_t kReserved = 1024;
+  const uint64_t blocks = uint64_t{shape.grid.x} * shape.grid.y * shape.grid.z, threads = shape.block.x * shape.block.y * shape.block.z;
+  const uint64_t by_threads = static_cast<uint64_t>(facts().threads_per_multiprocessor) / std::max<uint64_t>(threads, 1);
+  const uint64_t by_shared = (facts().shared_bytes_per_block + kReserved) / (shape.shared_bytes + kReserved);
+  const uint64_t most = std::min(by_threads, by_shared) * static_cast<uint64_t>(facts().multiprocessors);
+  if (blocks > most)
+    throw DeviceError(fmt::format("{}: {} blocks are to run at the same time and {} can", kernel, blocks, most),
+                      "blocks that wait for one another need a smaller grid, or less shared memory");
+}
+
 Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   Replay replay;
   replay.counters_ = make_counters();

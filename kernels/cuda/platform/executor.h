@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -69,6 +70,8 @@ inline void pop_range() {}
 struct LaunchShape {
   dim3 grid, block;
   size_t shared_bytes = 0;
+  bool together = false;         // all blocks run at the same time and may wait for one another (raise_flag, wait_for_flag)
+  int64_t read_again_bytes = 0;  // for the account of a step: what the launch reads of its tensors a second time
 };
 
 /// Told what a stream is given, in place of the executor that would run it (kernels/cuda/ledger). Addresses are numbers that nobody reads.
@@ -190,6 +193,9 @@ class Scratch {
 };
 
 namespace detail {
+/// Throws DeviceError where the device of facts() could not run all blocks at the same time.
+void check_resident(std::string_view kernel, const LaunchShape& shape);
+
 template <auto Kernel>
 std::string_view kernel_name() {
   static const std::string_view name = kernel_in(__PRETTY_FUNCTION__);
@@ -209,15 +215,21 @@ template <class... P, void (*Kernel)(P...)>
 struct Launch<Kernel> {
   static void on(Stream& stream, const LaunchShape& shape, P... args) {
     if (stream.account()) return stream.account()->launched(kernel_name<Kernel>(), shape, std::initializer_list{argument_of(args)...});
+    if (shape.together) check_resident(kernel_name<Kernel>(), shape);
     stream.submit([shape, args...] {
-      run_grid(
-          {.kernel = kernel_name<Kernel>(), .grid = shape.grid, .block = shape.block, .shared_bytes = shape.shared_bytes, .thread = [&] {
-             Kernel(args...);
-           }});
+      run_grid({.kernel = kernel_name<Kernel>(),
+                .grid = shape.grid,
+                .block = shape.block,
+                .shared_bytes = shape.shared_bytes,
+                .together = shape.together,
+                .thread = [&] { Kernel(args...); }});
     });
   }
 };
 }  // namespace detail
+
+/// The most blocks that can run together; facts() says what a GPU would allow. The executor allows fewer.
+inline int64_t most_together(const Stream& stream) { return stream.account() ? std::numeric_limits<int64_t>::max() : kMostTogether; }
 
 /// Starts a kernel. Throws DeviceError naming it where the launch is not possible, or, on the executor, where one of its threads failed.
 template <auto Kernel, class... Args>

@@ -78,6 +78,21 @@ void wait_until_done(cudaStream_t stream, std::string_view purpose) {
   if (status != cudaSuccess) throw DeviceError(sentence(status, "cudaStreamSynchronize", purpose), hint_for(status));
 }
 
+cudaError_t start(Stream& stream, const LaunchShape& shape, const void* kernel, void** args) {
+  if (!shape.together) return cudaLaunchKernel(kernel, shape.grid, shape.block, args, shape.shared_bytes, stream.native());
+  cudaLaunchAttribute together{};
+  together.id = cudaLaunchAttributeCooperative;
+  together.val.cooperative = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = shape.grid;
+  config.blockDim = shape.block;
+  config.dynamicSmemBytes = shape.shared_bytes;
+  config.stream = stream.native();
+  config.attrs = &together;
+  config.numAttrs = 1;
+  return cudaLaunchKernelExC(&config, kernel, args);
+}
+
 }  // namespace
 
 namespace detail {
@@ -107,9 +122,14 @@ void allow_shared_bytes(const void* kernel, std::string_view name, size_t bytes)
 
 void launch(Stream& stream, const LaunchShape& shape, const void* kernel, std::string_view name, void** args) {
   choose(stream.index());
-  cudaError_t status = cudaLaunchKernel(kernel, shape.grid, shape.block, args, shape.shared_bytes, stream.native());
+  cudaError_t status = start(stream, shape, kernel, args);
   if (status != cudaSuccess) {
     cudaGetLastError();
+    if (status == cudaErrorCooperativeLaunchTooLarge)
+      throw DeviceError(fmt::format("{}: a grid of {} blocks of {} threads with {} bytes of shared memory is to run at the same time and "
+                                    "does not fit the GPU: {}",
+                                    name, text_of(shape.grid), text_of(shape.block), shape.shared_bytes, text_of(status)),
+                        "blocks that wait for one another need a smaller grid, or less shared memory");
     throw DeviceError(fmt::format("{}: CUDA refused a grid of {} blocks of {} threads with {} bytes of shared memory: {}", name,
                                   text_of(shape.grid), text_of(shape.block), shape.shared_bytes, text_of(status)),
                       hint_for(status));

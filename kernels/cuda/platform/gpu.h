@@ -9,6 +9,7 @@
 #include <cassert>
 #include <cstddef>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <source_location>
@@ -189,6 +190,8 @@ class Scratch {
 struct LaunchShape {
   dim3 grid, block;
   size_t shared_bytes = 0;
+  bool together = false;         // all blocks run at the same time and may wait for one another (raise_flag, wait_for_flag)
+  int64_t read_again_bytes = 0;  // for the account of a step: what the launch reads of its tensors a second time
 };
 
 namespace detail {
@@ -218,6 +221,9 @@ struct Launch<Kernel> {
 };
 }  // namespace detail
 
+/// The most blocks that can run together: as many as facts() says fit.
+inline int64_t most_together(const Stream&) { return std::numeric_limits<int64_t>::max(); }
+
 /// Starts a kernel. Throws DeviceError naming it where the launch is not possible.
 template <auto Kernel, class... Args>
 void launch(Stream& stream, const LaunchShape& shape, Args&&... args) {
@@ -230,6 +236,21 @@ __device__ __forceinline__ T* dynamic_shared() {
   extern __shared__ __align__(128) unsigned char mirilla_dynamic_shared[];
   return reinterpret_cast<T*>(mirilla_dynamic_shared);
 }
+
+#ifdef __CUDACC__  // the host's compiler, which reads this file for vendor/, knows no fences
+/// Between the blocks of a launch that run together. One thread of a block raises a flag, and what its block wrote before is visible to
+/// those that have waited for it.
+__device__ __forceinline__ void raise_flag(unsigned* flag) {
+  __threadfence();
+  *static_cast<volatile unsigned*>(flag) = 1;
+}
+__device__ __forceinline__ void wait_for_flag(const unsigned* flag) {
+  constexpr unsigned kNanoseconds = 64;
+  while (*static_cast<const volatile unsigned*>(flag) == 0) __nanosleep(kNanoseconds);
+  __threadfence();
+}
+__device__ __forceinline__ void lower_flag(unsigned* flag) { *static_cast<volatile unsigned*>(flag) = 0; }
+#endif
 
 __host__ __device__ __forceinline__ float widen(float x) { return x; }
 __host__ __device__ __forceinline__ float widen(Half x) { return __half2float(__ushort_as_half(x.bits)); }

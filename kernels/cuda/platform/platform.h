@@ -13,9 +13,10 @@
 ///   allocate, release      its memory
 ///   Stream, Event, Replay  its order of work
 ///   Scratch                memory for as long as a launcher needs it, in a stream's order
-///   launch<kernel>(stream, shape, args...)
+///   launch<kernel>(stream, shape, args...), most_together(stream)
 /// and, for kernels:
 ///   dynamic_shared<T>(), widen(x), narrow<T>(f), assume_aligned<T>(p)
+///   raise_flag, wait_for_flag, lower_flag   between blocks that run together
 ///
 /// vendor/ belongs to the GPU's side, but the host's compiler compiles it: there CMake defines MIRILLA_GPU_SIDE.
 #if defined(__CUDACC__) || defined(MIRILLA_GPU_SIDE)
