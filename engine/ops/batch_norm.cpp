@@ -48,16 +48,30 @@ Tensor evaluation_inv_std(BatchNormState& state) {
   return kept.inv_std;
 }
 
-Statistics statistics_of(const Tensor& x, BatchNormState& state, bool training) {
-  if (!training) return {state.running_mean.clone(), evaluation_inv_std(state)};
-  Statistics statistics{empty_like(state.running_mean), empty_like(state.running_var)};
-  x.backend().run(op::BatchNormStatistics{.x = x,
-                                          .eps = state.eps,
-                                          .momentum = state.momentum,
-                                          .mean = statistics.mean,
-                                          .inv_std = statistics.inv_std,
-                                          .running_mean = state.running_mean,
-                                          .running_var = state.running_var});
+// Runs the call with the batch's statistics, or in evaluation with the running ones, and returns them. The call is complete but for x,
+// the statistics and the parameters.
+Statistics apply(const Tensor& x, BatchNormState& state, bool training, op::BatchNormApply call) {
+  Statistics statistics = training ? Statistics{empty_like(state.running_mean), empty_like(state.running_var)}
+                                   : Statistics{state.running_mean.clone(), evaluation_inv_std(state)};
+  Backend& backend = x.backend();
+  call.x = x, call.weight = state.weight, call.bias = state.bias;
+  if (training) {
+    const op::BatchNormStatistics of_batch{.x = x,
+                                           .eps = state.eps,
+                                           .momentum = state.momentum,
+                                           .mean = statistics.mean,
+                                           .inv_std = statistics.inv_std,
+                                           .running_mean = state.running_mean,
+                                           .running_var = state.running_var};
+    if (backend.has<op::BatchNorm>()) {
+      call.mean = statistics.mean, call.inv_std = statistics.inv_std;
+      backend.run(op::BatchNorm{of_batch, call});
+      return statistics;
+    }
+    backend.run(of_batch);
+  }
+  call.mean = statistics.mean, call.inv_std = statistics.inv_std;
+  backend.run(call);
   return statistics;
 }
 
@@ -91,20 +105,11 @@ tape::Arriving parts_for(tape::Arriving dy, bool apart) {
 
 // The fused form: one pass forward, one reduction and one pass backward.
 BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training, bool observe) {
-  const Statistics statistics = statistics_of(x, state, training);
   Tensor y = empty_like(x);
   Tensor normalized = observe ? empty_like(x) : Tensor();
   Tensor mask = room_for_mask(x, state, residual, observe);
-  x.backend().run(op::BatchNormApply{.x = x,
-                                     .mean = statistics.mean,
-                                     .inv_std = statistics.inv_std,
-                                     .weight = state.weight,
-                                     .bias = state.bias,
-                                     .residual = residual,
-                                     .relu = true,
-                                     .y = y,
-                                     .normalized = normalized,
-                                     .mask = mask});
+  const Statistics statistics =
+      apply(x, state, training, {.residual = residual, .relu = true, .y = y, .normalized = normalized, .mask = mask});
   // The observed value is an input of the node: its gradient is that of the sum, which is also the residual's.
   if (normalized) tape::keep_gradient(normalized);
   auto backward = [x = tape::save(x), active = SavedActivity{mask ? tape::Saved() : tape::save(y), mask}, mean = statistics.mean,
@@ -140,10 +145,8 @@ BatchNormAddReluResult fused(const Tensor& x, BatchNormState& state, const Tenso
 
 Tensor batch_norm(const Tensor& x, BatchNormState& state, bool training) {
   check_state(x, state, training);
-  const Statistics statistics = statistics_of(x, state, training);
   Tensor y = empty_like(x);
-  x.backend().run(op::BatchNormApply{
-      .x = x, .mean = statistics.mean, .inv_std = statistics.inv_std, .weight = state.weight, .bias = state.bias, .y = y});
+  const Statistics statistics = apply(x, state, training, {.y = y});
   return tape::record("batch_norm", {x, state.weight, state.bias}, y,
                       [x = tape::save(x), mean = statistics.mean, inv_std = statistics.inv_std, weight = tape::save(state.weight),
                        training](const Tensor& dy, const tape::Needs& needs) {

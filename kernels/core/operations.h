@@ -38,6 +38,6 @@ using CoreOperations =
 
 /// What a device may compute in one pass. Where it lacks one, the engine composes it from core operations; a test checks that both agree.
 using OptionalOperations = Operations<op::BatchNormAddRelu, op::ReluMask, op::BatchNormGradientSum,  // forms of a core operation
-                                      op::Conv2dBiasAddRelu, op::AdaptiveConcatPool2d, op::AdaptiveConcatPool2dBackward>;
+                                      op::BatchNorm, op::Conv2dBiasAddRelu, op::AdaptiveConcatPool2d, op::AdaptiveConcatPool2dBackward>;
 
 }  // namespace mirilla

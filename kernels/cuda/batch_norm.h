@@ -181,19 +181,17 @@ __device__ __forceinline__ Octet of_channels(const float* values, int64_t first,
 }
 
 /// Merges the results of the threads of a column, always in the same order: a tree over threadIdx.y. The thread with threadIdx.y = 0 gets
-/// the result. P has merge(const P&); `room` is shared memory, one P per thread. All threads of the block must call it.
+/// the result. P has merge(const P&); `room` is shared memory, one P for every second thread. All threads of the block must call it.
 template <class P>
 __device__ __forceinline__ void merge_rows(P& mine, P* room) {
   const unsigned at = threadIdx.y * blockDim.x + threadIdx.x;
-  room[at] = mine;
   unsigned half = 1;
   while (half < blockDim.y) half *= 2;
   for (half /= 2; half > 0; half /= 2) {
+    if (threadIdx.y >= half && threadIdx.y < 2 * half) room[at - half * blockDim.x] = mine;
     __syncthreads();
-    if (threadIdx.y < half && threadIdx.y + half < blockDim.y) {
-      mine.merge(room[at + half * blockDim.x]);
-      room[at] = mine;
-    }
+    if (threadIdx.y < half && threadIdx.y + half < blockDim.y) mine.merge(room[at]);
+    __syncthreads();
   }
 }
 
@@ -205,7 +203,7 @@ __device__ __forceinline__ void merge_rows(P& mine, P* room) {
 // step runs on as many blocks as there are classes, and the second is short.
 
 inline constexpr int kClasses = 32;
-inline constexpr int kCountersPerColumn = kClasses + 1;
+inline constexpr int kCountersPerColumn = kClasses + 3;  // with a flag, and for the blocks that have seen it
 /// Blocks side by side in one launch; wider tensors take several launches.
 inline constexpr unsigned kMostColumns = kCounters / kCountersPerColumn;
 
@@ -228,6 +226,88 @@ __device__ __forceinline__ bool is_last_block(unsigned* counter, unsigned count)
   }
   __syncthreads();
   return last;
+}
+
+/// Returns in all blocks of a column of the grid once its last block, which merged the parts, has called it. What the last block wrote
+/// before is visible then. All threads of the blocks, which run together, must call it.
+__device__ __forceinline__ void wait_for_last(bool last, unsigned* counters) {
+  unsigned* const flag = counters + blockIdx.y * kCountersPerColumn + kClasses + 1;
+  __syncthreads();  // all threads of the last block have written
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
+    if (last)
+      raise_flag(flag);
+    else
+      wait_for_flag(flag);
+    if (atomicInc(flag + 1, gridDim.x - 1) == gridDim.x - 1) lower_flag(flag);  // all have seen it
+  }
+  __syncthreads();
+}
+
+/// The first rows of each thread's stretch, kept in the block's dynamic shared memory as they were read. One thread's are not read by
+/// others. Thread after thread, 16 bytes each, so that a warp's access has no bank conflict.
+template <class T>
+class Kept {
+ public:
+  static constexpr int kPacks = kOctet * sizeof(T) / sizeof(Pack<uint32_t>);
+
+  __device__ explicit Kept(int rows)
+      : rows_(rows),
+        threads_(static_cast<int>(blockDim.x * blockDim.y)),
+        mine_(dynamic_shared<Pack<uint32_t>>() + threadIdx.y * blockDim.x + threadIdx.x) {}
+
+  __device__ __forceinline__ bool has(int row) const { return row < rows_; }
+  __device__ __forceinline__ void put(int row, const Raw<T, kOctet>& raw) const {
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      Pack<uint32_t> pack;
+#pragma unroll
+      for (int k = 0; k < 4; ++k) pack[k] = raw.words[4 * p + k];
+      mine_[(row * kPacks + p) * threads_] = pack;
+    }
+  }
+  __device__ __forceinline__ Raw<T, kOctet> get(int row) const {
+    Raw<T, kOctet> raw;
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      const Pack<uint32_t> pack = mine_[(row * kPacks + p) * threads_];
+#pragma unroll
+      for (int k = 0; k < 4; ++k) raw.words[4 * p + k] = pack[k];
+    }
+    return raw;
+  }
+
+ private:
+  int rows_, threads_;
+  Pack<uint32_t>* mine_;
+};
+
+/// How many rows each thread of a launch of such blocks keeps, of `tensors` tensors, and what that leaves to be read again.
+template <class T>
+struct Keeping {
+  int rows = 0;
+  size_t shared_bytes = 0;
+  int64_t read_again_bytes = 0;
+
+  /// `own`: static shared memory of a block. A multiprocessor has what one block may ask for and what is reserved for one.
+  Keeping(const RowBlock& block, const Stretches& stretches, int64_t channels, int tensors, int resident, size_t own) {
+    constexpr size_t kReserved = 1024;
+    const size_t each = (facts().shared_bytes_per_block + kReserved) / static_cast<size_t>(resident);
+    const size_t row = size_t{block.threads.x} * block.threads.y * kOctet * sizeof(T) * static_cast<size_t>(tensors);
+    const size_t fit = each > own + kReserved ? (each - own - kReserved) / row : 0;
+    rows = static_cast<int>(std::min<size_t>(fit, static_cast<size_t>(stretches.stretch / block.threads.y)));
+    shared_bytes = static_cast<size_t>(rows) * row;
+    const int64_t kept = int64_t{rows} * block.threads.y;
+    for (unsigned s = 0; s < stretches.count; ++s) {
+      const int64_t in_stretch = std::min(stretches.stretch, stretches.rows - s * stretches.stretch);
+      read_again_bytes += std::max<int64_t>(0, in_stretch - kept) * channels * static_cast<int64_t>(sizeof(T)) * tensors;
+    }
+  }
+};
+
+/// Whether all blocks of such a launch can run at the same time, and their columns have counters.
+inline bool runs_together(const Stream& stream, const RowBlock& block, const Stretches& stretches, int resident) {
+  const int64_t blocks = int64_t{stretches.count} * block.blocks_across;
+  return block.blocks_across <= kMostColumns && blocks <= int64_t{facts().multiprocessors} * resident && blocks <= most_together(stream);
 }
 
 /// P from the lane `by` further; all lanes of the warp must call it.

@@ -2,10 +2,14 @@
 #include <utility>
 
 #include "kernels/cuda/batch_norm.h"
+#include "kernels/cuda/batch_norm_launches.h"
 
 // With g = dy, but with ReLU g = 0 where y <= 0, xhat = (x - mean) inv_std:
 //
 //   dbias = sum g;  dweight = sum g xhat;  dx = weight inv_std (g - 1/n dbias - 1/n xhat dweight);  dresidual = g
+//
+// In training both passes are one launch, whose blocks are all resident: each keeps as many rows of g and x as fit in shared memory, waits
+// until the last block has merged the sums, and goes on. Else, and with MIRILLA_NORM_LAUNCHES=2, they are two:
 //
 // Two passes, since each dx needs the sums of all rows: the first finds both sums, the second dx and dresidual. Neither stores g; the
 // second computes it again, which costs the bytes of dy instead of a write and a read of g. But where dy comes in two parts, the first pass
@@ -138,12 +142,29 @@ struct Gradients {
   }
 };
 
+/// From the sums of this block's threads to the results: the last block of a column of the grid writes them, and true is returned in it.
+/// All threads of the block must call it.
+template <int W>
+__device__ __forceinline__ bool finish(Sums<W>& mine, const Parts& parts, int channel, unsigned* counters, const float* inv_std,
+                                       const Gradients& out) {
+  __shared__ Sums<W> room[kBlock / 2];
+  merge_rows(mine, room);
+  if (threadIdx.y == 0 && channel < parts.channels) {
+    const auto part = static_cast<int>(blockIdx.x);
+    store(parts.at(part, channel), mine.g);
+    store(parts.at(part, channel) + parts.channels, mine.moved);
+  }
+  const int first = channel - static_cast<int>(threadIdx.x) * W;
+  const int end = static_cast<int>(min(int64_t{first} + int64_t{blockDim.x} * W, parts.channels));
+  return merge_parts<Sums<1>>(parts, first, end, counters,
+                              [&](int c, const Sums<1>& all) { out.write(c, all, inv_std[c], static_cast<float>(parts.rows)); });
+}
+
 template <int W, class T, Relu R>
 __global__ void __launch_bounds__(kBlock, kResident)
     sums_kernel(Upstream<T, R> from, const T* __restrict__ x, const float* __restrict__ mean, const float* __restrict__ inv_std,
                 Parts parts, unsigned first_column, unsigned* counters, Gradients out, T* g_of_sum) {
   constexpr int kRows = kRowsAtOnce<T>;
-  __shared__ Sums<W> room[kBlock];
   const int64_t channels = parts.channels;
   const int channel = first_channel<W>(first_column);
   Sums<W> mine{};
@@ -167,16 +188,7 @@ __global__ void __launch_bounds__(kBlock, kResident)
       }
     }
   }
-  merge_rows(mine, room);
-  if (threadIdx.y == 0 && channel < channels) {
-    const auto part = static_cast<int>(blockIdx.x);
-    store(parts.at(part, channel), mine.g);
-    store(parts.at(part, channel) + channels, mine.moved);
-  }
-  const int first = channel - static_cast<int>(threadIdx.x) * W;
-  const int end = static_cast<int>(min(int64_t{first} + int64_t{blockDim.x} * W, channels));
-  merge_parts<Sums<1>>(parts, first, end, counters,
-                       [&](int c, const Sums<1>& all) { out.write(c, all, inv_std[c], static_cast<float>(parts.rows)); });
+  finish(mine, parts, channel, counters, inv_std, out);
 }
 
 template <class T, Relu R>
@@ -299,6 +311,95 @@ void go_back(Stream& stream, Back<T, R> back) {
   }
 }
 
+// --- Both passes in one launch -----------------------------------------------------------------------------------------------------------
+
+constexpr size_t kOwnShared = 9 * 1024;  // bytes of static shared memory, at most
+
+/// g as it would be read from memory; it narrows without rounding.
+template <class T, Relu R>
+__device__ __forceinline__ Raw<T, kOctet> raw_of(const Gradient<T, kOctet, R>& g) {
+  Vector<T, kOctet> narrowed;
+#pragma unroll
+  for (int k = 0; k < kOctet; ++k) narrowed[k] = narrow<T>(g[k]);
+  return std::bit_cast<Raw<T, kOctet>>(detail::words_of(narrowed));
+}
+
+/// The blocks find the sums, wait for the last block of their column, and compute dx of the same rows: first those of which they kept g and
+/// x. The first pass stores g as dresidual where that is wanted (g_out), and what was not kept is read from there.
+template <class T, Relu R>
+__global__ void __launch_bounds__(kBlock, kResident)
+    whole_back_kernel(Upstream<T, R> from, Back<T, Relu::none> call, Parts parts, unsigned* counters, Gradients out, T* g_out, int kept) {
+  constexpr int kRows = kRowsAtOnce<T>;
+  const int64_t channels = parts.channels;
+  const int channel = first_channel<kOctet>();
+  const Kept<T> rows(2 * kept);
+  const Walk start = Walk::in_stretch(parts.rows, parts.stretch, channels, channel);
+  Sums<kOctet> mine{};
+  if (channel < channels) {
+    const Octet middle = of_channels<true>(call.mean, channel, channels);
+    int i = 0;
+    for (Walk walk = start; walk.left > 0; walk.go(kRows), i += kRows) {
+      Gradient<T, kOctet, R> g[kRows];
+      Raw<T, kOctet> x[kRows];
+#pragma unroll
+      for (int k = 0; k < kRows; ++k) {
+        if (k >= walk.left) continue;
+        g[k] = load_gradient<kOctet>(from, walk.at + k * walk.step);
+        x[k] = load_channels<kOctet>(call.x + walk.at + k * walk.step);
+      }
+#pragma unroll
+      for (int k = 0; k < kRows; ++k) {
+        if (k >= walk.left) continue;
+        mine.add(g[k], x[k], middle);
+        if (g_out) store_gradient(g_out + walk.at + k * walk.step, g[k]);
+        if (!rows.has(2 * (i + k) + 1)) continue;
+        rows.put(2 * (i + k), raw_of(g[k]));
+        rows.put(2 * (i + k) + 1, x[k]);
+      }
+    }
+  }
+  wait_for_last(finish(mine, parts, channel, counters, call.inv_std, out), counters);
+  if (channel >= channels) return;
+  const Factors factors = factors_of<true>(call, channel);
+  int i = 0;
+  for (Walk walk = start; walk.left > 0; walk.go(1), ++i) {
+    Operands<T, Relu::none> o{};
+    if (rows.has(2 * i + 1)) {
+      o.g.dy = rows.get(2 * i);
+      o.x = rows.get(2 * i + 1);
+    } else {
+      o.g.dy = g_out ? load_channels<kOctet>(g_out + walk.at) : raw_of(load_gradient<kOctet>(from, walk.at));
+      o.x = load_channels<kOctet>(call.x + walk.at);
+    }
+    back_octet<true>(call, factors, o, walk.at, kOctet);
+  }
+}
+
+/// False, and nothing is done, where one launch cannot do it.
+template <class T, Relu R>
+bool run_whole(Stream& stream, const Upstream<T, R>& from, const Back<T, Relu::none>& back, const Gradients& out, T* g_out) {
+  if (norm_launches() == 2 || back.rows == 0) return false;
+  if (!in_octets(back.channels, {from.dy, from.y, back.x, back.dx, g_out})) return false;
+  const RowBlock block(back.channels, kOctet);
+  const Stretches stretches(back.rows, block, kRowsAtOnce<T>, kResident);
+  if (!runs_together(stream, block, stretches, kResident)) return false;
+  const Scratch scratch(stream, size_t{2} * stretches.count * static_cast<size_t>(back.channels) * sizeof(float));
+  Keeping<T> keeping(block, stretches, back.channels, 2, kResident, kOwnShared);
+  if (!g_out) {
+    const int64_t elements = keeping.read_again_bytes / (2 * static_cast<int64_t>(sizeof(T)));
+    keeping.read_again_bytes += R == Relu::by_y ? elements * static_cast<int64_t>(sizeof(T)) : R == Relu::by_mask ? elements / kOctet : 0;
+  }
+  launch<whole_back_kernel<T, R>>(stream,
+                                  {.grid = dim3(stretches.count, block.blocks_across),
+                                   .block = block.threads,
+                                   .shared_bytes = keeping.shared_bytes,
+                                   .together = true,
+                                   .read_again_bytes = keeping.read_again_bytes},
+                                  from, back, Parts{scratch.as<float>(), back.rows, stretches.stretch, back.channels}, stream.counters(),
+                                  out, g_out, keeping.rows);
+  return true;
+}
+
 template <class T, Relu R>
 void run_backward(Stream& stream, const op::BatchNormBackward& call) {
   const int64_t rows = rows_of(call.dy), channels = channels_of(call.dy);
@@ -311,9 +412,21 @@ void run_backward(Stream& stream, const op::BatchNormBackward& call) {
                                  : R == Relu::of_sum ? call.dy2.data<T>()
                                                      : nullptr,
                             .mask = R == Relu::by_mask || R == Relu::of_sum ? call.mask.data<uint8_t>() : nullptr};
-  if (call.dweight || call.dbias || through_statistics)
-    find_sums(stream, from, call,
-              {.dbias = data_or_null<float>(call.dbias), .dweight = data_or_null<float>(call.dweight), .offset = offset, .slope = slope});
+  const Gradients out{
+      .dbias = data_or_null<float>(call.dbias), .dweight = data_or_null<float>(call.dweight), .offset = offset, .slope = slope};
+  const Back<T, Relu::none> back{.from = {},
+                                 .x = through_statistics ? call.x.data<T>() : nullptr,
+                                 .mean = call.mean.data<float>(),
+                                 .inv_std = call.inv_std.data<float>(),
+                                 .weight = call.weight.data<float>(),
+                                 .offset = offset,
+                                 .slope = slope,
+                                 .dx = data_or_null<T>(call.dx),
+                                 .dresidual = nullptr,
+                                 .rows = rows,
+                                 .channels = channels};
+  if (through_statistics && run_whole(stream, from, back, out, data_or_null<T>(call.dresidual))) return;
+  if (call.dweight || call.dbias || through_statistics) find_sums(stream, from, call, out);
   if ((!call.dx && !call.dresidual) || rows == 0) return;
   constexpr bool kStored = R == Relu::of_sum;  // the sums' pass left g as dresidual
   constexpr Relu kLeft = kStored ? Relu::none : R;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include "kernels/cuda/batch_norm.h"
+#include "kernels/cuda/batch_norm_apply.h"
+#include "kernels/cuda/batch_norm_launches.h"
 
 // mean = 1/n sum x, inv_std = 1 / sqrt(1/n sum (x - mean)^2 + eps) of each channel; also the running statistics. Sums are f32 for every
 // dtype.
@@ -10,14 +11,18 @@
 // channel itself. A channel whose moments are not finite in f32, because of its values or because their squares are too large, is summed
 // again in f64, by one block in two reads: its mean is then infinite or NaN as its values demand, and a finite variance is not lost.
 //
-// Bytes: read n elements once; the parts are 8 bytes per channel and block.
+// Where y is wanted too, the same launch computes it (whole_kernel): its blocks are all resident and wait until the last one has merged the
+// parts. Each keeps as many of its rows as fit in shared memory, so that x is read once, or little more.
+//
+// Bytes: read n elements once; the parts are 8 bytes per channel and block. With y, besides: read the rows that were not kept and the
+// residual, write y and its mask.
 // Launch: one, of blocks of up to 256 threads, channels along x and rows along y, as many as run at the same time. The last of them merges
 // the parts (batch_norm.h).
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
 
-constexpr int kResident = 4;  // blocks per multiprocessor, with 64 registers per thread
+constexpr int kResident = 3;  // blocks per multiprocessor, with 80 registers per thread, as the kernel that also applies them needs
 
 /// Rows that a thread loads at the same time: 64 bytes in octets.
 template <class T>
@@ -55,12 +60,12 @@ __device__ __forceinline__ Vector<float, W> shift_of(const T* x, int64_t rows, i
   return median;
 }
 
-/// Loads K rows, `step` elements apart.
+/// Of K rows.
 template <int K, int W, class T>
-__device__ __forceinline__ Moments<W> moments_of(const T* x, int64_t step, const Vector<float, W>& shift) {
+__device__ __forceinline__ Moments<W> moments_of(const Raw<T, W>* raws, const Vector<float, W>& shift) {
   Vector<float, W> rows[K];
 #pragma unroll
-  for (int k = 0; k < K; ++k) rows[k] = widen(load_channels<W>(x + k * step));
+  for (int k = 0; k < K; ++k) rows[k] = widen(raws[k]);
   Moments<W> found{K, {}, {}};
 #pragma unroll
   for (int c = 0; c < W; ++c) {
@@ -72,6 +77,24 @@ __device__ __forceinline__ Moments<W> moments_of(const T* x, int64_t step, const
     }
   }
   return found;
+}
+
+/// Adds this thread's rows of the block's stretch to `mine`: row number i of them by load(i, at).
+template <int W, class T, class Load>
+__device__ __forceinline__ void gather(Moments<W>& mine, const Walk& start, const Vector<float, W>& shift, Load&& load) {
+  constexpr int kRows = kRowsAtOnce<T>;
+  int i = 0;
+  Walk walk = start;
+  for (; walk.left >= kRows; walk.go(kRows), i += kRows) {
+    Raw<T, W> raws[kRows];
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) raws[k] = load(i + k, walk.at + k * walk.step);
+    mine.merge(moments_of<kRows>(raws, shift));
+  }
+  for (; walk.left > 0; walk.go(1), ++i) {
+    const Raw<T, W> raw = load(i, walk.at);
+    mine.merge(moments_of<1>(&raw, shift));
+  }
 }
 
 /// Where blocks leave their moments.
@@ -150,22 +173,14 @@ __device__ void find_lost(const T* x, const Parts& parts, int first, int end, co
   }
 }
 
-/// With no rows the statistics are NaN.
+/// From the sums of this block's threads to the statistics: the last block of a column of the grid writes them, and true is returned in it.
+/// All threads of the block must call it. With no rows the statistics are NaN.
 template <int W, class T>
-__global__ void __launch_bounds__(kBlock, kResident)
-    moments_kernel(const T* __restrict__ x, Parts parts, unsigned first_column, unsigned* counters, Found found) {
-  __shared__ Moments<W> room[kBlock];
+__device__ __forceinline__ bool finish(Moments<W>& mine, const T* x, const Parts& parts, int channel, unsigned* counters,
+                                       const Found& found) {
+  __shared__ Moments<W> room[kBlock / 2];
   __shared__ bool lost[kMostAcross * W];
   const int64_t rows = parts.rows, channels = parts.channels;
-  const int channel = first_channel<W>(first_column);
-  Moments<W> mine{};
-  if (channel < channels && rows > 0) {
-    const Vector<float, W> shift = shift_of<W>(x + channel, rows, channels);
-    constexpr int kRows = kRowsAtOnce<T>;
-    Walk walk = Walk::in_stretch(rows, parts.stretch, channels, channel);
-    for (; walk.left >= kRows; walk.go(kRows)) mine.merge(moments_of<kRows>(x + walk.at, walk.step, shift));
-    for (; walk.left > 0; walk.go(1)) mine.merge(moments_of<1>(x + walk.at, walk.step, shift));
-  }
   merge_rows(mine, room);
   if (threadIdx.y == 0 && channel < channels) {
     const auto part = static_cast<int>(blockIdx.x);
@@ -185,18 +200,117 @@ __global__ void __launch_bounds__(kBlock, kResident)
     if (!is_lost) found.write(c, mean, var, 1.0f / sqrtf(var + found.eps));
   });
   if (last && __syncthreads_or(any_lost)) find_lost(x, parts, first, end, lost, found);
+  return last;
+}
+
+/// What every launch over these rows needs: its blocks, their stretches, and memory for their parts.
+template <int W, class T>
+struct Plan {
+  RowBlock block;
+  Stretches stretches;
+
+  Plan(int64_t rows, int64_t channels) : block(channels, W), stretches(rows, block, kRowsAtOnce<T>, kResident) {}
+  size_t values(int64_t channels) const { return size_t{2} * stretches.count * static_cast<size_t>(channels); }
+  size_t bytes(int64_t channels) const {
+    return (values(channels) + (size_t{stretches.count} + kClasses) * block.blocks_across) * sizeof(float);
+  }
+  Parts parts(float* room, int64_t channels) const { return {room, room + values(channels), stretches.rows, stretches.stretch, channels}; }
+};
+
+Found found_of(const op::BatchNormStatistics& call) {
+  const auto n = static_cast<double>(rows_of(call.x));
+  return {.mean = call.mean.data<float>(),
+          .inv_std = call.inv_std.data<float>(),
+          .running_mean = data_or_null<float>(call.running_mean),
+          .running_var = data_or_null<float>(call.running_var),
+          .eps = static_cast<float>(call.eps),
+          .keep = static_cast<float>(1 - call.momentum),
+          .momentum = static_cast<float>(call.momentum),
+          .momentum_var = static_cast<float>(call.momentum * n / (n - 1))};
+}
+
+template <int W, class T>
+__global__ void __launch_bounds__(kBlock, kResident)
+    moments_kernel(const T* __restrict__ x, Parts parts, unsigned first_column, unsigned* counters, Found found) {
+  const int channel = first_channel<W>(first_column);
+  Moments<W> mine{};
+  if (channel < parts.channels && parts.rows > 0) {
+    const Vector<float, W> shift = shift_of<W>(x + channel, parts.rows, parts.channels);
+    const Walk walk = Walk::in_stretch(parts.rows, parts.stretch, parts.channels, channel);
+    gather<W, T>(mine, walk, shift, [&](int, int64_t at) { return load_channels<W>(x + at); });
+  }
+  finish(mine, x, parts, channel, counters, found);
 }
 
 template <int W, class T>
 void find_statistics(Stream& stream, const T* x, int64_t rows, int64_t channels, const Found& found) {
-  const RowBlock block(channels, W);
-  const Stretches stretches(rows, block, kRowsAtOnce<T>, kResident);
-  const size_t values = size_t{2} * stretches.count * static_cast<size_t>(channels);
-  const Scratch scratch(stream, (values + (size_t{stretches.count} + kClasses) * block.blocks_across) * sizeof(float));
-  const Parts parts{scratch.as<float>(), scratch.as<float>() + values, rows, stretches.stretch, channels};
-  for_column_groups(block, [&](unsigned first, unsigned count) {
-    launch<moments_kernel<W, T>>(stream, {dim3(stretches.count, count), block.threads}, x, parts, first, stream.counters(), found);
+  const Plan<W, T> plan(rows, channels);
+  const Scratch scratch(stream, plan.bytes(channels));
+  const Parts parts = plan.parts(scratch.as<float>(), channels);
+  for_column_groups(plan.block, [&](unsigned first, unsigned count) {
+    launch<moments_kernel<W, T>>(stream, {dim3(plan.stretches.count, count), plan.block.threads}, x, parts, first, stream.counters(),
+                                 found);
   });
+}
+
+// --- Statistics and y in one launch ------------------------------------------------------------------------------------------------------
+
+constexpr size_t kOwnShared = 15 * 1024;  // bytes of static shared memory, at most
+
+/// The blocks find the statistics as above, wait for the last block of their column, and compute y of the same rows: first those they kept.
+template <class T>
+__global__ void __launch_bounds__(kBlock, kResident) whole_kernel(Apply<T> call, Parts parts, unsigned* counters, Found found, int kept) {
+  const int64_t channels = parts.channels;
+  const int channel = first_channel<kOctet>();
+  const Kept<T> rows(kept);
+  const Walk start = Walk::in_stretch(parts.rows, parts.stretch, channels, channel);
+  Moments<kOctet> mine{};
+  if (channel < channels) {
+    const Vector<float, kOctet> shift = shift_of<kOctet>(call.x + channel, parts.rows, channels);
+    gather<kOctet, T>(mine, start, shift, [&](int i, int64_t at) {
+      const Raw<T, kOctet> raw = load_channels<kOctet>(call.x + at);
+      if (rows.has(i)) rows.put(i, raw);
+      return raw;
+    });
+  }
+  wait_for_last(finish(mine, call.x, parts, channel, counters, found), counters);
+  if (channel >= channels) return;
+  const ApplyFactors factors = apply_factors<true>(call, channel);
+  constexpr int kRows = kApplyRows<T>;
+  int i = 0;
+  for (Walk walk = start; walk.left > 0; walk.go(kRows), i += kRows) {
+    ApplyOperands<T> operands[kRows];
+#pragma unroll
+    for (int k = 0; k < kRows; ++k) {
+      if (k >= walk.left) continue;
+      const int64_t at = walk.at + k * walk.step;
+      operands[k].x = rows.has(i + k) ? rows.get(i + k) : load_channels<kOctet>(call.x + at);
+      if (call.residual) operands[k].residual = load_channels<kOctet>(call.residual + at);
+    }
+#pragma unroll
+    for (int k = 0; k < kRows; ++k)
+      if (k < walk.left) apply_octet<true>(call, factors, operands[k], walk.at + k * walk.step, kOctet);
+  }
+}
+
+/// False, and nothing is done, where one launch cannot do it.
+template <class T>
+bool run_whole(Stream& stream, const op::BatchNorm& call) {
+  const Apply<T> apply = apply_of<T>(call.apply);
+  if (!in_octets(apply) || apply.rows == 0) return false;
+  const Plan<kOctet, T> plan(apply.rows, apply.channels);
+  if (!runs_together(stream, plan.block, plan.stretches, kResident)) return false;
+  const Scratch scratch(stream, plan.bytes(apply.channels));
+  const Keeping<T> keeping(plan.block, plan.stretches, apply.channels, 1, kResident, kOwnShared);
+  launch<whole_kernel<T>>(stream,
+                          {.grid = dim3(plan.stretches.count, plan.block.blocks_across),
+                           .block = plan.block.threads,
+                           .shared_bytes = keeping.shared_bytes,
+                           .together = true,
+                           .read_again_bytes = keeping.read_again_bytes},
+                          apply, plan.parts(scratch.as<float>(), apply.channels), stream.counters(), found_of(call.statistics),
+                          keeping.rows);
+  return true;
 }
 
 }  // namespace
@@ -205,15 +319,7 @@ template <>
 void CudaBackend::execute(const op::BatchNormStatistics& call) {
   const int64_t rows = rows_of(call.x), channels = channels_of(call.x);
   if (channels == 0) return;
-  const auto n = static_cast<double>(rows);
-  const Found found{.mean = call.mean.data<float>(),
-                    .inv_std = call.inv_std.data<float>(),
-                    .running_mean = data_or_null<float>(call.running_mean),
-                    .running_var = data_or_null<float>(call.running_var),
-                    .eps = static_cast<float>(call.eps),
-                    .keep = static_cast<float>(1 - call.momentum),
-                    .momentum = static_cast<float>(call.momentum),
-                    .momentum_var = static_cast<float>(call.momentum * n / (n - 1))};
+  const Found found = found_of(call);
   dispatch(call.x.dtype, "batch_norm_statistics", [&]<class T>() {
     const T* const x = call.x.data<T>();
     if (in_octets(channels, {x}))
@@ -221,6 +327,18 @@ void CudaBackend::execute(const op::BatchNormStatistics& call) {
     else
       find_statistics<1>(stream_, x, rows, channels, found);
   });
+}
+
+template <>
+void CudaBackend::execute(const op::BatchNormApply& call);
+
+template <>
+void CudaBackend::execute(const op::BatchNorm& call) {
+  bool done = call.apply.x.numel() == 0;
+  if (norm_launches() == 1 && !done) dispatch(call.apply.x.dtype, "batch_norm", [&]<class T>() { done = run_whole<T>(stream_, call); });
+  if (done) return;
+  execute(call.statistics);
+  execute(call.apply);
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

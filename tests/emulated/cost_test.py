@@ -21,6 +21,7 @@ AGAIN = {
     "max_pool2d_down_kernel": (2.3, "windows of 3 by 3 overlap at stride 2, and columns and the rows of two threads are read again"),
     "max_pool2d_backward_kernel": (2.4, "each input looks at up to four windows"),
     "moments_kernel": (1.1, "each thread reads its channels' first values, and the last block those and every class of parts"),
+    "whole_kernel": (1.1, "the same"),
     "copy_channels_kernel": (1.2, "rows of three channels lie across sectors"),
     "adaptive_pool2d_backward_kernel": (4.5, "each input reads its cell's gradient and winner"),
 }

@@ -62,6 +62,18 @@ struct BatchNormApply {
   }
 };
 
+/// BatchNormStatistics, and then BatchNormApply with them: the same bits. A device that has it may read x once.
+struct BatchNorm {
+  static constexpr std::string_view kName = "batch_norm";
+  BatchNormStatistics statistics;
+  BatchNormApply apply;  // its x, mean and inv_std are those of the statistics
+  static auto views(auto& call) {
+    return std::tie(call.statistics.x, call.statistics.mean, call.statistics.inv_std, call.statistics.running_mean,
+                    call.statistics.running_var, call.apply.weight, call.apply.bias, call.apply.residual, call.apply.y,
+                    call.apply.normalized, call.apply.mask);
+  }
+};
+
 /// The backward pass. With xhat = (x - mean) inv_std and g = dy, but with relu g = 0 where y <= 0:
 ///
 ///   dbias = sum g;  dweight = sum g xhat

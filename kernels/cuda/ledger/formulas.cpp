@@ -57,6 +57,11 @@ Moves moves_of(const op::BatchNormApply& call) {
   return {0, 2 * n + (call.residual ? 3 * n : 0) + (call.relu ? 2 * n : 0), 2 * n + (call.residual ? n : 0)};
 }
 
+Moves moves_of(const op::BatchNorm& call) {
+  const Moves statistics = moves_of(call.statistics), apply = moves_of(call.apply);
+  return {0, statistics.eager + apply.eager, statistics.compiled + apply.compiled};
+}
+
 // Eager: ReLU's gradient from dy and y; the sums read the gradient and x; dx reads both again. Compiled: the sums from dy, x and y, then dx
 // from the same, which also writes the residual's gradient. Two parts of dy are added as op::Add's are.
 Moves moves_of(const op::BatchNormBackward& call) {

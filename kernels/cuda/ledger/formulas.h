@@ -48,6 +48,7 @@ Moves moves_of(const op::Conv2dBackwardWeight& call);
 Moves moves_of(const op::Matmul& call);
 Moves moves_of(const op::BatchNormStatistics& call);
 Moves moves_of(const op::BatchNormApply& call);
+Moves moves_of(const op::BatchNorm& call);
 Moves moves_of(const op::BatchNormBackward& call);
 Moves moves_of(const op::MaxPool2d& call);
 Moves moves_of(const op::MaxPool2dBackward& call);

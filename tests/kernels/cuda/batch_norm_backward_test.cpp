@@ -168,8 +168,9 @@ TEST_P(CudaBatchNormBackward, OfTwoPartsHasTheBitsOfTheirSum) {
     }
 }
 
-TEST_P(CudaBatchNormBackward, TakesTwoKernels) {
+TEST_P(CudaBatchNormBackward, TakesOneKernelOrTwoWithTheSameBits) {
   Case c = backward_case({40, 24}, Relu::by_y, true);
+  const std::optional<LaunchesOfANorm> two(2);
   const auto want = run_on(device_under_test(), c, GetParam());
   size_t recorded = 0;
   c.run = [run = c.run, &recorded](Backend& b, std::span<const ConstView> in, std::span<const View> out) {
@@ -180,6 +181,29 @@ TEST_P(CudaBatchNormBackward, TakesTwoKernels) {
   };
   EXPECT_EQ(run_on(device_under_test(), c, GetParam()), want);
   EXPECT_EQ(recorded, device_under_test().name() == "simt" ? 4u : 6u) << "two kernels, and scratch memory for the sums and for their parts";
+  const LaunchesOfANorm one(1);
+  EXPECT_EQ(run_on(device_under_test(), c, GetParam()), want);
+  EXPECT_EQ(recorded, device_under_test().name() == "simt" ? 3u : 5u);
+}
+
+// Rows that are kept in shared memory, and rows that are read again; more blocks than classes; tails.
+TEST_P(CudaBatchNormBackward, InOneLaunchHasTheBitsOfTwo) {
+  for (const Shape& shape : {Shape{40, 24}, Shape{5, 520}, Shape{1, 8}, Shape{40000, 8}, Shape{400, 1032}})
+    for (const Relu relu : kEveryRelu)
+      for (const bool residual : {true, false}) {
+        const bool many_blocks = shape[0] == 40000;
+        if (many_blocks && (relu != Relu::by_mask || residual)) continue;
+        SCOPED_TRACE(to_string(shape));
+        const GridsOfAGpu grids(many_blocks ? 20 : 4);
+        const Case plain = backward_case(shape, relu, true), c = residual ? plain : without(plain, {1});
+        const auto in_launches = [&](int launches) {
+          const LaunchesOfANorm scope(launches);
+          auto got = run_on(device_under_test(), c, GetParam());
+          if (!residual) got.erase(got.begin() + 1);  // poison
+          return got;
+        };
+        EXPECT_EQ(in_launches(1), in_launches(2));
+      }
 }
 
 TEST_P(CudaBatchNormBackward, OfNoRowsIsZero) {

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kernels/cuda/batch_norm_launches.h"
 #include "kernels/cuda/platform/executor.h"
 #include "tests/kernels/cuda/support.h"
 
@@ -24,11 +25,23 @@ inline const std::vector<Shape>& shapes() {
 /// Within it, the executor's launchers choose their grids as for an H200, and not as for the executor's own few multiprocessors.
 class GridsOfAGpu {
  public:
-  GridsOfAGpu() { facts_.multiprocessors = 132; }
+  explicit GridsOfAGpu(int multiprocessors = 132) { facts_.multiprocessors = multiprocessors; }
 
  private:
   DeviceFacts facts_ = simt::facts();
   simt::FactsScope scope_{facts_};
+};
+
+/// While it lives, batch norms with statistics run in so many launches, on both platforms.
+class LaunchesOfANorm {
+ public:
+  explicit LaunchesOfANorm(int launches) : before_(norm_launches()) { set_norm_launches(launches); }
+  ~LaunchesOfANorm() { set_norm_launches(before_); }
+  LaunchesOfANorm(const LaunchesOfANorm&) = delete;
+  LaunchesOfANorm& operator=(const LaunchesOfANorm&) = delete;
+
+ private:
+  int before_;
 };
 
 /// The view one element further: a slice whose address is aligned for no vector. Its tensor is flat_and_one.

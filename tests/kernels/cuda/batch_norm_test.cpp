@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <array>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <utility>
 
@@ -184,6 +186,73 @@ TEST(CudaBatchNormStatistics, AConstantChannelIsItsOwnMean) {
     EXPECT_EQ(got[0][c], static_cast<double>(1000.1f));
     EXPECT_EQ(got[1][c], static_cast<double>(1 / std::sqrt(1e-5f)));
   }
+}
+
+// --- Both in one launch ------------------------------------------------------------------------------------------------------------------
+
+/// x, weight, bias, residual; mean, inv_std, both running statistics, y, normalized, mask
+Case whole_case(const Values& x, bool residual) {
+  const Shape& shape = x.shape;
+  const int64_t c = channels(shape);
+  return {
+      .name = {},
+      .in = {x, uniform_f32({c}, 4), uniform_f32({c}, 5, -1, 1), uniform(shape, 6)},
+      .out = {room({c}, DType::f32), room({c}, DType::f32), uniform_f32({c}, 7), uniform_f32({c}, 8, 1, 2), room(shape), room(shape),
+              room({(shape.numel() + 7) / 8}, DType::u8)},
+      .run = [=](Backend& b, auto in, auto out) {
+        b.run(op::BatchNorm{.statistics = {.x = in[0], .mean = out[0], .inv_std = out[1], .running_mean = out[2], .running_var = out[3]},
+                            .apply = {.x = in[0],
+                                      .mean = out[0],
+                                      .inv_std = out[1],
+                                      .weight = in[1],
+                                      .bias = in[2],
+                                      .residual = residual ? in[3] : ConstView{},
+                                      .relu = residual,
+                                      .y = out[4],
+                                      .normalized = out[5],
+                                      .mask = out[6]}});
+      }};
+}
+
+/// Bits: a NaN equals itself.
+std::vector<std::vector<uint64_t>> bits_of(const std::vector<std::vector<double>>& outputs) {
+  std::vector<std::vector<uint64_t>> bits;
+  for (const auto& output : outputs) {
+    bits.emplace_back();
+    for (const double value : output) bits.back().push_back(std::bit_cast<uint64_t>(value));
+  }
+  return bits;
+}
+
+// Rows that are kept in shared memory, and rows that are read again; more blocks than classes; tails; what no octet suits.
+TEST_P(CudaBatchNorm, InOneLaunchHasTheBitsOfTwo) {
+  for (const Shape& shape : {Shape{40, 24}, Shape{5, 520}, Shape{2, 8}, Shape{40000, 8}, Shape{3001, 64}, Shape{400, 1032}, Shape{33, 5}})
+    for (const bool residual : {true, false}) {
+      SCOPED_TRACE(to_string(shape));
+      const GridsOfAGpu grids(shape[0] == 40000 ? 20 : 4);
+      Values x = uniform(shape, 1, -1, 3);
+      if (shape == Shape{3001, 64}) x.values[64 * 2000 + 3] = std::numeric_limits<double>::infinity(), x.values[7] = 1e30;
+      const auto in_launches = [&](int launches) {
+        const LaunchesOfANorm scope(launches);
+        return bits_of(run_on(device_under_test(), whole_case(x, residual), GetParam()));
+      };
+      EXPECT_EQ(in_launches(1), in_launches(2));
+    }
+}
+
+TEST_P(CudaBatchNorm, InOneLaunchIsOneKernelAndTheSameInAnyOrder) {
+  Case c = whole_case(uniform({300, 16}, 1), true);
+  expect_same_in_any_order(c, GetParam());
+  const auto want = run_on(device_under_test(), c, GetParam());
+  size_t recorded = 0;
+  c.run = [run = c.run, &recorded](Backend& b, std::span<const ConstView> in, std::span<const View> out) {
+    const auto replay = device_under_test().record([&] { run(b, in, out); });
+    recorded = replay->size();
+    replay->run();
+    device_under_test().synchronize();
+  };
+  EXPECT_EQ(run_on(device_under_test(), c, GetParam()), want);
+  EXPECT_EQ(recorded, device_under_test().name() == "simt" ? 2u : 3u) << "the kernel, and scratch memory for its parts";
 }
 
 // --- Apply -------------------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include "kernels/core/backend.h"
 #include "kernels/core/error.h"
 #include "kernels/cuda/ledger/account.h"
+#include "tests/kernels/cuda/batch_norm_cases.h"
 
 namespace mirilla {
 namespace {
@@ -85,6 +86,7 @@ TEST_F(LedgerTest, FollowsScratchMemoryFromTheKernelThatFillsItToTheOneThatReads
   EXPECT_EQ(apply[0].written, n + n / 16);
   EXPECT_EQ(call().eager, 7 * n);
   EXPECT_EQ(call().compiled, 3 * n);
+  const test::batch_norm::LaunchesOfANorm two_launches(2);
   const auto backward = run(op::BatchNormBackward{.dy = dy,
                                                   .x = x,
                                                   .mean = mean,
@@ -120,6 +122,29 @@ TEST_F(LedgerTest, FollowsScratchMemoryFromTheKernelThatFillsItToTheOneThatReads
   EXPECT_EQ(of_two[1].read, 2 * n + 5 * 256) << "the sum, and no mask";
   EXPECT_EQ(of_two[1].written, n);
   EXPECT_EQ(call().eager, 11 * n);
+}
+
+// What blocks keep in shared memory is read once, the rest twice.
+TEST_F(LedgerTest, ReadsTwiceWhatABatchNormsBlocksCannotKeep) {
+  const View mean = tensor({64}, DType::f32), inv_std = tensor({64}, DType::f32), weight = tensor({64}, DType::f32);
+  const auto read = [&](int64_t pictures, bool backward) {
+    const Shape shape{pictures, 32, 32, 64};
+    const View x = tensor(shape), dy = tensor(shape), y = tensor(shape);
+    const op::BatchNormStatistics statistics{.x = x, .mean = mean, .inv_std = inv_std};
+    const auto done = backward ? run(op::BatchNormBackward{.dy = dy, .x = x, .mean = mean, .inv_std = inv_std, .weight = weight, .dx = y})
+                               : run(op::BatchNorm{statistics, {.x = x, .mean = mean, .inv_std = inv_std, .weight = weight, .y = y}});
+    EXPECT_EQ(done.size(), 1u);
+    EXPECT_GE(done[0].written, 2 * shape.numel());
+    return done[0].read - (backward ? 4 : 2) * shape.numel();
+  };
+  constexpr int64_t kAllParts = 132 * 3 * 2 * 64 * 4 + 132 * 4 * 4 + 4096;
+  EXPECT_LE(read(128, false), kAllParts) << "16 MiB fit";
+  EXPECT_LE(read(64, true), kAllParts) << "2 of 8 MiB";
+  const int64_t kept = 2 * 512 * 65536 - read(512, false), kept_twice = 4 * 512 * 65536 - read(512, true);
+  for (const int64_t bytes : {kept, kept_twice}) {
+    EXPECT_GT(bytes, 20'000'000);
+    EXPECT_LT(bytes, 132 * 227 * 1024);
+  }
 }
 
 TEST_F(LedgerTest, GivesTheLibrariesWhatAGpuWould) {
