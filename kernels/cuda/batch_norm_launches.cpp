@@ -8,9 +8,7 @@
 
 namespace mirilla {
 
-namespace {
-
-int from_environment() {
+int norm_launches_from_environment() {
   const char* const value = std::getenv("MIRILLA_NORM_LAUNCHES");
   const std::string_view text = value ? value : "";
   if (!text.empty() && text != "1" && text != "2")
@@ -18,11 +16,11 @@ int from_environment() {
   return text == "2" ? 2 : 1;
 }
 
+namespace {
 int& current() {
-  static int launches = from_environment();
+  static int launches = norm_launches_from_environment();
   return launches;
 }
-
 }  // namespace
 
 int norm_launches() { return current(); }

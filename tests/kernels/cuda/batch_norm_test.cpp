@@ -3,9 +3,13 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
+#include <optional>
+#include <string>
 #include <utility>
 
+#include "kernels/core/error.h"
 #include "kernels/devices.h"
 #include "tests/kernels/cuda/batch_norm_cases.h"
 #include "tests/kernels/cuda/order.h"
@@ -253,6 +257,24 @@ TEST_P(CudaBatchNorm, InOneLaunchIsOneKernelAndTheSameInAnyOrder) {
   };
   EXPECT_EQ(run_on(device_under_test(), c, GetParam()), want);
   EXPECT_EQ(recorded, device_under_test().name() == "simt" ? 2u : 3u) << "the kernel, and scratch memory for its parts";
+}
+
+TEST(NormLaunches, AreOneOrTwoAsTheEnvironmentSays) {
+  constexpr const char* kName = "MIRILLA_NORM_LAUNCHES";
+  const char* const value = std::getenv(kName);
+  const std::optional<std::string> before = value ? std::optional<std::string>(value) : std::nullopt;
+  for (const auto& [text, launches] : {std::pair{"", 1}, {"1", 1}, {"2", 2}}) {
+    setenv(kName, text, 1);
+    EXPECT_EQ(norm_launches_from_environment(), launches);
+  }
+  for (const char* const text : {"0", "3", "two", "1 "}) {
+    setenv(kName, text, 1);
+    EXPECT_THROW(norm_launches_from_environment(), UsageError) << text;
+  }
+  if (before)
+    setenv(kName, before->c_str(), 1);
+  else
+    unsetenv(kName);
 }
 
 // --- Apply -------------------------------------------------------------------------------------------------------------------------------
