@@ -34,13 +34,27 @@ Tensor Tensor::view_of(int64_t offset, const Shape& shape) const {
   return result;
 }
 
+int64_t Tensor::used_channels() const { return impl().used_at == version() ? impl().used_channels : size(-1); }
+
+void Tensor::set_used_channels(int64_t count) {
+  if (count < 0 || count > size(-1))
+    throw ShapeError(fmt::format("{} used channels were promised of a tensor {}", count, to_string(shape())));
+  impl().used_channels = count;
+  impl().used_at = version();
+}
+
+Tensor Tensor::with_padding_of(const Tensor& other) && {
+  if (other.shape().rank() > 0 && other.used_channels() != other.size(-1)) set_used_channels(other.used_channels());
+  return std::move(*this);
+}
+
 Tensor Tensor::slice(int64_t begin, int64_t end) const {
   if (begin < 0 || end < begin || end > size(0))
     throw ShapeError(fmt::format("rows {}..{} were requested from a tensor {}", begin, end, to_string(shape())));
   std::vector<int64_t> extents(shape().begin(), shape().end());
   const int64_t row = size(0) == 0 ? 0 : numel() / size(0);
   extents[0] = end - begin;
-  return view_of(offset() + begin * row, Shape(extents));
+  return view_of(offset() + begin * row, Shape(extents)).with_padding_of(*this);
 }
 
 Tensor Tensor::view(const Shape& shape) const {
@@ -50,7 +64,7 @@ Tensor Tensor::view(const Shape& shape) const {
   return view_of(offset(), shape);
 }
 
-Tensor Tensor::detach() const { return view_of(offset(), shape()); }
+Tensor Tensor::detach() const { return view_of(offset(), shape()).with_padding_of(*this); }
 
 Tensor Tensor::clone() const {
   Tensor copy = empty(shape(), dtype(), device());
@@ -75,13 +89,18 @@ Tensor Tensor::to(DType dtype) const {
 void Tensor::copy_from(const Tensor& from) {
   if (from.shape() != shape())
     throw ShapeError(fmt::format("a tensor {} cannot be copied into {}", to_string(from.shape()), to_string(shape())));
+  copy_values(from);
+  Tensor(*this).with_padding_of(from);
+}
+
+void Tensor::copy_values(const Tensor& from) {
   if (from.dtype() != dtype()) {                                             // cast on the device of the values, then move
     Device& caster = from.dtype() == DType::f64 ? from.device() : device();  // f64 never leaves the reference device
     if (&from.device() == &caster && &device() == &caster) return caster.backend().run(op::Cast{from, *this});
-    if (&from.device() != &caster) return copy_from(from.to(caster));
+    if (&from.device() != &caster) return copy_values(from.to(caster));
     Tensor there = empty(shape(), dtype(), caster);
     caster.backend().run(op::Cast{from, there});
-    return copy_from(there);
+    return copy_values(there);
   }
   const size_t bytes = static_cast<size_t>(numel()) * size_of(dtype());
   if (bytes == 0) return;

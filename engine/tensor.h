@@ -45,6 +45,12 @@ class Tensor {
   /// In elements, from the storage's start.
   int64_t offset() const { return impl().offset; }
   uint64_t version() const { return impl().storage->version(); }
+  /// How many of the last dimension's elements are not padding, which is zero. All of them, unless set_used_channels said otherwise and
+  /// nothing was written to the storage since.
+  int64_t used_channels() const;
+  /// The promise that the last dimension holds zeros from element `count` on, as its writer knows (kernels/core/padded_pictures.h). It ends
+  /// with the next write, and goes along to slices, detached tensors and copies, not to the result of an operator.
+  void set_used_channels(int64_t count);
   /// Whether both refer to the same elements.
   bool is_same_view(const Tensor& other) const;
   /// Whether nothing else holds this tensor or its storage, so that writing to it affects nothing else.
@@ -113,11 +119,15 @@ class Tensor {
     DType dtype = DType::f32;
     std::shared_ptr<tape::GradState> grad_state;
     std::shared_ptr<HalfCopies> half_copies;  // null until asked for
+    int64_t used_channels = 0;                // promised at this version of the storage
+    uint64_t used_at = ~uint64_t{0};
   };
 
   Impl& impl() const;
   std::byte* address() const { return impl().storage->address() + static_cast<size_t>(impl().offset) * size_of(impl().dtype); }
   Tensor view_of(int64_t offset, const Shape& shape) const;
+  Tensor with_padding_of(const Tensor& other) &&;
+  void copy_values(const Tensor& from);
   void read(void* to) const;
 
   std::shared_ptr<Impl> impl_;
@@ -127,6 +137,7 @@ class Tensor {
 struct HalfCopy {
   Tensor tensor;
   uint64_t version = 0;
+  Tensor padded, zeros;  // of weights (K,R,S,3), once asked for: the copy beside zeros (K,R,S,1), written whenever the copy is
 };
 /// One for each half dtype: a recorded pass in one of them still reads its copy after a pass in the other.
 struct HalfCopies {

@@ -25,6 +25,10 @@ thread_local DType open_dtype = DType::f32;
 // Guards the half copies of all tensors: several threads may run one network.
 std::mutex half_copies;
 
+void write_padded(HalfCopy& kept) {
+  if (kept.padded) kept.padded.backend().run(op::Concat{kept.tensor, kept.zeros, kept.padded});
+}
+
 bool is_open() { return open_dtype != DType::f32; }
 
 }  // namespace
@@ -79,6 +83,7 @@ Tensor half_copy(const Tensor& w, DType half) {
   if (kept.version != w.version()) {
     if (!kept.tensor.is_sole_owner()) kept.tensor = empty(w.shape(), half, w.device());  // a tape may still need the old values
     w.backend().run(op::Cast{w, kept.tensor});
+    write_padded(kept);
     kept.version = w.version();
   }
   return kept.tensor;
@@ -90,7 +95,27 @@ Tensor current_half_copy(const Tensor& w) {
   return kept.tensor && kept.version == w.version() ? kept.tensor : Tensor();
 }
 
+Tensor padded_half_copy(const Tensor& w, DType half) {
+  if (w.dtype() != DType::f32 || !is_half(half) || w.shape().rank() != 4 || w.size(3) != kPictureChannels) return {};
+  const std::lock_guard lock(half_copies);
+  HalfCopy& kept = w.half_copies().of(half);
+  if (!kept.tensor || kept.version != w.version()) return {};
+  if (!kept.padded) {
+    kept.zeros = zeros({w.size(0), w.size(1), w.size(2), kPaddedChannels - kPictureChannels}, half, w.device());
+    kept.padded = empty({w.size(0), w.size(1), w.size(2), kPaddedChannels}, half, w.device());
+    write_padded(kept);
+  }
+  return kept.padded;
+}
+
 void mark_half_copy_current(const Tensor& w, DType half) {
+  const std::lock_guard lock(half_copies);
+  HalfCopy& kept = w.half_copies().of(half);
+  write_padded(kept);
+  kept.version = w.version();
+}
+
+void mark_half_copy_replayed(const Tensor& w, DType half) {
   const std::lock_guard lock(half_copies);
   w.half_copies().of(half).version = w.version();
 }

@@ -58,8 +58,13 @@ bool answers_in_f32(std::string_view op, const Tensor& x);
 Tensor half_copy(const Tensor& w, DType half);
 /// The copy asked for last, if there is one and w was not written to since; else no tensor.
 Tensor current_half_copy(const Tensor& w);
+/// Of weights (K,R,S,3) in f32 whose half copy is current: the copy with a fourth channel of zeros, (K,R,S,4), for pictures that are padded
+/// too. It is kept with the copy, and written again whenever that is. No tensor of other weights.
+Tensor padded_half_copy(const Tensor& w, DType half);
 /// Marks the copy in `half` as equal to w's current values: an optimizer wrote both (AdamTensor::copy), which saves a cast in the next
-/// step.
+/// step. Writes the padded copy, where there is one.
 void mark_half_copy_current(const Tensor& w, DType half);
+/// The same after a replay of a step that did that: nothing is left to write.
+void mark_half_copy_replayed(const Tensor& w, DType half);
 
 }  // namespace mirilla::amp

@@ -5,6 +5,7 @@
 
 #include "engine/ops/add.h"
 #include "engine/ops/check.h"
+#include "engine/ops/max_pool2d.h"
 #include "engine/ops/relu.h"
 #include "engine/tape.h"
 
@@ -172,6 +173,60 @@ BatchNormAddReluResult batch_norm_add_relu(const Tensor& x, BatchNormState& stat
   Tensor normalized = batch_norm(x, state, training);
   if (observe) tape::keep_gradient(normalized);
   return {relu(residual ? add(normalized, residual) : normalized), observe ? normalized : Tensor()};
+}
+
+namespace {
+
+Tensor fused_with_pool(const Tensor& x, BatchNormState& state, const Pool2dSpec& spec, bool training) {
+  const Shape shape = pooled_shape(x, spec);
+  const Statistics statistics = statistics_of(x, state, training);
+  Tensor y = empty(shape, x.dtype(), x.device());
+  Tensor index = tape::recording({x, state.weight, state.bias}) ? empty(shape, DType::u8, x.device()) : Tensor();
+  x.backend().run(op::BatchNormReluMaxPool2d{.x = x,
+                                             .mean = statistics.mean,
+                                             .inv_std = statistics.inv_std,
+                                             .weight = state.weight,
+                                             .bias = state.bias,
+                                             .spec = spec,
+                                             .y = y,
+                                             .index = index});
+  auto backward = [x = tape::save(x), index, spec, mean = statistics.mean, inv_std = statistics.inv_std, weight = tape::save(state.weight),
+                   training](const Tensor& dy, const tape::Needs& needs) {
+    Tensor dx = needs[0] ? empty_like(x.get()) : Tensor();
+    auto [dweight, dbias] = room_for(weight.get(), needs, 1, 2);
+    op::BatchNormBackward call{.dy = dy,
+                               .x = x.get(),
+                               .mean = mean,
+                               .inv_std = inv_std,
+                               .weight = weight.get(),
+                               .training = training,
+                               .dx = dx,
+                               .dweight = dweight,
+                               .dbias = dbias,
+                               .index = index,
+                               .pool = spec};
+    Tensor at_relu;  // of a guided ReLU, which looks at the sums of the windows' gradients
+    if (relus_are_guided()) {
+      at_relu = empty_like(x.get());
+      dy.backend().run(op::MaxPool2dBackward{dy, index, spec, at_relu});
+      at_relu = arriving_at_relu(at_relu);
+      call.dy = at_relu;
+      call.index = {};
+    }
+    dy.backend().run(call);
+    return tape::Gradients{dx, dweight, dbias};
+  };
+  return tape::record("batch_norm_relu_max_pool2d", {x, state.weight, state.bias}, y, std::move(backward));
+}
+
+}  // namespace
+
+Tensor batch_norm_relu_max_pool2d(const Tensor& x, BatchNormState& state, const Pool2dSpec& spec, bool training) {
+  check_state(x, state, training);
+  const Backend& backend = x.backend();
+  const bool fuses = backend.has<op::BatchNormReluMaxPool2d>() && backend.has<op::PooledGradient>();
+  if (fuses && op::BatchNormReluMaxPool2d::fits(spec)) return fused_with_pool(x, state, spec, training);
+  return max_pool2d(batch_norm_add_relu(x, state, {}, training).y, spec);
 }
 
 FoldedBatchNorm fold_batch_norm(const Tensor& w, const Tensor& bias, const BatchNormState& state) {

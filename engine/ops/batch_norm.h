@@ -43,6 +43,13 @@ struct BatchNormAddReluResult {
 BatchNormAddReluResult batch_norm_add_relu(const Tensor& x, BatchNormState& state, const Tensor& residual, bool training,
                                            bool observe = false);
 
+/// y = max_pool2d(max(batch_norm(x), 0), spec): the stem of a ResNet, in training or with given statistics. Where the device has
+/// op::BatchNormReluMaxPool2d, which windows of 3 x 3 every 2 pixels fit, one pass that never stores what the pool reads, and a backward
+/// whose two passes read the pool's gradient; else composed from batch_norm_add_relu and max_pool2d. The same bits either way.
+///
+/// Keeps x and one byte per element of y. Does not wait for the device. Throws as both of them.
+Tensor batch_norm_relu_max_pool2d(const Tensor& x, BatchNormState& state, const Pool2dSpec& spec, bool training);
+
 /// A batch norm in evaluation as one factor and one offset per channel: y = x scale + shift, scale = weight / sqrt(running_var + eps),
 /// shift = bias - running_mean scale. For folding into the convolution before it: w'[k] = w[k] scale[k], bias' = shift (+ bias scale).
 /// Computed on the host in double; waits for the device.

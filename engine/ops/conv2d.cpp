@@ -15,14 +15,24 @@ int64_t extent_after(int64_t in, int64_t kernel, const Conv2dSpec& spec) {
   return (in + 2 * spec.padding - spec.dilation * (kernel - 1) - 1) / spec.stride + 1;
 }
 
+void check_channels(const Tensor& x, const Tensor& w) {
+  const int64_t channels = x.used_channels();
+  if (channels != w.size(3))
+    throw ShapeError(fmt::format("conv2d: the input {} has {} channels{} and the weights {} expect {}", to_string(x.shape()), channels,
+                                 channels < x.size(3) ? " beside the padding" : "", to_string(w.shape()), w.size(3)),
+                     "weights are (out, height, width, in); does an importer still have to permute them?");
+  if (channels < x.size(3) && channels != kPictureChannels)
+    throw ShapeError(fmt::format("conv2d: only pictures of {} channels may be padded, to {}, and {} of {} are used", kPictureChannels,
+                                 kPaddedChannels, channels, x.size(3)));
+  if (channels < x.size(3) && tape::recording({x}))
+    throw ShapeError("conv2d: padded pictures have no gradient", "give the network pictures of three channels, as nn::prepare does");
+}
+
 Shape output_shape(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec) {
   check::rank("conv2d", x, 4, "pictures (N,H,W,C)");
   check::rank("conv2d", w, 4, "weights (K,R,S,C)");
   check::same_kind("conv2d", x, w);
-  if (x.size(3) != w.size(3))
-    throw ShapeError(fmt::format("conv2d: the input {} has {} channels and the weights {} expect {}", to_string(x.shape()), x.size(3),
-                                 to_string(w.shape()), w.size(3)),
-                     "weights are (out, height, width, in); does an importer still have to permute them?");
+  check_channels(x, w);
   if (spec.stride < 1 || spec.padding < 0 || spec.dilation < 1)
     throw ShapeError(fmt::format("conv2d: stride {}, padding {}, dilation {} are not possible", spec.stride, spec.padding, spec.dilation),
                      "stride and dilation must be at least 1, and padding at least 0");
@@ -69,14 +79,20 @@ struct SavedConvolution {
   Conv2dSpec spec;
 };
 
+// As a library may want it beside padded pictures; no tensor where they are not, or the weights have no half copy.
+Tensor padded_weight(const Tensor& x, const Tensor& w, const Tensor& master) {
+  return x.size(3) != w.size(3) && master.dtype() != w.dtype() ? amp::padded_half_copy(master, w.dtype()) : Tensor();
+}
+
 // The operation in one pass, or composed.
-Tensor fused_or_composed(const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& residual, bool with_relu,
-                         const Conv2dSpec& spec, Tensor y) {
+Tensor fused_or_composed(const Tensor& x, const Tensor& w, const Tensor& padded_w, const Tensor& bias, const Tensor& residual,
+                         bool with_relu, const Conv2dSpec& spec, Tensor y) {
   if (x.backend().has<op::Conv2dBiasAddRelu>()) {
-    x.backend().run(op::Conv2dBiasAddRelu{.x = x, .w = w, .bias = bias, .residual = residual, .relu = with_relu, .spec = spec, .y = y});
+    x.backend().run(op::Conv2dBiasAddRelu{
+        .x = x, .w = w, .bias = bias, .residual = residual, .relu = with_relu, .spec = spec, .y = y, .padded_w = padded_w});
     return y;
   }
-  x.backend().run(op::Conv2d{x, w, bias, spec, y});
+  x.backend().run(op::Conv2d{x, w, bias, spec, y, padded_w});
   if (residual) y = add(y, residual.detach());  // y is not on the tape
   return with_relu ? relu(y) : y;
 }
@@ -86,7 +102,7 @@ Tensor fused_or_composed(const Tensor& x, const Tensor& w, const Tensor& bias, c
 Tensor conv2d(const Tensor& given, const Tensor& master, const Tensor& bias, const Conv2dSpec& spec) {
   const Tensor x = amp::input("conv2d", given), w = amp::weight("conv2d", master);
   Tensor y = empty(output_shape(x, w, bias, spec), x.dtype(), x.device());
-  x.backend().run(op::Conv2d{x, w, bias, spec, y});
+  x.backend().run(op::Conv2d{x, w, bias, spec, y, padded_weight(x, w, master)});
   return tape::record(
       "conv2d", {x, master, bias}, y,
       [saved = SavedConvolution(x, w, master, spec), has_bias = static_cast<bool>(bias)](const Tensor& dy, const tape::Needs& needs) {
@@ -102,7 +118,8 @@ Tensor conv2d_bias_add_relu(const Tensor& given, const Tensor& master, const Ten
   if (residual) check::same_kind(kName, x, residual);
   if (residual && residual.shape() != shape)
     throw ShapeError(fmt::format("conv2d_bias_add_relu: the residual must be {} and is {}", to_string(shape), to_string(residual.shape())));
-  const Tensor y = fused_or_composed(x, w, bias, residual, with_relu, spec, empty(shape, x.dtype(), x.device()));
+  const Tensor y =
+      fused_or_composed(x, w, padded_weight(x, w, master), bias, residual, with_relu, spec, empty(shape, x.dtype(), x.device()));
   return tape::record(kName, {x, master, bias, residual, inside}, y,
                       [saved = SavedConvolution(x, w, master, spec), y = with_relu ? tape::save(y) : tape::Saved(),
                        has_bias = static_cast<bool>(bias)](const Tensor& dy, const tape::Needs& needs) {

@@ -8,14 +8,16 @@ namespace mirilla {
 /// y[n,p,q,k] = bias[k] + sum over r,s,c of x[n, p stride - padding + r dilation, q stride - padding + s dilation, c] w[k,r,s,c], pictures
 /// are zero outside.                                                                                   [torch.nn.functional.conv2d]
 ///
-///   x     (N,H,W,C)  f32 (f64 on the reference device), f16, bf16
+///   x     (N,H,W,C)  f32 (f64 on the reference device), f16, bf16; or padded pictures (N,H,W,4) whose used_channels() are w's 3, on a
+///                    device with op::PaddedPictures: the same bits, where our own kernels compute them, and no gradient of x
 ///   w     (K,R,S,C)  like x; under amp::Autocast f32, and its half copy is read
 ///   bias  (K), or no tensor; f32 where x is half
 ///   y     (N,P,Q,K)  P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1, Q likewise
 ///
 /// Backward: dx by conv2d_backward_data, dw by conv2d_backward_weight, dbias = sum over (n,p,q) of dy; each only if it is wanted, with the
 /// dtype of its input; dw for a half copy is f32.
-/// Does not wait for the device. Throws ShapeError where the channels differ or the window is larger than the padded picture.
+/// Does not wait for the device. Throws ShapeError where the channels differ (four that are not known to be padded are four), the gradient
+/// of padded pictures is wanted, or the window is larger than the padded picture.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec);
 
 /// y = max(conv2d(x, w, bias) + residual, 0), the ReLU only if `relu`, the residual only if there is one: an inference step with the batch

@@ -6,8 +6,6 @@
 
 namespace mirilla {
 
-namespace {
-
 Shape pooled_shape(const Tensor& x, const Pool2dSpec& spec) {
   check::rank("max_pool2d", x, 4, "(N,H,W,C)");
   if (spec.window < 1 || spec.window > 16 || spec.stride < 1 || spec.padding < 0 || 2 * spec.padding > spec.window)
@@ -19,8 +17,6 @@ Shape pooled_shape(const Tensor& x, const Pool2dSpec& spec) {
                                  spec.padding, spec.window));
   return {x.size(0), h / spec.stride + 1, w / spec.stride + 1, x.size(3)};
 }
-
-}  // namespace
 
 Tensor max_pool2d(const Tensor& x, const Pool2dSpec& spec) {
   const Shape shape = pooled_shape(x, spec);

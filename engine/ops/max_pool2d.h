@@ -14,4 +14,7 @@ namespace mirilla {
 /// half the window, or the window has more than 256 places.
 Tensor max_pool2d(const Tensor& x, const Pool2dSpec& spec);
 
+/// The shape of its result; throws what it throws.
+Shape pooled_shape(const Tensor& x, const Pool2dSpec& spec);
+
 }  // namespace mirilla

@@ -18,8 +18,8 @@ Tensor relu(const Tensor& x);
 ///
 ///   dx = 0 where y <= 0 or dy < 0, else dy
 ///
-/// in relu, batch_norm_add_relu and conv2d_bias_add_relu, whose residual gets the same. It applies when backward runs: the forward pass
-/// does not depend on it, and a backward pass after its end is the ordinary one again.
+/// in relu, batch_norm_add_relu, batch_norm_relu_max_pool2d and conv2d_bias_add_relu, whose residual gets the same. It applies when
+/// backward runs: the forward pass does not depend on it, and a backward pass after its end is the ordinary one again.
 class GuidedRelu {
  public:
   GuidedRelu();

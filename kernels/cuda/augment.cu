@@ -10,10 +10,10 @@
 // averaged first), each a blend of four source pixels; no intermediate picture is stored. Positions are f64: in f32 a position near pixel
 // 255 is off by 1e-5 of a pixel, and between a black and a white pixel this is the error of the result. Everything else is f32.
 //
-// Bytes: a pixel of the result reads 48 bytes, which neighbouring pixels have brought into the cache, and writes 3 elements; pictures are
-// read about once. FLOP: about 150 in f64 per pixel, so this kernel waits for arithmetic and for its 48 byte loads, not for memory. Launch:
-// one thread per picture for the values that its pixels share; then 256 threads per block, one pixel of the result each, one picture per
-// block.
+// Bytes: a pixel of the result reads 48 bytes, which neighbouring pixels have brought into the cache, and writes 3 elements, or 4 in one
+// access where the device's convolution wants padded pictures; pictures are read about once. FLOP: about 150 in f64 per pixel, so this
+// kernel waits for arithmetic and for its 48 byte loads, not for memory. Launch: one thread per picture for the values that its pixels
+// share; then 256 threads per block, one pixel of the result each, one picture per block.
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
@@ -157,7 +157,7 @@ __device__ __forceinline__ float lit(float x, float shift, float contrast) {
   return 1.0f / (1.0f + expf((logf((1.0f - x) / x) - shift) * contrast));
 }
 
-template <class T>
+template <class T, int kChannels>
 __global__ void augment_kernel(const uint8_t* __restrict__ sources, const Picture* __restrict__ pictures, Extents e, unsigned blocks,
                                Finish finish, T* __restrict__ y) {
   const int64_t n = blockIdx.x / blocks;
@@ -178,12 +178,15 @@ __global__ void augment_kernel(const uint8_t* __restrict__ sources, const Pictur
     }
   }
   const float colours[3] = {sum.red, sum.green, sum.blue};
-  T* const to = y + (n * e.out_height * e.out_width + pixel) * 3;
+  T* const to = y + (n * e.out_height * e.out_width + pixel) * kChannels;
+  Vector<float, 4> values{};
 #pragma unroll
   for (int c = 0; c < 3; ++c) {
     const float value = finish.lighting ? lit(colours[c], picture.shift, picture.contrast) : colours[c];
-    to[c] = narrow<T>(fmaf(value, finish.factor[c], finish.offset[c]));
+    values[c] = fmaf(value, finish.factor[c], finish.offset[c]);
+    if constexpr (kChannels == 3) to[c] = narrow<T>(values[c]);
   }
+  if constexpr (kChannels == 4) store(to, narrow_all<T>(values));
 }
 
 }  // namespace
@@ -205,8 +208,14 @@ void CudaBackend::execute(const op::Augment& call) {
                           call.places ? call.places.data<int64_t>() : nullptr, count, e, pictures);
   const auto blocks = static_cast<unsigned>(ceil_div(int64_t{e.out_height} * e.out_width, kBlock));
   dispatch(call.y.dtype, "augment", [&]<class T>() {
-    launch<augment_kernel<T>>(stream_, {static_cast<unsigned>(count) * blocks, kBlock}, call.pictures.data<uint8_t>(), pictures, e, blocks,
-                              finish, call.y.data<T>());
+    const auto start = [&]<int kChannels>() {
+      launch<augment_kernel<T, kChannels>>(stream_, {static_cast<unsigned>(count) * blocks, kBlock}, call.pictures.data<uint8_t>(),
+                                           pictures, e, blocks, finish, call.y.data<T>());
+    };
+    if (call.y.shape[3] == kPaddedChannels)
+      start.template operator()<4>();
+    else
+      start.template operator()<3>();
   });
 }
 

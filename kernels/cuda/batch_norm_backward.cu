@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <utility>
 
-#include "kernels/cuda/batch_norm.h"
 #include "kernels/cuda/batch_norm_launches.h"
+#include "kernels/cuda/batch_norm_pool.h"
 
 // With g = dy, but with ReLU g = 0 where y <= 0, xhat = (x - mean) inv_std:
 //
@@ -14,6 +14,8 @@
 // Two passes, since each dx needs the sums of all rows: the first finds both sums, the second dx and dresidual. Neither stores g; the
 // second computes it again, which costs the bytes of dy instead of a write and a read of g. But where dy comes in two parts, the first pass
 // adds them and stores g as dresidual, and the second reads that: a pass that only adds would read two tensors and write one.
+//
+// Behind a ReLU and a max pool, g is gathered from the pool's gradient (batch_norm_pool.h).
 //
 // Bytes, of n elements of s bytes: read 2 n s in each pass (with ReLU n s more each from y, or n / 8 from the mask), write n s (2 n s with
 // a residual). Of two parts: read 3 n s and n / 8, write n s, then read 2 n s, write n s. With given statistics dx needs no sums and no x.
@@ -33,6 +35,7 @@ enum class Relu {
   by_y,
   by_mask,
   of_sum,  // by the mask too, and dy is rounded from two parts
+  pooled,  // g comes through a max pool, whose places know what the ReLU let pass
 };
 
 /// The sources of g: y, mask or the second part where R needs them.
@@ -43,6 +46,32 @@ struct Upstream {
   const uint8_t* mask;
 };
 
+template <class T>
+struct Upstream<T, Relu::pooled> : PooledUpstream<T> {
+  const void* y;  // index, which octets need as aligned as y
+};
+
+template <class T, Relu R>
+Upstream<T, R> upstream_of(const op::BatchNormBackward& call) {
+  if constexpr (R == Relu::pooled)
+    return {pooled_upstream<T>(call), call.index.address};
+  else
+    return {.dy = call.dy.data<T>(),
+            .y = R == Relu::by_y     ? call.y.data<T>()
+                 : R == Relu::of_sum ? call.dy2.data<T>()
+                                     : nullptr,
+            .mask = R == Relu::by_mask || R == Relu::of_sum ? call.mask.data<uint8_t>() : nullptr};
+}
+
+/// As kernels that load W elements at once are given it.
+template <int W, class T, Relu R>
+Upstream<T, R> for_loads(const Upstream<T, R>& from, int64_t rows, int64_t channels) {
+  if constexpr (R == Relu::pooled)
+    return {in_vectors<W, T>(from, rows, channels), from.y};
+  else
+    return from;
+}
+
 /// W loaded elements of g.
 template <class T, int W, Relu R>
 struct Gradient {
@@ -50,7 +79,7 @@ struct Gradient {
   unsigned bits;
 
   __device__ __forceinline__ float operator[](int k) const {
-    const bool passes = R == Relu::none || (R == Relu::by_y ? !(y[k] <= 0) : (bits >> k & 1u) != 0);
+    const bool passes = R == Relu::none || R == Relu::pooled || (R == Relu::by_y ? !(y[k] <= 0) : (bits >> k & 1u) != 0);
     if constexpr (R == Relu::of_sum) return passes ? widen(narrow<T>(dy[k] + y[k])) : 0.0f;
     return passes ? dy[k] : 0.0f;
   }
@@ -58,6 +87,7 @@ struct Gradient {
 
 template <int W, class T, Relu R>
 __device__ __forceinline__ Gradient<T, W, R> load_gradient(const Upstream<T, R>& from, int64_t at) {
+  if constexpr (R == Relu::pooled) return {load_pooled<W>(from, at), {}, 0};
   Gradient<T, W, R> g{load_channels<W>(from.dy + at), {}, 0};
   if constexpr (R == Relu::by_y || R == Relu::of_sum) g.y = load_channels<W>(from.y + at);
   if constexpr (R == Relu::by_mask || R == Relu::of_sum) g.bits = static_cast<unsigned>(from.mask[at / kOctet]) >> at % kOctet;
@@ -68,6 +98,9 @@ __device__ __forceinline__ Gradient<T, W, R> load_gradient(const Upstream<T, R>&
 template <bool Aligned, class T, Relu R>
 __device__ __forceinline__ Gradient<T, kOctet, R> load_gradient_octet(const Upstream<T, R>& from, int64_t at, int64_t count) {
   if constexpr (Aligned) return load_gradient<kOctet>(from, at);
+  if constexpr (R == Relu::pooled) {
+    return {load_pooled_octet(from, at, count), {}, 0};
+  }
   Gradient<T, kOctet, R> g{load_octet<false>(from.dy + at, count), {}, 0};
   if constexpr (R == Relu::by_y) g.y = load_octet<false>(from.y + at, count);
   if constexpr (R == Relu::by_mask) g.bits = from.mask[at / kOctet];
@@ -203,8 +236,8 @@ void find_sums(Stream& stream, const Upstream<T, R>& from, const op::BatchNormBa
     const Scratch scratch(stream, size_t{2} * stretches.count * static_cast<size_t>(channels) * sizeof(float));
     const Parts parts{scratch.as<float>(), rows, stretches.stretch, channels};
     for_column_groups(block, [&](unsigned first, unsigned count) {
-      launch<sums_kernel<W, T, R>>(stream, {dim3(stretches.count, count), block.threads}, from, x, mean, inv_std, parts, first,
-                                   stream.counters(), out, g_of_sum);
+      launch<sums_kernel<W, T, R>>(stream, {dim3(stretches.count, count), block.threads}, for_loads<W>(from, rows, channels), x, mean,
+                                   inv_std, parts, first, stream.counters(), out, g_of_sum);
     });
   };
   if (in_octets(channels, {from.dy, from.y, x, g_of_sum}))
@@ -301,12 +334,16 @@ __global__ void __launch_bounds__(kBlock) back_flat_kernel(Back<T, R> call, cons
 
 template <class T, Relu R>
 void go_back(Stream& stream, Back<T, R> back) {
-  const T* const dy = std::exchange(back.from.dy, nullptr);  // an argument of its own: the account of a step sees that it is read
-  if (in_octets(back.channels, {dy, back.from.y, back.x, back.dx, back.dresidual})) {
+  // dy is an argument of its own: the account of a step sees that it is read.
+  if (in_octets(back.channels, {back.from.dy, back.from.y, back.x, back.dx, back.dresidual})) {
     const RowBlock block(back.channels, kOctet);
     const dim3 grid(block.blocks_down(back.rows, kRowsAtOnce<T>, kResident), block.blocks_across);
+    back.from = for_loads<kOctet>(back.from, back.rows, back.channels);
+    const T* const dy = std::exchange(back.from.dy, nullptr);
     launch<back_rows_kernel<T, R>>(stream, {grid, block.threads}, back, dy);
   } else {
+    back.from = for_loads<1>(back.from, back.rows, back.channels);
+    const T* const dy = std::exchange(back.from.dy, nullptr);
     launch<back_flat_kernel<T, R>>(stream, {blocks_for(back.rows * back.channels, kBlock * kOctet), kBlock}, back, dy);
   }
 }
@@ -378,6 +415,7 @@ __global__ void __launch_bounds__(kBlock, kResident)
 /// False, and nothing is done, where one launch cannot do it.
 template <class T, Relu R>
 bool run_whole(Stream& stream, const Upstream<T, R>& from, const Back<T, Relu::none>& back, const Gradients& out, T* g_out) {
+  if constexpr (R == Relu::pooled) return false;  // the code that gathers g, twice in one kernel, would not fit registers
   if (norm_launches() == 2 || back.rows == 0) return false;
   if (!in_octets(back.channels, {from.dy, from.y, back.x, back.dx, g_out})) return false;
   const RowBlock block(back.channels, kOctet);
@@ -402,16 +440,12 @@ bool run_whole(Stream& stream, const Upstream<T, R>& from, const Back<T, Relu::n
 
 template <class T, Relu R>
 void run_backward(Stream& stream, const op::BatchNormBackward& call) {
-  const int64_t rows = rows_of(call.dy), channels = channels_of(call.dy);
+  const int64_t rows = rows_of(R == Relu::pooled ? call.x : call.dy), channels = channels_of(call.dy);
   const bool through_statistics = call.training && call.dx;
   const Scratch scratch(stream, through_statistics ? 2 * static_cast<size_t>(channels) * sizeof(float) : 0);
   auto* const offset = through_statistics ? scratch.as<float>() : nullptr;
   auto* const slope = through_statistics ? offset + channels : nullptr;
-  const Upstream<T, R> from{.dy = call.dy.data<T>(),
-                            .y = R == Relu::by_y     ? call.y.data<T>()
-                                 : R == Relu::of_sum ? call.dy2.data<T>()
-                                                     : nullptr,
-                            .mask = R == Relu::by_mask || R == Relu::of_sum ? call.mask.data<uint8_t>() : nullptr};
+  const auto from = upstream_of<T, R>(call);
   const Gradients out{
       .dbias = data_or_null<float>(call.dbias), .dweight = data_or_null<float>(call.dweight), .offset = offset, .slope = slope};
   const Back<T, Relu::none> back{.from = {},
@@ -431,8 +465,12 @@ void run_backward(Stream& stream, const op::BatchNormBackward& call) {
   constexpr bool kStored = R == Relu::of_sum;  // the sums' pass left g as dresidual
   constexpr Relu kLeft = kStored ? Relu::none : R;
   if (kStored && !call.dx) return;
-  Upstream<T, kLeft> left{from.dy, from.y, from.mask};
-  if (kStored) left = {call.dresidual.data<T>(), nullptr, nullptr};
+  const auto left = [&] {
+    if constexpr (kStored)
+      return Upstream<T, kLeft>{call.dresidual.data<T>(), nullptr, nullptr};
+    else
+      return from;
+  }();
   go_back<T, kLeft>(stream, {.from = left,
                              .x = through_statistics ? call.x.data<T>() : nullptr,
                              .mean = call.mean.data<float>(),
@@ -452,7 +490,9 @@ template <>
 void CudaBackend::execute(const op::BatchNormBackward& call) {
   if (channels_of(call.dy) == 0) return;
   dispatch(call.dy.dtype, "batch_norm_backward", [&]<class T>() {
-    if (!call.relu)
+    if (call.index)
+      run_backward<T, Relu::pooled>(stream_, call);
+    else if (!call.relu)
       run_backward<T, Relu::none>(stream_, call);
     else if (call.dy2)
       run_backward<T, Relu::of_sum>(stream_, call);

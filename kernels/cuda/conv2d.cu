@@ -96,13 +96,21 @@ ConvSizes conv_sizes(std::string_view operation, const Shape& x, const Shape& we
     throw DeviceError(fmt::format("{}: {} pixels or taps are too many for the device '{}'", operation, largest, kDeviceName),
                       "split the batch");
   const auto narrow_to_int = [](int64_t extent) { return static_cast<int>(extent); };
-  return {narrow_to_int(x[0]),       narrow_to_int(x[1]),       narrow_to_int(x[2]), narrow_to_int(x[3]), narrow_to_int(weights[0]),
-          narrow_to_int(weights[1]), narrow_to_int(weights[2]), narrow_to_int(y[1]), narrow_to_int(y[2])};
+  return {.n = narrow_to_int(x[0]),
+          .h = narrow_to_int(x[1]),
+          .w = narrow_to_int(x[2]),
+          .c = narrow_to_int(weights[3]),
+          .pitch = narrow_to_int(x[3]),
+          .k = narrow_to_int(weights[0]),
+          .r = narrow_to_int(weights[1]),
+          .s = narrow_to_int(weights[2]),
+          .p = narrow_to_int(y[1]),
+          .q = narrow_to_int(y[2])};
 }
 
 template <>
 void CudaBackend::execute(const op::Conv2d& call) {
-  if (vendor::conv2d_forward(stream_, call.x, call.w, call.bias, call.spec, call.y)) return;
+  if (vendor::conv2d_forward(stream_, call)) return;
   own_conv2d(stream_, "conv2d",
              {.x = call.x, .w = call.w, .bias = call.bias, .residual = {}, .relu = false, .spec = call.spec, .y = call.y});
 }

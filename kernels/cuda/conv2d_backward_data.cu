@@ -110,8 +110,8 @@ void run(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSp
   const int every = spec.stride / std::gcd(spec.stride, spec.dilation), step = -(every * spec.dilation / spec.stride);
   const int grid_h = (z.h + spec.stride - 1) / spec.stride, grid_w = (z.w + spec.stride - 1) / spec.stride;
   const Divider of_phase(1);  // set by each block for its phase
-  const Conv2dBackwardData<T, kWide> problem{.a = {dy.data<T>(), z.p, z.q, Divider(z.k), int64_t{z.n} * grid_h * grid_w, Divider(grid_h),
-                                                   Divider(grid_w), 0, of_phase, 0, 0, 1, step, step},
+  const Conv2dBackwardData<T, kWide> problem{.a = {dy.data<T>(), z.p, z.q, Divider(z.k), z.k, int64_t{z.n} * grid_h * grid_w,
+                                                   Divider(grid_h), Divider(grid_w), 0, of_phase, 0, 0, 1, step, step},
                                              .b = {w.data<T>(), z.k, z.r, z.s, z.c, Divider(z.k), every, 0, 0, of_phase, 0},
                                              .rows = int64_t{z.n} * grid_h * grid_w,
                                              .columns = z.c,

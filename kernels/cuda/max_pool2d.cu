@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "kernels/cuda/parts/elementwise.h"
-#include "kernels/cuda/parts/packed_winner.h"
-#include "kernels/cuda/parts/pictures.h"
+#include "kernels/cuda/parts/pool_down.h"
 
 // y (N,P,Q,C) = the largest of each window of x (N,H,W,C), index (u8, where wanted) its place in the window; padding never wins; equal
 // values and NaN as in winner.h. Backward: dx = the sum of dy of the windows that an input won, f32, window by window in their order,
@@ -14,11 +13,6 @@
 namespace mirilla::MIRILLA_PLATFORM {
 
 namespace {
-
-struct Pooling {
-  Pictures x, y;
-  int window, stride, padding;
-};
 
 /// Any window: a loop over the part of it that lies in the picture.
 template <class T, int N, bool kIndex>
@@ -39,57 +33,13 @@ __global__ void max_pool2d_kernel(const T* __restrict__ x, Pooling p, T* __restr
   });
 }
 
-constexpr int kSide = 3, kStep = 2;    // window and stride of the kernel below; the padding is then 0 or 1
-constexpr int kMostRowsPerThread = 8;  // of y: its thread then reads 17 rows of x, one of which another thread reads too
-
-/// Windows of 3 x 3 every 2 pixels. A thread goes down `rows` rows of y and finds the winner of three neighbours in each row of x once:
-/// where windows overlap, it is that of one's last row and of the next one's first. Threads side by side share columns through the first
-/// cache.
-///
-/// A row or column outside of the picture is replaced by its neighbour inside, with the neighbour's place: a pixel that meets itself
-/// changes nothing, so there is no branch for it, and padding cannot win. Only the first and the last of a window's three can be outside.
+/// Windows of 3 x 3 every 2 pixels (parts/pool_down.h).
 template <class T, int N, bool kIndex>
 __global__ void __launch_bounds__(kBlock)
     max_pool2d_down_kernel(const T* __restrict__ x, Pooling p, int rows, T* __restrict__ y, uint8_t* __restrict__ index) {
-  for_each_column<N>(p.y, [&](int n, int column, int channel) {
-    using Winner = PackedWinner<T, N, kIndex>;
-    const int left = column * kStep - p.padding, first = max(left, 0), last = min(left + kSide - 1, p.x.width - 1);
-    const int64_t pitch = int64_t{p.x.width} * p.x.channels;
-    const int64_t to_middle = (left + 1 - first) * p.x.channels, to_last = (last - first) * p.x.channels;
-    const auto across = [&](const T* from, int place) {
-      Winner best = Winner::of(from, place + first - left);
-      best.meet(Winner::of(from + to_middle, place + 1));
-      best.meet(Winner::of(from + to_last, place + last - left));
-      return best;
-    };
-    const int begin = static_cast<int>(blockIdx.y) * rows, end = min(begin + rows, p.y.height);
-    int64_t out = p.y.at(n, begin, column) + channel;
-    const T* const picture = x + p.x.at(n, 0, first) + channel;
-    Winner best;  // of the rows of the window so far; not before the first
-#pragma unroll 1
-    for (int row = begin;; ++row) {
-      const int top = row * kStep - p.padding, shared = min(max(top, 0), p.x.height - 1);
-      Winner edge = across(picture + shared * pitch, 0);
-      edge.move_places((shared - top) * kSide);
-      if (row > begin) {
-        best.meet(edge, kStep * kSide);
-        best.store_to(y + out, index + out);
-        out += int64_t{p.y.width} * p.y.channels;
-        if (row == end) break;
-      }
-      best = edge;
-      best.meet(across(picture + (top + 1) * pitch, kSide));
-    }
-  });
-}
-
-/// How many rows of y a thread takes: as many as leave every multiprocessor a few blocks, and a grid that is not too high.
-int rows_per_thread(const Pictures& y, int vector) {
-  constexpr int64_t kBlocksPerMultiprocessor = 4;
-  const LaunchShape shape = shape_for(y, vector);
-  const int64_t blocks = int64_t{shape.grid.x} * y.height * y.count;
-  const int64_t rows = std::clamp<int64_t>(blocks / (facts().multiprocessors * kBlocksPerMultiprocessor), 1, kMostRowsPerThread);
-  return static_cast<int>(std::max(rows, ceil_div(y.height, kLargestGridSide)));
+  using Winner = PackedWinner<T, N, kIndex>;
+  pool_down<Winner, N>(
+      p, rows, y, index, [&](int) { return [x](int64_t offset, int place) { return Winner::of(x + offset, place); }; }, [](Winner&) {});
 }
 
 template <class T, int N>
@@ -113,10 +63,6 @@ __global__ void max_pool2d_backward_kernel(const T* __restrict__ dy, const uint8
   });
 }
 
-Pooling pooling(const ConstView& x, const ConstView& y, const Pool2dSpec& spec) {
-  return {pictures(x), pictures(y), spec.window, spec.stride, spec.padding};
-}
-
 template <class T>
 bool vectors_fit(const ConstView& x, const ConstView& y, const ConstView& index) {
   return is_aligned(x.address, 16) && is_aligned(y.address, 16) && is_aligned(index.address, 16 / sizeof(T));  // null where absent
@@ -128,9 +74,7 @@ void pool(Stream& stream, const op::MaxPool2d& call) {
   auto* const index = data_or_null<uint8_t>(call.index);
   if (p.window == kSide && p.stride == kStep) {
     const int rows = rows_per_thread(p.y, N);
-    LaunchShape shape = shape_for(p.y, N);
-    shape.grid.y = static_cast<unsigned>(ceil_div(p.y.height, rows));
-    launch<max_pool2d_down_kernel<T, N, kIndex>>(stream, shape, call.x.data<T>(), p, rows, call.y.data<T>(), index);
+    launch<max_pool2d_down_kernel<T, N, kIndex>>(stream, shape_down(p.y, N, rows), call.x.data<T>(), p, rows, call.y.data<T>(), index);
   } else {
     launch<max_pool2d_kernel<T, N, kIndex>>(stream, shape_for(p.y, N), call.x.data<T>(), p, call.y.data<T>(), index);
   }

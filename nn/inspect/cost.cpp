@@ -34,14 +34,11 @@ std::vector<float> noise(int64_t count) {
 class Steps {
  public:
   Steps(Device& device, const CostOptions& options)
-      : device_(device),
-        options_(options),
-        network_(options.network, {device}),
-        placement_(input_placement(network_, options.precision)),
-        input_(empty({options.batch_size, options.size, options.size, 3}, placement_.dtype, device)),
-        labels_(static_cast<size_t>(options.batch_size), 0) {
-    if (computes()) input_.copy_from(from_host(noise(input_.numel()), input_.shape(), device));
-    if (options.input) batch_ = pictures();
+      : device_(device), options_(options), network_(options.network, {device}), labels_(static_cast<size_t>(options.batch_size), 0) {
+    if (options.input)
+      batch_ = pictures();
+    else
+      input_ = LastingInput(normalised_pictures());
     info_.size = options.size;
     const ReplayOptions replay{.mode = device.can_replay() ? ReplayMode::on : ReplayMode::off};
     if (!options.training) {
@@ -62,6 +59,13 @@ class Steps {
 
  private:
   bool computes() const { return options_.network.seed.has_value(); }
+
+  Tensor normalised_pictures() const {
+    const Tensor all =
+        empty({options_.batch_size, options_.size, options_.size, 3}, input_placement(network_, options_.precision).dtype, device_);
+    if (computes()) Tensor(all).copy_from(from_host(noise(all.numel()), all.shape(), device_));
+    return all;
+  }
 
   // Kept on the device, as data::Feed keeps them.
   data::Batch pictures() {
@@ -85,9 +89,10 @@ class Steps {
   }
 
   Tensor input() {
-    if (!batch_) return input_;
-    if (!options_.training) return validation_input(*batch_, info_, placement_);
-    return training_input(*batch_, {.size = options_.size}, 1, static_cast<uint32_t>(number_), info_, placement_);
+    const InputPlace place = options_.training ? training_->input_place() : inference_->input_place();
+    if (!batch_) return input_.in(place);
+    if (!options_.training) return validation_input(*batch_, info_, place);
+    return training_input(*batch_, {.size = options_.size}, 1, static_cast<uint32_t>(number_), info_, place);
   }
 
   void train() {
@@ -101,8 +106,7 @@ class Steps {
   Device& device_;
   const CostOptions& options_;
   ResNet network_;
-  Placement placement_;
-  Tensor input_;
+  LastingInput input_;
   std::vector<int64_t> labels_;
   ModelInfo info_;
   std::optional<data::Batch> batch_;
@@ -187,6 +191,7 @@ Cost cost_of(const CostOptions& options, const GpuModel& gpu) {
   Steps step(device, options);
   step();  // eager
   step();  // recorded, and replayed
+  step();  // its input in place from now on
   device.take();
   step();
   LedgerDevice::Work work = device.take();

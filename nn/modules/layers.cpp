@@ -114,6 +114,13 @@ void check_folded(Conv2d& conv, BatchNorm& norm, const Tensor& x, const Tensor& 
   Module::Run(norm, inside).wrote(y);
 }
 
+bool is_folded(Conv2d& conv, BatchNorm& norm) {
+  const bool trains = tape::recording({conv.weight(), conv.bias(), norm.state().weight, norm.state().bias});
+  // In the check mode each of them has an output to check, which a ReLU in the same operation might have hidden.
+  const bool apart = running::checking() && !running::AsItRuns::on();
+  return !norm.training() && !trains && !apart;
+}
+
 Tensor run_folded(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
   const FoldedBatchNorm folded = norm.folded_into(conv);
   const Tensor inside = norm_seen_apart(conv, norm, x);
@@ -127,10 +134,7 @@ Tensor run_folded(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, co
 }  // namespace
 
 Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual) {
-  const bool trains = tape::recording({conv.weight(), conv.bias(), norm.state().weight, norm.state().bias});
-  // In the check mode each of them has an output to check, which a ReLU in the same operation might have hidden.
-  const bool apart = running::checking() && !running::AsItRuns::on();
-  if (!norm.training() && !trains && !apart) return run_folded(conv, norm, relu, x, residual);
+  if (is_folded(conv, norm)) return run_folded(conv, norm, relu, x, residual);
   Tensor y = conv(x);
   if (!relu) {
     y = norm(y);
@@ -142,6 +146,14 @@ Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x,
   if (normalized) norm.observe(normalized);
   relu->observe(activated);
   return activated;
+}
+
+Tensor run_conv_norm_pool(Conv2d& conv, BatchNorm& norm, ReLU& relu, MaxPool2d& pool, const Tensor& x) {
+  const bool seen = norm.watched() || relu.watched() || pool.watched() || running::checking();
+  if (seen || is_folded(conv, norm)) return pool(run_conv_norm(conv, norm, &relu, x));
+  const Tensor y = conv(x);
+  const Module::Run run(norm, y);
+  return batch_norm_relu_max_pool2d(y, norm.state(), pool.spec(), norm.training());
 }
 
 }  // namespace mirilla::nn

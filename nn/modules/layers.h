@@ -32,6 +32,7 @@ class Conv2d final : public Module {
   };
   Conv2d(const Spec& spec, Placement placement);
   std::string_view kind() const override { return "Conv2d"; }
+  bool takes_padded_pictures() const override { return spec_.in == kPictureChannels; }
   const Spec& spec() const { return spec_; }
   Tensor& weight() { return weight_; }
   Tensor bias() const { return bias_; }
@@ -105,6 +106,7 @@ class MaxPool2d final : public Module {
  public:
   explicit MaxPool2d(const Pool2dSpec& spec) : spec_(spec) {}
   std::string_view kind() const override { return "MaxPool2d"; }
+  const Pool2dSpec& spec() const { return spec_; }
 
  protected:
   Tensor forward(const Tensor& x) override;
@@ -166,6 +168,7 @@ class Sequential final : public Module {
     return add(std::to_string(children().size()), std::move(module));
   }
   Rest rest_after(std::string_view child) override;
+  bool takes_padded_pictures() const override { return !children().empty() && children()[0].module->takes_padded_pictures(); }
 
  protected:
   Tensor forward(const Tensor& x) override { return run_from(0, x); }
@@ -185,5 +188,9 @@ class Sequential final : public Module {
 /// same input: they differ from those of the folded weights by rounding (f32: 1e-5 of the largest value), and their gradient is that of the
 /// folded operation.
 Tensor run_conv_norm(Conv2d& conv, BatchNorm& norm, ReLU* relu, const Tensor& x, const Tensor& residual = {});
+
+/// pool(relu(norm(conv(x)))): norm, ReLU and pool as one operation (ops/batch_norm.h) where the norm is not folded, none of the three is
+/// watched, and the check mode does not ask for each output; else one after another, with the same bits.
+Tensor run_conv_norm_pool(Conv2d& conv, BatchNorm& norm, ReLU& relu, MaxPool2d& pool, const Tensor& x);
 
 }  // namespace mirilla::nn

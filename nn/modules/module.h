@@ -87,6 +87,10 @@ class Module {
     return {};
   }
 
+  /// Whether pictures (N,H,W,3) may come to it with a fourth channel of zeros, as Tensor::used_channels says: their first reader is a
+  /// convolution.
+  virtual bool takes_padded_pictures() const { return false; }
+
   /// What a file says of the architecture beside the tensors, at least "architecture"; a module that does not say otherwise gives its kind.
   virtual std::map<std::string, std::string> description() const { return {{"architecture", std::string(kind())}}; }
 

@@ -128,8 +128,8 @@ ResNet::ResNet(const ResNetSpec& spec, Placement placement)
     : spec_(spec),
       conv1_(add("conv1", conv(3, 64, 7, 2, placement))),
       bn1_(add("bn1", std::make_unique<BatchNorm2d>(64, placement))),
-      relu_(add("relu", std::make_unique<ReLU>())) {
-  add("maxpool", std::make_unique<MaxPool2d>(Pool2dSpec{.window = 3, .stride = 2, .padding = 1}));
+      relu_(add("relu", std::make_unique<ReLU>())),
+      maxpool_(add("maxpool", std::make_unique<MaxPool2d>(Pool2dSpec{.window = 3, .stride = 2, .padding = 1}))) {
   const Architecture& architecture = architecture_of(spec.arch);
   int channels = 64;
   for (int i = 0; i < 4; ++i) {
@@ -155,7 +155,7 @@ constexpr std::array<std::string_view, 6> kMembers = {"relu", "maxpool", "layer1
 }  // namespace
 
 Tensor ResNet::forward(const Tensor& x) {
-  return run_from(1, run_conv_norm(conv1_, bn1_, &relu_, x));  // (N,H/2,W/2,64)
+  return run_from(2, run_conv_norm_pool(conv1_, bn1_, relu_, maxpool_, x));  // (N,H/4,W/4,64)
 }
 
 Tensor ResNet::run_from(size_t member, const Tensor& x) {

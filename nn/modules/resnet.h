@@ -81,6 +81,7 @@ class ResNet final : public Module {
   ResNet(const ResNetSpec& spec, Placement placement);
   std::string_view kind() const override { return "ResNet"; }
   const ResNetSpec& spec() const { return spec_; }
+  bool takes_padded_pictures() const override { return true; }
 
   /// fastai's three: [conv1..layer2], [layer3, layer4], [head].                                  [fastai.vision.learner._resnet_split]
   std::vector<std::vector<NamedTensor>> parameter_groups() const override;
@@ -103,6 +104,7 @@ class ResNet final : public Module {
   Conv2d& conv1_;
   BatchNorm2d& bn1_;
   ReLU& relu_;
+  MaxPool2d& maxpool_;
 };
 
 /// The blocks of a ResNet.

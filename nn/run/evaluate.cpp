@@ -22,27 +22,35 @@ void check_labels(std::span<const int64_t> labels, int64_t classes) {
                        "open the data with the model's vocabulary");
 }
 
-// For a batch whose pictures are on the device: gathered and augmented there.
-Tensor gathered_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info,
-                      Placement placement) {
-  if (&batch.pictures.device() != &placement.device)
-    throw Error(fmt::format("got pictures on {} for a network on {}", batch.pictures.device().name(), placement.device.name()));
-  const Tensor rows = from_host(parameters, {batch.n, kAugmentParameters}, placement.device);
-  Tensor input = empty({batch.n, info.size, info.size, 3}, placement.dtype, placement.device);
-  input.backend().run(op::Augment{.pictures = batch.pictures,
+struct Pictures {
+  Tensor pictures, places;  // as op::Augment has them
+  int64_t n = 0;
+};
+
+Tensor augmented(const Pictures& of, std::span<const float> parameters, bool lighting, const ModelInfo& info, const InputPlace& place) {
+  const Tensor rows = from_host(parameters, {of.n, kAugmentParameters}, place.device());
+  Tensor input = place.room(of.n, info.size);
+  input.backend().run(op::Augment{.pictures = of.pictures,
                                   .parameters = rows,
-                                  .places = batch.places,
+                                  .places = of.places,
                                   .lighting = lighting,
                                   .mean = info.mean,
                                   .std = info.std,
                                   .y = input});
+  place.written(input);
   return input;
 }
 
-Tensor batch_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info, Placement placement) {
-  if (batch.pictures) return gathered_input(batch, parameters, lighting, info, placement);
+// Pictures that are on the device are gathered and augmented there.
+Tensor batch_input(const data::Batch& batch, std::span<const float> parameters, bool lighting, const ModelInfo& info,
+                   const InputPlace& place) {
+  if (batch.pictures) {
+    if (&batch.pictures.device() != &place.device())
+      throw Error(fmt::format("got pictures on {} for a network on {}", batch.pictures.device().name(), place.device().name()));
+    return augmented({batch.pictures, batch.places, batch.n}, parameters, lighting, info, place);
+  }
   const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
-  return to_input(pixels, batch.n, batch.size, batch.size, parameters, lighting, info, placement);
+  return to_input(pixels, batch.n, batch.size, batch.size, parameters, lighting, info, place);
 }
 
 // Finite logits whose difference overflows f32.
@@ -60,7 +68,7 @@ struct BatchResults {
 
 BatchResults evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info, const EvaluateOptions& options) {
   const amp::Autocast autocast(amp::dtype_of(network.precision()));
-  const Tensor input = validation_input(batch, info, input_placement(network.model(), network.precision()));
+  const Tensor input = validation_input(batch, info, network.input_place());
   const Tensor logits = network(input);
   if (!options.take_not_finite)
     if (std::vector<int64_t> rows = rows_not_finite(logits.to_doubles(), batch.n); !rows.empty())
@@ -73,29 +81,18 @@ BatchResults evaluate_batch(Inference& network, const data::Batch& batch, const 
 
 }  // namespace
 
-Placement input_placement(const Module& model, amp::Precision precision) {
-  Placement placement = placement_of(model);
-  if (precision != amp::Precision::fp32) placement.dtype = amp::dtype_of(precision);
-  return placement;
-}
-
 Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int width, std::span<const float> parameters, bool lighting,
-                const ModelInfo& info, Placement placement) {
-  const Tensor pictures = from_host(pixels, {n, height, width, 3}, placement.device);
-  const Tensor rows = from_host(parameters, {n, kAugmentParameters}, placement.device);
-  Tensor input = empty({n, info.size, info.size, 3}, placement.dtype, placement.device);
-  input.backend().run(
-      op::Augment{.pictures = pictures, .parameters = rows, .lighting = lighting, .mean = info.mean, .std = info.std, .y = input});
-  return input;
+                const ModelInfo& info, const InputPlace& place) {
+  return augmented({from_host(pixels, {n, height, width, 3}, place.device()), {}, n}, parameters, lighting, info, place);
 }
 
 Tensor training_input(const data::Batch& batch, const data::AugmentSpec& spec, uint64_t seed, uint32_t step, const ModelInfo& info,
-                      Placement placement) {
-  return batch_input(batch, data::draw_parameters(spec, seed, step, batch.items, batch.size, batch.size), true, info, placement);
+                      const InputPlace& place) {
+  return batch_input(batch, data::draw_parameters(spec, seed, step, batch.items, batch.size, batch.size), true, info, place);
 }
 
-Tensor validation_input(const data::Batch& batch, const ModelInfo& info, Placement placement) {
-  return batch_input(batch, data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size), false, info, placement);
+Tensor validation_input(const data::Batch& batch, const ModelInfo& info, const InputPlace& place) {
+  return batch_input(batch, data::validation_parameters(static_cast<int>(batch.n), batch.size, batch.size), false, info, place);
 }
 
 std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items,

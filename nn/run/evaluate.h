@@ -61,17 +61,14 @@ struct EvaluateOptions {
 /// items; Interrupted if the flag was raised; ShapeError for a label that is no class of the model.
 Evaluation evaluate(Module& model, Batches& batches, const ModelInfo& info, const EvaluateOptions& options = {});
 
-/// The device and dtype of its input: halves for half precision.
-Placement input_placement(const Module& model, amp::Precision precision);
-
 /// 8-bit pictures to network input, as Augment says: pixels (n,h,w,3) and one row of parameters per picture.
 Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int width, std::span<const float> parameters, bool lighting,
-                const ModelInfo& info, Placement placement);
+                const ModelInfo& info, const InputPlace& place);
 
 /// The input of training for a batch at a step: spec's draws for (seed, step) and each item, one crop for all; spec.size is info.size.
 Tensor training_input(const data::Batch& batch, const data::AugmentSpec& spec, uint64_t seed, uint32_t step, const ModelInfo& info,
-                      Placement placement);
+                      const InputPlace& place);
 /// The input of validation for it: the central square, which is the whole of a square picture.
-Tensor validation_input(const data::Batch& batch, const ModelInfo& info, Placement placement);
+Tensor validation_input(const data::Batch& batch, const ModelInfo& info, const InputPlace& place);
 
 }  // namespace mirilla::nn

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/amp/precision.h"
+#include "nn/run/input_place.h"
 #include "nn/run/replay.h"
 
 namespace mirilla::nn {
@@ -15,6 +16,9 @@ class Inference {
 
   /// (N,classes); the next call may overwrite it. Does not wait, except to fold batch norms whose values changed.
   Tensor operator()(const Tensor& input);
+
+  /// Where the next batch is best written.
+  InputPlace input_place() const { return {model_, precision_, replayer_}; }
 
   Module& model() { return model_; }
   amp::Precision precision() const { return precision_; }

@@ -83,6 +83,7 @@ std::vector<uint64_t> Replayer::state_of(const Work& work) const {
   for (const Tensor& input : work.inputs) {
     state.push_back(static_cast<uint64_t>(input.dtype()));
     for (const int64_t extent : input.shape()) state.push_back(static_cast<uint64_t>(extent));
+    state.push_back(static_cast<uint64_t>(input.shape().rank() > 0 ? input.used_channels() : 0));
   }
   for (Module* module : modules_) {
     const auto capture = module->capture();
@@ -92,8 +93,8 @@ std::vector<uint64_t> Replayer::state_of(const Work& work) const {
   }
   for (const Tensor& parameter : parameters_) {
     state.push_back(id_of(parameter));
-    state.push_back(id_of(parameter.half_copies().f16.tensor));
-    state.push_back(id_of(parameter.half_copies().bf16.tensor));
+    for (const HalfCopy* copy : {&parameter.half_copies().f16, &parameter.half_copies().bf16})
+      for (const Tensor* tensor : {&copy->tensor, &copy->padded}) state.push_back(id_of(*tensor));
     state.push_back((parameter.requires_grad() ? 1u : 0u) | (has_gradient(parameter) ? 2u : 0u));
   }
   for (const Tensor& buffer : buffers_) state.push_back(id_of(buffer));
@@ -132,12 +133,23 @@ Tensor Replayer::operator()(const Work& work) {
   return result;
 }
 
+Tensor Replayer::input(size_t index, const Shape& shape, DType dtype) const {
+  if (recording_ && active_ && index < recording_->inputs.size()) {
+    const Tensor& own = recording_->inputs[index];
+    if (own.is_sole_owner() && own.shape() == shape && own.dtype() == dtype) return own;
+  }
+  return empty(shape, dtype, device_);
+}
+
 bool Replayer::record(const Work& work, const std::vector<uint64_t>& state) {
   drop();
   Allocator::of(device_).trim();  // frees the eager step's memory, which is not needed beside the recording's
   auto fresh = std::make_unique<Recording>(device_);
   fresh->state = state;
-  for (const Tensor& input : work.inputs) fresh->inputs.push_back(empty_like(input));
+  for (const Tensor& input : work.inputs) {
+    Tensor& own = fresh->inputs.emplace_back(empty_like(input));
+    if (input.shape().rank() > 0) own.set_used_channels(input.used_channels());
+  }
   const auto forget = [&] {
     for (Module* module : modules_)
       if (const auto capture = module->capture()) capture->calls.clear();
@@ -178,7 +190,8 @@ void Replayer::run_eagerly_from_now_on(const DeviceError& error) {
 
 Tensor Replayer::replay(const Work& work) {
   Recording& now = *recording_;
-  for (size_t i = 0; i < now.inputs.size(); ++i) now.inputs[i].copy_from(work.inputs[i]);
+  for (size_t i = 0; i < now.inputs.size(); ++i)
+    if (!now.inputs[i].is_same_view(work.inputs[i])) now.inputs[i].copy_from(work.inputs[i]);
   try {
     now.replay->run();
   } catch (const OutOfMemory& error) {  // a GPU takes the memory for intermediate results when a replay starts, and has done nothing yet
@@ -190,7 +203,7 @@ Tensor Replayer::replay(const Work& work) {
   }
   ++counts_.replayed;
   now.writes.touch();
-  for (const auto& [parameter, half] : now.copied) amp::mark_half_copy_current(parameter, half);
+  for (const auto& [parameter, half] : now.copied) amp::mark_half_copy_replayed(parameter, half);
   for (Recording::Seen& seen : now.seen) {
     for (Capture::Call& call : seen.calls) call.output.renew();
     if (const auto capture = seen.capture.lock()) capture->calls = seen.calls;

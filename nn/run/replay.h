@@ -68,9 +68,15 @@ class Replayer {
     /// Restores the host's state after a recording that failed midway: none of its work was done.
     std::function<void()> forget = {};
   };
-  /// Runs the work eagerly or as a replay and returns the result of `run`. Throws what `run` throws, except if only the recording failed or
-  /// the device has no memory for the replay: from then on all runs are eager.
+  /// Runs the work eagerly or as a replay and returns the result of `run`. An input that is not the recording's own, from input(), is
+  /// copied there before a replay. Throws what `run` throws, except if only the recording failed or the device has no memory for the
+  /// replay: from then on all runs are eager.
   Tensor operator()(const Work& work);
+
+  /// A tensor for a coming work's input number `index`, to be written and given to it: the recording's own, if it has one of this shape and
+  /// dtype that nobody else holds, so that a replay finds its input in place and copies nothing; else a new one. With one input ready ahead
+  /// of another, or held by a tape, each has memory of its own.
+  Tensor input(size_t index, const Shape& shape, DType dtype) const;
 
   bool active() const { return active_; }
   /// Runs of each kind.

@@ -67,8 +67,8 @@ void check(const TtaOptions& options) {
 Answers answers(Inference& network, const PreparedPictures& pictures, const ModelInfo& info) {
   const tape::NoGrad no_grad;
   const amp::Autocast autocast(amp::dtype_of(network.precision()));
-  const Tensor input = to_input(pictures.pixels, pictures.n, info.resize, info.resize, pictures.rows, pictures.lighting, info,
-                                input_placement(network.model(), network.precision()));
+  const Tensor input =
+      to_input(pictures.pixels, pictures.n, info.resize, info.resize, pictures.rows, pictures.lighting, info, network.input_place());
   const Tensor logits = network(input);
   Answers result{.probabilities = softmax(logits).to_doubles()};
   if (std::vector<int64_t> rows = rows_not_finite(logits.to_doubles(), pictures.n); !rows.empty())

@@ -187,8 +187,8 @@ Tensor Learner::start_step(const data::Batch& batch, const Rates& rates) {
 }
 
 Tensor Learner::training_input(const data::Batch& batch) const {
-  if (!options_.augmentation) return validation_input(batch, info_, placement_);
-  return nn::training_input(batch, options_.augment, options_.seed, static_cast<uint32_t>(step_), info_, placement_);
+  if (!options_.augmentation) return validation_input(batch, info_, training_step_.input_place());
+  return nn::training_input(batch, options_.augment, options_.seed, static_cast<uint32_t>(step_), info_, training_step_.input_place());
 }
 
 EvaluateOptions Learner::evaluate_options() const {
@@ -256,7 +256,7 @@ double Learner::estimate_seconds(std::span<const Phase> phases, int64_t batch_si
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
   const std::vector<int64_t> labels(static_cast<size_t>(n), 0);
   const std::vector<float> parameters = data::validation_parameters(static_cast<int>(n), resize, resize);
-  const Tensor input = to_input(pixels, n, resize, resize, parameters, false, info_, placement_);
+  const Tensor input = to_input(pixels, n, resize, resize, parameters, false, info_, training_step_.input_place());
 
   std::vector<NamedTensor> buffers = model_.buffers();  // a training pass changes the running statistics
   std::vector<Tensor> before;

@@ -85,7 +85,7 @@ Tensor TrainingStep::run(const std::vector<Tensor>& inputs, const Step& step) {
 
 Tensor TrainingStep::operator()(const Step& step) {
   optimizer_.check_rates("a training step", step.rates);
-  Tensor targets = empty({static_cast<int64_t>(step.labels.size())}, DType::i64, device_);
+  Tensor targets = replayer_.input(1, {static_cast<int64_t>(step.labels.size())}, DType::i64);
   send(step.labels, targets, rates_ ? &step : nullptr);
   const auto lasting = [&] {
     std::vector<Tensor> all;

@@ -8,6 +8,7 @@
 #include "engine/amp/grad_scaler.h"
 #include "engine/amp/precision.h"
 #include "engine/pinned.h"
+#include "nn/run/input_place.h"
 #include "nn/run/loss.h"
 #include "nn/run/replay.h"
 #include "nn/train/optimizer.h"
@@ -32,7 +33,7 @@ class TrainingStep {
   TrainingStep(Module& model, Optimizer& optimizer, const TrainingStepOptions& options = {});
 
   struct Step {
-    Tensor input;                     // (N,H,W,3) normalised, on the model's device; halves for a network in half precision
+    Tensor input;                     // (N,H,W,3) normalised, on the model's device; halves for a network in half precision; or padded
     std::span<const int64_t> labels;  // (N), each a class of the model; not checked here
     Rates rates;
     int64_t number = 0;                 // of the step: keys the dropout
@@ -43,6 +44,9 @@ class TrainingStep {
 
   /// The same without the optimizer: fills the gradients.
   Tensor forward_backward(const Tensor& input, std::span<const int64_t> labels, const amp::GradScaler* scaler);
+
+  /// Where the next step's input is best written.
+  InputPlace input_place() const { return {model_, options_.precision, replayer_}; }
 
   /// How often steps ran eagerly, were recorded or replayed.
   const Replayer::Counts& counts() const { return replayer_.counts(); }

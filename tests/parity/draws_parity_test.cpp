@@ -282,7 +282,7 @@ size_t crops_seen(uint32_t step) {
   const nn::ModelInfo info{.vocabulary = {}, .mean = {0, 0, 0}, .std = {kByte, kByte, kByte}};
   const data::AugmentSpec spec{.p_flip = 0, .p_affine = 0, .p_lighting = 0};
   const std::vector<float> y =
-      nn::training_input(batch, spec, 22, step, info, {.device = open_device("cpu"), .dtype = DType::f32}).to_vector<float>();
+      nn::training_input(batch, spec, 22, step, info, nn::Placement{.device = open_device("cpu")}).to_vector<float>();
   const auto size = static_cast<size_t>(info.size);
   std::set<std::array<long, 4>> crops;
   for (size_t n = 0; n < kPictures; ++n) {

@@ -63,7 +63,8 @@ class Race {
   Race(Device& device, bool training, int64_t batch, int64_t size, amp::Precision precision)
       : device_(device), training_(training), model_({.seed = std::nullopt}, {device}) {
     fill(model_);
-    pictures_ = from_host(race::pictures(batch, size), {batch, size, size, 3}, device).to(nn::input_placement(model_, precision).dtype);
+    pictures_ = nn::LastingInput(
+        from_host(race::pictures(batch, size), {batch, size, size, 3}, device).to(nn::input_placement(model_, precision).dtype));
     labels_ = race::labels(batch);
     model_.train(training);
     if (training) {
@@ -106,19 +107,19 @@ class Race {
   }
 
   Tensor train() {
-    return (*training_step_)({.input = pictures_,
+    return (*training_step_)({.input = pictures_.in(training_step_->input_place()),
                               .labels = labels_,
                               .rates = {.lr = {race::kRate}, .momentum = race::kMomentum},
                               .number = number_++,
                               .scaler = scaler_ ? &*scaler_ : nullptr});
   }
 
-  Tensor infer() { return (*inference_)(pictures_); }
+  Tensor infer() { return (*inference_)(pictures_.in(inference_->input_place())); }
 
   Device& device_;
   bool training_;
   nn::ResNet model_;
-  Tensor pictures_;
+  nn::LastingInput pictures_;
   std::vector<int64_t> labels_;
   std::optional<nn::Adam> adam_;
   std::optional<amp::GradScaler> scaler_;

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/core/operation.h"
+#include "kernels/core/padded_pictures.h"
 
 namespace mirilla {
 
@@ -35,14 +36,17 @@ namespace op {
 /// other.
 struct Augment {
   static constexpr std::string_view kName = "augment";
+  using Forms = Operations<PaddedPictures>;
   ConstView pictures;     // (N,H,W,3) u8; with places (M,H,W,3), M any
   ConstView parameters;   // (N,20) f32
   ConstView places = {};  // (N,2) i64, or none: picture n is pictures[n]
   bool lighting = false;
   std::array<float, 3> mean{}, std{};
-  View y;  // (N,h,w,3)
+  View y;  // (N,h,w,3); or (N,h,w,4), with zeros in the fourth channel, aligned to a pixel
   static auto views(auto& call) { return std::tie(call.pictures, call.parameters, call.places, call.y); }
 };
+
+inline bool PaddedPictures::asked(const Augment& call) { return call.y.shape[3] != kPictureChannels; }
 
 }  // namespace op
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/core/operation.h"
+#include "kernels/core/ops/max_pool2d.h"
 
 namespace mirilla::op {
 
@@ -46,6 +47,12 @@ struct BatchNormGradientSum {
   static bool asked(const BatchNormBackward& call);
 };
 
+/// The form of BatchNormBackward whose gradient is that of a max pool behind the norm and its ReLU, as BatchNormReluMaxPool2d left them.
+struct PooledGradient {
+  static constexpr std::string_view kName = "pooled_gradient";
+  static bool asked(const BatchNormBackward& call);
+};
+
 /// y = (x - mean) inv_std weight + bias, then + residual if present, then max(.,0) if relu. `normalized`, if present, is for a watch:
 /// it receives the value before the residual is added. Watching it changes no bit of y. (C) views are f32 beside a half x.
 struct BatchNormApply {
@@ -84,10 +91,14 @@ struct BatchNorm {
 /// With dy2, the gradient is dy + dy2, rounded as op::Add does: the same bits as if it had been added before. For a call with a mask, with
 /// dresidual and with one of the sums' results (dweight, dbias, or dx in training): the pass that finds the sums writes dresidual.
 ///
+/// With index: dy (N,P,Q,C) is the gradient of BatchNormReluMaxPool2d's result, index its places, and g is the sum of dy of the windows
+/// whose winner the element is, window by window, rounded to x's type: the same bits as by MaxPool2dBackward before. `relu` is then false,
+/// and dresidual absent.
+///
 /// Each output may be absent and is then not computed. (C) views are f32 beside a half x.
 struct BatchNormBackward {
   static constexpr std::string_view kName = "batch_norm_backward";
-  using Forms = Operations<BatchNormAddRelu, ReluMask, BatchNormGradientSum>;
+  using Forms = Operations<BatchNormAddRelu, ReluMask, BatchNormGradientSum, PooledGradient>;
   ConstView dy;
   ConstView dy2 = {};  // like dy, may be absent
   ConstView x, mean, inv_std, weight;
@@ -97,10 +108,26 @@ struct BatchNormBackward {
   bool training = true;
   View dx, dresidual;   // like x
   View dweight, dbias;  // (C)
+  ConstView index = {};
+  Pool2dSpec pool = {};
   static auto views(auto& call) {
     return std::tie(call.dy, call.dy2, call.x, call.mean, call.inv_std, call.weight, call.y, call.mask, call.dx, call.dresidual,
-                    call.dweight, call.dbias);
+                    call.dweight, call.dbias, call.index);
   }
+};
+
+/// y (N,P,Q,C) = the largest of each window of max((x - mean) inv_std weight + bias, 0), x (N,H,W,C), as BatchNormApply with relu and
+/// MaxPool2d give it, to the bit: values are rounded to x's type before the pool. Windows are 3 x 3, every 2 pixels, the padding 0 or 1.
+/// index (u8, like y, or absent): the winner's place in its window, row * 3 + column; kNoPlace where y <= 0, so that no gradient passes
+/// through the ReLU.
+struct BatchNormReluMaxPool2d {
+  static constexpr std::string_view kName = "batch_norm_relu_max_pool2d";
+  static constexpr uint8_t kNoPlace = 255;
+  static bool fits(const Pool2dSpec& spec) { return spec.window == 3 && spec.stride == 2 && spec.padding <= 1; }
+  ConstView x, mean, inv_std, weight, bias;
+  Pool2dSpec spec;
+  View y, index;
+  static auto views(auto& call) { return std::tie(call.x, call.mean, call.inv_std, call.weight, call.bias, call.y, call.index); }
 };
 
 inline bool BatchNormAddRelu::asked(const BatchNormApply& call) { return call.residual || call.relu; }
@@ -108,5 +135,6 @@ inline bool BatchNormAddRelu::asked(const BatchNormBackward& call) { return call
 inline bool ReluMask::asked(const BatchNormApply& call) { return static_cast<bool>(call.mask); }
 inline bool ReluMask::asked(const BatchNormBackward& call) { return call.relu && !call.y; }
 inline bool BatchNormGradientSum::asked(const BatchNormBackward& call) { return static_cast<bool>(call.dy2); }
+inline bool PooledGradient::asked(const BatchNormBackward& call) { return static_cast<bool>(call.index); }
 
 }  // namespace mirilla::op

@@ -15,6 +15,12 @@ double convolution(const View& y, const ConstView& w) {
 View shape_only(const ConstView& view) { return {nullptr, view.shape, view.dtype, view.present}; }
 ConstView shape_only(const View& view) { return {nullptr, view.shape, view.dtype, 0, 0, view.present}; }
 
+// The gradient of a pool's input of so many bytes.
+Moves pool_back(const ConstView& dy, int64_t dx_bytes) {
+  const int64_t n = dy.numel(), both = bytes_of(dy) + dx_bytes;
+  return {0, both + 8 * n, both + n};
+}
+
 Moves everywhere(int64_t bytes) { return {bytes, bytes, bytes}; }
 
 }  // namespace
@@ -27,24 +33,32 @@ double flop_of(const op::Matmul& call) {
   return 2.0 * static_cast<double>(call.y.numel()) * static_cast<double>(call.a.shape[call.spec.transpose_a ? 0 : 1]);
 }
 
-Moves moves_of(const op::Conv2d& call) { return everywhere(once(call)); }
+// Of padded pictures the fourth channel is our own choice.
+template <class Call>
+int64_t once_without_padding(const Call& call, const ConstView& w) {
+  const int64_t padding = call.x.shape[3] == w.shape[3] ? 0 : bytes_of(call.x) / call.x.shape[3] * (call.x.shape[3] - w.shape[3]);
+  return once(call) - padding;
+}
+
+Moves moves_of(const op::Conv2d& call) { return everywhere(once_without_padding(call, call.w) - bytes_of(call.padded_w)); }
 
 // Eager: the batch norm of evaluation, the sum and ReLU are kernels of their own, each of which reads and writes y.
 Moves moves_of(const op::Conv2dBiasAddRelu& call) {
-  const int64_t y = bytes_of(call.y), convolution_alone = once(call) - bytes_of(call.residual);
+  const int64_t all = once_without_padding(call, call.w) - bytes_of(call.padded_w);
+  const int64_t y = bytes_of(call.y), convolution_alone = all - bytes_of(call.residual);
   const int64_t apart = 2 * y + (call.residual ? 3 * y : 0) + (call.relu ? 2 * y : 0);
   const int64_t together = 2 * y + bytes_of(call.residual);  // cuDNN writes y, and one generated kernel does the rest
-  return {once(call), convolution_alone + apart, convolution_alone + together};
+  return {all, convolution_alone + apart, convolution_alone + together};
 }
 
 Moves moves_of(const op::Conv2dBackwardData& call) { return everywhere(once(call)); }
 
 // Under autocast the weights are cast before each forward pass, and the gradient, written in halves, is cast after it.
 Moves moves_of(const op::Conv2dBackwardWeight& call) {
-  const int64_t n = call.dw.numel(), read = bytes_of(call.x) + bytes_of(call.dy);
-  if (!is_half(call.x.dtype)) return everywhere(once(call));
+  const int64_t all = once_without_padding(call, shape_only(call.dw)), n = call.dw.numel(), read = all - bytes_of(call.dw);
+  if (!is_half(call.x.dtype)) return everywhere(all);
   constexpr int64_t kHalf = 2, kFloat = 4, kCast = kHalf + kFloat;
-  return {once(call), read + n * (kHalf + 2 * kCast), read + n * (kHalf + 2 * kCast)};
+  return {all, read + n * (kHalf + 2 * kCast), read + n * (kHalf + 2 * kCast)};
 }
 
 Moves moves_of(const op::Matmul& call) { return everywhere(once(call)); }
@@ -65,8 +79,10 @@ Moves moves_of(const op::BatchNorm& call) {
 // Eager: ReLU's gradient from dy and y; the sums read the gradient and x; dx reads both again. Compiled: the sums from dy, x and y, then dx
 // from the same, which also writes the residual's gradient. Two parts of dy are added as op::Add's are.
 Moves moves_of(const op::BatchNormBackward& call) {
-  const int64_t n = bytes_of(call.dy), relu = call.relu ? 1 : 0, parts = call.dy2 ? 1 : 0;
-  return {0, 3 * n * relu + 5 * n + 3 * n * parts, 2 * n + n * relu + (2 + relu + 1) * n + (call.dresidual ? n : 0) + n * parts};
+  const int64_t n = bytes_of(call.index ? call.x : call.dy), relu = call.relu || call.index ? 1 : 0, parts = call.dy2 ? 1 : 0;
+  const Moves pool = call.index ? pool_back(call.dy, n) : Moves{};  // and of the pool before it
+  return {0, 3 * n * relu + 5 * n + 3 * n * parts + pool.eager,
+          2 * n + n * relu + (2 + relu + 1) * n + (call.dresidual ? n : 0) + n * parts + pool.compiled};
 }
 
 // Eager keeps an i64 per element of y, compiled one byte.
@@ -74,9 +90,14 @@ Moves moves_of(const op::MaxPool2d& call) {
   const int64_t n = call.y.numel(), both = bytes_of(call.x) + bytes_of(call.y);
   return {0, both + 8 * n, both + n};
 }
-Moves moves_of(const op::MaxPool2dBackward& call) {
-  const int64_t n = call.dy.numel(), both = bytes_of(call.dy) + bytes_of(call.dx);
-  return {0, both + 8 * n, both + n};
+Moves moves_of(const op::MaxPool2dBackward& call) { return pool_back(call.dy, bytes_of(call.dx)); }
+
+// No compiler fuses these over a pool.
+Moves moves_of(const op::BatchNormReluMaxPool2d& call) {
+  const View activated{nullptr, call.x.shape, call.x.dtype, true};
+  const Moves norm = moves_of(op::BatchNormApply{.x = call.x, .relu = true, .y = activated}),
+              pool = moves_of(op::MaxPool2d{.x = activated, .spec = call.spec, .y = call.y, .index = call.index});
+  return {0, norm.eager + pool.eager, norm.compiled + pool.compiled};
 }
 
 // Compiled: the next kernel reads both.

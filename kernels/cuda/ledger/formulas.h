@@ -51,6 +51,7 @@ Moves moves_of(const op::BatchNormApply& call);
 Moves moves_of(const op::BatchNorm& call);
 Moves moves_of(const op::BatchNormBackward& call);
 Moves moves_of(const op::MaxPool2d& call);
+Moves moves_of(const op::BatchNormReluMaxPool2d& call);
 Moves moves_of(const op::MaxPool2dBackward& call);
 Moves moves_of(const op::Add& call);
 Moves moves_of(const op::CheckFinite& call);

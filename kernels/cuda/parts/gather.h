@@ -13,7 +13,8 @@ namespace mirilla::MIRILLA_PLATFORM {
 ///
 /// and zero where that lies outside the picture. For a forward pass the pictures are x, the pixels those of y, the taps those of the
 /// weights; for the other two passes see their files. kPixelsAlongK: whether the sum runs over pixels. Chunks always run along the taps,
-/// whose c are contiguous. kWide: load whole chunks, which never leave a tap where chunks_fit(pictures, channels); else element by element.
+/// whose c are contiguous; of a padded picture's channels the last are not read. kWide: load whole chunks, which never leave a tap where
+/// chunks_fit(pictures, channels); else element by element.
 template <class T, bool kPixelsAlongK, bool kWide>
 struct Gather {
   using Element = T;
@@ -23,6 +24,7 @@ struct Gather {
   const T* pictures;
   int height, width;
   Divider channels;
+  int pitch;  // elements from pixel to pixel: the channels, or more where pictures are padded, which chunks then do not fit
   int64_t pixels;
   Divider grid_h, grid_w;  // i < grid_h, j < grid_w
   int taps_h;
@@ -59,11 +61,13 @@ struct Gather {
   }
 
  private:
+  __device__ __forceinline__ int from_pixel_to_pixel() const { return kWide ? channels.value : pitch; }
+
   __device__ __forceinline__ Pixel pixel(int64_t index) const {
     if (index >= pixels) return {0, kOutside, kOutside};
     const auto [row, j] = grid_w.divide(static_cast<unsigned>(index));
     const auto [n, i] = grid_h.divide(row);
-    return {static_cast<int64_t>(n) * height * width * channels.value, origin_h + static_cast<int>(i) * stride,
+    return {static_cast<int64_t>(n) * height * width * from_pixel_to_pixel(), origin_h + static_cast<int>(i) * stride,
             origin_w + static_cast<int>(j) * stride};
   }
 
@@ -77,7 +81,7 @@ struct Gather {
     const int h = at.h + tap.r * step_h, w = at.w + tap.s * step_w;
     const bool inside = tap.r < taps_h && static_cast<unsigned>(h) < static_cast<unsigned>(height) &&
                         static_cast<unsigned>(w) < static_cast<unsigned>(width);
-    return inside ? pictures + at.picture + (static_cast<int64_t>(h) * width + w) * channels.value + tap.c : nullptr;
+    return inside ? pictures + at.picture + (static_cast<int64_t>(h) * width + w) * from_pixel_to_pixel() + tap.c : nullptr;
   }
 
   __device__ __forceinline__ Pack<T> chunk(const Pixel& at, Tap tap) const {
@@ -101,9 +105,10 @@ struct Gather {
   }
 };
 
-/// The sizes of one convolution, x (n,h,w,c), weights (k,r,s,c), y (n,p,q,k), each small enough for an int, and n h w and n p q too.
+/// The sizes of one convolution, x (n,h,w,c), weights (k,r,s,c), y (n,p,q,k), each small enough for an int, and n h w and n p q too; pitch
+/// is the number of x's channels, which is more than c where pictures are padded.
 struct ConvSizes {
-  int n, h, w, c;
+  int n, h, w, c, pitch;
   int k, r, s;
   int p, q;
   int pixels_out() const { return n * p * q; }
@@ -120,6 +125,7 @@ Gather<T, kPixelsAlongK, kWide> gather_from(const T* x, const ConvSizes& z, cons
           .height = z.h,
           .width = z.w,
           .channels = Divider(z.c),
+          .pitch = z.pitch,
           .pixels = z.pixels_out(),
           .grid_h = Divider(z.p),
           .grid_w = Divider(z.q),

@@ -87,6 +87,19 @@ struct PackedWinner {
   uint32_t values[kWords];
   uint32_t places[kPlaces ? kWords : 1];
 
+  /// Values that were computed, at a place below 256.
+  static __device__ __forceinline__ PackedWinner of(const Vector<float, N>& wide, int place) {
+    PackedWinner winner;
+#pragma unroll
+    for (int w = 0; w < kWords; ++w) {
+      winner.values[w] = bits_of(wide[w * kPerWord]);
+      if constexpr (kPerWord == 2 && N > 1) winner.values[w] |= bits_of(wide[w * kPerWord + 1]) << 16;
+    }
+#pragma unroll
+    for (uint32_t& word : winner.places) word = static_cast<uint32_t>(place) * kEach;
+    return winner;
+  }
+
   /// The values at an address that is aligned to all N, at a place below 256.
   static __device__ __forceinline__ PackedWinner of(const T* address, int place) {
     PackedWinner winner;
@@ -114,6 +127,19 @@ struct PackedWinner {
       values[w] = detail::choose(wins, later.values[w], values[w]);
       if constexpr (kPlaces) places[w] = detail::choose(wins, later.places[w] + static_cast<uint32_t>(shift) * kEach, places[w]);
     }
+  }
+
+  /// Sets the places of values that are not above 0 to this one.
+  __device__ __forceinline__ void replace_places_of_zeros(int place) {
+    if constexpr (kPlaces)
+#pragma unroll
+      for (int w = 0; w < kWords; ++w) {
+        uint32_t keeps = 0;  // the bits of each lane whose value is above 0, or NaN
+#pragma unroll
+        for (int lane = 0; lane < kPerWord; ++lane)
+          if (!(widen(value_of(values[w] >> 16 * lane)) <= 0)) keeps |= (kPerWord == 2 ? 0xffffu : ~0u) << 16 * lane;
+        places[w] = detail::choose(keeps, places[w], static_cast<uint32_t>(place) * kEach);
+      }
   }
 
   __device__ __forceinline__ void move_places(int shift) {
@@ -147,6 +173,12 @@ struct PackedWinner {
       return T::from_bits(static_cast<uint16_t>(word));
     else
       return std::bit_cast<float>(word);
+  }
+  static __device__ __forceinline__ uint32_t bits_of(float wide) {
+    if constexpr (sizeof(T) == 2)
+      return std::bit_cast<uint16_t>(narrow<T>(wide));
+    else
+      return std::bit_cast<uint32_t>(wide);
   }
   /// Four places as bytes.
   static __device__ __forceinline__ uint32_t bytes_of(const uint32_t* words) {

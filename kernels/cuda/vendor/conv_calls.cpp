@@ -10,8 +10,8 @@ namespace mirilla::MIRILLA_PLATFORM::vendor {
 namespace {
 
 // A copy with kFirstLayer channels, the added ones zero: products with zero add nothing to a sum.
-struct Padded {
-  Padded(Stream& stream, const void* from, const Shape& shape, DType dtype)
+struct PaddedCopy {
+  PaddedCopy(Stream& stream, const void* from, const Shape& shape, DType dtype)
       : rows(shape[0] * shape[1] * shape[2]), memory(stream, static_cast<size_t>(rows * kFirstLayer) * size_of(dtype)) {
     copy_channels(stream, from, shape[3], memory.as<void>(), kFirstLayer, rows, dtype);
   }
@@ -25,16 +25,23 @@ bool run_forward(Stream& stream, const op::Conv2dBiasAddRelu& wanted) {
   if (!call->first_layer) return run(stream, *call);
   if (!may_run(stream, call->problem)) return false;
   const DType dtype = call->problem.dtype;
-  const Padded x(stream, wanted.x.address, wanted.x.shape, dtype), w(stream, wanted.w.address, wanted.w.shape, dtype);
-  call->buffers.x = x.memory.as<void>();
-  call->buffers.w = w.memory.as<void>();
+  std::optional<PaddedCopy> x, w;
+  if (!call->padded_x) call->buffers.x = x.emplace(stream, wanted.x.address, wanted.x.shape, dtype).memory.as<void>();
+  if (!call->padded_w) call->buffers.w = w.emplace(stream, wanted.w.address, wanted.w.shape, dtype).memory.as<void>();
   return run(stream, *call);
 }
 
 }  // namespace
 
-bool conv2d_forward(Stream& stream, const ConstView& x, const ConstView& w, const ConstView& bias, const Conv2dSpec& spec, const View& y) {
-  return run_forward(stream, {.x = x, .w = w, .bias = bias, .residual = {}, .relu = false, .spec = spec, .y = y});
+bool conv2d_forward(Stream& stream, const op::Conv2d& call) {
+  return run_forward(stream, {.x = call.x,
+                              .w = call.w,
+                              .bias = call.bias,
+                              .residual = {},
+                              .relu = false,
+                              .spec = call.spec,
+                              .y = call.y,
+                              .padded_w = call.padded_w});
 }
 
 bool conv2d_bias_add_relu(Stream& stream, const op::Conv2dBiasAddRelu& call) { return run_forward(stream, call); }
@@ -50,12 +57,12 @@ bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView&
   if (!call->first_layer) return run(stream, *call);
   const ConvProblem& problem = call->problem;
   if (!may_run(stream, problem)) return false;
-  const Padded wide(stream, x.address, x.shape, problem.dtype);
+  std::optional<PaddedCopy> wide;
+  if (!call->padded_x) call->buffers.x = wide.emplace(stream, x.address, x.shape, problem.dtype).memory.as<void>();
   const Scratch gradient(stream, static_cast<size_t>(elements_written(problem)) * size_of(problem.result));
-  call->buffers.x = wide.memory.as<void>();
   call->buffers.w = gradient.as<void>();
   if (!run(stream, *call)) return false;
-  copy_channels(stream, gradient.as<void>(), kFirstLayer, dw.address, x.shape[3], dw.numel() / x.shape[3], problem.result);
+  copy_channels(stream, gradient.as<void>(), kFirstLayer, dw.address, dw.shape[3], dw.numel() / dw.shape[3], problem.result);
   return true;
 }
 

@@ -26,7 +26,7 @@ ConvCall call_of(ConvKind kind, const ConstView& x, const ConstView& w, const Co
                             .n = x.shape[0],
                             .h = x.shape[1],
                             .w = x.shape[2],
-                            .c = x.shape[3],
+                            .c = w.shape[3],
                             .k = w.shape[0],
                             .r = w.shape[1],
                             .s = w.shape[2],
@@ -36,13 +36,16 @@ ConvCall call_of(ConvKind kind, const ConstView& x, const ConstView& w, const Co
                 .buffers = {.x = read(x), .w = read(w), .y = read(y)}};
   call.first_layer = is_half(dtype) && kind != ConvKind::backward_data && call.problem.c > 0 && call.problem.c < kFirstLayer;
   if (call.first_layer) call.problem.c = kFirstLayer;
+  call.padded_x = x.shape[3] != w.shape[3];
   return call;
 }
 
 std::optional<ConvCall> unless_declined(const ConvCall& call) {
   const ConvBuffers& b = call.buffers;
-  const bool suits = aligned({b.y, b.bias, b.residual}) && (call.first_layer || aligned({b.x, b.w}));
-  return suits && declined(call.problem).empty() ? std::optional(call) : std::nullopt;
+  const bool takes_x = !call.first_layer || call.padded_x, takes_w = !call.first_layer || call.padded_w;
+  const bool suits = aligned({b.y, b.bias, b.residual, takes_x ? b.x : nullptr, takes_w ? b.w : nullptr});
+  const bool one_form = call.first_layer || !call.padded_x;  // padded pictures in f32 are our own kernels'
+  return one_form && suits && declined(call.problem).empty() ? std::optional(call) : std::nullopt;
 }
 
 }  // namespace
@@ -56,6 +59,8 @@ std::optional<ConvCall> forward_call(const op::Conv2dBiasAddRelu& c) {
   problem.relu = c.relu;
   call.buffers.bias = read(c.bias);
   call.buffers.residual = read(c.residual);
+  call.padded_w = call.first_layer && c.padded_w;
+  if (call.padded_w) call.buffers.w = read(c.padded_w);
   return unless_declined(call);
 }
 

@@ -61,9 +61,11 @@ std::string declined(const ConvProblem& problem);
 struct ConvCall {
   ConvProblem problem;
   ConvBuffers buffers;
-  /// Pictures of less than kFirstLayer channels: problem.c is kFirstLayer, and the caller replaces the buffers x and w by tensors that it
-  /// makes, with zeros in the added channels; a gradient of the weights keeps the original channels.
+  /// Weights of less than kFirstLayer channels: problem.c is kFirstLayer, and the caller replaces the buffers x and w by tensors with zeros
+  /// in the added channels, which it makes; a gradient of the weights keeps the original channels. Padded pictures and weights that the
+  /// call brings are taken as they are.
   bool first_layer = false;
+  bool padded_x = false, padded_w = false;  // these came with the call
 };
 inline constexpr int64_t kFirstLayer = 4;  // 8 bytes, for which cuDNN has special kernels
 

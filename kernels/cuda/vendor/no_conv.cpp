@@ -5,7 +5,7 @@
 // A build without cuDNN: our own convolutions run.
 namespace mirilla::MIRILLA_PLATFORM::vendor {
 
-bool conv2d_forward(Stream&, const ConstView&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
+bool conv2d_forward(Stream&, const op::Conv2d&) { return false; }
 bool conv2d_backward_data(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
 bool conv2d_backward_weight(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
 bool conv2d_bias_add_relu(Stream&, const op::Conv2dBiasAddRelu&) { return false; }

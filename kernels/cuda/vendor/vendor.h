@@ -16,7 +16,7 @@ namespace mirilla::MIRILLA_PLATFORM::vendor {
 
 bool matmul(Stream& stream, const ConstView& a, const ConstView& b, const MatmulSpec& spec, const View& y);
 
-bool conv2d_forward(Stream& stream, const ConstView& x, const ConstView& w, const ConstView& bias, const Conv2dSpec& spec, const View& y);
+bool conv2d_forward(Stream& stream, const op::Conv2d& call);
 bool conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstView& w, const Conv2dSpec& spec, const View& dx);
 bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw);
 bool conv2d_bias_add_relu(Stream& stream, const op::Conv2dBiasAddRelu& call);

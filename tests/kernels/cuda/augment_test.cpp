@@ -29,9 +29,9 @@ struct Batch {
 
 /// The result, widened. Its memory is full of NaN before.
 template <class T>
-std::vector<double> run(Device& device, const Batch& batch, ConstView pictures, ConstView places) {
+std::vector<double> run(Device& device, const Batch& batch, ConstView pictures, ConstView places, int64_t channels = 3) {
   const Buffer<float> rows(device, {batch.n, kAugmentParameters}, batch.rows);
-  Buffer<T> y(device, {batch.n, batch.out_height, batch.out_width, 3});
+  Buffer<T> y(device, {batch.n, batch.out_height, batch.out_width, channels});
   device.backend().run(op::Augment{.pictures = pictures,
                                    .parameters = rows,
                                    .places = places,
@@ -228,6 +228,37 @@ TEST(CudaAugmentGeometry, LightingFollowsItsFormulaForEveryByte) {
       // At the clamp f32 cannot tell 1 - 1e-7 from 1 - 1.2e-7; a small contrast makes that visible, in fastai too.
       EXPECT_NEAR(y[static_cast<size_t>(v) * 3], lit, v == 255 && contrast < 0.8f ? 3e-3 : 2e-6) << v << " " << shift << " " << contrast;
     }
+  }
+}
+
+// Each pixel of three channels, and a zero.
+template <class T>
+void expect_padding(const Batch& batch) {
+  Device& device = device_under_test();
+  const Buffer<uint8_t> pictures(device, {batch.n, batch.height, batch.width, 3}, batch.pictures);
+  const std::vector<double> three = run<T>(device, batch, pictures, {}), four = run<T>(device, batch, pictures, {}, 4);
+  ASSERT_EQ(four.size(), three.size() / 3 * 4);
+  for (size_t i = 0; i < four.size(); ++i) {
+    const double want = i % 4 == 3 ? 0 : three[i / 4 * 3 + i % 4];
+    ASSERT_TRUE(four[i] == want || (std::isnan(want) && std::isnan(four[i]))) << "element " << i << ": " << four[i] << ", not " << want;
+    ASSERT_EQ(std::signbit(four[i]), std::signbit(want));
+  }
+}
+
+TEST(CudaAugmentPadded, PadsToFourChannelsWithoutChangingABit) {
+  for (const bool lighting : {false, true}) {
+    Batch batch{.n = 3, .height = 19, .width = 23, .out_height = 17, .out_width = 13, .lighting = lighting};
+    for (int64_t i = 0; i < batch.n * batch.height * batch.width * 3; ++i) batch.pictures.push_back(static_cast<uint8_t>(i * 37 % 251));
+    for (int64_t n = 0; n < batch.n; ++n) {
+      std::array<float, 20> row = kIdentity;
+      row[0] = 0.9f - 0.2f * static_cast<float>(n);
+      row[16] = 23, row[17] = 19;
+      if (n == 2) row[1] = std::numeric_limits<float>::quiet_NaN();  // a picture of NaN, whose padding is 0 all the same
+      batch.rows.insert(batch.rows.end(), row.begin(), row.end());
+    }
+    expect_padding<float>(batch);
+    expect_padding<Half>(batch);
+    expect_padding<BFloat16>(batch);
   }
 }
 

@@ -301,5 +301,50 @@ TEST(CudaConv2dLimits, SaysWhatIsTooMany) {
   }
 }
 
+// --- Pictures with a fourth channel of zeros
+// -----------------------------------------------------------------------------------------------
+
+Values with_a_zero(const Values& three) {
+  Values four{{three.shape[0], three.shape[1], three.shape[2], 4}, {}, three.kind};
+  for (size_t i = 0; i < three.values.size(); ++i) {
+    four.values.push_back(three.values[i]);
+    if (i % 3 == 2) four.values.push_back(0);
+  }
+  return four;
+}
+
+// By our own kernels and by cuDNN, with weights that were padded before or that the call has to pad.
+TEST_P(CudaConv2d, OfPaddedPicturesHasTheBitsOfThreeChannels) {
+  for (const Layer& z : {Layer{2, 32, 3, 16, 7, {2, 3, 1}}, Layer{1, 11, 3, 33, 3, {1, 1, 1}, 2}, Layer{3, 40, 3, 64, 7, {2, 3, 1}}}) {
+    const Values x = uniform(z.x(), 1), w = uniform(z.w(), 2), dy = uniform(z.y(), 3), bias = uniform_f32({z.k}, 4);
+    const Conv2dSpec spec = z.spec;
+    const auto results = [&](bool padded, bool weights_too) {
+      return run_on(device_under_test(),
+                    {.name = z.name(),
+                     .in = {padded ? with_a_zero(x) : x, w, dy, bias, with_a_zero(w)},
+                     .out = {room(z.y()), room(z.y()), room(z.w()), room(z.w(), DType::f32)},
+                     .run =
+                         [&](Backend& b, auto in, auto out) {
+                           const ConstView padded_w = weights_too ? in[4] : ConstView();
+                           b.run(op::Conv2d{in[0], in[1], in[3], spec, out[0], padded_w});
+                           b.run(op::Conv2dBiasAddRelu{.x = in[0],
+                                                       .w = in[1],
+                                                       .bias = in[3],
+                                                       .residual = out[0],
+                                                       .relu = true,
+                                                       .spec = spec,
+                                                       .y = out[1],
+                                                       .padded_w = padded_w});
+                           b.run(op::Conv2dBackwardWeight{in[0], in[2], spec, out[2]});
+                           b.run(op::Conv2dBackwardWeight{in[0], in[2], spec, out[3]});
+                         }},
+                    GetParam());
+    };
+    const auto want = results(false, false);
+    EXPECT_EQ(results(true, false), want) << z.name();
+    EXPECT_EQ(results(true, true), want) << z.name();
+  }
+}
+
 }  // namespace
 }  // namespace mirilla::test

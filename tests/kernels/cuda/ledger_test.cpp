@@ -179,6 +179,15 @@ TEST_F(LedgerTest, PadsTheFirstLayerAndKeepsOddProducts) {
   const Conv2dSpec spec{.padding = 1};
   EXPECT_EQ(run(op::Conv2d{.x = x, .w = w, .bias = {}, .spec = spec, .y = y}).size(), 3u) << "x and w padded, cuDNN";
   EXPECT_EQ(run(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = dw}).size(), 4u) << "x padded, cuDNN, widened, cut";
+  const LedgerCall narrow = call();
+  const View four = tensor({4, 16, 16, 4}), w4 = tensor({16, 3, 3, 4});
+  EXPECT_EQ(run(op::Conv2d{.x = four, .w = w, .bias = {}, .spec = spec, .y = y}).size(), 2u) << "w padded, cuDNN";
+  const auto padded = run(op::Conv2d{.x = four, .w = w, .bias = {}, .spec = spec, .y = y, .padded_w = w4});
+  ASSERT_EQ(padded.size(), 1u) << "cuDNN";
+  EXPECT_EQ(padded[0].read, 2 * (four.numel() + w4.numel()));
+  EXPECT_EQ(run(op::Conv2dBackwardWeight{.x = four, .dy = y, .spec = spec, .dw = dw}).size(), 3u) << "cuDNN, widened, cut";
+  EXPECT_EQ(call().floor, narrow.floor) << "the padding is our own choice";
+  EXPECT_EQ(call().eager, narrow.eager);
   const View a = tensor({32, 64}), b = tensor({64, 16}), odd = tensor({64, 6});
   EXPECT_EQ(run(op::Matmul{a, b, {}, tensor({32, 16})}).at(0).kind, Kind::library);
   const auto own = run(op::Matmul{a, odd, {}, tensor({32, 6})});
@@ -188,6 +197,40 @@ TEST_F(LedgerTest, PadsTheFirstLayerAndKeepsOddProducts) {
   without.backend().run(op::Matmul{a, b, {}, tensor({32, 16})});
   without.backend().run(op::Conv2d{.x = x, .w = w, .bias = {}, .spec = spec, .y = y});
   for (const LedgerEntry& entry : without.take().entries) EXPECT_EQ(entry.kind, Kind::kernel) << entry.name;
+}
+
+// As much as for the operations one by one, of which ours moves less.
+TEST_F(LedgerTest, KnowsWhatPyTorchMovesForANormWithItsPool) {
+  const View x = tensor({2, 8, 8, 16}), y = tensor({2, 4, 4, 16}), index = tensor({2, 4, 4, 16}, DType::u8), big = tensor({2, 8, 8, 16});
+  const View c = tensor({16}, DType::f32), dweight = tensor({16}, DType::f32);
+  const Pool2dSpec spec{.window = 3, .stride = 2, .padding = 1};
+  const auto sum = [&](auto first, auto second) {
+    run(first);
+    LedgerCall both = call();
+    run(second);
+    both.eager += call().eager;
+    both.compiled += call().compiled;
+    return both;
+  };
+  const LedgerCall there = sum(op::BatchNormApply{.x = x, .mean = c, .inv_std = c, .weight = c, .bias = c, .relu = true, .y = big},
+                               op::MaxPool2d{.x = big, .spec = spec, .y = y, .index = index});
+  const auto fused =
+      run(op::BatchNormReluMaxPool2d{.x = x, .mean = c, .inv_std = c, .weight = c, .bias = c, .spec = spec, .y = y, .index = index});
+  ASSERT_EQ(fused.size(), 1u);
+  EXPECT_EQ(fused[0].read, 2 * x.numel() + 64) << "(C) views are one here";
+  EXPECT_EQ(fused[0].written, 3 * y.numel());
+  EXPECT_EQ(call().eager, there.eager);
+  EXPECT_EQ(call().compiled, there.compiled);
+  const LedgerCall back = sum(
+      op::MaxPool2dBackward{.dy = y, .index = index, .spec = spec, .dx = big},
+      op::BatchNormBackward{.dy = big, .x = x, .mean = c, .inv_std = c, .weight = c, .y = big, .relu = true, .dx = x, .dweight = dweight});
+  const auto pooled = run(op::BatchNormBackward{
+      .dy = y, .x = x, .mean = c, .inv_std = c, .weight = c, .dx = big, .dweight = dweight, .index = index, .pool = spec});
+  ASSERT_EQ(pooled.size(), 2u);
+  EXPECT_EQ(pooled[1].read, 2 * x.numel() + 3 * y.numel() + 64 + 2 * 64) << "x, dy, places, (C), and what the sums left";
+  EXPECT_EQ(pooled[1].written, 2 * x.numel());
+  EXPECT_EQ(call().eager, back.eager);
+  EXPECT_EQ(call().compiled, back.compiled);
 }
 
 TEST_F(LedgerTest, KnowsWhatPyTorchMovesForPools) {

@@ -352,10 +352,13 @@ bool has_own_test(std::string name) {
 TEST(SpecialValuesTable, HasEveryOperationOfTheBackend) {
   std::set<std::string> table = names(CoreOperations()), tried;
   table.merge(names(OptionalOperations()));
-  // BatchNorm has the bits of its two operations (tests/kernels/cuda/batch_norm_test.cpp). The others are tried, with their masks and
-  // parts, by the rows of batch_norm_apply and batch_norm_backward.
+  // BatchNorm has the bits of its two operations (tests/kernels/cuda/batch_norm_test.cpp), PaddedPictures does the same arithmetic on the
+  // same values (tests/kernels/cuda). The others are tried, with their masks, parts and places, by the rows of batch_norm_apply,
+  // batch_norm_backward and batch_norm_relu_max_pool2d.
   const auto erase = [&]<class... Form>(Operations<Form...>) { return (table.erase(std::string(Form::kName)) + ...); };
-  EXPECT_EQ(erase(Operations<op::BatchNorm, op::BatchNormAddRelu, op::ReluMask, op::BatchNormGradientSum>()), 4u);
+  EXPECT_EQ(erase(Operations<op::BatchNorm, op::BatchNormAddRelu, op::ReluMask, op::BatchNormGradientSum, op::PaddedPictures,
+                             op::PooledGradient>()),
+            6u);
   EXPECT_GT(table.size(), 35u);
   for (const nlohmann::json& entry : oracle().at("cases")) tried.insert(entry.at("op").get<std::string>());
   for (const std::string& name : table) {

@@ -80,6 +80,33 @@ TEST(ConvCall, OfPicturesIsThatOfFourChannelsAndHasNoDataGradient) {
   EXPECT_FALSE(forward_call(plain.forward())) << "f32 is our own kernel's";
 }
 
+TEST(ConvCall, TakesPicturesAndWeightsThatComePadded) {
+  const Tensors t{.channels = 3}, four{.channels = 4};
+  op::Conv2dBiasAddRelu wanted = t.forward();
+  wanted.x = four.x();
+  auto call = forward_call(wanted);
+  ASSERT_TRUE(call);
+  EXPECT_TRUE(call->first_layer && call->padded_x && !call->padded_w);
+  EXPECT_EQ(call->problem, forward_call(t.forward())->problem) << "the plan is the same";
+  wanted.padded_w = view({32, 3, 3, 4}, DType::f16, 0x6000);
+  call = forward_call(wanted);
+  ASSERT_TRUE(call);
+  EXPECT_TRUE(call->padded_w);
+  EXPECT_EQ(call->buffers.x, at(0x1000));
+  EXPECT_EQ(call->buffers.w, at(0x6000));
+  const auto weight = backward_weight_call(four.x(), t.y(), kSpec, t.w(DType::f32));
+  ASSERT_TRUE(weight);
+  EXPECT_TRUE(weight->first_layer && weight->padded_x);
+  EXPECT_EQ(weight->problem.c, 4);
+  wanted.x.address = at(0x1008);
+  EXPECT_FALSE(forward_call(wanted)) << "nothing is copied that would be aligned";
+  const Tensors plain{.dtype = DType::f32, .channels = 3}, plain_four{.dtype = DType::f32, .channels = 4};
+  op::Conv2dBiasAddRelu in_f32 = plain.forward();
+  in_f32.x = plain_four.x();
+  EXPECT_FALSE(forward_call(in_f32)) << "f32 is our own kernel's";
+  EXPECT_FALSE(backward_weight_call(plain_four.x(), plain.y(), kSpec, plain.w(DType::f32)));
+}
+
 TEST(ConvCall, IsOurOwnKernelsWhereAnAddressSuitsNoVector) {
   const auto moved = [](ConstView op::Conv2dBiasAddRelu::*which, int64_t channels) {
     op::Conv2dBiasAddRelu wanted = Tensors{.channels = channels}.forward();

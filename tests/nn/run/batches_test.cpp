@@ -70,7 +70,7 @@ TEST(Batches, OfOtherDevicesThanTheNetworksAreRefused) {
   const auto dataset = dataset_of(24);
   const auto fed = make_batches({dataset, {.batch_size = 4}}, open_device(kernel_device()), {.bytes = kPicture});
   fed->start(0);
-  EXPECT_THROW(validation_input(*fed->next(), kInfo, {.device = open_device("cpu"), .dtype = DType::f32}), Error);
+  EXPECT_THROW(validation_input(*fed->next(), kInfo, Placement{.device = open_device("cpu"), .dtype = DType::f32}), Error);
 }
 
 TEST(DevicePictures, AreReadFromWords) {
