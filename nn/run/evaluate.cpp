@@ -22,12 +22,13 @@ void check_labels(std::span<const int64_t> labels, int64_t classes) {
                        "open the data with the model's vocabulary");
 }
 
-struct Pictures {
+struct SomePictures {
   Tensor pictures, places;  // as op::Augment has them
   int64_t n = 0;
 };
 
-Tensor augmented(const Pictures& of, std::span<const float> parameters, bool lighting, const ModelInfo& info, const InputPlace& place) {
+Tensor augmented_input(const SomePictures& of, std::span<const float> parameters, bool lighting, const ModelInfo& info,
+                       const InputPlace& place) {
   const Tensor rows = from_host(parameters, {of.n, kAugmentParameters}, place.device());
   Tensor input = place.room(of.n, info.size);
   input.backend().run(op::Augment{.pictures = of.pictures,
@@ -47,7 +48,7 @@ Tensor batch_input(const data::Batch& batch, std::span<const float> parameters, 
   if (batch.pictures) {
     if (&batch.pictures.device() != &place.device())
       throw Error(fmt::format("got pictures on {} for a network on {}", batch.pictures.device().name(), place.device().name()));
-    return augmented({batch.pictures, batch.places, batch.n}, parameters, lighting, info, place);
+    return augmented_input({batch.pictures, batch.places, batch.n}, parameters, lighting, info, place);
   }
   const std::span<const uint8_t> pixels(batch.pixels.data(), static_cast<size_t>(batch.n * batch.size * batch.size * 3));
   return to_input(pixels, batch.n, batch.size, batch.size, parameters, lighting, info, place);
@@ -83,7 +84,7 @@ BatchResults evaluate_batch(Inference& network, const data::Batch& batch, const 
 
 Tensor to_input(std::span<const uint8_t> pixels, int64_t n, int height, int width, std::span<const float> parameters, bool lighting,
                 const ModelInfo& info, const InputPlace& place) {
-  return augmented({from_host(pixels, {n, height, width, 3}, place.device()), {}, n}, parameters, lighting, info, place);
+  return augmented_input({from_host(pixels, {n, height, width, 3}, place.device()), {}, n}, parameters, lighting, info, place);
 }
 
 Tensor training_input(const data::Batch& batch, const data::AugmentSpec& spec, uint64_t seed, uint32_t step, const ModelInfo& info,

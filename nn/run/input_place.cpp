@@ -26,22 +26,23 @@ void InputPlace::written(Tensor& room) const {
   if (padded_) room.set_used_channels(kPictureChannels);
 }
 
+void InputPlace::fill(Tensor& room, const Tensor& pictures) const {
+  if (!padded_) return room.copy_from(pictures);
+  const Tensor halves = pictures.to(placement_.device).to(placement_.dtype);
+  const Tensor padding = zeros({room.size(0), room.size(1), room.size(2), kPaddedChannels - kPictureChannels}, room.dtype(), room.device());
+  room.backend().run(op::Concat{halves, padding, room});
+  written(room);
+}
+
 Tensor InputPlace::holding(const Tensor& pictures) const {
   Tensor to = room(pictures.size(0), pictures.size(1));
-  if (!padded_) {
-    to.copy_from(pictures);
-    return to;
-  }
-  const Tensor halves = pictures.to(placement_.device).to(placement_.dtype);
-  const Tensor padding = zeros({to.size(0), to.size(1), to.size(2), kPaddedChannels - kPictureChannels}, to.dtype(), to.device());
-  to.backend().run(op::Concat{halves, padding, to});
-  written(to);
+  fill(to, pictures);
   return to;
 }
 
 Tensor LastingInput::in(const InputPlace& place) {
   Tensor room = place.room(pictures_.size(0), pictures_.size(1));
-  if (room.storage()->id() != storage_id_ || room.version() != version_) room = place.holding(pictures_);
+  if (room.storage()->id() != storage_id_ || room.version() != version_) place.fill(room, pictures_);
   storage_id_ = room.storage()->id();
   version_ = room.version();
   return room;

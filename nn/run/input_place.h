@@ -28,7 +28,9 @@ class InputPlace {
   Tensor room(int64_t n, int64_t size) const;
   /// Says that the room holds a batch: of padded pictures, with zeros in the fourth channel.
   void written(Tensor& room) const;
-  /// A room with these pictures (N,S,S,3), of any float dtype.
+  /// Writes these pictures (N,S,S,3), of any float dtype, into a room of their size.
+  void fill(Tensor& room, const Tensor& pictures) const;
+  /// A room with them.
   Tensor holding(const Tensor& pictures) const;
 
  private:

@@ -125,8 +125,9 @@ Tensor Replayer::operator()(const Work& work) {
   }
   refresh_copies();
   const std::vector<uint64_t> state = state_of(work);
-  if (recording_ && recording_->state == state) return replay(work);
-  if (last_ == state && record(work, state)) return replay(work);
+  const bool recorded = recording_ && recording_->state == state;
+  if (recorded && takes_inputs_of(work)) return replay(work);
+  if (!recorded && last_ == state && record(work, state)) return replay(work);
   Tensor result = work.run(work.inputs);
   ++counts_.eager;
   last_ = active_ ? state_of(work) : std::vector<uint64_t>();
@@ -186,6 +187,13 @@ bool Replayer::record(const Work& work, const std::vector<uint64_t>& state) {
 void Replayer::run_eagerly_from_now_on(const DeviceError& error) {
   active_ = false;
   say(options_, fmt::format("note: steps cannot be replayed and run eagerly, slower and to the same bits: {}", error.message()));
+}
+
+// Not where an input would have to be copied over one that somebody else holds.
+bool Replayer::takes_inputs_of(const Work& work) const {
+  for (size_t i = 0; i < work.inputs.size(); ++i)
+    if (const Tensor& own = recording_->inputs[i]; !own.is_same_view(work.inputs[i]) && !own.is_sole_owner()) return false;
+  return true;
 }
 
 Tensor Replayer::replay(const Work& work) {

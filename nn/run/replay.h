@@ -74,8 +74,9 @@ class Replayer {
   Tensor operator()(const Work& work);
 
   /// A tensor for a coming work's input number `index`, to be written and given to it: the recording's own, if it has one of this shape and
-  /// dtype that nobody else holds, so that a replay finds its input in place and copies nothing; else a new one. With one input ready ahead
-  /// of another, or held by a tape, each has memory of its own.
+  /// dtype that nobody else holds, so that a replay finds its input in place and copies nothing; else a new one. Nobody's input is ever
+  /// overwritten: where the recording's own is still held, by a tape or because batches are made ahead, and another comes, that runs
+  /// eagerly.
   Tensor input(size_t index, const Shape& shape, DType dtype) const;
 
   bool active() const { return active_; }
@@ -89,6 +90,7 @@ class Replayer {
   struct Recording;
   std::vector<uint64_t> state_of(const Work& work) const;
   void refresh_copies();
+  bool takes_inputs_of(const Work& work) const;
   bool record(const Work& work, const std::vector<uint64_t>& state);
   Tensor replay(const Work& work);
   void drop();

@@ -14,7 +14,7 @@
 #include "kernels/devices.h"
 #include "tests/engine/op_case.h"
 
-namespace mirilla {
+namespace mirilla::norm_pools {
 namespace {
 
 constexpr Pool2dSpec kStem{.window = 3, .stride = 2, .padding = 1};
@@ -134,4 +134,4 @@ TEST_P(NormReluPool, RefusesWhatItsPartsRefuse) {
 INSTANTIATE_TEST_SUITE_P(Here, NormReluPool, ::testing::ValuesIn(device_names()), [](const auto& i) { return i.param; });
 
 }  // namespace
-}  // namespace mirilla
+}  // namespace mirilla::norm_pools

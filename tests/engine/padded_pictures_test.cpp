@@ -10,7 +10,7 @@
 #include "kernels/devices.h"
 #include "tests/engine/op_case.h"
 
-namespace mirilla {
+namespace mirilla::padded_pictures {
 namespace {
 
 constexpr Conv2dSpec kSpec{.stride = 2, .padding = 3};
@@ -129,4 +129,4 @@ TEST_P(Padded, HalfCopiesAreWrittenWheneverTheCopyIs) {
 INSTANTIATE_TEST_SUITE_P(Here, Padded, ::testing::ValuesIn(device_names()), [](const auto& i) { return i.param; });
 
 }  // namespace
-}  // namespace mirilla
+}  // namespace mirilla::padded_pictures

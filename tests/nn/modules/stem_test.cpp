@@ -5,6 +5,7 @@
 #include <map>
 
 #include "engine/amp/autocast.h"
+#include "engine/amp/precision.h"
 #include "engine/running.h"
 #include "engine/tape.h"
 #include "kernels/devices.h"
@@ -13,7 +14,7 @@
 #include "tests/nn/kernel_device.h"
 #include "tests/nn/modules/capture_network.h"
 
-namespace mirilla::nn {
+namespace mirilla::nn::stems {
 namespace {
 
 /// A stem alone.
@@ -110,4 +111,4 @@ TEST(Stem, RunsNormAndPoolInOnePassUnlessOneIsWatched) {
 }
 
 }  // namespace
-}  // namespace mirilla::nn
+}  // namespace mirilla::nn::stems
