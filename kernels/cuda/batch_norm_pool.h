@@ -81,14 +81,17 @@ __device__ __forceinline__ Raw<T, W> load_pooled(const PooledUpstream<T>& from, 
 /// registers.
 template <class T>
 __device__ __forceinline__ Raw<T, kOctet> load_pooled_octet(const PooledUpstream<T>& from, int64_t at, int64_t count) {
-  constexpr int kInWord = 4 / sizeof(T);
+  constexpr int kInWord = 4 / sizeof(T), kInLong = 2 * kInWord;
+  constexpr int kLongs = kOctet / kInLong;
   Raw<T, kOctet> raw{};
-#pragma unroll 1
-  for (int k = 0; k < kOctet && k < count; ++k) {
-    const uint32_t bits = load_pooled<1>(from, at + k).words[0] << k % kInWord * 16;
 #pragma unroll
-    for (int w = 0; w < Raw<T, kOctet>::kWords; ++w)
-      if (w == k / kInWord) raw.words[w] |= bits;
+  for (int of_long = 0; of_long < kLongs; ++of_long) {  // words in an array that a loop counts through would lie in memory
+    uint64_t bits = 0;
+#pragma unroll 1
+    for (int k = 0; k < kInLong && of_long * kInLong + k < count; ++k)
+      bits |= uint64_t{load_pooled<1>(from, at + of_long * kInLong + k).words[0]} << k * (32 / kInWord);
+    raw.words[2 * of_long] = static_cast<uint32_t>(bits);
+    raw.words[2 * of_long + 1] = static_cast<uint32_t>(bits >> 32);
   }
   return raw;
 }
