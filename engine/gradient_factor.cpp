@@ -12,10 +12,17 @@ Tensor multiplied(const Tensor& x, const Tensor& factor, DType dtype) {
   return y;
 }
 
+Tensor as_wide_as(const GradState& state, const Tensor& gradient) {
+  return gradient && state.dtype == DType::f32 && is_half(gradient.dtype()) ? gradient.to(DType::f32) : gradient;
+}
+
 Tensor plain_gradient(GradState& state) {
-  if (!state.grad || !state.factor) return state.grad;
+  if (!state.grad) return state.grad;
   const DType dtype = state.grad.dtype();
-  if (!state.plain) state.plain = multiplied(state.grad, state.factor->inverse, is_half(dtype) ? DType::f32 : dtype);
+  if (!state.factor && !(is_half(dtype) && state.dtype == DType::f32)) return state.grad;
+  if (!state.plain)
+    state.plain =
+        state.factor ? multiplied(state.grad, state.factor->inverse, is_half(dtype) ? DType::f32 : dtype) : as_wide_as(state, state.grad);
   return state.plain;
 }
 
@@ -26,12 +33,13 @@ void accumulate(GradState& state, const Tensor& gradient, const std::shared_ptr<
     state.factor = factor;
     return;
   }
+  const Tensor added = as_wide_as(state, gradient);
   const bool same = factor && state.factor ? factor->same_as(*state.factor) : !factor && !state.factor;
-  Tensor before = same ? state.grad : plain_gradient(state);
-  if (!same) before = factor ? multiplied(before, factor->value, gradient.dtype()) : before.to(gradient.dtype());
+  Tensor before = same ? as_wide_as(state, state.grad) : plain_gradient(state);
+  if (!same) before = factor ? multiplied(before, factor->value, added.dtype()) : before.to(added.dtype());
   state.clear();
-  state.grad = empty_like(gradient);
-  state.grad.backend().run(op::Add{before, gradient, state.grad});
+  state.grad = empty_like(added);
+  state.grad.backend().run(op::Add{before, added, state.grad});
   state.factor = factor;
 }
 

@@ -76,13 +76,16 @@ class Plan {
 // Gradients that have arrived and wait until their node runs.
 class Pending {
  public:
-  // At once where the node wants the sum: two parts would hold twice the memory until it runs.
+  // At once where the node wants the sum: two parts would hold twice the memory until it runs. Only a leaf's may stay in halves, and only if it
+  // is alone.
   void add(GradState* state, Tensor gradient) {
     Arriving& slot = slots_[state];
+    if (slot.first || state->producer) gradient = as_wide_as(*state, gradient);
     if (!slot.first) {
       slot.first = std::move(gradient);
       return;
     }
+    slot.first = as_wide_as(*state, std::move(slot.first));
     if (slot.second) slot = {std::move(slot).sum(), {}};
     slot.second = std::move(gradient);
     if (!state->producer || !state->producer->takes_parts) slot = {std::move(slot).sum(), {}};
@@ -209,6 +212,7 @@ Tensor detail::record(std::string_view name, std::initializer_list<Tensor> input
   node->backward = std::move(backward);
   node->takes_parts = takes_parts;
   auto state = std::make_shared<GradState>();
+  state->dtype = y.dtype();
   for (const Tensor& input : inputs) {
     const bool in = input && input.grad_state() && takes_part(*input.grad_state());
     node->inputs.push_back(in ? input.grad_state() : nullptr);
@@ -220,7 +224,10 @@ Tensor detail::record(std::string_view name, std::initializer_list<Tensor> input
 }
 
 void keep_gradient(Tensor& tensor) {
-  if (!tensor.grad_state()) tensor.set_grad_state(std::make_shared<GradState>());
+  if (!tensor.grad_state()) {
+    tensor.set_grad_state(std::make_shared<GradState>());
+    tensor.grad_state()->dtype = tensor.dtype();
+  }
   tensor.grad_state()->keep = true;
   tensor.grad_state()->observed = true;
 }
@@ -235,6 +242,7 @@ Observed::Observed(Tensor tensor) : values_(tensor.detach()), version_(tensor.ve
   window_ = tensor.grad_state()->window;
   if (window_) return;  // already observed, as the output of an inner module
   window_ = std::make_shared<GradState>();
+  window_->dtype = tensor.dtype();
   window_->keep = true;
   tensor.grad_state()->window = window_;
 }

@@ -41,7 +41,8 @@ struct Arriving {
   Tensor sum() &&;
 };
 
-/// One gradient per input, in order; no tensor where there is none.
+/// One gradient per input, in order, each like its input; no tensor where there is none. That of an f32 input may be in halves, where the
+/// device made it so (Backend::rounds): it is widened before anything is added to it, another node reads it, or grad() gives it.
 using Gradients = std::vector<Tensor>;
 using BackwardFunction = std::function<Gradients(Arriving dy, const Needs& needs)>;
 
@@ -64,10 +65,11 @@ inline Saved save(const Tensor& tensor) { return tensor ? Saved(tensor) : Saved(
 
 /// What the tape knows about one tensor.
 struct GradState {
+  DType dtype = DType::f32;              // of the tensor
   bool requires_grad = false;            // a leaf that accumulates its gradient
   bool keep = false;                     // watched: keeps the gradient that passes
   bool observed = false;                 // watched, or computed from something watched: recorded even under NoGrad
-  Tensor grad;                           // as it came: times its factor, if the pass had one
+  Tensor grad;                           // as it came: times its factor, if the pass had one, and of f32 perhaps in halves
   std::shared_ptr<const Factor> factor;  // of the pass that it came from
   Tensor plain;                          // plain_gradient, once somebody asked
   std::shared_ptr<Node> producer;        // null for a leaf

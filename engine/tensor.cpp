@@ -158,6 +158,7 @@ Tensor& Tensor::set_requires_grad(bool on) {
     throw Error("requires_grad is only for leaves, but this tensor was computed", "use tape::keep_gradient to keep its gradient");
   if (on && !is_float(dtype())) throw ShapeError(fmt::format("a gradient needs a float dtype, but this tensor is {}", name_of(dtype())));
   if (!state) state = std::make_shared<tape::GradState>();
+  state->dtype = dtype();
   state->requires_grad = on;
   return *this;
 }
@@ -169,6 +170,7 @@ void Tensor::set_grad(const Tensor& grad) {
     throw ShapeError(fmt::format("expected a gradient like the tensor ({}), got {}", describe(*this), describe(grad)));
   if (!impl().grad_state) impl().grad_state = std::make_shared<tape::GradState>();
   tape::GradState& state = impl().grad_state->holder();
+  state.dtype = dtype();
   state.clear();
   state.grad = grad;
 }

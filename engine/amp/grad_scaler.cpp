@@ -25,6 +25,7 @@ Tensor gradient_under(const Tensor& leaf, const Tensor& state) {
   if (!leaf.grad_state()) return {};
   const tape::GradState& known = leaf.grad_state()->holder();
   if (!known.grad) return {};
+  if (!state) return known.factor ? leaf.grad() : known.grad;
   if (known.factor && known.factor->is(state)) return known.grad;
   return tape::multiplied(leaf.grad(), state.slice(0, 1), leaf.dtype());
 }

@@ -57,7 +57,8 @@ void check_scaler_state(const Tensor& state);
 /// GradScaler::factor of such a state; null for no tensor. Throws ShapeError as check_scaler_state.
 std::shared_ptr<const tape::Factor> factor_of(const Tensor& state);
 
-/// A leaf's gradient times the scale that `state` says now: as GradScaler::step wants it, which divides by it. No tensor if there is none.
+/// A leaf's gradient times the scale that `state` says now: as GradScaler::step wants it, which divides by it. Without a state, the
+/// gradient without a scale. In halves, if it is alone and the device made it so. No tensor if there is none.
 Tensor gradient_under(const Tensor& leaf, const Tensor& state);
 
 }  // namespace mirilla::amp

@@ -63,7 +63,7 @@ struct SavedConvolution {
       dy.backend().run(op::Conv2dBackwardData{dy, w.get(), spec, dx});
     }
     if (needs_w) {
-      dw = empty(w.get().shape(), parameters, dy.device());
+      dw = empty(w.get().shape(), gradient_type(dy), dy.device());
       dy.backend().run(op::Conv2dBackwardWeight{x.get(), dy, spec, dw});
     }
     if (needs_bias) {
@@ -71,6 +71,14 @@ struct SavedConvolution {
       dy.backend().run(op::SumRows{dy, dbias});
     }
     return {dx, dw, dbias};
+  }
+
+  // That of the parameters, unless the device would make halves and widen them: then these, which the tape and the optimizers take too.
+  DType gradient_type(const Tensor& dy) const {
+    const View wanted{.address = nullptr, .shape = w.get().shape(), .dtype = parameters, .present = true};
+    const bool halves = is_half(dy.dtype()) && parameters == DType::f32 &&
+                        dy.backend().rounds(op::Conv2dBackwardWeight{.x = x.get(), .dy = dy, .spec = spec, .dw = wanted});
+    return halves ? dy.dtype() : parameters;
   }
 
   Shape x_shape;
@@ -87,9 +95,14 @@ Tensor padded_weight(const Tensor& x, const Tensor& w, const Tensor& master) {
 // The operation in one pass, or composed.
 Tensor fused_or_composed(const Tensor& x, const Tensor& w, const Tensor& padded_w, const Tensor& bias, const Tensor& residual,
                          bool with_relu, const Conv2dSpec& spec, Tensor y) {
-  if (x.backend().has<op::Conv2dBiasAddRelu>()) {
-    x.backend().run(op::Conv2dBiasAddRelu{
-        .x = x, .w = w, .bias = bias, .residual = residual, .relu = with_relu, .spec = spec, .y = y, .padded_w = padded_w});
+  Backend& backend = x.backend();
+  if (backend.has<op::Conv2dBiasAddRelu>()) {
+    op::Conv2dBiasAddRelu call{
+        .x = x, .w = w, .bias = bias, .residual = residual, .relu = with_relu, .spec = spec, .y = y, .padded_w = padded_w};
+    const bool half_bias = bias && is_half(x.dtype()) && bias.dtype() == DType::f32 && backend.rounds(call);
+    const Tensor kept = half_bias ? amp::half_copy(bias, x.dtype()) : bias;  // outlives the call
+    call.bias = kept;
+    backend.run(call);
     return y;
   }
   x.backend().run(op::Conv2d{x, w, bias, spec, y, padded_w});

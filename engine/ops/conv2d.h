@@ -15,13 +15,14 @@ namespace mirilla {
 ///   y     (N,P,Q,K)  P = (H + 2 padding - dilation (R - 1) - 1) / stride + 1, Q likewise
 ///
 /// Backward: dx by conv2d_backward_data, dw by conv2d_backward_weight, dbias = sum over (n,p,q) of dy; each only if it is wanted, with the
-/// dtype of its input; dw for a half copy is f32.
+/// dtype of its input; dw for a half copy is f32, or in halves where the device makes it so (Backend::rounds).
 /// Does not wait for the device. Throws ShapeError where the channels differ (four that are not known to be padded are four), the gradient
 /// of padded pictures is wanted, or the window is larger than the padded picture.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dSpec& spec);
 
 /// y = max(conv2d(x, w, bias) + residual, 0), the ReLU only if `relu`, the residual only if there is one: an inference step with the batch
-/// norm folded into w and bias. One pass where the device has op::Conv2dBiasAddRelu, else composed, with the same tape either way.
+/// norm folded into w and bias. One pass where the device has op::Conv2dBiasAddRelu, else composed, with the same tape either way. A device
+/// that would round an f32 bias (Backend::rounds) is given its half copy, which is kept with it.
 ///
 /// `inside` is the value between the norm and the sum, for a watch: a tensor like y with the result of the norm, computed
 /// separately. y does not depend on it and no bit changes; the backward pass gives it the gradient at this place.

@@ -56,6 +56,8 @@ struct Rows<Operations<Core...>, Operations<Optional...>> : Row<Core>..., Row<Op
 /// float views of a call have one dtype, with these exceptions:
 ///
 ///   f32 beside a half x      batch norm's mean, inv_std, weight, bias, running statistics, dweight, dbias; the bias of conv2d and add_bias
+///   f32 or like a half x     the bias of conv2d_bias_add_relu
+///   halves beside f32        a gradient of adam
 ///   f32 from half inputs     may be written by conv2d_backward_weight (dw), matmul, sum and sum_rows (y)
 ///   always f32               cross_entropy's losses and dlogits, grad_cam's weights and map
 ///   half from f32            may be written by multiply where b is one element, and by augment
@@ -91,6 +93,13 @@ class Backend {
   bool has() const {
     return table_.template row<T>().present();
   }
+
+  /// Whether the device computes this call in halves throughout and would only convert at its ends: a gradient of f32 weights from halves
+  /// is made in halves and then widened, an f32 bias beside them is rounded first. A caller that gives the view in x's dtype instead then
+  /// gets the same values without the conversion. The addresses of what is converted need not be there yet. May choose the device's plan
+  /// for the call, as running it would.
+  virtual bool rounds(const op::Conv2dBackwardWeight& call) { return static_cast<void>(call), false; }
+  virtual bool rounds(const op::Conv2dBiasAddRelu& call) { return static_cast<void>(call), false; }
 
   /// Computes the call. Throws DeviceError, which names both, where the device lacks the operation, a form that the call asks for, or a
   /// dtype.

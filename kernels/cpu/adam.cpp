@@ -11,11 +11,11 @@ namespace mirilla {
 
 namespace {
 
-cpu::AdamChunk whole(const AdamTensor& t, const AdamSpec& spec, float unscale) {
+cpu::AdamChunk whole(const AdamTensor& t, const float* gradient, const AdamSpec& spec, float unscale) {
   const auto step = static_cast<double>(*t.step.data<int64_t>());
   const double learning_rate = t.rate ? *t.rate.data<double>() : t.learning_rate;
   return {.parameter = t.parameter.data<float>(),
-          .gradient = t.gradient.data<float>(),
+          .gradient = gradient,
           .m = t.m.data<float>(),
           .v = t.v.data<float>(),
           .count = t.parameter.numel(),
@@ -41,10 +41,18 @@ void CpuBackend::execute(const op::Adam& call) {
   AdamSpec spec = call.spec;
   if (call.spec.momentum) spec.beta1 = *call.spec.momentum.data<double>();
   std::vector<cpu::AdamChunk> pieces;
+  std::vector<std::vector<float>> widened;  // gradients in halves, which no operation of this device makes
+  const auto gradient_of = [&](const AdamTensor& tensor) -> const float* {
+    if (!is_half(tensor.gradient.dtype)) return tensor.gradient.data<float>();
+    std::vector<float>& wide = widened.emplace_back(static_cast<size_t>(tensor.gradient.numel()));
+    execute(op::Cast{tensor.gradient, View{.address = wide.data(), .shape = tensor.gradient.shape, .dtype = DType::f32, .present = true}});
+    return wide.data();
+  };
   for (const AdamTensor& tensor : call.tensors) {
-    cpu::want_f32("adam", {tensor.parameter, tensor.gradient, tensor.m, tensor.v});
+    cpu::want_f32("adam", {tensor.parameter, tensor.m, tensor.v});
+    if (!is_half(tensor.gradient.dtype)) cpu::want_f32("adam", {tensor.gradient});
     ++*tensor.step.data<int64_t>();
-    const cpu::AdamChunk all = whole(tensor, spec, state ? state[1] : 1);
+    const cpu::AdamChunk all = whole(tensor, gradient_of(tensor), spec, state ? state[1] : 1);
     for (int64_t i = 0; i < all.count; i += cpu::kGrain) {
       cpu::AdamChunk piece = all;
       piece.parameter += i;

@@ -11,7 +11,7 @@
 //                  p -= lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps);  copy = p, rounded
 //   update_scale   the scale's next value
 //
-// Bytes: check_finite reads n gradients; adam reads 4n and writes 3n elements of f32, and n halves.
+// Bytes: check_finite reads n gradients, f32 or halves; adam reads these and 3n, and writes 3n elements of f32, and n halves.
 // Launch: a network has many small tensors and few large ones, so all of them are cut into chunks of one size, one chunk per block:
 // every multiprocessor is busy to the end, and there is one launch. The table of tensors is passed as the kernel's argument; 32,764 bytes
 // is the limit of CUDA 12.1 and later; more tensors than fit take another launch.
@@ -64,14 +64,14 @@ using GradientTable = Table<Gradient, 1000>;
 
 struct Parameter {
   float* p;
-  const float* g;
+  const void* g;
   float *m, *v;
   void* copy;
   int64_t* step;
   int64_t n;
   const double* rate_at;  // null: rate
   double rate, decay;     // lr, wd
-  DType copy_type;
+  DType gradient_type, copy_type;
   bool aligned;
 };
 using ParameterTable = Table<Parameter, 340>;
@@ -129,6 +129,21 @@ __device__ void store_copy(void* copy, int64_t i, const Vector<float, kWidth>& p
   store_where<Aligned>(static_cast<T*>(copy) + i, narrow_all<T>(p), count);
 }
 
+template <class T, bool Aligned>
+__device__ Vector<float, kWidth> widened(const void* from, int64_t i, int64_t count) {
+  const auto held = load_where<Vector<T, kWidth>, Aligned>(static_cast<const T*>(from) + i, count);
+  Vector<float, kWidth> wide;
+#pragma unroll
+  for (int k = 0; k < kWidth; ++k) wide[k] = widen(held[k]);
+  return wide;
+}
+
+template <bool Aligned>
+__device__ Vector<float, kWidth> gradient_at(const Parameter& t, int64_t i, int64_t count) {
+  if (t.gradient_type == DType::f32) return widened<float, Aligned>(t.g, i, count);
+  return t.gradient_type == DType::f16 ? widened<Half, Aligned>(t.g, i, count) : widened<BFloat16, Aligned>(t.g, i, count);
+}
+
 template <bool Aligned>
 __device__ void step_chunk(const Parameter& t, const Factors& f, int64_t begin) {
   using V = Vector<float, kWidth>;
@@ -137,7 +152,7 @@ __device__ void step_chunk(const Parameter& t, const Factors& f, int64_t begin) 
     if (i >= t.n) break;
     const int64_t count = t.n - i;
     V p = load_where<V, Aligned>(t.p + i, count);
-    const V g = load_where<V, Aligned>(t.g + i, count);
+    const V g = gradient_at<Aligned>(t, i, count);
     V m = load_where<V, Aligned>(t.m + i, count), v = load_where<V, Aligned>(t.v + i, count);
 #pragma unroll
     for (int k = 0; k < kWidth; ++k) {
@@ -202,8 +217,10 @@ void step_all(Stream& stream, const ParameterTable& table, const AdamSpec& spec,
 }
 
 Parameter entry_of(const AdamTensor& tensor) {
+  size_t access = 0;  // bytes of the gradient
+  dispatch(tensor.gradient.dtype, "adam", [&]<class T>() { access = sizeof(T) * kWidth; });
   const Parameter entry{.p = tensor.parameter.data<float>(),
-                        .g = tensor.gradient.data<float>(),
+                        .g = tensor.gradient.address,
                         .m = tensor.m.data<float>(),
                         .v = tensor.v.data<float>(),
                         .copy = tensor.copy.address,
@@ -212,8 +229,9 @@ Parameter entry_of(const AdamTensor& tensor) {
                         .rate_at = data_or_null<double>(tensor.rate),
                         .rate = tensor.learning_rate,
                         .decay = tensor.weight_decay,
+                        .gradient_type = tensor.gradient.dtype,
                         .copy_type = tensor.copy.dtype,
-                        .aligned = is_aligned(tensor.parameter.address, 16) && is_aligned(tensor.gradient.address, 16) &&
+                        .aligned = is_aligned(tensor.parameter.address, 16) && is_aligned(tensor.gradient.address, access) &&
                                    is_aligned(tensor.m.address, 16) && is_aligned(tensor.v.address, 16) &&
                                    is_aligned(tensor.copy.address, 8)};
   if (entry.copy && entry.copy_type != DType::f16 && entry.copy_type != DType::bf16) no_such(entry.copy_type, "adam's copy");

@@ -13,6 +13,9 @@ class CudaBackend final : public Implements<CudaBackend, CoreOperations, Optiona
   explicit CudaBackend(Stream& stream);
 
   std::string_view name() const override { return kDeviceName; }
+  /// Where cuDNN's plan for the call rounds.
+  bool rounds(const op::Conv2dBackwardWeight& call) override;
+  bool rounds(const op::Conv2dBiasAddRelu& call) override;
   template <class T>
   void execute(const T& call);
 

@@ -115,6 +115,8 @@ void CudaBackend::execute(const op::Conv2d& call) {
              {.x = call.x, .w = call.w, .bias = call.bias, .residual = {}, .relu = false, .spec = call.spec, .y = call.y});
 }
 
+bool CudaBackend::rounds(const op::Conv2dBiasAddRelu& call) { return vendor::rounds(stream_, call); }
+
 template <>
 void CudaBackend::execute(const op::Conv2dBiasAddRelu& call) {
   if (!vendor::conv2d_bias_add_relu(stream_, call)) own_conv2d(stream_, "conv2d_bias_add_relu", call);

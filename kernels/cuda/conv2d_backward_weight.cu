@@ -97,6 +97,8 @@ void own_conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstV
   });
 }
 
+bool CudaBackend::rounds(const op::Conv2dBackwardWeight& call) { return vendor::rounds(stream_, call); }
+
 template <>
 void CudaBackend::execute(const op::Conv2dBackwardWeight& call) {
   if (!vendor::conv2d_backward_weight(stream_, call.x, call.dy, call.spec, call.dw))

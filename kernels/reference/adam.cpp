@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <cmath>
+#include <vector>
 
 #include "kernels/reference/reference.h"
 
@@ -8,10 +9,9 @@ namespace mirilla {
 namespace {
 
 template <class T>
-void adam_step(const AdamTensor& tensor, const AdamSpec& spec, double unscale) {
+void adam_step(const AdamTensor& tensor, const T* gradient, const AdamSpec& spec, double unscale) {
   const double learning_rate = tensor.rate ? *tensor.rate.data<double>() : tensor.learning_rate;
   T* const parameter = tensor.parameter.data<T>();
-  const T* const gradient = tensor.gradient.data<T>();
   T* const first = tensor.m.data<T>();
   T* const second = tensor.v.data<T>();
   const auto t = static_cast<double>(++*tensor.step.data<int64_t>());
@@ -47,7 +47,12 @@ void ReferenceBackend::execute(const op::Adam& call) {
   AdamSpec spec = call.spec;
   if (call.spec.momentum) spec.beta1 = *call.spec.momentum.data<double>();
   for (const AdamTensor& tensor : call.tensors) {
-    compute(tensor.parameter.dtype, "adam", [&]<class T>() { adam_step<T>(tensor, spec, state ? state[1] : 1); });
+    compute(tensor.parameter.dtype, "adam", [&]<class T>() {
+      std::vector<T> wide(is_half(tensor.gradient.dtype) ? static_cast<size_t>(tensor.gradient.numel()) : 0);
+      const View widened{.address = wide.data(), .shape = tensor.gradient.shape, .dtype = kDTypeOf<T>, .present = true};
+      if (is_half(tensor.gradient.dtype)) execute(op::Cast{tensor.gradient, widened});
+      adam_step<T>(tensor, is_half(tensor.gradient.dtype) ? wide.data() : tensor.gradient.data<T>(), spec, state ? state[1] : 1);
+    });
     if (tensor.copy) execute(op::Cast{tensor.parameter, tensor.copy});
   }
 }

@@ -51,7 +51,7 @@ Adam::Call Adam::prepared(amp::GradScaler* scaler) {
   for (size_t g = 0; g < groups_.size(); ++g) {
     for (NamedTensor& parameter : groups_[g]) {
       AdamSlot& slot = slots_[index++];
-      const Tensor gradient = scaler ? amp::gradient_under(parameter.tensor, scaler->state()) : parameter.tensor.grad();
+      const Tensor gradient = amp::gradient_under(parameter.tensor, scaler ? scaler->state() : Tensor());
       if (!gradient) continue;
       call.gradients.push_back(gradient);
       Tensor half_copy = amp::current_half_copy(parameter.tensor);

@@ -103,8 +103,9 @@ std::vector<Sgd::Moved> Sgd::with_gradients(amp::GradScaler* scaler) {
   for (size_t g = 0; g < groups_.size(); ++g) {
     for (const NamedTensor& parameter : groups_[g]) {
       OptimizerSlot& slot = slots_[index++];
-      const Tensor gradient = scaler ? amp::gradient_under(parameter.tensor, scaler->state()) : parameter.tensor.grad();
-      if (!gradient) continue;
+      const Tensor held = amp::gradient_under(parameter.tensor, scaler ? scaler->state() : Tensor());
+      if (!held) continue;
+      const Tensor gradient = held.to(parameter.tensor.dtype());  // it may be in halves, and the sums below are not
       if (slot.tensors.empty()) slot.tensors.push_back(zeros(gradient.shape(), gradient.dtype(), gradient.device()));
       moved.push_back({.parameter = parameter.tensor, .gradient = gradient, .buffer = slot.tensors[0], .group = g});
     }

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "engine/amp/grad_scaler.h"
 #include "engine/ops/add.h"
 #include "engine/ops/reductions.h"
 #include "engine/ops/relu.h"
@@ -318,6 +319,74 @@ TEST_F(Tape, TakesNoPartInViewsAndCopies) {
   EXPECT_FALSE(x.detach().requires_grad());
   EXPECT_FALSE(x.view({2, 1}).requires_grad());
   EXPECT_FALSE(x.clone().requires_grad());
+}
+
+// --- Gradients that a device leaves in halves
+// ------------------------------------------------------------------------------------------------
+
+// y = x, and a gradient in halves, as a convolution's weights have it.
+Tensor sending_halves(const Tensor& x) {
+  return tape::record("sending_halves", {x}, x.detach(), [](const Tensor& dy) { return tape::Gradients{dy.to(DType::f16)}; });
+}
+
+constexpr double kThin = 1 + 0x1p-12;  // f32 holds it, f16 does not
+
+class HalfGradient : public ::testing::Test {
+ protected:
+  Tensor leaf() { return full({2}, 1, DType::f32, open_device("reference")).set_requires_grad(); }
+};
+
+TEST_F(HalfGradient, StaysOneAtALeafAndIsReadAsF32) {
+  Tensor w = leaf();
+  tape::backward(sum(scale(sending_halves(w), kThin)));
+  EXPECT_EQ(w.grad_state()->grad.dtype(), DType::f16);
+  EXPECT_EQ(amp::gradient_under(w, {}).dtype(), DType::f16);
+  EXPECT_EQ(w.grad().dtype(), DType::f32);
+  EXPECT_EQ(w.grad().to_doubles(), Doubles(2, 1));
+  EXPECT_TRUE(w.grad().is_same_view(w.grad())) << "widened once";
+}
+
+TEST_F(HalfGradient, BecomesF32WhereAnotherIsAddedInTheSamePass) {
+  for (const bool half_first : {true, false}) {
+    Tensor w = leaf();
+    const Tensor one = half_first ? scale(w, 0x1p-12) : sending_halves(w), other = half_first ? sending_halves(w) : scale(w, 0x1p-12);
+    tape::backward(sum(add(one, other)));
+    EXPECT_EQ(w.grad_state()->grad.dtype(), DType::f32);
+    EXPECT_EQ(w.grad().to_doubles(), Doubles(2, kThin));
+  }
+}
+
+TEST_F(HalfGradient, BecomesF32WhereTwoOfThemAreAdded) {
+  Tensor w = leaf();
+  tape::backward(sum(add(sending_halves(w), scale(sending_halves(w), 0x1p-12))));
+  EXPECT_EQ(w.grad().to_doubles(), Doubles(2, kThin));
+}
+
+TEST_F(HalfGradient, BecomesF32WhereALaterPassAddsToIt) {
+  for (const double factor : {0.0, 1024.0}) {
+    Tensor w = leaf();
+    for (const double gradient : {1.0, 0x1p-12}) {
+      const Tensor state = from_host(std::vector<float>{1024, 1 / 1024.0f, 0, 0}, {kScalerState}, w.device());
+      tape::backward(sum(scale(sending_halves(w), gradient)), {.factor = factor == 0 ? nullptr : amp::factor_of(state)});
+    }
+    EXPECT_EQ(w.grad_state()->grad.dtype(), DType::f32);
+    EXPECT_EQ(w.grad().to_doubles(), Doubles(2, kThin)) << factor;
+  }
+}
+
+TEST_F(HalfGradient, IsWidenedForTheNodeThatMadeTheTensor) {
+  Tensor w = leaf();
+  Tensor scaled = scale(w, 0.5);
+  tape::keep_gradient(scaled);
+  DType came = DType::f16;
+  const Tensor between = tape::record("between", {scaled}, scaled.detach(), [&](const Tensor& dy) {
+    came = dy.dtype();
+    return tape::Gradients{dy};
+  });
+  tape::backward(sum(sending_halves(between)));
+  EXPECT_EQ(came, DType::f32);
+  EXPECT_EQ(scaled.grad().dtype(), DType::f32);
+  EXPECT_EQ(w.grad().to_doubles(), Doubles(2, 0.5));
 }
 
 }  // namespace

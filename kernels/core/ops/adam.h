@@ -8,11 +8,11 @@
 
 namespace mirilla {
 
-/// One tensor of an optimizer step. Parameter, gradient and moments are f32 (f64 on the reference).
+/// One tensor of an optimizer step. Parameter and moments are f32 (f64 on the reference).
 struct AdamTensor {
   View parameter;
-  ConstView gradient;
-  View m, v;  // first and second moments, like parameter
+  ConstView gradient;  // like parameter, or f16 | bf16, which is widened
+  View m, v;           // first and second moments, like parameter
   double learning_rate = 0;
   double weight_decay = 0;
   View step;            // (1) i64: t, the steps this tensor has taken; the call adds 1 first
@@ -84,7 +84,7 @@ struct CheckFinite {
 /// parameter then only decays.
 struct Adam {
   static constexpr std::string_view kName = "adam";
-  static constexpr bool kTakesHalves = true;  // a tensor's copy; all else is f32
+  static constexpr bool kTakesHalves = true;  // a tensor's gradient and copy; all else is f32
   std::span<const AdamTensor> tensors;        // their views are not listed: they are updated in place
   AdamSpec spec;
   ConstView scaler_state;

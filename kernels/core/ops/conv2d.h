@@ -54,8 +54,8 @@ struct Conv2dBackwardWeight {
 struct Conv2dBiasAddRelu {
   static constexpr std::string_view kName = "conv2d_bias_add_relu";
   using Forms = Operations<PaddedPictures>;
-  ConstView x, w, bias;
-  ConstView residual;  // like y, may be absent
+  ConstView x, w, bias;  // beside a half x, bias is f32 or like x
+  ConstView residual;    // like y, may be absent
   bool relu = false;
   Conv2dSpec spec;
   View y;

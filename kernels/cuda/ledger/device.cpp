@@ -26,6 +26,9 @@ class LedgerBackend final : public Implements<LedgerBackend, CoreOperations, Opt
 
   std::string_view name() const override { return kName; }
 
+  bool rounds(const op::Conv2dBackwardWeight& call) override { return inner_.rounds(call); }
+  bool rounds(const op::Conv2dBiasAddRelu& call) override { return inner_.rounds(call); }
+
   template <class T>
   void execute(const T& call) {
     const FactsScope scope(account_.gpu());

@@ -104,18 +104,23 @@ Moves moves_of(const op::BatchNormReluMaxPool2d& call) {
 Moves moves_of(const op::Add& call) { return {0, once(call), bytes_of(call.b)}; }
 
 // With its unscaling, which reads and writes each gradient.
-Moves moves_of(const op::CheckFinite& call) { return {0, 2 * bytes_of(call.gradients), 2 * bytes_of(call.gradients)}; }
+Moves moves_of(const op::CheckFinite& call) {
+  int64_t n = 0;
+  for (const ConstView& gradient : call.gradients) n += gradient.numel();
+  constexpr int64_t kMoved = 2 * 4;  // PyTorch's gradients are f32
+  return {0, kMoved * n, kMoved * n};
+}
 
 // The fused optimizer, in both: reads parameter, gradient and moments, writes all but the gradient. Our copy in halves takes the place of
 // autocast's casts.
 Moves moves_of(const op::Adam& call) {
-  int64_t n = 0, copies = 0;
+  int64_t n = 0, gradients_and_copies = 0;
   for (const AdamTensor& tensor : call.tensors) {
     n += tensor.parameter.numel();
-    copies += bytes_of(tensor.copy);
+    gradients_and_copies += bytes_of(tensor.gradient) + bytes_of(tensor.copy);
   }
-  constexpr int64_t kMoved = 7 * 4;
-  return {kMoved * n + copies, kMoved * n, kMoved * n};
+  constexpr int64_t kMoved = 7 * 4, kBesideGradient = 6 * 4;
+  return {kBesideGradient * n + gradients_and_copies, kMoved * n, kMoved * n};
 }
 
 // PyTorch is given the input ready made in the comparison.

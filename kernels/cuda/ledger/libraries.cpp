@@ -60,7 +60,10 @@ bool asks_cudnn(const Stream& stream) { return counting(stream) != nullptr; }
 
 bool may_run(Stream&, const ConvProblem&) { return true; }
 
-// As conv_tools.cpp runs it: no plan of cuDNN 9 writes f32 gradients of weights from halves, so these are written in halves and widened.
+// As conv_tools.cpp finds it: no plan of cuDNN 9 writes f32 gradients of weights from halves, and few add a bias in f32 to them.
+bool rounds(Stream&, const ConvProblem& problem) { return may_be_rounded(problem); }
+
+// As conv_tools.cpp runs it: where the gradient of weights has to be f32, it is written in halves and widened.
 bool run(Stream& stream, const ConvCall& call) {
   const ConvProblem& p = call.problem;
   const bool rounded = p.kind == ConvKind::backward_weight && is_half(p.dtype) && p.result == DType::f32;

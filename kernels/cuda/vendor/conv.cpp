@@ -48,8 +48,29 @@ bool ConvPlans::may_run(const ConvProblem& problem) const {
   return found == chosen_.end() || found->second.plan != nullptr;
 }
 
+bool ConvPlans::rounds(const ConvProblem& problem) {
+  const std::lock_guard lock(mutex_);
+  const Chosen* chosen = known(problem);
+  if (!chosen && !tools_.recording()) chosen = choose(problem);
+  return chosen && chosen->plan && chosen->plan->what().rounded;
+}
+
+// Of a problem in halves: the choice for the same with f32 at its ends, if that plan rounds.
+const ConvPlans::Chosen* ConvPlans::rounding_twin(const ConvProblem& problem) const {
+  const ConvProblem twin = with_f32_ends(problem);
+  if (!may_be_rounded(twin) || twin == problem) return nullptr;
+  const auto found = chosen_.find(twin);
+  return found != chosen_.end() && found->second.plan && found->second.plan->what().rounded ? &found->second : nullptr;
+}
+
 bool ConvPlans::run(const ConvProblem& problem, const ConvBuffers& buffers) {
   const std::lock_guard lock(mutex_);
+  if (const Chosen* const twin = rounding_twin(problem)) {
+    ConvBuffers halves = buffers;
+    halves.in_halves = true;
+    twin->plan->run(halves);
+    return true;
+  }
   const Chosen* chosen = known(problem);
   if (!chosen && tools_.recording()) {
     ++counts_.unplanned;
@@ -263,6 +284,8 @@ Convolutions& on(Stream& stream) {
 bool asks_cudnn(const Stream&) { return options().cudnn; }
 
 bool may_run(Stream& stream, const ConvProblem& problem) { return on(stream).plans.may_run(problem); }
+
+bool rounds(Stream& stream, const ConvProblem& problem) { return on(stream).plans.rounds(problem); }
 
 bool run(Stream& stream, const ConvCall& call) {
   if (!on(stream).plans.run(call.problem, call.buffers)) return false;

@@ -66,4 +66,14 @@ bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView&
   return true;
 }
 
+bool rounds(Stream& stream, const op::Conv2dBackwardWeight& c) {
+  const std::optional<ConvCall> call = asks_cudnn(stream) ? backward_weight_call(c.x, c.dy, c.spec, c.dw) : std::nullopt;
+  return call && may_be_rounded(call->problem) && rounds(stream, call->problem);
+}
+
+bool rounds(Stream& stream, const op::Conv2dBiasAddRelu& c) {
+  const std::optional<ConvCall> call = asks_cudnn(stream) ? forward_call(c) : std::nullopt;
+  return call && may_be_rounded(call->problem) && rounds(stream, call->problem);
+}
+
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor

@@ -106,6 +106,10 @@ class ConvPlans {
   /// False where run would certainly return false: for callers that have to prepare buffers.
   bool may_run(const ConvProblem& problem) const;
 
+  /// Whether the problem's plan rounds, which run would take or choose now. A caller that then runs the problem in halves instead
+  /// (in_halves) gets this plan without its conversions.
+  bool rounds(const ConvProblem& problem);
+
   /// All choices so far, by key.
   std::map<std::string, StoredPlan> chosen() const;
   struct Counts {
@@ -132,6 +136,7 @@ class ConvPlans {
     double milliseconds = 0;
   };
 
+  const Chosen* rounding_twin(const ConvProblem& problem) const;
   const Chosen* known(const ConvProblem& problem);
   const Chosen* choose(const ConvProblem& problem);
   Chosen fastest_on(const ConvProblem& problem, const ConvSample& sample);

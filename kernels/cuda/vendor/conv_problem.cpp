@@ -95,6 +95,22 @@ size_t HashOfProblem::operator()(const ConvProblem& p) const noexcept {
   return static_cast<size_t>(hash ^ (hash >> 32));
 }
 
+bool may_be_rounded(const ConvProblem& p) {
+  const bool f32_gradient = p.kind == ConvKind::backward_weight && p.result == DType::f32;
+  return is_half(p.dtype) && (f32_gradient || (p.bias && p.bias_dtype == DType::f32));
+}
+
+ConvProblem in_halves(ConvProblem p) {
+  p.result = p.bias_dtype = p.dtype;
+  return p;
+}
+
+ConvProblem with_f32_ends(ConvProblem p) {
+  if (p.kind == ConvKind::backward_weight) p.result = DType::f32;
+  p.bias_dtype = DType::f32;
+  return p;
+}
+
 int64_t elements_written(const ConvProblem& p) {
   switch (p.kind) {
     case ConvKind::forward: return p.n * p.p * p.q * p.k;

@@ -43,6 +43,7 @@ struct ConvBuffers {
   void *bias = nullptr, *residual = nullptr;
   void *scale = nullptr, *shift = nullptr;
   void *sum = nullptr, *squares = nullptr;
+  bool in_halves = false;  // of a problem that may_be_rounded, for a plan that rounds: what it would convert is in halves
 
   void*& written(ConvKind kind) { return kind == ConvKind::forward ? y : kind == ConvKind::backward_data ? x : w; }
 };
@@ -50,6 +51,13 @@ struct ConvBuffers {
 struct HashOfProblem {
   size_t operator()(const ConvProblem& problem) const noexcept;
 };
+
+/// Whether a plan that works in halves throughout may stand in: from halves, with an f32 gradient of weights that is widened afterwards, or
+/// an f32 bias that is rounded before.
+bool may_be_rounded(const ConvProblem& problem);
+/// The problem in halves throughout; and the inverse, with the f32 that may_be_rounded is about.
+ConvProblem in_halves(ConvProblem problem);
+ConvProblem with_f32_ends(ConvProblem problem);
 
 /// The number of elements of the tensor that is written.
 int64_t elements_written(const ConvProblem& problem);

@@ -31,8 +31,8 @@ class CudnnPlan final : public ConvPlan {
 constexpr std::string_view kRounded = "rounded ";  // prefix of such a plan's text
 
 // cuDNN has few kernels that store f32 from halves or add a bias in f32 to them, and dozens that work in halves throughout. This plan is
-// one of the latter with the bias rounded before or the gradient widened after it: one rounding more than ours, as in PyTorch's mixed
-// precision.
+// one of the latter with the bias rounded before or the gradient widened after it, unless the caller has the one and wants the other in
+// halves (ConvPlans::rounds): one rounding more than ours, as in PyTorch's mixed precision.
 class RoundedPlan final : public ConvPlan {
  public:
   RoundedPlan(ConvGraph graph, const ConvProblem& problem, Stream& stream, Workspace& workspace)
@@ -46,11 +46,12 @@ class RoundedPlan final : public ConvPlan {
   const ConvCandidate& what() const override { return what_; }
   size_t workspace_bytes() const override { return rounded_bytes_ + plan_bytes_; }
   void run(const ConvBuffers& buffers) override {
+    if (buffers.in_halves) return graph_.run(buffers, workspace_.at_least(plan_bytes_));
     char* const block = static_cast<char*>(workspace_.at_least(workspace_bytes()));
-    ConvBuffers in_halves = buffers;
-    (is_forward() ? in_halves.bias : in_halves.w) = block;
+    ConvBuffers halves = buffers;
+    (is_forward() ? halves.bias : halves.w) = block;
     if (is_forward()) narrow_to_halves(stream_, static_cast<const float*>(buffers.bias), block, problem_.dtype, problem_.k);
-    graph_.run(in_halves, plan_bytes_ == 0 ? nullptr : block + rounded_bytes_);
+    graph_.run(halves, plan_bytes_ == 0 ? nullptr : block + rounded_bytes_);
     if (!is_forward()) widen_halves(stream_, block, problem_.dtype, static_cast<float*>(buffers.w), elements_written(problem_));
   }
 
@@ -65,14 +66,6 @@ class RoundedPlan final : public ConvPlan {
   Workspace& workspace_;
   size_t plan_bytes_, rounded_bytes_ = 0;
 };
-bool may_be_rounded(const ConvProblem& p) {
-  const bool f32_gradient = p.kind == ConvKind::backward_weight && p.result == DType::f32;
-  return is_half(p.dtype) && (f32_gradient || (p.bias && p.bias_dtype == DType::f32));
-}
-ConvProblem in_halves(ConvProblem p) {
-  p.result = p.bias_dtype = p.dtype;
-  return p;
-}
 
 // A graph that this cuDNN does not accept has no plans.
 template <class F>

@@ -9,6 +9,8 @@ bool conv2d_forward(Stream&, const op::Conv2d&) { return false; }
 bool conv2d_backward_data(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
 bool conv2d_backward_weight(Stream&, const ConstView&, const ConstView&, const Conv2dSpec&, const View&) { return false; }
 bool conv2d_bias_add_relu(Stream&, const op::Conv2dBiasAddRelu&) { return false; }
+bool rounds(Stream&, const op::Conv2dBackwardWeight&) { return false; }
+bool rounds(Stream&, const op::Conv2dBiasAddRelu&) { return false; }
 
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor
 

@@ -21,4 +21,8 @@ bool conv2d_backward_data(Stream& stream, const ConstView& dy, const ConstView& 
 bool conv2d_backward_weight(Stream& stream, const ConstView& x, const ConstView& dy, const Conv2dSpec& spec, const View& dw);
 bool conv2d_bias_add_relu(Stream& stream, const op::Conv2dBiasAddRelu& call);
 
+/// Backend::rounds: whether the plan for this call makes an f32 result in halves, or rounds an f32 bias. Finds the plan, as the call would.
+bool rounds(Stream& stream, const op::Conv2dBackwardWeight& call);
+bool rounds(Stream& stream, const op::Conv2dBiasAddRelu& call);
+
 }  // namespace mirilla::MIRILLA_PLATFORM::vendor

@@ -225,6 +225,19 @@ TEST_P(EveryBackend, DividesGradientsByTheScaleAndWritesAHalfCopyBesideTheParame
   for (size_t i = 0; i < 2; ++i) EXPECT_EQ(copy.values()[i].bits, Half(p.values()[i]).bits);
 }
 
+TEST_P(EveryBackend, TakesGradientsInHalvesAsIfTheyHadBeenWidened) {
+  auto wide = floats({3}, {-0.125f, 3, 0x1p-24f}), p = floats({3}, {0.5f, -1, 2}), q = floats({3}, {0.5f, -1, 2});
+  auto m = floats({3}, {0, 0, 0}), v = floats({3}, {0, 0, 0}), n = floats({3}, {0, 0, 0}), w = floats({3}, {0, 0, 0});
+  Buffer<int64_t> steps(device_, {1}, {0}), counts(device_, {1}, {0});
+  Buffer<Half> halves(device_, {3}, {Half(-0.125f), Half(3.0f), Half(0x1p-24f)});
+  const AdamTensor one{p, halves, m, v, 0.01, 0.1, steps}, other{q, wide, n, w, 0.01, 0.1, counts};
+  backend_.run(op::Adam{std::span(&one, 1), {}, {}});
+  backend_.run(op::Adam{std::span(&other, 1), {}, {}});
+  expect_same(p.values(), q.values());
+  expect_same(m.values(), n.values());
+  expect_same(v.values(), w.values());
+}
+
 TEST_P(EveryBackend, WritesNothingInAStepThatOverflowed) {
   auto g = floats({2}, {1, 2}), state = floats({4}, {8, 0.125f, 1, 0}), p = floats({2}, {0.5f, -1}), m = floats({2}, {3, 4}),
        v = floats({2}, {5, 6});

@@ -19,6 +19,8 @@ struct Step {
   std::vector<int64_t> sizes;
   double scale = 1, overflow = 0;
   DType copy = DType::f16;
+  DType gradient = DType::f32;  // of each second tensor
+  bool rounded = false;         // their values fit in halves
   bool has_state = true;
   bool sliced = false;                 // without the first element, so that nothing is aligned
   ConstView rate = {}, momentum = {};  // in the device's memory, in place of numbers that are then wrong
@@ -28,6 +30,10 @@ struct Step {
     c.in.push_back(scaler(scale, overflow));
     for (size_t i = 0; i < sizes.size(); ++i) {
       c.in.push_back(uniform_f32({sizes[i]}, 10 + i, -scale, scale));
+      if (i % 2 == 1 && (rounded || is_half(gradient))) {
+        for (double& x : c.in.back().values) x = static_cast<float>(BFloat16(static_cast<float>(x)));  // bf16 of this size is exact in f16
+        c.in.back().kind = gradient;
+      }
       c.out.push_back(uniform_f32({sizes[i]}, 100 + i));
       c.out.push_back(uniform_f32({sizes[i]}, 200 + i));
       c.out.push_back(uniform_f32({sizes[i]}, 300 + i, 0, 1));
@@ -107,6 +113,26 @@ TEST(CudaAdam, TakesRateAndMomentumByAddressWithTheSameBits) {
   const Step by_value{.sizes = {3, 4099}}, by_address{.sizes = {3, 4099}, .rate = at(memory), .momentum = at(memory + 1)};
   EXPECT_EQ(run_on(device, by_address.as_case("by address"), DType::f32), run_on(device, by_value.as_case("by value"), DType::f32));
   device.release(memory, sizeof numbers);
+}
+
+// Beside f32 in the same launch, whole vectors or not.
+TEST(CudaAdam, TakesGradientsInHalvesAsIfTheyHadBeenWidened) {
+  for (const bool sliced : {false, true}) {
+    Step step{.sizes = {33, 4099}, .scale = 4, .rounded = true, .sliced = sliced};
+    const auto want = run_on(device_under_test(), step.as_case("f32"), DType::f32);
+    for (const DType half : {DType::f16, DType::bf16}) {
+      step.gradient = half;
+      const auto got = run_on(device_under_test(), step.as_case("halves"), DType::f32);
+      for (size_t o = 0; o < want.size(); ++o)
+        for (size_t i = sliced ? 1 : 0; i < want[o].size(); ++i)  // of a slice the first element of a copy is not written
+          ASSERT_EQ(got[o][i], want[o][i]) << name_of(half) << (sliced ? " sliced, " : ", ") << "output " << o << ", element " << i;
+    }
+  }
+}
+
+TEST(CudaAdam, RefusesAGradientOfIntegers) {
+  Case c = Step{.sizes = {8, 8}, .gradient = DType::i64, .rounded = true}.as_case("integers");
+  EXPECT_THROW(run_on(device_under_test(), c, DType::f32), DeviceError);
 }
 
 TEST(CudaAdam, OfNothingIsNoStep) { EXPECT_NO_THROW(device_under_test().backend().run(op::Adam{{}, kSpec, {}})); }

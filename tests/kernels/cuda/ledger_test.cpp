@@ -166,6 +166,12 @@ TEST_F(LedgerTest, GivesTheLibrariesWhatAGpuWould) {
   EXPECT_EQ(weights[1].kind, Kind::kernel);
   EXPECT_EQ(weights[1].read, 2 * dw.numel());
   EXPECT_EQ(weights[1].written, 4 * dw.numel());
+  const View in_halves = tensor({16, 3, 3, 8});
+  EXPECT_TRUE(device_.backend().rounds(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = dw}));
+  EXPECT_FALSE(device_.backend().rounds(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = in_halves}));
+  const auto left_in_halves = run(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = in_halves});
+  ASSERT_EQ(left_in_halves.size(), 1u);
+  EXPECT_EQ(left_in_halves[0].written, 2 * dw.numel());
   const auto fused = run(op::Conv2dBiasAddRelu{
       .x = x, .w = w, .bias = tensor({16}, DType::f32), .residual = y, .relu = true, .spec = spec, .y = tensor({4, 16, 16, 16})});
   ASSERT_EQ(fused.size(), 1u);
@@ -188,12 +194,15 @@ TEST_F(LedgerTest, PadsTheFirstLayerAndKeepsOddProducts) {
   EXPECT_EQ(run(op::Conv2dBackwardWeight{.x = four, .dy = y, .spec = spec, .dw = dw}).size(), 3u) << "cuDNN, widened, cut";
   EXPECT_EQ(call().floor, narrow.floor) << "the padding is our own choice";
   EXPECT_EQ(call().eager, narrow.eager);
+  const View in_halves = tensor({16, 3, 3, 3});
+  EXPECT_EQ(run(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = in_halves}).size(), 3u) << "x padded, cuDNN, cut";
   const View a = tensor({32, 64}), b = tensor({64, 16}), odd = tensor({64, 6});
   EXPECT_EQ(run(op::Matmul{a, b, {}, tensor({32, 16})}).at(0).kind, Kind::library);
   const auto own = run(op::Matmul{a, odd, {}, tensor({32, 6})});
   EXPECT_EQ(own.at(0).kind, Kind::kernel);
   EXPECT_EQ(own.at(0).flop, 2.0 * 32 * 6 * 64);
   LedgerDevice& without = new_ledger_device({.name = "without libraries", .libraries = false});
+  EXPECT_FALSE(without.backend().rounds(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = dw}));
   without.backend().run(op::Matmul{a, b, {}, tensor({32, 16})});
   without.backend().run(op::Conv2d{.x = x, .w = w, .bias = {}, .spec = spec, .y = y});
   for (const LedgerEntry& entry : without.take().entries) EXPECT_EQ(entry.kind, Kind::kernel) << entry.name;

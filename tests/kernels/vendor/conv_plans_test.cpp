@@ -344,6 +344,45 @@ TEST_F(ConvPlansTest, WhatRoundsAndWhatDoesNotAreTriedInTurns) {
   EXPECT_THAT(tools.log, Not(Contains("build exact 7")));
 }
 
+ConvProblem with_bias() {
+  ConvProblem problem = kProblem;
+  problem.bias = true;
+  return problem;
+}
+
+TEST_F(ConvPlansTest, WhatRoundsRunsWithoutItsConversionsWhereTheCallerHasHalves) {
+  tools.ways = {{.plan = "rounded", .milliseconds = 1, .rounded = true}};
+  ConvPlans plans(tools, &*store, {});
+  EXPECT_TRUE(plans.rounds(with_bias()));
+  EXPECT_EQ(plans.counts().timed, 1) << "it was chosen as a call would choose it";
+  tools.log.clear();
+  EXPECT_TRUE(plans.rounds(with_bias()));
+  EXPECT_TRUE(plans.run(in_halves(with_bias()), buffers));
+  EXPECT_TRUE(tools.last.in_halves);
+  EXPECT_TRUE(plans.run(with_bias(), buffers));
+  EXPECT_FALSE(tools.last.in_halves);
+  EXPECT_THAT(tools.log, ElementsAre("run rounded", "run rounded"));
+  EXPECT_EQ(plans.chosen().size(), 1u) << "the problem in halves has no plan of its own";
+}
+
+TEST_F(ConvPlansTest, WhatDoesNotRoundIsNotGivenHalvesForF32) {
+  tools.ways = {{.plan = "exact", .milliseconds = 1}};
+  ConvPlans plans(tools, &*store, {});
+  EXPECT_FALSE(plans.rounds(with_bias()));
+  EXPECT_TRUE(plans.run(in_halves(with_bias()), buffers));
+  EXPECT_FALSE(tools.last.in_halves);
+  EXPECT_EQ(plans.chosen().size(), 2u);
+  EXPECT_FALSE(plans.rounds(in_halves(with_bias()))) << "there is nothing to convert";
+}
+
+TEST_F(ConvPlansTest, NothingIsChosenToSayWhetherItRoundsWhileAReplayRecords) {
+  tools.ways = {{.plan = "rounded", .milliseconds = 1, .rounded = true}};
+  ConvPlans plans(tools, &*store, {});
+  tools.records = true;
+  EXPECT_FALSE(plans.rounds(with_bias()));
+  EXPECT_TRUE(tools.log.empty());
+}
+
 TEST_F(ConvPlansTest, WhatIsCompiledIsBuiltLastAndNotForLong) {
   tools.ways.push_back({.plan = "compiled", .milliseconds = 1, .compiles_s = 3});
   for (int i = 0; i < 9; ++i) tools.ways.push_back({.plan = std::to_string(i), .milliseconds = 5});
@@ -374,6 +413,22 @@ TEST(ConvProblem, SaysWhatItIs) {
   problem.kind = ConvKind::backward_weight;
   problem.result = DType::f32;
   EXPECT_EQ(to_string(problem), "backward_weight f16 to f32 (2,8,8,16) * (32,3,3,16) stride 1 padding 1 dilation 1");
+}
+
+TEST(ConvProblem, ConvertsAtItsEndsOnlyAnF32GradientOfWeightsOrAnF32BiasBesideHalves) {
+  EXPECT_FALSE(may_be_rounded(kProblem));
+  EXPECT_TRUE(may_be_rounded(with_bias()));
+  EXPECT_FALSE(may_be_rounded(in_halves(with_bias())));
+  EXPECT_EQ(with_f32_ends(in_halves(with_bias())), with_bias());
+  ConvProblem gradient = kProblem;
+  gradient.kind = ConvKind::backward_weight;
+  EXPECT_FALSE(may_be_rounded(gradient));
+  EXPECT_TRUE(may_be_rounded(with_f32_ends(gradient)));
+  EXPECT_EQ(with_f32_ends(gradient).result, DType::f32);
+  gradient.kind = ConvKind::backward_data;
+  EXPECT_FALSE(may_be_rounded(with_f32_ends(gradient)));
+  gradient.dtype = DType::f32;
+  EXPECT_FALSE(may_be_rounded(with_f32_ends(gradient)));
 }
 
 TEST(ConvProblem, IsDeclinedWhereChannelsSuitNoVector) {
