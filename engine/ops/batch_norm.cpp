@@ -229,8 +229,10 @@ Tensor batch_norm_relu_max_pool2d(const Tensor& x, BatchNormState& state, const 
   return max_pool2d(batch_norm_add_relu(x, state, {}, training).y, spec);
 }
 
-FoldedBatchNorm fold_batch_norm(const Tensor& w, const Tensor& bias, const BatchNormState& state) {
-  check::vector_of("fold_batch_norm", "the norm's weight", state.weight, w.size(0));
+namespace {
+
+// On the host, in double; waits for the device.
+FoldedBatchNorm folded_on_host(const Tensor& w, const Tensor& bias, const BatchNormState& state) {
   const std::vector<double> gamma = state.weight.to_doubles(), beta = state.bias.to_doubles(), mean = state.running_mean.to_doubles(),
                             var = state.running_var.to_doubles(), old_w = w.to_doubles(),
                             old_bias = bias ? bias.to_doubles() : std::vector<double>(gamma.size(), 0.0);
@@ -245,6 +247,26 @@ FoldedBatchNorm fold_batch_norm(const Tensor& w, const Tensor& bias, const Batch
     }
     return FoldedBatchNorm{from_host(new_w, w.shape(), w.device()), from_host(new_bias, {w.size(0)}, w.device())};
   });
+}
+
+}  // namespace
+
+FoldedBatchNorm fold_batch_norm(const Tensor& w, const Tensor& bias, const BatchNormState& state) {
+  for (const Tensor* tensor : {&state.weight, &state.bias, &state.running_mean, &state.running_var})
+    check::vector_of("fold_batch_norm", "a tensor of the norm", *tensor, w.size(0));
+  if (bias) check::vector_of("fold_batch_norm", "the convolution's bias", bias, w.size(0));
+  if (w.dtype() != DType::f32 || !w.backend().has<op::FoldBatchNorm>()) return folded_on_host(w, bias, state);
+  FoldedBatchNorm folded{empty_like(w), empty({w.size(0)}, w.dtype(), w.device())};
+  w.backend().run(op::FoldBatchNorm{.w = w,
+                                    .conv_bias = bias,
+                                    .weight = state.weight,
+                                    .bias = state.bias,
+                                    .running_mean = state.running_mean,
+                                    .running_var = state.running_var,
+                                    .eps = state.eps,
+                                    .folded_w = folded.w,
+                                    .folded_bias = folded.bias});
+  return folded;
 }
 
 }  // namespace mirilla

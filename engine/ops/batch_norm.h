@@ -52,7 +52,8 @@ Tensor batch_norm_relu_max_pool2d(const Tensor& x, BatchNormState& state, const 
 
 /// A batch norm in evaluation as one factor and one offset per channel: y = x scale + shift, scale = weight / sqrt(running_var + eps),
 /// shift = bias - running_mean scale. For folding into the convolution before it: w'[k] = w[k] scale[k], bias' = shift (+ bias scale).
-/// Computed on the host in double; waits for the device.
+/// Computed in double and rounded once: by the device where it has op::FoldBatchNorm and w is f32, which does not wait, else on the host,
+/// which does; the same bits. Throws ShapeError where a tensor does not have w's K numbers.
 struct FoldedBatchNorm {
   Tensor w, bias;  // like the convolution's w; (K) f32
 };

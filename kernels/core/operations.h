@@ -39,7 +39,7 @@ using CoreOperations =
 /// What a device may compute in one pass. Where it lacks one, the engine composes it from core operations; a test checks that both agree.
 using OptionalOperations = Operations<op::BatchNormAddRelu, op::ReluMask, op::BatchNormGradientSum, op::PaddedPictures,
                                       op::PooledGradient,  // forms of a core operation
-                                      op::BatchNorm, op::BatchNormReluMaxPool2d, op::Conv2dBiasAddRelu, op::AdaptiveConcatPool2d,
-                                      op::AdaptiveConcatPool2dBackward>;
+                                      op::BatchNorm, op::BatchNormReluMaxPool2d, op::Conv2dBiasAddRelu, op::FoldBatchNorm,
+                                      op::AdaptiveConcatPool2d, op::AdaptiveConcatPool2dBackward>;
 
 }  // namespace mirilla

@@ -43,6 +43,8 @@ FoldedBatchNorm BatchNorm::folded_into(Conv2d& conv) {
     from.push_back(tensor->version());
   }
   if (!folded_ || from != folded_from_) {
+    // A recording only notes the work: the values come with its first run, if it has one.
+    if (conv.weight().device().recording()) return fold_batch_norm(conv.weight(), conv.bias(), state_);
     folded_ = fold_batch_norm(conv.weight(), conv.bias(), state_);
     folded_from_ = std::move(from);
   }

@@ -14,7 +14,8 @@ class Inference {
   /// Puts the model into evaluation mode while this lives.
   explicit Inference(Module& model, amp::Precision precision = amp::Precision::fp32, const ReplayOptions& replay = {});
 
-  /// (N,classes); the next call may overwrite it. Does not wait, except to fold batch norms whose values changed.
+  /// (N,classes); the next call may overwrite it. Does not wait, except on a device without op::FoldBatchNorm to fold batch
+  /// norms whose values changed.
   Tensor operator()(const Tensor& input);
 
   /// Where the next batch is best written.

@@ -130,6 +130,24 @@ struct BatchNormReluMaxPool2d {
   static auto views(auto& call) { return std::tie(call.x, call.mean, call.inv_std, call.weight, call.bias, call.y, call.index); }
 };
 
+/// A batch norm in evaluation, folded into the convolution (K,R,S,C) before it:
+///
+///   scale = weight / sqrt(running_var + eps);   folded_w[k] = w[k] scale[k];   folded_bias = bias + (conv_bias - running_mean) scale
+///
+/// All are f32, computed in f64 without a fused multiply-add and rounded once: the same bits as the engine's composed form, which runs on
+/// the host and waits (fold_batch_norm in engine/ops/batch_norm.h).
+struct FoldBatchNorm {
+  static constexpr std::string_view kName = "fold_batch_norm";
+  ConstView w;
+  ConstView conv_bias;                                // (K), may be absent
+  ConstView weight, bias, running_mean, running_var;  // (K)
+  double eps = 1e-5;
+  View folded_w, folded_bias;  // like w; (K)
+  static auto views(auto& call) {
+    return std::tie(call.w, call.conv_bias, call.weight, call.bias, call.running_mean, call.running_var, call.folded_w, call.folded_bias);
+  }
+};
+
 inline bool BatchNormAddRelu::asked(const BatchNormApply& call) { return call.residual || call.relu; }
 inline bool BatchNormAddRelu::asked(const BatchNormBackward& call) { return call.dresidual || call.relu; }
 inline bool ReluMask::asked(const BatchNormApply& call) { return static_cast<bool>(call.mask); }
