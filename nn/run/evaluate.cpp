@@ -8,6 +8,7 @@
 #include "engine/amp/autocast.h"
 #include "engine/ops/cross_entropy.h"
 #include "engine/ops/reductions.h"
+#include "engine/read_back.h"
 #include "kernels/core/error.h"
 #include "nn/run/finite.h"
 
@@ -67,17 +68,45 @@ struct BatchResults {
   std::vector<ItemResult> items;
 };
 
+// What logits say of each picture, and the logits, for one wait.
+struct Read {
+  std::vector<double> logits;
+  std::vector<ItemResult> items;
+};
+
+Read read_results(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items, const Loss& loss) {
+  const auto n = static_cast<int64_t>(labels.size());
+  if (logits.shape().rank() != 2 || logits.size(0) != n || items.size() != labels.size())
+    throw ShapeError(fmt::format("evaluate: got logits {} for {} labels of {} items", to_string(logits.shape()), n, items.size()));
+  const auto classes = static_cast<size_t>(logits.size(1));
+  check_labels(labels, logits.size(1));
+  const Tensor targets = from_host(labels, {n}, logits.device());
+  const Loss::Each each = loss.each(logits, targets);
+  std::vector<std::vector<double>> all =
+      to_doubles_together(std::vector<Tensor>{logits, each.losses, each.weights, softmax(logits), argmax(logits)});
+  const std::vector<double>&losses = all[1], &weights = all[2], &probabilities = all[3], &predicted = all[4];
+  Read read{.logits = std::move(all[0]), .items = {}};
+  for (size_t i = 0; i < labels.size(); ++i)
+    read.items.push_back({.item = items[i],
+                          .actual = labels[i],
+                          .predicted = static_cast<int64_t>(predicted[i]),
+                          .loss = losses[i],
+                          .probability = probabilities[i * classes + static_cast<size_t>(predicted[i])],
+                          .weight = weights.empty() ? 1 : weights[i]});
+  return read;
+}
+
 BatchResults evaluate_batch(Inference& network, const data::Batch& batch, const ModelInfo& info, const EvaluateOptions& options) {
   const amp::Autocast autocast(amp::dtype_of(network.precision()));
   const Tensor input = validation_input(batch, info, network.input_place());
   const Tensor logits = network(input);
-  if (!options.take_not_finite)
-    if (std::vector<int64_t> rows = rows_not_finite(logits.to_doubles(), batch.n); !rows.empty())
+  Read read = read_results(logits, batch.labels, batch.items, options.loss ? *options.loss : plain_cross_entropy());
+  if (!options.take_not_finite) {
+    if (std::vector<int64_t> rows = rows_not_finite(read.logits, batch.n); !rows.empty())
       throw why_not_finite(again(network, input), std::move(rows)).renumbered(batch.items);
-  BatchResults results{.classes = logits.size(1),
-                       .items = results_of(logits, batch.labels, batch.items, options.loss ? *options.loss : plain_cross_entropy())};
-  if (!options.take_not_finite) check_losses(results.items);
-  return results;
+    check_losses(read.items);
+  }
+  return {.classes = logits.size(1), .items = std::move(read.items)};
 }
 
 }  // namespace
@@ -98,26 +127,7 @@ Tensor validation_input(const data::Batch& batch, const ModelInfo& info, const I
 
 std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items,
                                    const Loss& loss) {
-  const auto n = static_cast<int64_t>(labels.size());
-  if (logits.shape().rank() != 2 || logits.size(0) != n || items.size() != labels.size())
-    throw ShapeError(fmt::format("evaluate: got logits {} for {} labels of {} items", to_string(logits.shape()), n, items.size()));
-  const auto classes = static_cast<size_t>(logits.size(1));
-  check_labels(labels, logits.size(1));
-  const Tensor targets = from_host(labels, {n}, logits.device());
-  const Loss::Each each = loss.each(logits, targets);
-  const std::vector<double> losses = each.losses.to_doubles();
-  const std::vector<double> weights = each.weights ? each.weights.to_doubles() : std::vector<double>(labels.size(), 1);
-  const std::vector<double> probabilities = softmax(logits).to_doubles();
-  const std::vector<int64_t> predicted = argmax(logits).to_vector<int64_t>();
-  std::vector<ItemResult> results;
-  for (size_t i = 0; i < labels.size(); ++i)
-    results.push_back({.item = items[i],
-                       .actual = labels[i],
-                       .predicted = predicted[i],
-                       .loss = losses[i],
-                       .probability = probabilities[i * classes + static_cast<size_t>(predicted[i])],
-                       .weight = weights[i]});
-  return results;
+  return read_results(logits, labels, items, loss).items;
 }
 
 Evaluation summarize(int64_t classes, std::vector<ItemResult> items) {

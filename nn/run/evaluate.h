@@ -40,7 +40,7 @@ struct Evaluation {
 ///
 ///   logits  (n,classes);  labels, items  (n)
 ///
-/// Waits for the device. Throws ShapeError for a label outside the classes, or sizes that differ.
+/// Waits for the device, once. Throws ShapeError for a label outside the classes, or sizes that differ.
 std::vector<ItemResult> results_of(const Tensor& logits, std::span<const int64_t> labels, std::span<const int64_t> items,
                                    const Loss& loss = plain_cross_entropy());
 

@@ -18,6 +18,8 @@ class WrappedDevice : public Device {
 
   /// How often the host waited for the device, or copied from or to memory that is not pinned.
   int waits = 0;
+  /// Of these, how often it copied from memory that is not pinned, which a GPU takes without finishing its work.
+  int sends = 0;
   /// If set, the message that the next recordings throw.
   std::string no_recording = {};
   /// If set, each wait throws this message, and so does asking for the operations.
@@ -41,6 +43,7 @@ class WrappedDevice : public Device {
   bool exact_blocks() const override { return inner_.exact_blocks(); }
   void copy_from_host(void* to, const void* from, size_t bytes) override {
     ++waits;
+    ++sends;
     inner_.copy_from_host(to, from, bytes);
   }
   void copy_to_host(void* to, const void* from, size_t bytes) override {
