@@ -11,7 +11,8 @@ std::string with_hint(std::string_view message, std::string_view hint) {
 }
 
 std::string full(std::string_view device, const OutOfMemory::Bytes& bytes) {
-  std::string text = fmt::format("the device '{}' has no {} bytes left", device, bytes.wanted);
+  std::string text = bytes.wanted == 0 ? fmt::format("the device '{}' has not enough memory left", device)
+                                       : fmt::format("the device '{}' has no {} bytes left", device, bytes.wanted);
   if (bytes.total > 0) text += fmt::format(": {} are held and {} of {} are free", bytes.held, bytes.free, bytes.total);
   return text;
 }

@@ -202,7 +202,7 @@ Tensor Replayer::replay(const Work& work) {
     if (!now.inputs[i].is_same_view(work.inputs[i])) now.inputs[i].copy_from(work.inputs[i]);
   try {
     now.replay->run();
-  } catch (const OutOfMemory& error) {  // a GPU takes the memory for intermediate results when a replay starts, and has done nothing yet
+  } catch (const OutOfMemory& error) {  // a GPU may need memory of its own when a replay starts, and has done nothing yet
     drop();
     Allocator::of(device_).trim();
     run_eagerly_from_now_on(error);

@@ -72,7 +72,7 @@ TRAINING = {
     "the host waits for no event": "drop:cudaEventSynchronize:all",
     "no event is recorded": "drop:cudaEventRecordWithFlags:all",
     "a replay does not run": "drop:cudaGraphLaunch:1",
-    "memory of a recording that is released too early": "early:cudaMallocFromPoolAsync:200",
+    "intermediate memory that is released too early": "early:cudaMallocFromPoolAsync:60",
     "no stream waits for another": "drop:cudaStreamWaitEvent:all",
     "a moment of the optimizer is not cleared": "drop:cudaLaunchKernel:900",
     "a wait that nothing needs": "wait:cudaLaunchKernel:900",

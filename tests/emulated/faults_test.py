@@ -119,7 +119,7 @@ class Faults(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.same_result("again", "whole")
 
-    # A graph takes the memory for intermediate results when it is launched.
+    # A graph allocates nothing, but the driver may need memory for it when it is launched.
     def test_a_graph_that_finds_no_memory_once_is_launched_again(self):
         done = self.train("launched-again", MIRILLA_EMULATE_FAIL="cudaGraphLaunch:1:outofmemory")
         self.assertEqual((done.returncode, told(done.stderr)), (0, []), done.stderr)
@@ -130,12 +130,12 @@ class Faults(unittest.TestCase):
         done = self.train("eager", MIRILLA_EMULATE_FAIL="cudaGraphLaunch:1:outofmemory,cudaGraphLaunch:2:outofmemory")
         self.assertEqual((done.returncode, told(done.stderr)), (0, []), done.stderr)
         self.assertIn("steps cannot be replayed and run eagerly", done.stderr)
-        self.assertRegex(done.stderr, r"[1-9]\d* bytes")
+        self.assertIn("has not enough memory left", done.stderr)
         self.same_result("eager", "whole")
 
-    # Each recording is broken by a call that may not throw: memory is given back after a wait, which is forbidden there and nowhere else.
+    # Each recording is broken by a wait, which is forbidden there and nowhere else.
     def test_a_recording_that_is_broken_leaves_the_steps_eager(self):
-        done = self.train("unrecorded", MIRILLA_EMULATE_MISTAKE="wait:cudaFreeAsync:all")
+        done = self.train("unrecorded", MIRILLA_EMULATE_MISTAKE="wait:cudaLaunchKernel:all")
         self.assertEqual((done.returncode, told(done.stderr)), (0, []), done.stderr)
         self.assertIn("steps cannot be replayed and run eagerly", done.stderr)
         self.assertEqual(self.work.losses("unrecorded"), self.work.losses("whole"))

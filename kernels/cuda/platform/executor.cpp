@@ -259,7 +259,7 @@ void Replay::run(Stream& stream) const {
 Scratch::Scratch(Stream& stream, size_t bytes)
     : stream_(stream), address_(stream.account() ? stream.account()->take_scratch(bytes) : allocate_guarded(bytes)) {}
 
-// Recorded work still uses the memory, so the record keeps it.
+// Recorded work still uses the memory, so the last piece of it so far keeps it.
 Scratch::~Scratch() {
   if (stream_.account()) {
     stream_.account()->give_scratch(address_);
@@ -270,7 +270,8 @@ Scratch::~Scratch() {
     return;
   }
   const std::shared_ptr<void> kept(address_, [](void* address) { release_guarded(address); });
-  stream_.recording_.load()->push_back([kept] {});
+  std::vector<std::function<void()>>& works = *stream_.recording_.load();
+  if (!works.empty()) works.back() = [work = std::move(works.back()), kept] { work(); };
 }
 
 }  // namespace mirilla::simt

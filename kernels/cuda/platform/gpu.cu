@@ -261,15 +261,16 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   replay.counters_ = detail::make_counters(stream);
   detail::check(cudaStreamSynchronize(stream.stream_), "cudaStreamSynchronize",
                 "clear a replay's counters");  // it may run on another stream
+  replay.arena_ = std::make_unique<ScratchArena>(stream.most_scratch_bytes_);
   // Relaxed: an allocation during recording is a normal allocation, as on the executor.
   detail::check(cudaStreamBeginCapture(stream.stream_, cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture", "record a replay");
   const auto set_recording = [&](bool on) {
     if (on) stream.recorded_counters_ = replay.counters_;  // before another thread can see that the stream records
+    stream.arena_ = on ? replay.arena_.get() : nullptr;
     stream.recording_ = on;
     recording_count += on ? 1 : -1;
   };
   set_recording(true);
-  stream.recorded_scratch_bytes_ = 0;
   cudaGraph_t recorded = nullptr;
   // A stream that is left recording refuses everything else. What ending it says does not matter: another error is about to be thrown.
   const auto give_up = [&] {
@@ -292,7 +293,6 @@ Replay Replay::record(Stream& stream, const std::function<void()>& f) {
   const std::unique_ptr<std::remove_pointer_t<cudaGraph_t>, decltype(destroy)> graph(recorded, destroy);
   cudaGraphExec_t executable = nullptr;
   detail::check(cudaGraphGetNodes(graph.get(), nullptr, &replay.size_), "cudaGraphGetNodes", "count what was recorded");
-  replay.scratch_bytes_ = stream.recorded_scratch_bytes_;
   detail::check(cudaGraphInstantiate(&executable, graph.get(), 0), "cudaGraphInstantiate", "make a recording runnable");
   replay.graph_.reset(executable);
   return replay;
@@ -302,10 +302,10 @@ void Replay::run(Stream& stream) const {
   if (stream.recording()) throw DeviceError("a replay was run while another one records");
   if (!graph_) return;
   choose(stream.index());
-  // Only now its memory for intermediate results has to exist.
+  // It allocates nothing, but the driver may, for the graph itself.
   cudaError_t status = cudaGraphLaunch(graph_.get(), stream.native());
   if (status == cudaErrorMemoryAllocation && detail::give_scratch_back()) status = cudaGraphLaunch(graph_.get(), stream.native());
-  if (status == cudaErrorMemoryAllocation) detail::out_of_memory(scratch_bytes_);
+  if (status == cudaErrorMemoryAllocation) detail::out_of_memory(0);
   detail::check(status, "cudaGraphLaunch", "run a replay");
   if (waits_after_launches()) wait_until_done(stream.native(), "wait for a replay");
 }

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <functional>
 #include <limits>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <source_location>
@@ -17,6 +18,7 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "kernels/core/half.h"
 #include "kernels/cuda/platform/allowed_bytes.h"
@@ -87,6 +89,33 @@ Counters make_counters(Stream& stream);
 int recordings();
 }  // namespace detail
 
+/// The memory of Scratch while a replay records, which the replay keeps: a graph that allocated it anew at each run would spend more nodes
+/// on that than on some of its kernels. Blocks, of which pieces are handed out and come back in the stream's order, so that the next user
+/// comes later in it. A piece that no block has room for brings another block.
+class ScratchArena {
+ public:
+  /// With one block, if `bytes` is not 0. Throws DeviceError.
+  explicit ScratchArena(size_t bytes);
+  /// Waits for work that may still use it.
+  ~ScratchArena();
+  ScratchArena(const ScratchArena&) = delete;
+  ScratchArena& operator=(const ScratchArena&) = delete;
+
+  /// Aligned to 256 bytes. Throws DeviceError.
+  void* take(size_t bytes);
+  void give(void* address) noexcept;
+  size_t blocks() const { return blocks_.size(); }
+
+ private:
+  struct Block {
+    char* begin;
+    size_t bytes;
+    std::map<size_t, size_t> taken;  // where pieces begin and end
+  };
+  void add_block(size_t bytes);
+  std::vector<Block> blocks_;
+};
+
 class Event;
 
 /// Work in order, and not ordered with work of other streams. While a replay records, work is recorded and not run.
@@ -126,8 +155,9 @@ class Stream {
   friend class Scratch;
   int index_;
   cudaStream_t stream_ = nullptr;
-  std::atomic<bool> recording_ = false;  // memory may be returned, and so ask for it, on any thread
-  size_t recorded_scratch_bytes_ = 0;    // of the recording, in all
+  std::atomic<bool> recording_ = false;                // memory may be returned, and so ask for it, on any thread
+  ScratchArena* arena_ = nullptr;                      // of the recording
+  size_t scratch_bytes_ = 0, most_scratch_bytes_ = 0;  // held by launchers outside recordings: now, and at most
   std::once_flag has_counters_;
   Counters counters_, recorded_counters_;
 };
@@ -164,10 +194,10 @@ class Replay {
   struct Destroy {
     void operator()(cudaGraphExec_t graph) const noexcept;
   };
-  Counters counters_;  // of the kernels in graph_, which ends first
+  Counters counters_;                    // of the kernels in graph_, which ends first
+  std::unique_ptr<ScratchArena> arena_;  // likewise
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> graph_;
   size_t size_ = 0;
-  size_t scratch_bytes_ = 0;  // at most so much it takes for intermediate results
 };
 
 /// Memory for a launcher's intermediate results; the next user of the memory comes later in the stream. A replay that records it keeps it.
@@ -184,6 +214,8 @@ class Scratch {
 
  private:
   Stream& stream_;
+  ScratchArena* arena_ = nullptr;  // null: CUDA's pool
+  size_t bytes_ = 0;
   void* address_ = nullptr;
 };
 

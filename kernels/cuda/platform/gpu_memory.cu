@@ -68,6 +68,10 @@ cudaMemPool_t scratch_pool(int index) {
   return found != pools.end() ? found->second : pools.emplace(index, make_scratch_pool(index)).first->second;
 }
 
+// A piece of memory begins at a multiple of this.
+constexpr size_t kPiece = 256;
+size_t in_pieces(size_t bytes) { return (std::max<size_t>(bytes, 1) + kPiece - 1) / kPiece * kPiece; }
+
 }  // namespace
 
 void detail::out_of_memory(size_t bytes) {
@@ -137,15 +141,62 @@ Counters detail::make_counters(Stream& stream) {
   return counters;
 }
 
-Scratch::Scratch(Stream& stream, size_t bytes) : stream_(stream) {
-  const size_t wanted = std::max<size_t>(bytes, 1);
-  const cudaError_t status = cudaMallocFromPoolAsync(&address_, wanted, scratch_pool(stream.index()), stream.native());
+ScratchArena::ScratchArena(size_t bytes) {
+  if (bytes > 0) add_block(bytes);
+}
+
+ScratchArena::~ScratchArena() {
+  for (const Block& block : blocks_) release(block.begin);
+}
+
+void ScratchArena::add_block(size_t bytes) {
+  blocks_.reserve(blocks_.size() + 1);
+  blocks_.push_back({static_cast<char*>(allocate(bytes)), bytes, {}});
+}
+
+// The first gap that is large enough.
+void* ScratchArena::take(size_t bytes) {
+  const size_t wanted = in_pieces(bytes);
+  for (Block& block : blocks_) {
+    size_t at = 0;
+    for (const auto& [begin, end] : block.taken) {
+      if (begin - at >= wanted) break;
+      at = end;
+    }
+    if (block.bytes - at < wanted) continue;
+    block.taken.emplace(at, at + wanted);
+    return block.begin + at;
+  }
+  add_block(wanted);
+  blocks_.back().taken.emplace(0, wanted);
+  return blocks_.back().begin;
+}
+
+void ScratchArena::give(void* address) noexcept {
+  for (Block& block : blocks_) {
+    const auto* const at = static_cast<const char*>(address);
+    if (block.begin <= at && at < block.begin + block.bytes) block.taken.erase(static_cast<size_t>(at - block.begin));
+  }
+}
+
+Scratch::Scratch(Stream& stream, size_t bytes) : stream_(stream), arena_(stream.arena_), bytes_(in_pieces(bytes)) {
+  if (arena_) {
+    address_ = arena_->take(bytes);
+    return;
+  }
+  const cudaError_t status = cudaMallocFromPoolAsync(&address_, std::max<size_t>(bytes, 1), scratch_pool(stream.index()), stream.native());
   if (status == cudaErrorMemoryAllocation) detail::out_of_memory(bytes);
   detail::check(status, "cudaMallocFromPoolAsync", "get memory for intermediate results");
-  if (stream.recording()) stream.recorded_scratch_bytes_ += wanted;
+  stream.scratch_bytes_ += bytes_;
+  stream.most_scratch_bytes_ = std::max(stream.most_scratch_bytes_, stream.scratch_bytes_);
 }
 
 Scratch::~Scratch() {
+  if (arena_) {
+    arena_->give(address_);
+    return;
+  }
+  stream_.scratch_bytes_ -= bytes_;
   detail::keep_for_later(cudaFreeAsync(address_, stream_.native()), "cudaFreeAsync", "give memory of intermediate results back");
 }
 

@@ -141,6 +141,23 @@ TEST(CudaReplay, DoesAStepAgainFromWhatIsInPinnedMemoryNow) {
   }
 }
 
+// On a GPU a graph would spend two nodes on allocating and freeing it.
+TEST(CudaReplay, HasNoPiecesOfWorkForTheMemoryOfIntermediateResults) {
+  Device& device = device_under_test();
+  const DeviceTensor x(device, uniform({4096, 24}, 1), DType::f32), y(device, room({24}), DType::f32), z(device, room({24}), DType::f32);
+  const auto sum_into = [&](const DeviceTensor& sums) { device.backend().run(op::SumRows{x.const_view(), sums.view()}); };
+  const auto replay = device.record([&] {
+    sum_into(y);
+    sum_into(z);
+  });
+  EXPECT_EQ(replay->size(), 4u) << "two kernels each";
+  for (int run = 0; run < 2; ++run) replay->run();
+  const auto replayed = y.read();
+  EXPECT_EQ(z.read(), replayed);
+  sum_into(y);
+  EXPECT_EQ(y.read(), replayed);
+}
+
 TEST(CudaReplay, RefusesWhatItCouldNotDoAgain) {
   Device& device = device_under_test();
   Place place(64);

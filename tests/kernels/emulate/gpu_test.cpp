@@ -255,13 +255,13 @@ TEST(GpuReplays, SayThatTheRecordingWasBroken) {
 }
 
 // The call that breaks it may be one that must not throw. Steps go on eagerly, so nothing may be left for their next wait.
-TEST(GpuReplays, LeaveNoErrorBehindWhereGivingMemoryBackBreaksThem) {
-  alone({{"MIRILLA_EMULATE_MISTAKE", "wait:cudaFreeAsync:1"}}, [] {
+TEST(GpuReplays, LeaveNoErrorBehindWhereADestructorBreaksThem) {
+  alone({{"MIRILLA_EMULATE_MISTAKE", "wait:cudaEventDestroy:1"}}, [] {
     Stream stream;
-    EXPECT_THAT(message_of([&] { Replay::record(stream, [&] { const Scratch scratch(stream, 64); }); }),
+    EXPECT_THAT(message_of([&] { Replay::record(stream, [] { const Event event; }); }),
                 HasSubstr("cudaStreamEndCapture, which was to end the recording of a replay"));
     EXPECT_NO_THROW(stream.synchronize());
-    { const Scratch scratch(stream, 64); }
+    { const Event event; }
     EXPECT_NO_THROW(stream.synchronize());
   });
 }
@@ -283,9 +283,62 @@ TEST(GpuReplays, FreeWhatScratchKeptWhereMemoryRunsOut) {
       kernels.launch(stream, scratch.as<void>(), 1);
     });
     EXPECT_NO_THROW(replay.run(stream));
-    EXPECT_THAT(message_of([&] { replay.run(stream); }), HasSubstr("1024 bytes"));
+    EXPECT_THAT(message_of([&] { replay.run(stream); }), HasSubstr("has not enough memory left"));
     EXPECT_NO_THROW(replay.run(stream));
     stream.synchronize();
+  });
+}
+
+// As much as the eager work held at one time, in one block; more brings another. What is given back is there for the next.
+TEST(GpuReplays, OwnTheMemoryThatScratchHadInThem) {
+  for (const bool eager_first : {true, false})
+    alone({}, [eager_first] {
+      Kernels kernels;
+      Stream stream;
+      void* const sum = cuda::allocate(kThreads * 4);
+      std::vector<char*> pieces;
+      const auto work = [&] {
+        pieces.clear();
+        const Scratch first(stream, kThreads * 4 + 100);
+        for (int k = 0; k < 2; ++k) {
+          const Scratch second(stream, kThreads * 4);
+          pieces.push_back(second.as<char>());
+          kernels.launch(stream, second.as<void>(), 1);
+        }
+        pieces.push_back(first.as<char>());
+        kernels.launch(stream, first.as<void>(), 5);
+        stream.copy(sum, first.as<void>(), kThreads * 4);
+      };
+      if (eager_first) work();
+      const Replay replay = Replay::record(stream, work);
+      EXPECT_EQ(replay.size(), 4u) << "three kernels and a copy, and nothing for memory";
+      EXPECT_EQ(pieces[0], pieces[1]);
+      EXPECT_EQ(pieces[0] == pieces[2] + kThreads * 4 + 256, eager_first);
+      const Scratch beside(stream, kThreads * 4);  // outside the recording, and so elsewhere
+      EXPECT_NE(beside.as<char>(), pieces[2]);
+      for (int run = 0; run < 2; ++run) replay.run(stream);
+      EXPECT_EQ(word_at(stream, sum), 5u);
+      cuda::release(sum);
+    });
+}
+
+TEST(GpuReplays, TakeTheFirstGapThatIsLargeEnoughForScratch) {
+  alone({}, [] {
+    cuda::ScratchArena arena(1024);
+    EXPECT_EQ(arena.blocks(), 1u);
+    auto* const a = static_cast<char*>(arena.take(100));
+    auto* const b = static_cast<char*>(arena.take(300));
+    EXPECT_EQ(b, a + 256);
+    auto* const c = static_cast<char*>(arena.take(600));
+    EXPECT_EQ(arena.blocks(), 2u) << "256 bytes were left";
+    arena.give(a);
+    EXPECT_EQ(arena.take(256), a);
+    EXPECT_EQ(arena.take(1), a + 768) << "behind what is taken";
+    EXPECT_NE(arena.take(257), a + 768);
+    EXPECT_EQ(arena.blocks(), 3u);
+    arena.give(c);
+    EXPECT_EQ(arena.take(768), c);
+    EXPECT_EQ(cuda::ScratchArena(0).blocks(), 0u);
   });
 }
 
