@@ -49,30 +49,40 @@ Tensor evaluation_inv_std(BatchNormState& state) {
   return kept.inv_std;
 }
 
+// The running statistics in evaluation, else room for the batch's.
+Statistics statistics_for(BatchNormState& state, bool training) {
+  if (training) return {empty_like(state.running_mean), empty_like(state.running_var)};
+  return {state.running_mean.clone(), evaluation_inv_std(state)};
+}
+
+op::BatchNormStatistics finding(const Tensor& x, BatchNormState& state, Statistics& statistics) {
+  return {.x = x,
+          .eps = state.eps,
+          .momentum = state.momentum,
+          .mean = statistics.mean,
+          .inv_std = statistics.inv_std,
+          .running_mean = state.running_mean,
+          .running_var = state.running_var};
+}
+
+Statistics statistics_of(const Tensor& x, BatchNormState& state, bool training) {
+  Statistics statistics = statistics_for(state, training);
+  if (training) x.backend().run(finding(x, state, statistics));
+  return statistics;
+}
+
 // Runs the call with the batch's statistics, or in evaluation with the running ones, and returns them. The call is complete but for x,
 // the statistics and the parameters.
 Statistics apply(const Tensor& x, BatchNormState& state, bool training, op::BatchNormApply call) {
-  Statistics statistics = training ? Statistics{empty_like(state.running_mean), empty_like(state.running_var)}
-                                   : Statistics{state.running_mean.clone(), evaluation_inv_std(state)};
   Backend& backend = x.backend();
+  const bool at_once = training && backend.has<op::BatchNorm>();
+  Statistics statistics = at_once ? statistics_for(state, training) : statistics_of(x, state, training);
   call.x = x, call.weight = state.weight, call.bias = state.bias;
-  if (training) {
-    const op::BatchNormStatistics of_batch{.x = x,
-                                           .eps = state.eps,
-                                           .momentum = state.momentum,
-                                           .mean = statistics.mean,
-                                           .inv_std = statistics.inv_std,
-                                           .running_mean = state.running_mean,
-                                           .running_var = state.running_var};
-    if (backend.has<op::BatchNorm>()) {
-      call.mean = statistics.mean, call.inv_std = statistics.inv_std;
-      backend.run(op::BatchNorm{of_batch, call});
-      return statistics;
-    }
-    backend.run(of_batch);
-  }
   call.mean = statistics.mean, call.inv_std = statistics.inv_std;
-  backend.run(call);
+  if (at_once)
+    backend.run(op::BatchNorm{finding(x, state, statistics), call});
+  else
+    backend.run(call);
   return statistics;
 }
 
