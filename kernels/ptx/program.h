@@ -28,6 +28,7 @@ enum class Step : u8 {
   kWholeWarp,  // .aligned: all 32 lanes
   kWarpBarrier,
   kBarrier,
+  kSleep,  // ends the warp's turn
 };
 
 enum class InstructionClass : u8 {

@@ -174,6 +174,10 @@ Stop Schedule::run(Warp& warp, u32 budget) {
       case Step::kWholeWarp: goes_on = lanes(warp, i); break;
       case Step::kWarpBarrier: goes_on = warp_barrier(warp, i); break;
       case Step::kBarrier: goes_on = block_barrier(warp, i); break;
+      case Step::kSleep:
+        if (mask) budget = 1;
+        ++warp.current.pc;
+        break;
     }
     if (!goes_on || warp.current.mask == 0) {
       if (warp.current.mask == 0 && !pick(warp)) return waits();

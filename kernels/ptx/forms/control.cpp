@@ -104,11 +104,17 @@ void call(Form& form) {
   form.body.calls.push_back({form.out.target, static_cast<u32>(given), static_cast<u32>(wanted)});
 }
 
-void ignored(Form& form) {  // nanosleep, pmevent: no visible effect
-  const bool time = form.base() == "nanosleep";
-  if (time) form.take_type();
+// No time passes here, but others run: those that the warp waits for, if it asks again and again.
+void sleep(Form& form) {
+  form.take_type();
   form.wants_operands(1, 1);
-  if (time) form.from(0, Type::kU32);
+  form.from(0, Type::kU32);
+  form.sets(nothing);
+  form.out.step = Step::kSleep;
+}
+
+void ignored(Form& form) {  // pmevent: no visible effect
+  form.wants_operands(1, 1);
   form.sets(nothing);
 }
 
@@ -133,7 +139,8 @@ void add_control_forms(Families& families) {
   families["exit"] = leave;
   families["griddepcontrol"] = dependent_launch;
   for (std::string_view name : {"trap", "brkpt"}) families[name] = trap_form;
-  for (std::string_view name : {"nanosleep", "pmevent"}) families[name] = ignored;
+  families["nanosleep"] = sleep;
+  families["pmevent"] = ignored;
 }
 
 }  // namespace mirilla::ptx

@@ -395,6 +395,29 @@ TEST(PtxSpecials, ACooperativeKernelFindsItsWorkspaceHighHalfFirst) {
   EXPECT_THAT(run_words(around("mov.u32 %r4, %envreg2;"), counting(2), 2, Dim{2}, options), Each(0x90abcdefu));
 }
 
+// Without it the first warp would ask thousands of times before the other one's turn.
+TEST(PtxSleep, LetsTheOtherWarpRun) {
+  constexpr std::string_view kBody = R"(.shared .align 4 .b32 flag;
+mov.u32 %r2, flag;
+setp.lt.u32 %p1, %r0, 32;
+@!%p1 bra $raise;
+$wait:
+nanosleep.u32 100;
+ld.volatile.shared.u32 %r3, [%r2];
+setp.ne.u32 %p2, %r3, 7;
+@%p2 bra $wait;
+bra $end;
+$raise:
+st.volatile.shared.u32 [%r2], 7;
+$end:
+mul.wide.u32 %rd2, %r0, 4;
+add.s64 %rd1, %rd1, %rd2;
+st.global.u32 [%rd1], %r0;)";
+  Options options;
+  options.patience = 100;
+  EXPECT_EQ(run_words(kBody, {0}, 64, Dim{64}, options), counting(64));
+}
+
 // The copy may be complete before the arrival that says how many bytes come: only both together end the phase.
 std::string bulk_copy_of(std::string_view bytes) {
   return R"(.shared .align 16 .b8 room[64];
