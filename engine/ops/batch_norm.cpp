@@ -80,7 +80,14 @@ Statistics apply(const Tensor& x, BatchNormState& state, bool training, op::Batc
   call.x = x, call.weight = state.weight, call.bias = state.bias;
   call.mean = statistics.mean, call.inv_std = statistics.inv_std;
   if (at_once)
-    backend.run(op::BatchNorm{finding(x, state, statistics), call});
+    backend.run(op::BatchNorm{.statistics = finding(x, state, statistics),
+                              .weight = state.weight,
+                              .bias = state.bias,
+                              .residual = call.residual,
+                              .relu = call.relu,
+                              .y = call.y,
+                              .normalized = call.normalized,
+                              .mask = call.mask});
   else
     backend.run(call);
   return statistics;

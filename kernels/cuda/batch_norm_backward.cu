@@ -8,14 +8,10 @@
 //
 //   dbias = sum g;  dweight = sum g xhat;  dx = weight inv_std (g - 1/n dbias - 1/n xhat dweight);  dresidual = g
 //
-// In training both passes are one launch, whose blocks are all resident: each keeps as many rows of g and x as fit in shared memory, waits
-// until the last block has merged the sums, and goes on. Else, and with MIRILLA_NORM_LAUNCHES=2, they are two:
-//
-// Two passes, since each dx needs the sums of all rows: the first finds both sums, the second dx and dresidual. Neither stores g; the
-// second computes it again, which costs the bytes of dy instead of a write and a read of g. But where dy comes in two parts, the first pass
-// adds them and stores g as dresidual, and the second reads that: a pass that only adds would read two tensors and write one.
-//
-// Behind a ReLU and a max pool, g is gathered from the pool's gradient (batch_norm_pool.h).
+// In training both passes are one launch of resident blocks: each keeps as many rows of g and x as fit in shared memory, waits until the
+// last block has merged the sums, and goes on. Else, and with MIRILLA_NORM_LAUNCHES=2, they are two: the first finds both sums, which each
+// dx needs, the second dx and dresidual. Neither stores g, which would cost more than to compute it again. But where dy comes in two parts,
+// the first pass stores their sum as dresidual. Behind a ReLU and a pool, g is gathered from the pool's gradient (batch_norm_pool.h).
 //
 // Bytes, of n elements of s bytes: read 2 n s in each pass (with ReLU n s more each from y, or n / 8 from the mask), write n s (2 n s with
 // a residual). Of two parts: read 3 n s and n / 8, write n s, then read 2 n s, write n s. With given statistics dx needs no sums and no x.
@@ -348,9 +344,7 @@ void go_back(Stream& stream, Back<T, R> back) {
   }
 }
 
-// --- Both passes in one launch -----------------------------------------------------------------------------------------------------------
-
-constexpr size_t kOwnShared = 9 * 1024;  // bytes of static shared memory, at most
+constexpr size_t kOwnShared = 9 * 1024;  // bytes of static shared memory in one launch, at most
 
 /// g as it would be read from memory; it narrows without rounding.
 template <class T, Relu R>
@@ -361,8 +355,8 @@ __device__ __forceinline__ Raw<T, kOctet> raw_of(const Gradient<T, kOctet, R>& g
   return std::bit_cast<Raw<T, kOctet>>(detail::words_of(narrowed));
 }
 
-/// The blocks find the sums, wait for the last block of their column, and compute dx of the same rows: first those of which they kept g and
-/// x. The first pass stores g as dresidual where that is wanted (g_out), and what was not kept is read from there.
+/// The blocks find the sums, wait for the last block of their column, and compute dx of the same rows. The first pass stores g as dresidual
+/// where that is wanted (g_out), and what was not kept is read from there.
 template <class T, Relu R>
 __global__ void __launch_bounds__(kBlock, kResident)
     whole_back_kernel(Upstream<T, R> from, Back<T, Relu::none> call, Parts parts, unsigned* counters, Gradients out, T* g_out, int kept) {
@@ -465,12 +459,11 @@ void run_backward(Stream& stream, const op::BatchNormBackward& call) {
   constexpr bool kStored = R == Relu::of_sum;  // the sums' pass left g as dresidual
   constexpr Relu kLeft = kStored ? Relu::none : R;
   if (kStored && !call.dx) return;
-  const auto left = [&] {
-    if constexpr (kStored)
-      return Upstream<T, kLeft>{call.dresidual.data<T>(), nullptr, nullptr};
-    else
-      return from;
-  }();
+  Upstream<T, kLeft> left;
+  if constexpr (kStored)
+    left = {call.dresidual.data<T>(), nullptr, nullptr};
+  else
+    left = from;
   go_back<T, kLeft>(stream, {.from = left,
                              .x = through_statistics ? call.x.data<T>() : nullptr,
                              .mean = call.mean.data<float>(),

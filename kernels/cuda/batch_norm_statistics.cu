@@ -296,7 +296,7 @@ __global__ void __launch_bounds__(kBlock, kResident) whole_kernel(Apply<T> call,
 /// False, and nothing is done, where one launch cannot do it.
 template <class T>
 bool run_whole(Stream& stream, const op::BatchNorm& call) {
-  const Apply<T> apply = apply_of<T>(call.apply);
+  const Apply<T> apply = apply_of<T>(call.apply());
   if (!in_octets(apply) || apply.rows == 0) return false;
   const Plan<kOctet, T> plan(apply.rows, apply.channels);
   if (!runs_together(stream, plan.block, plan.stretches, kResident)) return false;
@@ -334,11 +334,11 @@ void CudaBackend::execute(const op::BatchNormApply& call);
 
 template <>
 void CudaBackend::execute(const op::BatchNorm& call) {
-  bool done = call.apply.x.numel() == 0;
-  if (norm_launches() == 1 && !done) dispatch(call.apply.x.dtype, "batch_norm", [&]<class T>() { done = run_whole<T>(stream_, call); });
+  bool done = call.statistics.x.numel() == 0;
+  if (norm_launches() == 1 && !done) dispatch(call.statistics.x.dtype, "batch_norm", [&]<class T>() { done = run_whole<T>(stream_, call); });
   if (done) return;
   execute(call.statistics);
-  execute(call.apply);
+  execute(call.apply());
 }
 
 }  // namespace mirilla::MIRILLA_PLATFORM

@@ -98,14 +98,16 @@ void Together::wait(const unsigned* flag) {
   waiting_.push_back(flag);
   if (stuck()) changed_.notify_all();
   changed_.wait(lock, [&] { return value_of(flag) != 0 || failed_ || stuck(); });
-  const bool raised = value_of(flag) != 0, failed = failed_;
+  const bool raised = value_of(flag) != 0;
+  endless_ = endless_ || (!raised && !failed_);
   failed_ = failed_ || !raised;  // the others that wait give up too
+  const bool endless = endless_;
   waiting_.erase(std::find(waiting_.begin(), waiting_.end(), flag));
   changed_.notify_all();
   lock.unlock();
   if (raised) return;
-  if (failed) simt::fail("gave up waiting: another block of the grid failed");
-  simt::fail("waits forever for a flag: no block is left that could raise it");
+  if (endless) simt::fail("waits forever for a flag: no block is left that could raise it");
+  simt::fail("gave up waiting: another block of the grid failed");
 }
 
 void Together::fail() {

@@ -35,6 +35,7 @@ class Together {
   std::vector<const unsigned*> waiting_;
   int running_;
   bool failed_ = false;
+  bool endless_ = false;  // it failed because all waited
 };
 
 }  // namespace mirilla::simt

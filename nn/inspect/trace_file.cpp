@@ -67,6 +67,7 @@ std::vector<Traced> collect(const weights::StateDict& state, std::string_view va
 // fastai's 0.4.0.conv1 is layer1.0.conv1: weights::match translates the names of parameters, and a module's name is that of a parameter
 // without its last part.
 void rename_fastais(std::vector<Traced>& traced, std::string_view ending) {
+  if (!std::any_of(traced.begin(), traced.end(), [](const Traced& one) { return one.name.starts_with("0.4.0.conv1"); })) return;
   weights::StateDict names;
   for (Traced& one : traced) {
     if (!one.name.starts_with("0.") && !one.name.starts_with("1.")) continue;
@@ -118,7 +119,7 @@ Trace to_trace(const weights::StateDict& state, std::string_view origin, Device&
   trace.modules = collect(state, kActivation, kGradient, origin, device);
   trace.parameters = collect(state, kParameter, kParameterGradient, origin, device);
   trace.buffers = collect(state, kBuffer, {}, origin, device);
-  rename_fastais(trace.modules, ".");
+  rename_fastais(trace.modules, ".weight");
   rename_fastais(trace.parameters, "");
   rename_fastais(trace.buffers, "");
   if (const weights::Array* logits = state.find(kInference)) trace.inference = to_tensor(*logits, device);

@@ -73,11 +73,24 @@ struct BatchNormApply {
 struct BatchNorm {
   static constexpr std::string_view kName = "batch_norm";
   BatchNormStatistics statistics;
-  BatchNormApply apply;  // its x, mean and inv_std are those of the statistics
+  ConstView weight, bias, residual;  // as in BatchNormApply, and so are the others
+  bool relu = false;
+  View y, normalized, mask;
+  BatchNormApply apply() const {
+    return {.x = statistics.x,
+            .mean = statistics.mean,
+            .inv_std = statistics.inv_std,
+            .weight = weight,
+            .bias = bias,
+            .residual = residual,
+            .relu = relu,
+            .y = y,
+            .normalized = normalized,
+            .mask = mask};
+  }
   static auto views(auto& call) {
     return std::tie(call.statistics.x, call.statistics.mean, call.statistics.inv_std, call.statistics.running_mean,
-                    call.statistics.running_var, call.apply.weight, call.apply.bias, call.apply.residual, call.apply.y,
-                    call.apply.normalized, call.apply.mask);
+                    call.statistics.running_var, call.weight, call.bias, call.residual, call.y, call.normalized, call.mask);
   }
 };
 

@@ -72,7 +72,7 @@ Moves moves_of(const op::BatchNormApply& call) {
 }
 
 Moves moves_of(const op::BatchNorm& call) {
-  const Moves statistics = moves_of(call.statistics), apply = moves_of(call.apply);
+  const Moves statistics = moves_of(call.statistics), apply = moves_of(call.apply());
   return {0, statistics.eager + apply.eager, statistics.compiled + apply.compiled};
 }
 

@@ -132,7 +132,7 @@ TEST_F(LedgerTest, ReadsTwiceWhatABatchNormsBlocksCannotKeep) {
     const View x = tensor(shape), dy = tensor(shape), y = tensor(shape);
     const op::BatchNormStatistics statistics{.x = x, .mean = mean, .inv_std = inv_std};
     const auto done = backward ? run(op::BatchNormBackward{.dy = dy, .x = x, .mean = mean, .inv_std = inv_std, .weight = weight, .dx = y})
-                               : run(op::BatchNorm{statistics, {.x = x, .mean = mean, .inv_std = inv_std, .weight = weight, .y = y}});
+                               : run(op::BatchNorm{.statistics = statistics, .weight = weight, .y = y});
     EXPECT_EQ(done.size(), 1u);
     EXPECT_GE(done[0].written, 2 * shape.numel());
     return done[0].read - (backward ? 4 : 2) * shape.numel();

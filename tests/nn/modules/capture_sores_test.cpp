@@ -109,7 +109,7 @@ TEST_F(CapturedResNet, GradCamAtLayer4AllocatesHardlyMoreThanTheForwardPassAlone
   });
   const double explained = bytes_of([&] { grad_cam(model(), picture, {"layer4"}, 1, CamStyle::course); });
   EXPECT_LT(explained, 1.05 * alone);
-  EXPECT_GT(explained, alone);
+  EXPECT_GT(explained, 0.9 * alone);  // a block that is given out again may be larger than what was asked for
 
   const tape::NoGrad no_grad;
   const Watch layer4 = model().watch("layer4");
