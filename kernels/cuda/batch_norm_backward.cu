@@ -459,11 +459,12 @@ void run_backward(Stream& stream, const op::BatchNormBackward& call) {
   constexpr bool kStored = R == Relu::of_sum;  // the sums' pass left g as dresidual
   constexpr Relu kLeft = kStored ? Relu::none : R;
   if (kStored && !call.dx) return;
-  Upstream<T, kLeft> left;
-  if constexpr (kStored)
-    left = {call.dresidual.data<T>(), nullptr, nullptr};
-  else
-    left = from;
+  const auto left = [&] {
+    if constexpr (kStored)
+      return Upstream<T, kLeft>{call.dresidual.data<T>(), nullptr, nullptr};
+    else
+      return from;
+  }();
   go_back<T, kLeft>(stream, {.from = left,
                              .x = through_statistics ? call.x.data<T>() : nullptr,
                              .mean = call.mean.data<float>(),
