@@ -409,7 +409,6 @@ __global__ void __launch_bounds__(kBlock, kResident)
 /// False, and nothing is done, where one launch cannot do it.
 template <class T, Relu R>
 bool run_whole(Stream& stream, const Upstream<T, R>& from, const Back<T, Relu::none>& back, const Gradients& out, T* g_out) {
-  if constexpr (R == Relu::pooled) return false;  // the code that gathers g, twice in one kernel, would not fit registers
   if (norm_launches() == 2 || back.rows == 0) return false;
   if (!in_octets(back.channels, {from.dy, from.y, back.x, back.dx, g_out})) return false;
   const RowBlock block(back.channels, kOctet);
@@ -453,7 +452,8 @@ void run_backward(Stream& stream, const op::BatchNormBackward& call) {
                                  .dresidual = nullptr,
                                  .rows = rows,
                                  .channels = channels};
-  if (through_statistics && run_whole(stream, from, back, out, data_or_null<T>(call.dresidual))) return;
+  if constexpr (R != Relu::pooled)  // the code that gathers g, twice in one kernel, would not fit registers
+    if (through_statistics && run_whole(stream, from, back, out, data_or_null<T>(call.dresidual))) return;
   if (call.dweight || call.dbias || through_statistics) find_sums(stream, from, call, out);
   if ((!call.dx && !call.dresidual) || rows == 0) return;
   constexpr bool kStored = R == Relu::of_sum;  // the sums' pass left g as dresidual

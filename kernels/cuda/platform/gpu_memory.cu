@@ -70,7 +70,10 @@ cudaMemPool_t scratch_pool(int index) {
 
 // A piece of memory begins at a multiple of this.
 constexpr size_t kPiece = 256;
-size_t in_pieces(size_t bytes) { return (std::max<size_t>(bytes, 1) + kPiece - 1) / kPiece * kPiece; }
+size_t in_pieces(size_t bytes) {
+  const size_t pieces = bytes == 0 ? 1 : (bytes + kPiece - 1) / kPiece;
+  return pieces * kPiece;
+}
 
 }  // namespace
 

@@ -138,14 +138,17 @@ TEST_P(CudaAugment, WithoutLightingItsParametersDoNotMatter) {
   EXPECT_EQ(run(broken, GetParam()), run(without, GetParam()));
 }
 
+// Each way through the kernel.
+std::vector<Batch> hard_batches() {
+  return {hard_batch(2, 100, 90, 48, 64), hard_batch(3, 64, 97, 31, 17), hard_batch(2, 130, 150, 20, 31),  // the last is averaged first
+          hard_batch(2, 130, 33, 16, 16),  // averaging would apply only to its rows, so it does not apply
+          hard_batch(2, 20, 20, 65, 130), hard_batch(2, 1, 9, 5, 4),     hard_batch(2, 9, 1, 1, 1),
+          hard_batch(1, 1, 1, 3, 3),      hard_batch(2, 2, 2, 4, 4),     hard_batch(5, 16, 16, 16, 16),  // one picture per block
+          hard_batch(2, 16, 16, 1, 257)};
+}
+
 TEST_P(CudaAugment, EqualsTheReference) {
-  const std::vector<Batch> batches = {
-      hard_batch(2, 100, 90, 48, 64), hard_batch(3, 64, 97, 31, 17), hard_batch(2, 130, 150, 20, 31),  // the last is averaged first
-      hard_batch(2, 130, 33, 16, 16),  // averaging would apply only to its rows, so it does not apply
-      hard_batch(2, 20, 20, 65, 130), hard_batch(2, 1, 9, 5, 4),     hard_batch(2, 9, 1, 1, 1),
-      hard_batch(1, 1, 1, 3, 3),      hard_batch(2, 2, 2, 4, 4),     hard_batch(5, 16, 16, 16, 16),  // one picture per block
-      hard_batch(2, 16, 16, 1, 257)};
-  for (const Batch& batch : batches) {
+  for (const Batch& batch : hard_batches()) {
     SCOPED_TRACE(fmt::format("{}x{} to {}x{}", batch.height, batch.width, batch.out_height, batch.out_width));
     expect_near(run(batch, GetParam()), run<double>(open_device("reference"), batch), GetParam());
   }
@@ -246,6 +249,11 @@ void expect_padding(const Batch& batch) {
 }
 
 TEST(CudaAugmentPadded, PadsToFourChannelsWithoutChangingABit) {
+  for (const Batch& batch : hard_batches()) {
+    expect_padding<float>(batch);
+    expect_padding<Half>(batch);
+    expect_padding<BFloat16>(batch);
+  }
   for (const bool lighting : {false, true}) {
     Batch batch{.n = 3, .height = 19, .width = 23, .out_height = 17, .out_width = 13, .lighting = lighting};
     for (int64_t i = 0; i < batch.n * batch.height * batch.width * 3; ++i) batch.pictures.push_back(static_cast<uint8_t>(i * 37 % 251));

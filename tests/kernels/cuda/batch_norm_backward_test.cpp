@@ -122,12 +122,15 @@ TEST_P(CudaBatchNormBackward, GradientsThatNobodyWantsChangeNoneOfTheOthers) {
 // So many rows that a class has several blocks.
 TEST_P(CudaBatchNormBackward, OfManyRowsTheyDoNotEither) {
   const GridsOfAGpu grids;
-  for (const Shape& shape : {Shape{3500, 12}, Shape{70001, 8}})
-    for (const Relu relu : kEveryRelu) {
-      const Case c = backward_case(shape, relu, true);
-      expect_equal_to_reference(c, GetParam());
-      expect_alone_as_among_all(c, {2}, GetParam());
-    }
+  for (const int launches : {1, 2}) {
+    const LaunchesOfANorm scope(launches);
+    for (const Shape& shape : {Shape{3500, 12}, Shape{70001, 8}})
+      for (const Relu relu : kEveryRelu) {
+        const Case c = backward_case(shape, relu, true);
+        if (launches == 1) expect_equal_to_reference(c, GetParam());
+        expect_alone_as_among_all(c, {0, 2, 3}, GetParam());
+      }
+  }
 }
 
 /// The case by the mask, of dy and a second part: added by op::Add before, or by the norm.
@@ -146,6 +149,22 @@ Case two_parts_case(const Shape& shape, bool by_the_norm) {
     b.run(call);
   };
   return c;
+}
+
+// So many rows that a class has several blocks, in one launch and in two, with each set of outputs.
+TEST_P(CudaBatchNormBackward, OfTwoPartsAndManyRowsItHasThemToo) {
+  const GridsOfAGpu grids;
+  for (const Shape& shape : {Shape{70001, 8}, Shape{3500, 12}}) {
+    const auto want = run_on(device_under_test(), two_parts_case(shape, false), GetParam());
+    for (const int launches : {1, 2})
+      for (const std::initializer_list<size_t> absent : {std::initializer_list<size_t>{}, {2}, {3}, {2, 3}, {0}, {0, 3}}) {
+        const LaunchesOfANorm scope(launches);
+        const auto got = run_on(device_under_test(), without(two_parts_case(shape, true), absent), GetParam());
+        for (size_t o = 0; o < 4; ++o)
+          if (std::find(absent.begin(), absent.end(), o) == absent.end())
+            EXPECT_EQ(got[o], want[o]) << to_string(shape) << ", output " << o;
+      }
+  }
 }
 
 TEST_P(CudaBatchNormBackward, OfTwoPartsHasTheBitsOfTheirSum) {
@@ -192,7 +211,6 @@ TEST_P(CudaBatchNormBackward, InOneLaunchHasTheBitsOfTwo) {
     for (const Relu relu : kEveryRelu)
       for (const bool residual : {true, false}) {
         const bool many_blocks = shape[0] == 40000;
-        if (many_blocks && (relu != Relu::by_mask || residual)) continue;
         SCOPED_TRACE(to_string(shape));
         const GridsOfAGpu grids(many_blocks ? 20 : 4);
         const Case plain = backward_case(shape, relu, true), c = residual ? plain : without(plain, {1});
@@ -204,6 +222,11 @@ TEST_P(CudaBatchNormBackward, InOneLaunchHasTheBitsOfTwo) {
         };
         EXPECT_EQ(in_launches(1), in_launches(2));
       }
+  for (const Relu relu : kEveryRelu) {
+    const Case all = backward_case({40, 24}, relu, true);
+    const auto want = run_on(device_under_test(), all, GetParam());
+    for (const size_t absent : {2, 3}) EXPECT_EQ(run_on(device_under_test(), without(all, {absent}), GetParam())[0], want[0]);
+  }
 }
 
 TEST_P(CudaBatchNormBackward, OfNoRowsIsZero) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Norm, ReLU and pool in one pass, and the norm's backward of the pool's gradient, against the operations one by one, to the bit.
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include "kernels/devices.h"
 #include "tests/kernels/cuda/batch_norm_cases.h"
@@ -141,6 +143,25 @@ TEST_P(CudaNormPool, GoesBackWithTheBitsOfPoolAndNorm) {
         const auto got = run_on(device_under_test(), one, GetParam()), want = run_on(device_under_test(), two, GetParam());
         for (size_t o = 0; o < 3; ++o) expect_same_bits(got[o], want[o], one.name + ", output " + std::to_string(o));
       }
+}
+
+// So many rows that a class has several blocks, of octets and of single channels, with each set of outputs.
+TEST_P(CudaNormPool, GoesBackOfManyRowsToo) {
+  const GridsOfAGpu grids;
+  for (const Shape& shape : {Shape{1, 265, 265, 8}, Shape{1, 60, 59, 12}}) {
+    const Inputs of = inputs(shape);
+    const auto fused = run_on(device_under_test(), in_one(shape, kPadded, of), GetParam()),
+               there = run_on(device_under_test(), in_two(shape, kPadded, of), GetParam());
+    const Values dy = uniform(pooled(shape, kPadded), 6);
+    const Case one = back_in_one(shape, kPadded, of, dy, fused[1]);
+    const auto want = run_on(device_under_test(), back_in_two(shape, kPadded, of, dy, there[1], there[2]), GetParam());
+    for (const std::initializer_list<size_t> absent : {std::initializer_list<size_t>{}, {0}, {1}, {2}, {1, 2}, {0, 1}}) {
+      const auto got = run_on(device_under_test(), without(one, absent), GetParam());
+      for (size_t o = 0; o < 3; ++o)
+        if (std::find(absent.begin(), absent.end(), o) == absent.end())
+          expect_same_bits(got[o], want[o], one.name + ", output " + std::to_string(o));
+    }
+  }
 }
 
 TEST_P(CudaNormPool, HasThemWithTheGridsOfAGpuAndAtAnyAddress) {
