@@ -34,7 +34,7 @@ OTHER_TEXT = {"cudaDriverGetVersion:1:unknown": "no NVIDIA driver", "cudaHostAll
               "cudaMallocFromPoolAsync:1:outofmemory": "bytes left"}
 # Beside the first call of each function: memory that runs out, an error that sticks, and calls in the middle of a training.
 MORE = ["cudaHostAlloc:1:outofmemory", "cudaMallocFromPoolAsync:1:outofmemory", "cudaGraphInstantiate:1:outofmemory",
-        "cudaLaunchKernel:1:launchfailure", "cudaStreamSynchronize:2:launchfailure", "cudaLaunchKernel:700:unknown", "cudaMalloc:400:unknown",
+        "cudaLaunchKernel:1:launchfailure", "cudaStreamSynchronize:2:launchfailure", "cudaLaunchKernel:150:unknown", "cudaMalloc:400:unknown",
         "cudaMemcpyAsync:500:unknown"]
 # What is called only where memory runs out.
 MORE += [f"cudaMalloc:1:outofmemory,{name}:1:unknown" for name in ("cudaDeviceSynchronize", "cudaMemPoolTrimTo", "cudaDeviceGraphMemTrim")]
