@@ -169,6 +169,11 @@ TEST_F(LedgerTest, GivesTheLibrariesWhatAGpuWould) {
   const View in_halves = tensor({16, 3, 3, 8});
   EXPECT_TRUE(device_.backend().rounds(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = dw}));
   EXPECT_FALSE(device_.backend().rounds(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = in_halves}));
+  const auto with_bias = [&](const View& bias) {
+    return device_.backend().rounds(op::Conv2dBiasAddRelu{.x = x, .w = in_halves, .bias = bias, .spec = spec, .y = y});
+  };
+  EXPECT_TRUE(with_bias(tensor({y.shape[-1]}, DType::f32)));
+  EXPECT_FALSE(with_bias(tensor({y.shape[-1]})));
   const auto left_in_halves = run(op::Conv2dBackwardWeight{.x = x, .dy = y, .spec = spec, .dw = in_halves});
   ASSERT_EQ(left_in_halves.size(), 1u);
   EXPECT_EQ(left_in_halves[0].written, 2 * dw.numel());
