@@ -76,8 +76,8 @@ class Plan {
 // Gradients that have arrived and wait until their node runs.
 class Pending {
  public:
-  // At once where the node wants the sum: two parts would hold twice the memory until it runs. Only a leaf's may stay in halves, and only if it
-  // is alone.
+  // At once where the node wants the sum: two parts would hold twice the memory until it runs. Only a leaf's may stay in halves, and only
+  // if it is alone.
   void add(GradState* state, Tensor gradient) {
     Arriving& slot = slots_[state];
     if (slot.first || state->producer) gradient = as_wide_as(*state, gradient);

@@ -335,7 +335,8 @@ void CudaBackend::execute(const op::BatchNormApply& call);
 template <>
 void CudaBackend::execute(const op::BatchNorm& call) {
   bool done = call.statistics.x.numel() == 0;
-  if (norm_launches() == 1 && !done) dispatch(call.statistics.x.dtype, "batch_norm", [&]<class T>() { done = run_whole<T>(stream_, call); });
+  if (norm_launches() == 1 && !done)
+    dispatch(call.statistics.x.dtype, "batch_norm", [&]<class T>() { done = run_whole<T>(stream_, call); });
   if (done) return;
   execute(call.statistics);
   execute(call.apply());
