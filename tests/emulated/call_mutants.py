@@ -74,7 +74,7 @@ TRAINING = {
     "a replay does not run": "drop:cudaGraphLaunch:1",
     "intermediate memory that is released too early": "early:cudaMallocFromPoolAsync:60",
     "no stream waits for another": "drop:cudaStreamWaitEvent:all",
-    "a moment of the optimizer is not cleared": "drop:cudaLaunchKernel:900",
+    "a kernel left out": "drop:cudaLaunchKernel:500",
     "a wait that nothing needs": "wait:cudaLaunchKernel:900",
     "copies that are one byte short": "short:cudaMemcpyAsync:all",
 }
