@@ -43,8 +43,7 @@ void inspect(const WeightsOptions& options) {
 
 // --- verify
 
-nn::ResNetSpec spec_for(const WeightsOptions& options, const weights::StateDict& state) {
-  const Recognised recognised = recognise(state, options.file);
+nn::ResNetSpec spec_for(const WeightsOptions& options, const Recognised& recognised) {
   nn::ResNetSpec spec{.arch = options.arch, .classes = 1, .head = nn::Head::torchvision, .seed = std::nullopt};
   if (options.arch.empty()) {
     if (!recognised.network) throw WeightsError(recognised.why_not, "--arch compares it with an architecture all the same");
@@ -59,10 +58,10 @@ nn::ResNetSpec spec_for(const WeightsOptions& options, const weights::StateDict&
 
 void verify(const WeightsOptions& options, ExitCodes& codes) {
   const weights::StateDict state = read(options.file);
-  const nn::ResNetSpec spec = spec_for(options, state);
+  const Recognised recognised = recognise(state, options.file);
+  const nn::ResNetSpec spec = spec_for(options, recognised);
   const nn::ResNet model(spec, {.device = open_device("cpu"), .dtype = DType::f32});
   weights::Report report = weights::match(nn::wanted_by(model), state);
-  const Recognised recognised = recognise(state, options.file);
   if (recognised.network && !recognised.network->head)  // a body alone is whole
     std::erase_if(report.missing, [](const std::string& name) { return name.starts_with("fc."); });
   const Verdict verdict{.spec = spec, .report = report, .flaws = weights::flaws_of(report, state)};

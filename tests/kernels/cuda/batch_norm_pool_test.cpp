@@ -89,7 +89,7 @@ struct Wanted {
 
 Case back_in_one(const Shape& shape, const Pool2dSpec& spec, const Inputs& of, const Values& dy, const std::vector<double>& places,
                  const Wanted& wanted = {}) {
-  return {.name = "the way back of " + to_string(shape),
+  return {.name = "the backward pass of " + to_string(shape),
           .in = {of.x, of.mean, of.inv_std, of.weight, dy, {dy.shape, places, DType::u8}},
           .out = {room(shape), room({shape[3]}, DType::f32), room({shape[3]}, DType::f32)},
           .run = [spec, wanted](Backend& b, auto in, auto out) {
@@ -107,7 +107,7 @@ Case back_in_one(const Shape& shape, const Pool2dSpec& spec, const Inputs& of, c
           }};
 }
 
-// The ReLU's result is the fourth output of the way there, which says where dy passes; the pool's gradient is stored.
+// The ReLU's result is the third output of the forward pass, which says where dy passes; the pool's gradient is stored.
 Case back_in_two(const Shape& shape, const Pool2dSpec& spec, const Inputs& of, const Values& dy, const std::vector<double>& places,
                  const std::vector<double>& activated, const Wanted& wanted = {}) {
   Case c = back_in_one(shape, spec, of, dy, places, wanted);

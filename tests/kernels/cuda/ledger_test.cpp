@@ -87,16 +87,17 @@ TEST_F(LedgerTest, FollowsScratchMemoryFromTheKernelThatFillsItToTheOneThatReads
   EXPECT_EQ(call().eager, 7 * n);
   EXPECT_EQ(call().compiled, 3 * n);
   const test::batch_norm::LaunchesOfANorm two_launches(2);
-  const auto backward = run(op::BatchNormBackward{.dy = dy,
-                                                  .x = x,
-                                                  .mean = mean,
-                                                  .inv_std = inv_std,
-                                                  .weight = weight,
-                                                  .mask = mask,
-                                                  .relu = true,
-                                                  .dx = dx,
-                                                  .dweight = dweight,
-                                                  .dbias = bias});
+  op::BatchNormBackward asked{.dy = dy,
+                              .x = x,
+                              .mean = mean,
+                              .inv_std = inv_std,
+                              .weight = weight,
+                              .mask = mask,
+                              .relu = true,
+                              .dx = dx,
+                              .dweight = dweight,
+                              .dbias = bias};
+  const auto backward = run(asked);
   ASSERT_EQ(backward.size(), 2u);
   const int64_t sums = backward[0].written - 4 * 256;  // besides two gradients, and what dx needs
   EXPECT_GT(sums, 8 * 64);
@@ -104,18 +105,9 @@ TEST_F(LedgerTest, FollowsScratchMemoryFromTheKernelThatFillsItToTheOneThatReads
   EXPECT_EQ(backward[1].read, 2 * n + n / 16 + 5 * 256);
   EXPECT_EQ(backward[1].written, n);
   EXPECT_EQ(call().eager, 8 * n);
-  const auto of_two = run(op::BatchNormBackward{.dy = dy,
-                                                .dy2 = residual,
-                                                .x = x,
-                                                .mean = mean,
-                                                .inv_std = inv_std,
-                                                .weight = weight,
-                                                .mask = mask,
-                                                .relu = true,
-                                                .dx = dx,
-                                                .dresidual = y,
-                                                .dweight = dweight,
-                                                .dbias = bias});
+  asked.dy2 = residual;
+  asked.dresidual = y;
+  const auto of_two = run(asked);
   ASSERT_EQ(of_two.size(), 2u);
   EXPECT_EQ(of_two[0].read, backward[0].read + n);
   EXPECT_EQ(of_two[0].written, backward[0].written + n) << "the sum";
